@@ -1,0 +1,52 @@
+"""Every operation of fastrnn in plain NumPy: the definition that the kernels are held to.
+
+One file an operation. Arguments are taken as checked: arrays of one float dtype, lengths and ids
+int64. `num_threads` is accepted everywhere and means nothing here. A forward with ``train=True``
+also returns a stash for its backward, which may be run more than once; with ``train=False`` it
+returns None in that place.
+"""
+
+from .attention import attention_backward, attention_forward
+from .dropout import dropout
+from .embedding import embedding_backward, embedding_forward
+from .gru import gru_backward, gru_forward, gru_step
+from .linear import linear_backward, linear_forward
+from .lstm import lstm_backward, lstm_forward, lstm_step
+from .optimizers import (
+    adagrad_update,
+    adam_update,
+    momentum_update,
+    rmsprop_update,
+    scale_in_place,
+    sgd_update,
+    squared_norm,
+)
+from .rnn import rnn_backward, rnn_forward, rnn_step
+from .softmax_cross_entropy import softmax_cross_entropy
+
+__all__ = [
+    "adagrad_update",
+    "adam_update",
+    "attention_backward",
+    "attention_forward",
+    "dropout",
+    "embedding_backward",
+    "embedding_forward",
+    "gru_backward",
+    "gru_forward",
+    "gru_step",
+    "linear_backward",
+    "linear_forward",
+    "lstm_backward",
+    "lstm_forward",
+    "lstm_step",
+    "momentum_update",
+    "rmsprop_update",
+    "rnn_backward",
+    "rnn_forward",
+    "rnn_step",
+    "scale_in_place",
+    "sgd_update",
+    "softmax_cross_entropy",
+    "squared_norm",
+]

@@ -1,0 +1,148 @@
+"""Attention: an average of values, weighted by how well each key answers the query.
+
+``context = alignment @ values``, ``alignment = softmax(score(query, keys))`` over the keys
+(Bahdanau et al. 2015, equations 5 and 6), with the score
+
+==============  ===================================  ========================================
+``dot``         ``q . k``                            Luong et al. 2015, equation 8
+``scaled_dot``  ``q . k / sqrt(Dk)``                 Vaswani et al. 2017, equation 1
+``general``     ``q W . k``                          Luong et al. 2015, equation 8
+``additive``    ``v . tanh(q Wq + k Wk)``            Bahdanau et al. 2015, appendix A.1.2
+==============  ===================================  ========================================
+
+Shapes: query (N, Tq, Dq), keys (N, Tk, Dk), values (N, Tk, Dv); W (Dq, Dk); Wq (Dq, A),
+Wk (Dk, A), v (A,); context (N, Tq, Dv), alignment (N, Tq, Tk).
+
+Keys and values past a sequence's length are replaced by 0 at the door, so whatever padding
+holds reaches nothing; they get weight and gradient exactly 0.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from .types import Array, Stash
+
+
+def attention_forward(
+    query: Array,
+    keys: Array,
+    values: Array,
+    weights: tuple[Array, ...],
+    *,
+    score: str,
+    lengths: Array | None,
+    train: bool,
+    num_threads: int | None = None,
+) -> tuple[Array, Array, Stash | None]:
+    """Return context, alignment, and what `attention_backward` needs.
+
+    `weights` holds ``()``, ``()``, ``(W,)`` or ``(Wq, Wk, v)``, in the order of the table above.
+    """
+    owned = _owned(keys, lengths)
+    keys, values = np.where(owned, keys, 0), np.where(owned, values, 0)
+    scores, internals = _SCORES[score][0](query, keys, *weights)
+    alignment = _softmax(scores, np.swapaxes(owned, 1, 2))
+    context = alignment @ values
+    stash = (query, keys, values, weights, score, owned, alignment, internals)
+    return context, alignment, stash if train else None
+
+
+def attention_backward(
+    dcontext: Array, dalignment: Array | None, stash: Stash, *, num_threads: int | None = None
+) -> tuple[Array, Array, Array, tuple[Array, ...]]:
+    """Return ``(dquery, dkeys, dvalues, dweights)``; `dalignment` None means zeros."""
+    query, keys, values, weights, score, owned, alignment, internals = stash
+    dvalues = alignment.swapaxes(1, 2) @ dcontext  # context = alignment @ values
+    da = dcontext @ values.swapaxes(1, 2)  # context = alignment @ values
+    if dalignment is not None:
+        da = da + dalignment
+    da = np.where(owned.swapaxes(1, 2), da, 0)
+    mean = (alignment * da).sum(axis=2, keepdims=True)
+    dscores = alignment * (da - mean)  # alignment = softmax(scores)
+    dquery, dkeys, *dweights = _SCORES[score][1](dscores, query, keys, internals, *weights)
+    return dquery, np.where(owned, dkeys, 0), np.where(owned, dvalues, 0), tuple(dweights)
+
+
+def _owned(keys: Array, lengths: Array | None) -> Array:
+    """Return a mask (N, Tk, 1) of the keys inside the lengths."""
+    N, Tk, _ = keys.shape
+    if lengths is None:
+        lengths = np.full(N, Tk)
+    mask: Array = np.arange(Tk)[:, None] < lengths[:, None, None]
+    return mask
+
+
+def _softmax(scores: Array, owned: Array) -> Array:
+    """Softmax over the owned keys; 0 for the others and where there is none."""
+    scores = np.where(owned, scores, -np.inf)
+    top = scores.max(axis=2, keepdims=True, initial=np.finfo(scores.dtype).min)
+    e = np.exp(scores - top)
+    total = e.sum(axis=2, keepdims=True)
+    alignment: Array = e / np.where(owned.any(axis=2, keepdims=True), total, 1)
+    return alignment
+
+
+def _dot(query: Array, keys: Array) -> tuple[Array, None]:
+    return query @ keys.swapaxes(1, 2), None
+
+
+def _dot_backward(ds: Array, query: Array, keys: Array, _: None) -> tuple[Array, Array]:
+    dquery = ds @ keys  # s = query @ keys.T
+    dkeys = ds.swapaxes(1, 2) @ query  # s = query @ keys.T
+    return dquery, dkeys
+
+
+def _scaled_dot(query: Array, keys: Array) -> tuple[Array, None]:
+    return _dot(query / math.sqrt(keys.shape[2]), keys)
+
+
+def _scaled_dot_backward(ds: Array, query: Array, keys: Array, _: None) -> tuple[Array, Array]:
+    return _dot_backward(ds / math.sqrt(keys.shape[2]), query, keys, None)
+
+
+def _general(query: Array, keys: Array, W: Array) -> tuple[Array, Array]:
+    query_W = query @ W
+    return _dot(query_W, keys)[0], query_W
+
+
+def _general_backward(
+    ds: Array, query: Array, keys: Array, query_W: Array, W: Array
+) -> tuple[Array, Array, Array]:
+    dquery_W, dkeys = _dot_backward(ds, query_W, keys, None)
+    dquery = dquery_W @ W.T  # query_W = query @ W
+    dW = _outer(query, dquery_W)  # query_W = query @ W
+    return dquery, dkeys, dW
+
+
+def _additive(query: Array, keys: Array, Wq: Array, Wk: Array, v: Array) -> tuple[Array, Array]:
+    hidden = np.tanh((query @ Wq)[:, :, None] + (keys @ Wk)[:, None])
+    return hidden @ v, hidden
+
+
+def _additive_backward(
+    ds: Array, query: Array, keys: Array, hidden: Array, Wq: Array, Wk: Array, v: Array
+) -> tuple[Array, Array, Array, Array, Array]:
+    dv = np.tensordot(ds, hidden, axes=3)  # s = hidden @ v
+    dhidden = ds[..., None] * v  # s = hidden @ v
+    da = dhidden * (1 - hidden * hidden)  # hidden = tanh(a)
+    da_q, da_k = da.sum(axis=2), da.sum(axis=1)  # a = a_q[:, :, None] + a_k[:, None]
+    dquery, dkeys = da_q @ Wq.T, da_k @ Wk.T  # a_q = query @ Wq, a_k = keys @ Wk
+    dWq, dWk = _outer(query, da_q), _outer(keys, da_k)  # a_q = query @ Wq, a_k = keys @ Wk
+    return dquery, dkeys, dWq, dWk, dv
+
+
+def _outer(x: Array, dy: Array) -> Array:
+    """Return dW of ``y = x @ W`` for x (N, T, D) and dy (N, T, O)."""
+    return np.tensordot(x, dy, axes=((0, 1), (0, 1)))
+
+
+_SCORES: dict[str, Any] = {
+    "dot": (_dot, _dot_backward),
+    "scaled_dot": (_scaled_dot, _scaled_dot_backward),
+    "general": (_general, _general_backward),
+    "additive": (_additive, _additive_backward),
+}

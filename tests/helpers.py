@@ -1,0 +1,204 @@
+"""What tests share: an error measure, random recurrent problems, finite differences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+VARIANTS = ("rnn_tanh", "rnn_relu", "lstm", "gru_after", "gru_before")
+SCORES = ("dot", "scaled_dot", "general", "additive")
+
+
+def relative_error(actual: Array, wanted: Array) -> float:
+    """Largest difference, relative to the largest magnitude in `wanted`; NaN counts as infinite."""
+    if not np.size(wanted):
+        return 0.0
+    difference = np.max(np.abs(np.subtract(actual, wanted, dtype=np.float64)))
+    if difference == 0:
+        return 0.0
+    error = difference / max(np.max(np.abs(wanted)), np.finfo(np.float64).tiny)
+    return float(error) if np.isfinite(error) else np.inf
+
+
+def assert_close(actual: Array, wanted: Array, rtol: float, name: str = "array") -> None:
+    """Assert equal shapes and a `relative_error` of at most `rtol`."""
+    assert np.shape(actual) == np.shape(wanted), name
+    error = relative_error(actual, wanted)
+    assert error <= rtol, f"{name}: relative error {error:.3g} > {rtol:.3g}"
+
+
+def numeric_gradient(function: Callable[[], float], array: Array, step: float = 1e-5) -> Array:
+    """Central differences of `function` with respect to the elements of `array`, which it reads."""
+    gradient = np.zeros_like(array)
+    for index in np.ndindex(array.shape):
+        kept = array[index]
+        array[index] = kept + step
+        above = function()
+        array[index] = kept - step
+        below = function()
+        array[index] = kept
+        gradient[index] = (above - below) / (2 * step)
+    return gradient
+
+
+def random_lengths(rng: np.random.Generator, N: int, T: int) -> Array:
+    """Lengths in random order among which are, as far as N goes, 0 and T."""
+    lengths = rng.integers(0, T + 1, N)
+    lengths[:2] = [0, T][:N]
+    return rng.permutation(lengths)
+
+
+@dataclass
+class RecurrentProblem:
+    """Random arguments for one cell, and calls of it in any backend module."""
+
+    cell: str
+    x: Array
+    states: dict[str, Array]
+    weights: dict[str, Array]
+    options: dict[str, str]
+    dy: Array
+    dstates: dict[str, Array]
+
+    @property
+    def arguments(self) -> dict[str, Array]:
+        """The arrays that have a gradient, by name, in the order of the cell's arguments."""
+        return {"x": self.x, **self.states, **self.weights}
+
+    def forward(self, module: ModuleType, **options: Any) -> tuple[Array, tuple[Array, ...], Any]:
+        """Return y, the final states, the stash."""
+        function = getattr(module, f"{self.cell}_forward")
+        defaults = {"lengths": None, "reverse": False, "train": True}
+        y, *states, stash = function(*self._positional(), **self.options, **{**defaults, **options})
+        return y, tuple(states), stash
+
+    def backward(self, module: ModuleType, stash: Any, **options: Any) -> dict[str, Array]:
+        """Return the gradients by the names of `arguments`."""
+        function = getattr(module, f"{self.cell}_backward")
+        gradients = function(self.dy, *self.dstates.values(), stash, **options)
+        if self.cell == "gru" and "bh" not in self.weights:
+            assert gradients[-1] is None
+            gradients = gradients[:-1]
+        return dict(zip(self.arguments, gradients, strict=True))
+
+    def step(self, module: ModuleType, x: Array, states: tuple[Array, ...]) -> tuple[Array, ...]:
+        """Return the states after one step from `states`, in which h comes first."""
+        function = getattr(module, f"{self.cell}_step")
+        states = function(x, *states, *self._positional()[1 + len(states) :], **self.options)
+        return states if isinstance(states, tuple) else (states,)
+
+    def objective(self, y: Array, states: tuple[Array, ...]) -> float:
+        """The scalar whose gradients are `dy` and `dstates`."""
+        pairs = zip((self.dy, *self.dstates.values()), (y, *states), strict=True)
+        return float(sum(np.sum(gradient * result) for gradient, result in pairs))
+
+    def _positional(self) -> list[Array | None]:
+        arguments: list[Array | None] = list(self.arguments.values())
+        return [*arguments, None] if self.cell == "gru" and "bh" not in self.weights else arguments
+
+
+def recurrent_problem(
+    variant: str,
+    rng: np.random.Generator,
+    *,
+    N: int = 4,
+    T: int = 5,
+    D: int = 3,
+    H: int = 2,
+    dtype: Any = np.float64,
+) -> RecurrentProblem:
+    """A random problem for one of `VARIANTS`, with gates well inside their range."""
+    cell, _, option = variant.partition("_")
+    gates = {"rnn": 1, "lstm": 4, "gru": 3}[cell]
+
+    def normal(*shape: int, scale: float = 1.0) -> Array:
+        return (scale * rng.standard_normal(shape)).astype(dtype)
+
+    names = ("h0", "c0") if cell == "lstm" else ("h0",)
+    weights = {
+        "Wx": normal(D, gates * H, scale=1 / max(D, 1) ** 0.5),
+        "Wh": normal(H, gates * H, scale=1 / max(H, 1) ** 0.5),
+        "b": normal(gates * H),
+    }
+    if option == "after":
+        weights["bh"] = normal(H)
+    return RecurrentProblem(
+        cell=cell,
+        x=normal(N, T, D),
+        states={name: normal(N, H) for name in names},
+        weights=weights,
+        options={"nonlinearity": option} if cell == "rnn" else {},
+        dy=normal(N, T, H),
+        dstates={f"d{name[0]}": normal(N, H) for name in names},
+    )
+
+
+@dataclass
+class AttentionProblem:
+    """Random arguments for attention, and calls of it in any backend module."""
+
+    score: str
+    inputs: dict[str, Array]
+    weights: dict[str, Array]
+    dcontext: Array
+    dalignment: Array
+
+    @property
+    def arguments(self) -> dict[str, Array]:
+        """The arrays that have a gradient, by name."""
+        return {**self.inputs, **self.weights}
+
+    def forward(self, module: ModuleType, **options: Any) -> tuple[Array, Array, Any]:
+        """Return context, alignment, the stash."""
+        defaults = {"lengths": None, "train": True, "score": self.score}
+        weights = tuple(self.weights.values())
+        result: tuple[Array, Array, Any] = module.attention_forward(
+            *self.inputs.values(), weights, **{**defaults, **options}
+        )
+        return result
+
+    def backward(self, module: ModuleType, stash: Any, **options: Any) -> Mapping[str, Array]:
+        """Return the gradients by the names of `arguments`."""
+        *dinputs, dweights = module.attention_backward(
+            self.dcontext, self.dalignment, stash, **options
+        )
+        return dict(zip(self.arguments, (*dinputs, *dweights), strict=True))
+
+
+def attention_problem(
+    score: str,
+    rng: np.random.Generator,
+    *,
+    N: int = 4,
+    Tq: int = 3,
+    Tk: int = 5,
+    Dq: int = 3,
+    Dk: int = 4,
+    Dv: int = 2,
+    A: int = 5,
+    dtype: Any = np.float64,
+) -> AttentionProblem:
+    """A random problem for one of `SCORES`; dot products need equal sizes and take Dk."""
+    if score in ("dot", "scaled_dot"):
+        Dq = Dk
+    shapes: dict[str, dict[str, tuple[int, ...]]] = {
+        "general": {"W": (Dq, Dk)},
+        "additive": {"Wq": (Dq, A), "Wk": (Dk, A), "v": (A,)},
+    }
+
+    def normal(*shape: int) -> Array:
+        return rng.standard_normal(shape).astype(dtype)
+
+    return AttentionProblem(
+        score=score,
+        inputs={"query": normal(N, Tq, Dq), "keys": normal(N, Tk, Dk), "values": normal(N, Tk, Dv)},
+        weights={name: normal(*shape) for name, shape in shapes.get(score, {}).items()},
+        dcontext=normal(N, Tq, Dv),
+        dalignment=normal(N, Tq, Tk),
+    )
