@@ -1,0 +1,22 @@
+"""Dropout: the function of `fastrnn._reference.dropout`, compiled."""
+
+cimport numpy as cnp
+import numpy as np
+
+from fastrnn._kernels.cpu cimport kernels_for
+from fastrnn._kernels.simd cimport fr_kernels
+
+cnp.import_array()
+
+
+def dropout(x, keep, double scale):
+    cdef cnp.ndarray source = np.ascontiguousarray(x)
+    cdef cnp.ndarray mask = np.ascontiguousarray(keep)
+    cdef cnp.ndarray out = np.empty_like(source)
+    cdef const fr_kernels *k = kernels_for(source.itemsize)
+    with nogil:
+        k.dropout(
+            cnp.PyArray_DATA(out), cnp.PyArray_DATA(source),
+            <const unsigned char *>cnp.PyArray_DATA(mask), scale, cnp.PyArray_SIZE(source),
+        )
+    return out

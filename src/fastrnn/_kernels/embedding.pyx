@@ -1,0 +1,33 @@
+"""Embedding: the functions of `fastrnn._reference.embedding`, compiled."""
+
+cimport numpy as cnp
+import numpy as np
+from libc.string cimport memcpy
+
+from fastrnn._kernels.cpu cimport kernels_for
+from fastrnn._kernels.simd cimport fr_index, fr_kernels
+
+cnp.import_array()
+
+
+def embedding_forward(const cnp.int64_t[::1] ids, cnp.ndarray W not None):
+    cdef cnp.ndarray out = np.empty((ids.shape[0], W.shape[1]), W.dtype)
+    cdef char *rows = cnp.PyArray_BYTES(out)
+    cdef const char *table = cnp.PyArray_BYTES(W)
+    cdef fr_index i, size = W.strides[0]
+    with nogil:
+        for i in range(ids.shape[0]):
+            memcpy(rows + i * size, table + ids[i] * size, size)
+    return out
+
+
+def embedding_backward(cnp.ndarray dy not None, const cnp.int64_t[::1] ids, num_embeddings):
+    cdef cnp.ndarray dW = np.zeros((num_embeddings, dy.shape[1]), dy.dtype)
+    cdef const fr_kernels *k = kernels_for(dy.itemsize)
+    cdef char *table = cnp.PyArray_BYTES(dW)
+    cdef const char *rows = cnp.PyArray_BYTES(dy)
+    cdef fr_index i, width = dy.shape[1], step = dy.strides[0]
+    with nogil:
+        for i in range(ids.shape[0]):
+            k.add_rows(table + ids[i] * width * k.itemsize, rows + i * step, width)
+    return dW

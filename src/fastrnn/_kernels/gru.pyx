@@ -1,0 +1,130 @@
+"""GRU, reset after and before: the functions of `fastrnn._reference.gru`, compiled."""
+
+cimport numpy as cnp
+import numpy as np
+
+from fastrnn._kernels.cpu cimport flush_denormals, kernels_for, restore_mode
+from fastrnn._kernels.layout cimport gate_layout, packed, packed_transposed, plain_layout
+from fastrnn._kernels.memory cimport Buffer
+from fastrnn._kernels.recurrent cimport SINGLE_ROWS, GradientPart, Recurrence
+from fastrnn._kernels.simd cimport fr_index, fr_kernels, fr_layout
+
+cnp.import_array()
+
+# Gates as x meets them (n, r, z) and as h does (r, z, and n where reset comes after).
+cdef fr_index GATES_X[3]
+cdef fr_index GATES_H[3]
+cdef fr_index GATE_N[1]
+GATES_X[:] = [2, 0, 1]
+GATES_H[:] = [0, 1, 2]
+GATE_N[:] = [2]
+cdef fr_index ONLY[1]
+ONLY[:] = [0]
+
+
+cdef class GRURecurrence(Recurrence):
+    """n, r, z, q of the same hidden units side by side; see simd/gru.h."""
+
+    cdef object bh
+
+    cdef int describe(self, object bh) except -1:
+        self.bh = bh
+        self.step = self.kernels.gru_step
+        self.backward_step = self.kernels.gru_backward_step
+        self.layout_x = gate_layout(self.kernels, self.cell.hidden, 3, GATES_X)
+        self.layout_h = gate_layout(
+            self.kernels, self.cell.hidden, 2 if bh is None else 3, GATES_H
+        )
+        self.h_vector = 1
+        self.gated = True
+        return 0
+
+    cdef int forward_extras(self, list scratch) except -1:
+        cdef fr_layout layout
+        cdef Buffer buffer
+        cdef fr_index rows = self.cell.schedule.rows, hidden = self.cell.hidden
+        if self.bh is not None:
+            layout = gate_layout(self.kernels, hidden, 1, ONLY)
+            buffer = packed(self.kernels, self.bh, &layout)
+            self.tape.append(buffer)
+            self.cell.bias_h = buffer.data
+            return 0
+        layout = plain_layout(self.kernels, hidden, 2 * hidden)
+        buffer = packed(self.kernels, self.Wh, &layout)
+        scratch.append(buffer)
+        self.cell.wh_n = buffer.data
+        self.cell.reset_h = self.reserve(scratch, rows * self.cell.ld)
+        self.cell.waiting = self.reserve(scratch, 4 * rows * self.cell.ld)
+        return 0
+
+    cdef int backward_extras(self, list scratch, const void **wh_n_t, void **dreset_h) except -1:
+        cdef fr_layout layout
+        cdef Buffer buffer
+        if self.bh is not None:
+            return 0
+        layout = gate_layout(self.kernels, self.cell.hidden, 1, GATE_N)
+        buffer = packed_transposed(self.kernels, self.Wh, &layout)
+        scratch.append(buffer)
+        wh_n_t[0] = buffer.data
+        dreset_h[0] = self.reserve(scratch, self.cell.schedule.rows * self.cell.ld)
+        return 0
+
+    cdef int extra_part(self, list gradients, GradientPart *part):
+        cdef fr_index hidden = self.cell.hidden, lanes = self.kernels.lanes
+        cdef cnp.ndarray dWh = gradients[1], dbh
+        if self.bh is not None:
+            dbh = gradients[3]
+            part[0] = GradientPart(
+                -1, 1, 3, gate_layout(self.kernels, hidden, 1, ONLY), cnp.PyArray_DATA(dbh), hidden
+            )
+        else:
+            part[0] = GradientPart(
+                (self.cell.input + lanes - 1) // lanes + self.cell.ld // lanes, hidden, 0,
+                gate_layout(self.kernels, hidden, 1, GATE_N), cnp.PyArray_DATA(dWh), 3 * hidden,
+            )
+        return 1
+
+
+def gru_forward(
+    x, h0, Wx, Wh, b, bh, *, lengths, bint reverse, bint train, num_threads=None, out=None
+):
+    cdef GRURecurrence run = GRURecurrence()
+    run.begin(x, Wx, Wh, lengths, reverse)
+    run.describe(bh)
+    y = np.empty((*x.shape[:2], Wh.shape[0]), x.dtype) if out is None else out
+    (h,) = run.forward(b, [h0], y, train, num_threads)
+    return y, h, run if train else None
+
+
+def gru_backward(dy, dh, GRURecurrence stash not None, *, num_threads=None):
+    dWx, dWh = np.empty_like(stash.Wx), np.empty_like(stash.Wh)
+    db = np.empty(dWx.shape[1], dWx.dtype)
+    dbh = None if stash.bh is None else np.empty_like(stash.bh)
+    dx, (dh0,) = stash.backward(dy, [dh], [dWx, dWh, db, dbh], num_threads)
+    return dx, dh0, dWx, dWh, db, dbh
+
+
+def gru_step(cnp.ndarray x, cnp.ndarray h, cnp.ndarray Wx, cnp.ndarray Wh, cnp.ndarray b,
+             cnp.ndarray bh):
+    cdef fr_index rows = x.shape[0], input = x.shape[1], hidden = h.shape[1], r
+    if rows > SINGLE_ROWS:
+        return gru_forward(
+            x[:, None], h, Wx, Wh, b, bh, lengths=None, reverse=False, train=False
+        )[1]
+    cdef fr_index itemsize = cnp.PyArray_ITEMSIZE(x)
+    cdef const fr_kernels *k = kernels_for(itemsize)
+    cdef cnp.ndarray h_next = cnp.PyArray_EMPTY(2, cnp.PyArray_DIMS(h), cnp.PyArray_TYPE(h), 0)
+    cdef Buffer work = Buffer(5 * hidden * itemsize)
+    cdef const void *bias_h = NULL if bh is None else cnp.PyArray_DATA(bh)
+    cdef unsigned mode
+    with nogil:
+        mode = flush_denormals()
+        for r in range(rows):
+            k.gru_single(
+                cnp.PyArray_BYTES(x) + r * input * itemsize, input,
+                cnp.PyArray_BYTES(h) + r * hidden * itemsize, hidden,
+                cnp.PyArray_DATA(Wx), cnp.PyArray_DATA(Wh), cnp.PyArray_DATA(b), bias_h,
+                work.data, cnp.PyArray_BYTES(h_next) + r * hidden * itemsize,
+            )
+        restore_mode(mode)
+    return h_next

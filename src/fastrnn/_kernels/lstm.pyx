@@ -1,0 +1,74 @@
+"""LSTM: the functions of `fastrnn._reference.lstm`, compiled."""
+
+cimport numpy as cnp
+import numpy as np
+
+from fastrnn._kernels.cpu cimport flush_denormals, kernels_for, restore_mode
+from fastrnn._kernels.layout cimport gate_layout
+from fastrnn._kernels.memory cimport Buffer
+from fastrnn._kernels.recurrent cimport SINGLE_ROWS, Recurrence
+from fastrnn._kernels.simd cimport fr_index, fr_kernels
+
+cnp.import_array()
+
+cdef fr_index GATES[4]
+GATES[:] = [0, 1, 2, 3]
+
+
+cdef class LSTMRecurrence(Recurrence):
+    """i, f, g, o of the same hidden units side by side."""
+
+    cdef int describe(self) except -1:
+        self.step = self.kernels.lstm_step
+        self.backward_step = self.kernels.lstm_backward_step
+        self.layout_x = gate_layout(self.kernels, self.cell.hidden, 4, GATES)
+        self.layout_h = self.layout_x
+        self.h_vector = 0
+        self.gated = True
+        return 0
+
+
+def lstm_forward(
+    x, h0, c0, Wx, Wh, b, *, lengths, bint reverse, bint train, num_threads=None, out=None
+):
+    cdef LSTMRecurrence run = LSTMRecurrence()
+    run.begin(x, Wx, Wh, lengths, reverse)
+    run.describe()
+    y = np.empty((*x.shape[:2], Wh.shape[0]), x.dtype) if out is None else out
+    h, c = run.forward(b, [h0, c0], y, train, num_threads)
+    return y, h, c, run if train else None
+
+
+def lstm_backward(dy, dh, dc, LSTMRecurrence stash not None, *, num_threads=None):
+    dWx, dWh = np.empty_like(stash.Wx), np.empty_like(stash.Wh)
+    db = np.empty(dWx.shape[1], dWx.dtype)
+    dx, (dh0, dc0) = stash.backward(dy, [dh, dc], [dWx, dWh, db], num_threads)
+    return dx, dh0, dc0, dWx, dWh, db
+
+
+def lstm_step(cnp.ndarray x, cnp.ndarray h, cnp.ndarray c, cnp.ndarray Wx, cnp.ndarray Wh,
+              cnp.ndarray b):
+    cdef fr_index rows = x.shape[0], input = x.shape[1], hidden = h.shape[1], r
+    if rows > SINGLE_ROWS:
+        return lstm_forward(
+            x[:, None], h, c, Wx, Wh, b, lengths=None, reverse=False, train=False
+        )[1:3]
+    cdef fr_index itemsize = cnp.PyArray_ITEMSIZE(x)
+    cdef const fr_kernels *k = kernels_for(itemsize)
+    cdef cnp.ndarray h_next = cnp.PyArray_EMPTY(2, cnp.PyArray_DIMS(h), cnp.PyArray_TYPE(h), 0)
+    cdef cnp.ndarray c_next = cnp.PyArray_EMPTY(2, cnp.PyArray_DIMS(h), cnp.PyArray_TYPE(h), 0)
+    cdef Buffer work = Buffer(4 * hidden * itemsize)
+    cdef unsigned mode
+    with nogil:
+        mode = flush_denormals()
+        for r in range(rows):
+            k.lstm_single(
+                cnp.PyArray_BYTES(x) + r * input * itemsize, input,
+                cnp.PyArray_BYTES(h) + r * hidden * itemsize,
+                cnp.PyArray_BYTES(c) + r * hidden * itemsize, hidden,
+                cnp.PyArray_DATA(Wx), cnp.PyArray_DATA(Wh), cnp.PyArray_DATA(b), work.data,
+                cnp.PyArray_BYTES(h_next) + r * hidden * itemsize,
+                cnp.PyArray_BYTES(c_next) + r * hidden * itemsize,
+            )
+        restore_mode(mode)
+    return h_next, c_next

@@ -1,0 +1,36 @@
+cimport numpy as cnp
+
+from fastrnn._kernels.memory cimport Buffer
+from fastrnn._kernels.simd cimport fr_index, fr_kernels, fr_layout, fr_product
+
+cdef struct Matrix:
+    char *data
+    fr_index rows
+    fr_index columns
+    fr_index row_bytes
+
+# What `multiply` needs: pointers to rows, then a packed operand.
+cdef struct Workspace:
+    void **rows
+    void **results
+    char *operand
+
+cdef Matrix as_matrix(object array) noexcept
+cdef Matrix item(cnp.ndarray array, fr_index index) noexcept nogil
+cdef void point_rows(void **pointers, Matrix matrix) noexcept nogil
+cdef void point_columns(void **pointers, Matrix matrix, fr_index itemsize) noexcept nogil
+cdef Buffer packed_matrix(const fr_kernels *k, Matrix matrix, const fr_layout *layout)
+cdef Buffer row_pointers(fr_index count)
+cdef fr_product plain_product(
+    const fr_kernels *k, void **rows, fr_index a_step, fr_index depth, const void *operand,
+    fr_index operand_depth, void **results, fr_index columns,
+) noexcept nogil
+cdef int run_product(
+    const fr_kernels *k, fr_product *product, fr_index rows, object num_threads
+) except -1
+cdef fr_index workspace_bytes(const fr_kernels *k, fr_index largest) noexcept nogil
+cdef Workspace workspace_at(char *memory, fr_index largest) noexcept nogil
+cdef void multiply(
+    const fr_kernels *k, Workspace work, Matrix a, bint a_transposed, Matrix b, bint b_transposed,
+    Matrix c,
+) noexcept nogil

@@ -1,0 +1,119 @@
+"""Products of plain matrices on the packed product: for whole threads pools, or small ones inside
+a thread."""
+
+cimport numpy as cnp
+from cython.parallel cimport prange
+
+from fastrnn._kernels.cpu cimport flush_denormals, restore_mode
+from fastrnn._kernels.layout cimport packed_columns, plain_layout
+from fastrnn._kernels.memory cimport Buffer
+from fastrnn._kernels.simd cimport fr_index, fr_kernels, fr_layout, fr_product
+from fastrnn._kernels.threads cimport threads_for
+
+cnp.import_array()
+
+
+cdef Matrix as_matrix(object array) noexcept:
+    """A 2-D array whose last axis is contiguous."""
+    cdef cnp.ndarray a = array
+    return Matrix(cnp.PyArray_BYTES(a), a.shape[0], a.shape[1], a.strides[0])
+
+
+cdef Matrix item(cnp.ndarray array, fr_index index) noexcept nogil:
+    """array[index] of a 3-D array whose last axis is contiguous."""
+    return Matrix(
+        cnp.PyArray_BYTES(array) + index * cnp.PyArray_STRIDE(array, 0),
+        cnp.PyArray_DIM(array, 1), cnp.PyArray_DIM(array, 2), cnp.PyArray_STRIDE(array, 1),
+    )
+
+
+cdef void point_rows(void **pointers, Matrix matrix) noexcept nogil:
+    cdef fr_index r
+    for r in range(matrix.rows):
+        pointers[r] = matrix.data + r * matrix.row_bytes
+
+
+cdef void point_columns(void **pointers, Matrix matrix, fr_index itemsize) noexcept nogil:
+    """Point at the columns: the rows of the transpose."""
+    cdef fr_index j
+    for j in range(matrix.columns):
+        pointers[j] = matrix.data + j * itemsize
+
+
+cdef Buffer packed_matrix(const fr_kernels *k, Matrix matrix, const fr_layout *layout):
+    cdef Buffer out = Buffer(matrix.rows * packed_columns(k, layout) * k.itemsize)
+    with nogil:
+        k.pack(out.data, matrix.data, matrix.rows, matrix.row_bytes // k.itemsize, 1, layout)
+    return out
+
+
+cdef Buffer row_pointers(fr_index count):
+    return Buffer(count * sizeof(void *))
+
+
+cdef fr_product plain_product(
+    const fr_kernels *k, void **rows, fr_index a_step, fr_index depth, const void *operand,
+    fr_index operand_depth, void **results, fr_index columns,
+) noexcept nogil:
+    """C = A B; B was packed from `operand_depth` rows, of which the first `depth` take part."""
+    return fr_product(
+        blocks=1, depth=depth, a=rows, a_step=a_step, a_block=0, b=operand, b_step=4,
+        b_panel=operand_depth * 4 * k.lanes, width=4, columns=columns, bias=NULL, c=results,
+        accumulate=0,
+    )
+
+
+cdef int run_product(
+    const fr_kernels *k, fr_product *product, fr_index rows, object num_threads
+) except -1:
+    """Every row of a product, split over threads."""
+    cdef double work = <double>rows * product.depth * product.columns
+    cdef int t, threads = threads_for(num_threads, work, rows)
+    cdef unsigned mode
+    with nogil:
+        if threads == 1:
+            mode = flush_denormals()
+            k.product(product, 0, rows)
+            restore_mode(mode)
+        else:
+            for t in prange(threads, num_threads=threads, schedule="static", chunksize=1):
+                mode = flush_denormals()
+                k.product(product, rows * t // threads, rows * (t + 1) // threads)
+                restore_mode(mode)
+    return 0
+
+
+cdef fr_index workspace_bytes(const fr_kernels *k, fr_index largest) noexcept nogil:
+    """Bytes for products in which no matrix is larger than `largest` either way."""
+    cdef fr_index rounded = largest + 4 * k.lanes
+    return (2 * largest * sizeof(void *) + rounded * rounded * k.itemsize + 127) // 64 * 64
+
+
+cdef Workspace workspace_at(char *memory, fr_index largest) noexcept nogil:
+    cdef fr_index pointers = (2 * largest * sizeof(void *) + 63) // 64 * 64
+    return Workspace(<void **>memory, <void **>memory + largest, memory + pointers)
+
+
+cdef void multiply(
+    const fr_kernels *k, Workspace work, Matrix a, bint a_transposed, Matrix b, bint b_transposed,
+    Matrix c,
+) noexcept nogil:
+    """c = a b in the calling thread; the inner size is that of b."""
+    cdef fr_layout layout = plain_layout(k, b.columns)
+    cdef fr_index depth = b.columns if b_transposed else b.rows
+    cdef fr_index operand_depth = packed_columns(k, &layout) if b_transposed else b.rows
+    cdef fr_index row_step = b.row_bytes // k.itemsize
+    if b_transposed:
+        k.pack_transposed(work.operand, b.data, b.rows, row_step, &layout)
+    else:
+        k.pack(work.operand, b.data, b.rows, row_step, 1, &layout)
+    if a_transposed:
+        point_columns(work.rows, a, k.itemsize)
+    else:
+        point_rows(work.rows, a)
+    point_rows(work.results, c)
+    cdef fr_product product = plain_product(
+        k, work.rows, a.row_bytes // k.itemsize if a_transposed else 1, depth, work.operand,
+        operand_depth, work.results, c.columns,
+    )
+    k.product(&product, 0, c.rows)

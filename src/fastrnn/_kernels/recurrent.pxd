@@ -1,0 +1,56 @@
+from fastrnn._kernels.memory cimport Buffer
+from fastrnn._kernels.simd cimport (
+    fr_backward_step, fr_cell, fr_index, fr_kernels, fr_layout, fr_schedule, fr_step, fr_view
+)
+
+# Rows up to which a step streams the weights as they lie, once a row, instead of packing them.
+cdef enum:
+    SINGLE_ROWS = 4
+
+# One block of the weight gradients: operand^T dgates, for some rows of the operand (x, h, r*h, or
+# a constant 1 for a bias) and some vectors of every panel of dgates.
+cdef struct GradientPart:
+    fr_index operand   # its first vector, or -1 for the constant
+    fr_index rows
+    fr_index vector    # first vector of a panel of dgates
+    fr_layout layout   # where its columns belong
+    void *out
+    fr_index out_step
+
+
+cdef class Schedule:
+    cdef fr_schedule c
+    cdef Buffer memory
+    cdef fr_index *order
+    cdef fr_index *steps
+    cdef bint reverse
+    cdef fr_index length
+    cdef fr_view view(self, object array, void **rows)
+    cdef void clear_padding(self, object array) noexcept
+
+
+cdef class Recurrence:
+    cdef const fr_kernels *kernels
+    cdef fr_step *step
+    cdef fr_backward_step *backward_step
+    cdef fr_cell cell
+    cdef fr_layout layout_x
+    cdef fr_layout layout_h
+    cdef fr_index h_vector
+    cdef bint gated
+    cdef Schedule schedule
+    cdef object x
+    cdef object Wx
+    cdef object Wh
+    cdef list tape
+    cdef double work(self)
+    cdef fr_view view(self, list owner, object array)
+    cdef object state_of_sequences(self, void *state, fr_index slots)
+    cdef void *state_rows(self, list scratch, object dstate) except NULL
+    cdef int begin(self, object x, object Wx, object Wh, object lengths, bint reverse) except -1
+    cdef void *reserve(self, list owner, fr_index count, bint zeroed=*) except NULL
+    cdef list forward(self, object b, list states, object y, bint train, object num_threads)
+    cdef tuple backward(self, object dy, list dstates, list gradients, object num_threads)
+    cdef int forward_extras(self, list scratch) except -1
+    cdef int backward_extras(self, list scratch, const void **wh_n_t, void **dreset_h) except -1
+    cdef int extra_part(self, list gradients, GradientPart *part)

@@ -1,0 +1,139 @@
+"""The C interface; simd/fastrnn_simd.h explains every field."""
+
+cdef extern from "fastrnn_simd.h" nogil:
+    ctypedef Py_ssize_t fr_index
+
+    ctypedef struct fr_share:
+        fr_index first
+        fr_index stride
+
+    ctypedef struct fr_schedule:
+        fr_index rows
+        fr_index steps
+        const fr_index *active
+        const fr_index *offset
+
+    ctypedef struct fr_view:
+        void **row
+        fr_index step
+
+    ctypedef struct fr_layout:
+        fr_index panels
+        fr_index width
+        fr_index advance
+        fr_index start[4]
+        fr_index limit[4]
+
+    ctypedef struct fr_product:
+        fr_index blocks
+        fr_index depth
+        void **a
+        fr_index a_step
+        fr_index a_block
+        const void *b
+        fr_index b_step
+        fr_index b_panel
+        fr_index width
+        fr_index columns
+        const void *bias
+        void **c
+        int accumulate
+
+    ctypedef struct fr_cell:
+        fr_schedule schedule
+        fr_index input
+        fr_index hidden
+        fr_index ld
+        fr_view x
+        fr_view y
+        const void *wx
+        const void *wh
+        const void *bias
+        const void *bias_h
+        void *h
+        void *c
+        fr_index h_slots
+        fr_index c_slots
+        void *gates
+        fr_index tape_rows
+        const void *wh_n
+        void *reset_h
+        void *waiting
+        fr_index relu
+
+    ctypedef struct fr_cell_backward:
+        fr_cell cell
+        fr_view dy
+        const void *wh_t
+        const void *wh_n_t
+        void *dh
+        void *dc
+        void *dgates
+        fr_index chunk_first
+        fr_index chunk_rows
+        void *operand
+        void *dreset_h
+
+    ctypedef struct fr_additive:
+        fr_index queries
+        fr_index keys
+        fr_index tk
+        fr_index size
+        const void *q
+        const void *k
+        const void *v
+        void *alignment
+        const void *dscore
+        void *dq
+        void *dk
+        void *dv
+
+    ctypedef void fr_step(const fr_cell *, fr_share, fr_index, const void *) noexcept nogil
+    ctypedef void fr_backward_step(const fr_cell_backward *, fr_share, fr_index) noexcept nogil
+
+    ctypedef struct fr_kernels:
+        const char *isa
+        fr_index lanes
+        fr_index itemsize
+        fr_index tile_rows
+        void (*pack)(void *, const void *, fr_index, fr_index, fr_index,
+                     const fr_layout *) noexcept nogil
+        void (*pack_transposed)(void *, const void *, fr_index, fr_index,
+                                const fr_layout *) noexcept nogil
+        void (*unpack)(void *, const void *, fr_index, fr_index,
+                       const fr_layout *) noexcept nogil
+        void (*product)(const fr_product *, fr_index, fr_index) noexcept nogil
+        fr_step *rnn_step
+        fr_backward_step *rnn_backward_step
+        fr_step *lstm_step
+        fr_backward_step *lstm_backward_step
+        fr_step *gru_step
+        fr_backward_step *gru_backward_step
+        void (*rnn_single)(const void *, fr_index, const void *, fr_index, const void *,
+                           const void *, const void *, fr_index, void *) noexcept nogil
+        void (*lstm_single)(const void *, fr_index, const void *, const void *, fr_index,
+                            const void *, const void *, const void *, void *, void *,
+                            void *) noexcept nogil
+        void (*gru_single)(const void *, fr_index, const void *, fr_index, const void *,
+                           const void *, const void *, const void *, void *,
+                           void *) noexcept nogil
+        void (*softmax)(void *, fr_index) noexcept nogil
+        void (*softmax_backward)(void *, const void *, fr_index, double) noexcept nogil
+        double (*cross_entropy)(const void *, fr_index, fr_index, double, void *) noexcept nogil
+        void (*additive_scores)(const fr_additive *) noexcept nogil
+        void (*additive_backward)(const fr_additive *) noexcept nogil
+        void (*exp)(void *, const void *, fr_index) noexcept nogil
+        void (*sigmoid)(void *, const void *, fr_index) noexcept nogil
+        void (*tanh)(void *, const void *, fr_index) noexcept nogil
+        void (*add_rows)(void *, const void *, fr_index) noexcept nogil
+        void (*dropout)(void *, const void *, const unsigned char *, double,
+                        fr_index) noexcept nogil
+        void (*scale)(void *, double, fr_index) noexcept nogil
+        double (*squared_norm)(const void *, fr_index) noexcept nogil
+        void (*sgd)(void *, const void *, fr_index, double) noexcept nogil
+        void (*momentum)(void *, const void *, void *, fr_index, double, double) noexcept nogil
+        void (*adagrad)(void *, const void *, void *, fr_index, double, double) noexcept nogil
+        void (*rmsprop)(void *, const void *, void *, fr_index, double, double,
+                        double) noexcept nogil
+        void (*adam)(void *, const void *, void *, void *, fr_index, double, double, double,
+                     double, double, double) noexcept nogil

@@ -1,0 +1,173 @@
+/* What the cells share: where a row's numbers lie, and the tiles of a step. */
+#ifndef FASTRNN_CELL_H
+#define FASTRNN_CELL_H
+
+#include "product.h"
+#include "vmath.h"
+
+INLINE fr_index share_count(fr_share share, fr_index active) {
+    return active <= share.first ? 0 : (active - share.first + share.stride - 1) / share.stride;
+}
+
+INLINE fr_index share_row(fr_share share, fr_index i) { return share.first + i * share.stride; }
+
+INLINE fr_index round_up(fr_index n) { return (n + VL - 1) / VL * VL; }
+
+/* Panels of a gated cell, VL hidden units each. */
+INLINE fr_index hidden_panels(const fr_cell *m) { return m->ld / VL; }
+
+INLINE real *view_at(fr_view view, fr_index row, fr_index s) {
+    return (real *)view.row[row] + s * view.step;
+}
+
+/* Row `row` of the state in slot s % slots. */
+INLINE real *state_at(const fr_cell *m, void *state, fr_index slots, fr_index s, fr_index row) {
+    return (real *)state + ((s % slots) * m->schedule.rows + row) * m->ld;
+}
+
+INLINE real *tape_at(const fr_cell *m, fr_index panel, fr_index s, fr_index row) {
+    return (real *)m->gates +
+           (panel * m->tape_rows + m->schedule.offset[s] + row) * PANEL;
+}
+
+INLINE fr_index chunk_number(const fr_cell_backward *m, fr_index s, fr_index row) {
+    return m->cell.schedule.offset[s] - m->chunk_first + row;
+}
+
+INLINE real *dgates_at(const fr_cell_backward *m, fr_index panel, fr_index number) {
+    return (real *)m->dgates + (panel * m->chunk_rows + number) * PANEL;
+}
+
+/* Rows of one tile of a step: which rows of the batch, and where their x and h lie. */
+typedef struct {
+    fr_index height;
+    fr_index row[TILE_ROWS];
+    const real *x[TILE_ROWS], *h[TILE_ROWS];
+} step_tile;
+
+INLINE step_tile step_tile_at(const fr_cell *m, fr_share share, fr_index s, fr_index at,
+                              fr_index count) {
+    step_tile t;
+    t.height = tile_height(at, count);
+    for (fr_index r = 0; r < t.height; r++) {
+        t.row[r] = share_row(share, at + r);
+        t.x[r] = view_at(m->x, t.row[r], s);
+        t.h[r] = state_at(m, m->h, m->h_slots, s, t.row[r]);
+    }
+    return t;
+}
+
+/* acc = projected[row] where x was projected before the loop, else bias + x Wx, for vectors
+ * 0 .. width-1 of a panel; vectors from `width` on are left alone. `stored` is the width that Wx,
+ * bias and projected are packed with. */
+INLINE void input_tile(const fr_cell *m, const step_tile *t, fr_index panel, fr_index panels,
+                       fr_index stored, fr_index width, const real *projected, fr_index at,
+                       real *acc) {
+    const fr_index panel_size = stored * VL;
+    for (fr_index r = 0; r < t->height; r++) {
+        const real *init = projected ? projected + ((at + r) * panels + panel) * panel_size
+                                     : (const real *)m->bias + panel * panel_size;
+        for (fr_index v = 0; v < width; v++)
+            store(acc + r * PANEL + v * VL, load(init + v * VL));
+    }
+    if (projected) return;
+    const tile_shape shape = {1, m->input, 1, 0, stored};
+    tile(t->height, width, &shape, acc, t->x,
+         (const real *)m->wx + panel * m->input * panel_size);
+}
+
+/* acc += h W for vectors 0 .. width-1 of a panel of W, packed with `stored` vectors a panel. */
+INLINE void hidden_tile(const fr_cell *m, fr_index height, const real *const *h, const void *w,
+                        fr_index panel, fr_index stored, fr_index width, real *acc) {
+    const tile_shape shape = {1, m->hidden, 1, 0, stored};
+    tile(height, width, &shape, acc, h, (const real *)w + panel * m->hidden * stored * VL);
+}
+
+/* Rows that one call of product takes, so that each panel of weights is read once for many rows. */
+#define ROW_GROUP 96
+
+/* out[row] (+)= dgates W^T for the share's rows of step s: the backward of h W. Vectors
+ * `first` .. first+width-1 of every panel of dgates take part. */
+static void through_hidden(const fr_cell_backward *m, fr_share share, fr_index s, fr_index panels,
+                           fr_index first, fr_index width, const void *w_t, real *out,
+                           int accumulate) {
+    const fr_index count = share_count(share, m->cell.schedule.active[s]);
+    const fr_index depth = width * VL, ld = m->cell.ld;
+    fr_product p = {.blocks = panels,
+                    .depth = depth,
+                    .a_step = 1,
+                    .a_block = m->chunk_rows * PANEL,
+                    .b = w_t,
+                    .b_step = 4,
+                    .b_panel = panels * depth * PANEL,
+                    .width = 4,
+                    .columns = ld,
+                    .accumulate = accumulate};
+    void *a[ROW_GROUP], *c[ROW_GROUP];
+    p.a = a;
+    p.c = c;
+    for (fr_index at = 0; at < count; at += ROW_GROUP) {
+        const fr_index height = min_index(ROW_GROUP, count - at);
+        for (fr_index i = 0; i < height; i++) {
+            const fr_index row = share_row(share, at + i);
+            a[i] = dgates_at(m, 0, chunk_number(m, s, row)) + first * VL;
+            c[i] = out + row * ld;
+        }
+        product(&p, 0, height);
+    }
+}
+
+/* Copies one row into vectors `first` .. of the operand of the weight gradient. */
+INLINE void operand_row(const fr_cell_backward *m, fr_index first, fr_index number,
+                        const real *from, fr_index size) {
+    for (fr_index i = 0; i < size; i += VL)
+        store((real *)m->operand + ((first + i / VL) * m->chunk_rows + number) * VL,
+              load_part(from + i, size - i));
+}
+
+/* The x and h that made step s, beside the dgates that step s has just left. */
+static void operand_step(const fr_cell_backward *m, fr_share share, fr_index s) {
+    const fr_cell *cell = &m->cell;
+    const fr_index count = share_count(share, cell->schedule.active[s]);
+    const fr_index first_h = round_up(cell->input) / VL;
+    for (fr_index i = 0; i < count; i++) {
+        const fr_index row = share_row(share, i), number = chunk_number(m, s, row);
+        operand_row(m, 0, number, view_at(cell->x, row, s), cell->input);
+        operand_row(m, first_h, number, state_at(cell, cell->h, cell->h_slots, s, row),
+                    cell->hidden);
+    }
+}
+
+/* dy of a row's vector of hidden units; zeros where there is no dy. */
+INLINE vec upstream(const fr_cell_backward *m, fr_index row, fr_index s, fr_index unit) {
+    if (!m->dy.row) return (vec){0};
+    return load_part(view_at(m->dy, row, s) + unit, m->cell.hidden - unit);
+}
+
+/* work += v W for one row v and W (depth, columns) as it lies: rows of W stream by, eight vectors
+ * of columns at a time. */
+static void add_row_product(real *work, const real *v, fr_index depth, const real *w,
+                            fr_index columns, fr_index w_step) {
+    fr_index j = 0;
+    for (; j + 8 * VL <= columns; j += 8 * VL) {
+        vec sum[8];
+#pragma GCC unroll 8
+        for (int i = 0; i < 8; i++) sum[i] = load(work + j + i * VL);
+        for (fr_index k = 0; k < depth; k++) {
+            const vec factor = broadcast(v[k]);
+#pragma GCC unroll 8
+            for (int i = 0; i < 8; i++) sum[i] += factor * load(w + k * w_step + j + i * VL);
+        }
+#pragma GCC unroll 8
+        for (int i = 0; i < 8; i++) store(work + j + i * VL, sum[i]);
+    }
+    for (; j < columns; j += VL) {
+        const fr_index n = columns - j;
+        vec sum = load_part(work + j, n);
+        for (fr_index k = 0; k < depth; k++)
+            sum += broadcast(v[k]) * load_part(w + k * w_step + j, n);
+        store_part(work + j, sum, n);
+    }
+}
+
+#endif

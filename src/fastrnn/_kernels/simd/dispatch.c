@@ -1,0 +1,75 @@
+#include "dispatch.h"
+
+#include <string.h>
+
+#if defined(__x86_64__) || defined(__i386__)
+#include <xmmintrin.h>
+#define FLUSH_BITS 0x8040u /* MXCSR: flush to zero, denormals are zero */
+#endif
+
+#define DECLARE(isa) FR_HIDDEN extern const fr_kernels fr_table_##isa##_4, fr_table_##isa##_8
+DECLARE(generic);
+#ifdef FR_HAVE_AVX2
+DECLARE(avx2);
+#endif
+#ifdef FR_HAVE_AVX512
+DECLARE(avx512);
+#endif
+
+static const fr_kernels *const tables[] = {
+#ifdef FR_HAVE_AVX512
+    &fr_table_avx512_4, &fr_table_avx512_8,
+#endif
+#ifdef FR_HAVE_AVX2
+    &fr_table_avx2_4, &fr_table_avx2_8,
+#endif
+    &fr_table_generic_4, &fr_table_generic_8,
+};
+
+const fr_kernels *fr_find(const char *isa, int real_bytes) {
+    for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
+        if (tables[i]->itemsize == real_bytes && strcmp(tables[i]->isa, isa) == 0)
+            return tables[i];
+    return NULL;
+}
+
+/* The compiler's own test reads CPUID and, for the register state that the operating system must
+ * save, XGETBV. */
+static int cpu_supports(const char *isa) {
+#ifdef FLUSH_BITS
+    if (strcmp(isa, "avx512") == 0)
+        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+               __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
+               __builtin_cpu_supports("fma");
+    if (strcmp(isa, "avx2") == 0)
+        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+#endif
+    return strcmp(isa, "generic") == 0;
+}
+
+int fr_supported(const char *isa) { return fr_find(isa, 4) != NULL && cpu_supports(isa); }
+
+#if defined(FLUSH_BITS)
+unsigned fr_flush_denormals(void) {
+    const unsigned mode = _mm_getcsr();
+    _mm_setcsr(mode | FLUSH_BITS);
+    return mode;
+}
+
+void fr_restore_mode(unsigned mode) { _mm_setcsr(mode); }
+#elif defined(__aarch64__)
+unsigned fr_flush_denormals(void) {
+    unsigned long mode;
+    __asm__ volatile("mrs %0, fpcr" : "=r"(mode));
+    __asm__ volatile("msr fpcr, %0" : : "r"(mode | 1ul << 24));
+    return (unsigned)mode;
+}
+
+void fr_restore_mode(unsigned mode) {
+    __asm__ volatile("msr fpcr, %0" : : "r"((unsigned long)mode));
+}
+#else
+unsigned fr_flush_denormals(void) { return 0; }
+
+void fr_restore_mode(unsigned mode) { (void)mode; }
+#endif

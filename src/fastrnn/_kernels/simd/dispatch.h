@@ -1,0 +1,15 @@
+/* Which instruction sets this machine runs, and the floating-point mode of a thread. */
+#ifndef FASTRNN_DISPATCH_H
+#define FASTRNN_DISPATCH_H
+
+#include "fastrnn_simd.h"
+
+/* Whether `isa` ("avx512", "avx2", "generic") was built and both the processor and the operating
+ * system support it. */
+FR_HIDDEN int fr_supported(const char *isa);
+
+/* Treats denormal numbers as zero in the calling thread; returns the mode to restore. */
+FR_HIDDEN unsigned fr_flush_denormals(void);
+FR_HIDDEN void fr_restore_mode(unsigned mode);
+
+#endif

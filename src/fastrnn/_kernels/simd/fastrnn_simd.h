@@ -1,0 +1,193 @@
+/* The C side of fastrnn: what a translation unit of one instruction set and one real type exports.
+ *
+ * C does one step of a cell for some rows of the batch; the time loops and the threads are Cython's.
+ * Every `void *` points to numbers of the table's own real type, sizes and steps count elements.
+ *
+ * Words used throughout:
+ *   VL      real numbers in a vector; `lanes` in the table.
+ *   panel   the columns that a tile computes together: up to four vectors of VL columns.
+ *   packed  a matrix (K, columns) laid out [panel][k][vector][VL], zero where no column exists.
+ *   row     a sequence of the batch; rows are sorted by falling length, so that the rows still
+ *           running at any step come first.
+ *   step    a sequence's own step, counted from where its direction begins.
+ */
+#ifndef FASTRNN_SIMD_H
+#define FASTRNN_SIMD_H
+
+#include <stddef.h>
+
+#if defined(__GNUC__)
+#define FR_HIDDEN __attribute__((visibility("hidden")))
+#else
+#define FR_HIDDEN
+#endif
+
+typedef ptrdiff_t fr_index;
+
+/* One thread's share of the rows: first, first + stride, ... Dealt like cards, so that sequences
+ * of falling length spread evenly. */
+typedef struct {
+    fr_index first, stride;
+} fr_share;
+
+/* Which rows run at which step. */
+typedef struct {
+    fr_index rows, steps;
+    const fr_index *active; /* [steps] rows 0 .. active[s]-1 have a step s */
+    const fr_index *offset; /* [steps + 1] sum of active before s: the number of (s, row 0) among
+                               all steps that exist */
+} fr_schedule;
+
+/* A caller's (N, T, width) array in processing order: step s of row r begins at row[r] + s*step. */
+typedef struct {
+    void *const *row;
+    fr_index step;
+} fr_view;
+
+/* How the columns of a plain matrix are dealt to the vectors of panels: vector v of panel p holds
+ * columns start[v] + p*advance onwards, as far as limit[v]. */
+typedef struct {
+    fr_index panels, width; /* width: vectors of a panel, 1 to 4 */
+    fr_index advance;
+    fr_index start[4], limit[4];
+} fr_layout;
+
+/* C[r] (+)= bias + A[r] B for rows given by pointers. Element k of block j of row r of A is
+ * a[r][j*a_block + k*a_step]; the K of B counts through the blocks in order. */
+typedef struct {
+    fr_index blocks, depth;
+    void *const *a;
+    fr_index a_step, a_block;
+    const void *b;
+    fr_index b_step;     /* vectors from one k to the next: the width B was packed with */
+    fr_index b_panel;    /* elements from one panel to the next */
+    fr_index width;      /* vectors used of each panel */
+    fr_index columns;    /* columns of C, at most panels*width*VL; the last panel may be partial */
+    const void *bias;    /* packed with `width`, or NULL */
+    void *const *c;
+    int accumulate;
+} fr_product;
+
+/* --- cells: forward -------------------------------------------------------------------------
+ * h and c live in slots [slots][rows][ld]: step s reads slot s % slots and writes (s+1) % slots.
+ * Training keeps steps + 1 slots (the tape), inference 2 (h) and 1 (c, updated in place).
+ * `ld` is the hidden size rounded up to VL.
+ * `gates` is the tape of activated gates, [panel][tape_rows][4][VL], or NULL in inference; the
+ * number of (s, r) in it is schedule.offset[s] + r.
+ * `projected`, where an argument, holds bias + x Wx for this share's steps from the last
+ * projection on, [n][panel][width][VL]; where NULL, x joins the product with h. */
+
+typedef struct {
+    fr_schedule schedule;
+    fr_index input, hidden, ld;
+    fr_view x, y;
+    const void *wx, *wh, *bias; /* packed (D, ..), (H, ..), (..) */
+    const void *bias_h;         /* GRU with reset after: packed (H), else NULL */
+    void *h, *c;
+    fr_index h_slots, c_slots;
+    void *gates;
+    fr_index tape_rows;
+    const void *wh_n;     /* GRU with reset before: the columns of n, packed as plain ones */
+    void *reset_h;        /* GRU with reset before, scratch: r*h, [rows][ld] */
+    void *waiting;        /* GRU with reset before, scratch: b_n + x Wn, r, z, [rows][panel][4][VL] */
+    fr_index relu;        /* RNN */
+} fr_cell;
+
+/* --- cells: backward ------------------------------------------------------------------------
+ * Walks a chunk of steps from the last to the first. dgates is [panel][chunk_rows][4][VL], the
+ * number of (s, r) in it schedule.offset[s] - chunk_first + r; lanes past the hidden size are 0.
+ * dh, dc (rows, ld) come in as the gradients of each row's state after step s and leave as those
+ * of the state before it. */
+
+typedef struct {
+    fr_cell cell;
+    fr_view dy; /* row == NULL: zeros */
+    const void *wh_t;   /* transposed, packed (panels*width*VL, H): see pack_transposed */
+    const void *wh_n_t; /* GRU with reset before */
+    void *dh, *dc;
+    void *dgates;
+    fr_index chunk_first, chunk_rows;
+    void *operand;  /* [vector][chunk_rows][VL]: what dgates meet in dW, that is x, h and, for a
+                       GRU with reset before, r*h, each beginning a vector of its own */
+    void *dreset_h; /* GRU with reset before: d(r*h), [rows][ld] scratch */
+} fr_cell_backward;
+
+/* --- attention ------------------------------------------------------------------------------
+ * One sequence: scores (Tq, Tk) of which the first `keys` columns exist. */
+
+typedef struct {
+    fr_index queries, keys, tk; /* Tq, valid keys, row length of the alignment */
+    fr_index size;              /* A */
+    const void *q, *k, *v;      /* projected queries (Tq, A), projected keys (Tk, A), v (A) */
+    void *alignment;            /* (Tq, tk) */
+    const void *dscore;         /* (Tq, tk) */
+    void *dq, *dk, *dv;         /* as q, k, v */
+} fr_additive;
+
+typedef void fr_step(const fr_cell *m, fr_share share, fr_index s, const void *projected);
+typedef void fr_backward_step(const fr_cell_backward *m, fr_share share, fr_index s);
+
+typedef struct {
+    const char *isa;
+    fr_index lanes, itemsize;
+    fr_index tile_rows; /* rows that a tile holds in registers */
+
+    void (*pack)(void *dst, const void *src, fr_index depth, fr_index row_step, fr_index col_step,
+                 const fr_layout *layout);
+    void (*pack_transposed)(void *dst, const void *src, fr_index rows, fr_index row_step,
+                            const fr_layout *layout);
+    void (*unpack)(void *dst, const void *src, fr_index rows, fr_index row_step,
+                   const fr_layout *layout);
+    void (*product)(const fr_product *p, fr_index row_begin, fr_index row_end);
+
+    fr_step *rnn_step;
+    fr_backward_step *rnn_backward_step;
+    fr_step *lstm_step;
+    fr_backward_step *lstm_backward_step;
+    fr_step *gru_step;
+    fr_backward_step *gru_backward_step;
+
+    /* One step of one row on weights as they lie, (D, G*H) row-major; `work` holds
+     * 4*H (LSTM), 5*H (GRU) or H (RNN) numbers. */
+    void (*rnn_single)(const void *x, fr_index input, const void *h, fr_index hidden,
+                       const void *wx, const void *wh, const void *b, fr_index relu,
+                       void *h_next);
+    void (*lstm_single)(const void *x, fr_index input, const void *h, const void *c,
+                        fr_index hidden, const void *wx, const void *wh, const void *b,
+                        void *work, void *h_next, void *c_next);
+    void (*gru_single)(const void *x, fr_index input, const void *h, fr_index hidden,
+                       const void *wx, const void *wh, const void *b, const void *bh, void *work,
+                       void *h_next);
+
+    void (*softmax)(void *row, fr_index count);
+    void (*softmax_backward)(void *drow, const void *row, fr_index count, double scale);
+    double (*cross_entropy)(const void *logits, fr_index count, fr_index target, double scale,
+                            void *dlogits);
+    void (*additive_scores)(const fr_additive *a);
+    void (*additive_backward)(const fr_additive *a);
+
+    void (*exp)(void *dst, const void *src, fr_index count);
+    void (*sigmoid)(void *dst, const void *src, fr_index count);
+    void (*tanh)(void *dst, const void *src, fr_index count);
+
+    void (*add_rows)(void *dst, const void *src, fr_index count);
+    void (*dropout)(void *dst, const void *src, const unsigned char *keep, double scale,
+                    fr_index count);
+    void (*scale)(void *dst, double factor, fr_index count);
+    double (*squared_norm)(const void *src, fr_index count);
+    void (*sgd)(void *param, const void *grad, fr_index count, double lr);
+    void (*momentum)(void *param, const void *grad, void *velocity, fr_index count, double lr,
+                     double momentum);
+    void (*adagrad)(void *param, const void *grad, void *square, fr_index count, double lr,
+                    double eps);
+    void (*rmsprop)(void *param, const void *grad, void *square, fr_index count, double lr,
+                    double rho, double eps);
+    void (*adam)(void *param, const void *grad, void *mean, void *square, fr_index count,
+                 double step_size, double beta1, double beta2, double root_scale, double eps,
+                 double keep);
+} fr_kernels;
+
+/* NULL where the instruction set was not built. One per instruction set and real type. */
+FR_HIDDEN const fr_kernels *fr_find(const char *isa, int real_bytes);
+
+#endif

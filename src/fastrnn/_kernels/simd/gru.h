@@ -1,0 +1,228 @@
+/* One GRU step for a share of the rows: r, z = sigmoid(b + x Wx + h Wh), h' = (1-z)*n + z*h, and
+ *
+ *   reset after  (cuDNN)            n = tanh(b_n + x Wn + r*(bh + h Un))
+ *   reset before (Cho et al. 2014)  n = tanh(b_n + x Wn + (r*h) Un)
+ *
+ * A panel's vectors are in the order n, r, z, q for VL hidden units, q being what only the
+ * recurrent side of n knows: the product with x makes n, r, z, the one with h makes r, z, q, and
+ * both fall on neighbouring vectors of one tile. Reset before needs r*h of all units before it can
+ * make n, so it goes over the panels twice. The tape keeps n, r, z and q = bh + h Un, or r*h. */
+#include "cell.h"
+
+INLINE void keep_gates(const fr_cell *m, fr_index panel, fr_index s, fr_index row, vec n, vec r,
+                       vec z, vec q) {
+    if (!m->gates) return;
+    real *gates = tape_at(m, panel, s, row);
+    store(gates, n);
+    store(gates + VL, r);
+    store(gates + 2 * VL, z);
+    store(gates + 3 * VL, q);
+}
+
+/* h' = (1-z)*n + z*h for one vector of one row. */
+INLINE void new_state(const fr_cell *m, fr_index unit, fr_index s, fr_index row, vec n, vec z) {
+    const vec h_prev = load(state_at(m, m->h, m->h_slots, s, row) + unit);
+    const vec h = (1 - z) * n + z * h_prev;
+    store(state_at(m, m->h, m->h_slots, s + 1, row) + unit, h);
+    store_part(view_at(m->y, row, s) + unit, h, m->hidden - unit);
+}
+
+static void gru_step_after(const fr_cell *m, fr_share share, fr_index s, const real *projected) {
+    const fr_index count = share_count(share, m->schedule.active[s]), panels = hidden_panels(m);
+    real acc[TILE_ROWS * 4 * VL] __attribute__((aligned(64)));
+    for (fr_index panel = 0; panel < panels; panel++) {
+        const fr_index unit = panel * VL;
+        const vec bias_h = load((const real *)m->bias_h + unit);
+        for (fr_index at = 0, height; at < count; at += height) {
+            const step_tile t = step_tile_at(m, share, s, at, count);
+            height = t.height;
+            input_tile(m, &t, panel, panels, 3, 3, projected, at, acc);
+            for (fr_index i = 0; i < height; i++) store(acc + i * PANEL + 3 * VL, bias_h);
+            hidden_tile(m, height, t.h, m->wh, panel, 3, 3, acc + VL);
+            for (fr_index i = 0; i < height; i++) {
+                const real *a = acc + i * PANEL;
+                const vec r = vsigmoid(load(a + VL)), z = vsigmoid(load(a + 2 * VL));
+                const vec q = load(a + 3 * VL);
+                const vec n = vtanh(load(a) + r * q);
+                new_state(m, unit, s, t.row[i], n, z);
+                keep_gates(m, panel, s, t.row[i], n, r, z, q);
+            }
+        }
+    }
+}
+
+/* First pass of reset before: r*h; b_n + x Wn, r and z wait for the second pass. */
+static void gru_reset(const fr_cell *m, fr_share share, fr_index s, const real *projected) {
+    const fr_index count = share_count(share, m->schedule.active[s]), panels = hidden_panels(m);
+    real acc[TILE_ROWS * 4 * VL] __attribute__((aligned(64)));
+    for (fr_index panel = 0; panel < panels; panel++) {
+        const fr_index unit = panel * VL;
+        for (fr_index at = 0, height; at < count; at += height) {
+            const step_tile t = step_tile_at(m, share, s, at, count);
+            height = t.height;
+            input_tile(m, &t, panel, panels, 3, 3, projected, at, acc);
+            hidden_tile(m, height, t.h, m->wh, panel, 2, 2, acc + VL);
+            for (fr_index i = 0; i < height; i++) {
+                const fr_index row = t.row[i];
+                const real *a = acc + i * PANEL;
+                const vec r = vsigmoid(load(a + VL)), z = vsigmoid(load(a + 2 * VL));
+                const vec h = load(state_at(m, m->h, m->h_slots, s, row) + unit);
+                real *waiting = (real *)m->waiting + (row * panels + panel) * PANEL;
+                store(waiting, load(a));
+                store(waiting + VL, r);
+                store(waiting + 2 * VL, z);
+                store((real *)m->reset_h + row * m->ld + unit, r * h);
+            }
+        }
+    }
+}
+
+static void gru_step_before(const fr_cell *m, fr_share share, fr_index s, const real *projected) {
+    const fr_index count = share_count(share, m->schedule.active[s]), panels = hidden_panels(m);
+    real acc[TILE_ROWS * 4 * VL] __attribute__((aligned(64)));
+    gru_reset(m, share, s, projected);
+    for (fr_index first = 0; first < panels; first += 4) {
+        const fr_index width = min_index(4, panels - first);
+        for (fr_index at = 0, height; at < count; at += height) {
+            const real *reset_h[TILE_ROWS];
+            height = tile_height(at, count);
+            for (fr_index i = 0; i < height; i++) {
+                const fr_index row = share_row(share, at + i);
+                reset_h[i] = (const real *)m->reset_h + row * m->ld;
+                for (fr_index v = 0; v < width; v++)
+                    store(acc + i * PANEL + v * VL,
+                          load((real *)m->waiting + (row * panels + first + v) * PANEL));
+            }
+            hidden_tile(m, height, reset_h, m->wh_n, first / 4, 4, width, acc);
+            for (fr_index i = 0; i < height; i++)
+                for (fr_index v = 0; v < width; v++) {
+                    const fr_index row = share_row(share, at + i), panel = first + v;
+                    const real *waiting = (real *)m->waiting + (row * panels + panel) * PANEL;
+                    const vec r = load(waiting + VL), z = load(waiting + 2 * VL);
+                    const vec n = vtanh(load(acc + i * PANEL + v * VL));
+                    new_state(m, panel * VL, s, row, n, z);
+                    keep_gates(m, panel, s, row, n, r, z, load(reset_h[i] + panel * VL));
+                }
+        }
+    }
+}
+
+static void gru_step(const fr_cell *m, fr_share share, fr_index s, const void *projected) {
+    if (m->bias_h)
+        gru_step_after(m, share, s, projected);
+    else
+        gru_step_before(m, share, s, projected);
+}
+
+/* dgates are dn, dr, dz (before the nonlinearities) and dq, in the order of the tile. */
+static void gru_backward_after(const fr_cell_backward *m, fr_share share, fr_index s) {
+    const fr_cell *cell = &m->cell;
+    const fr_index count = share_count(share, cell->schedule.active[s]);
+    const fr_index panels = hidden_panels(cell);
+    for (fr_index at = 0; at < count; at++) {
+        const fr_index row = share_row(share, at), number = chunk_number(m, s, row);
+        real *dh_row = (real *)m->dh + row * cell->ld;
+        const real *h_row = state_at(cell, cell->h, cell->h_slots, s, row);
+        for (fr_index panel = 0; panel < panels; panel++) {
+            const fr_index unit = panel * VL, lanes = cell->hidden - unit;
+            const real *gates = tape_at(cell, panel, s, row);
+            const vec n = load(gates), r = load(gates + VL), z = load(gates + 2 * VL);
+            const vec q = load(gates + 3 * VL);
+            const vec dh = load(dh_row + unit) + upstream(m, row, s, unit);
+            /* h' = (1-z)*n + z*h; n = tanh(b_n + x Wn + r*q) */
+            const vec dn = dh * (1 - z) * (1 - n * n);
+            const vec dz = dh * (load(h_row + unit) - n) * z * (1 - z);
+            real *d = dgates_at(m, panel, number);
+            store(d, first_lanes(dn, lanes));
+            store(d + VL, first_lanes(dn * q * r * (1 - r), lanes));
+            store(d + 2 * VL, first_lanes(dz, lanes));
+            store(d + 3 * VL, first_lanes(dn * r, lanes));
+            store(dh_row + unit, dh * z);
+        }
+    }
+    /* r, z, q = b + h Wh */
+    through_hidden(m, share, s, panels, 1, 3, m->wh_t, m->dh, 1);
+    operand_step(m, share, s);
+}
+
+static void gru_backward_before(const fr_cell_backward *m, fr_share share, fr_index s) {
+    const fr_cell *cell = &m->cell;
+    const fr_index count = share_count(share, cell->schedule.active[s]);
+    const fr_index panels = hidden_panels(cell);
+    const fr_index first_reset = (round_up(cell->input) + cell->ld) / VL;
+    for (fr_index at = 0; at < count; at++) {
+        const fr_index row = share_row(share, at), number = chunk_number(m, s, row);
+        real *dh_row = (real *)m->dh + row * cell->ld;
+        const real *h_row = state_at(cell, cell->h, cell->h_slots, s, row);
+        for (fr_index panel = 0; panel < panels; panel++) {
+            const fr_index unit = panel * VL, lanes = cell->hidden - unit;
+            const real *gates = tape_at(cell, panel, s, row);
+            const vec n = load(gates), z = load(gates + 2 * VL);
+            const vec dh = load(dh_row + unit) + upstream(m, row, s, unit);
+            /* h' = (1-z)*n + z*h; n = tanh(b_n + x Wn + (r*h) Un) */
+            const vec dn = dh * (1 - z) * (1 - n * n);
+            const vec dz = dh * (load(h_row + unit) - n) * z * (1 - z);
+            real *d = dgates_at(m, panel, number);
+            store(d, first_lanes(dn, lanes));
+            store(d + 2 * VL, first_lanes(dz, lanes));
+            store(dh_row + unit, dh * z);
+            operand_row(m, first_reset + panel, number, gates + 3 * VL, min_index(lanes, VL));
+        }
+    }
+    /* (r*h) Un */
+    through_hidden(m, share, s, panels, 0, 1, m->wh_n_t, m->dreset_h, 0);
+    for (fr_index at = 0; at < count; at++) {
+        const fr_index row = share_row(share, at), number = chunk_number(m, s, row);
+        real *dh_row = (real *)m->dh + row * cell->ld;
+        const real *h_row = state_at(cell, cell->h, cell->h_slots, s, row);
+        for (fr_index panel = 0; panel < panels; panel++) {
+            const fr_index unit = panel * VL, lanes = cell->hidden - unit;
+            const vec r = load(tape_at(cell, panel, s, row) + VL);
+            const vec dreset_h = load((real *)m->dreset_h + row * cell->ld + unit);
+            const vec dr = dreset_h * load(h_row + unit) * r * (1 - r);
+            store(dgates_at(m, panel, number) + VL, first_lanes(dr, lanes));
+            store(dh_row + unit, load(dh_row + unit) + dreset_h * r);
+        }
+    }
+    /* r, z = b + h Wh */
+    through_hidden(m, share, s, panels, 1, 2, m->wh_t, m->dh, 1);
+    operand_step(m, share, s);
+}
+
+static void gru_backward_step(const fr_cell_backward *m, fr_share share, fr_index s) {
+    if (m->cell.bias_h)
+        gru_backward_after(m, share, s);
+    else
+        gru_backward_before(m, share, s);
+}
+
+/* work (5, H): r, z, b_n + x Wn, then h Un or (r*h) Un, and r*h. */
+static void gru_single(const void *x, fr_index input, const void *h, fr_index hidden,
+                       const void *wx, const void *wh, const void *b, const void *bh, void *work,
+                       void *h_next) {
+    const fr_index columns = 3 * hidden;
+    const real *wh_n = (const real *)wh + 2 * hidden, *h_prev = h;
+    real *r = work, *z = r + hidden, *n = z + hidden, *q = n + hidden, *reset_h = q + hidden;
+    memcpy(r, b, (size_t)columns * sizeof(real));
+    add_row_product(r, x, input, wx, columns, columns);
+    add_row_product(r, h, hidden, wh, 2 * hidden, columns);
+    for (fr_index unit = 0; unit < 2 * hidden; unit += VL) {
+        const fr_index lanes = 2 * hidden - unit;
+        store_part(r + unit, vsigmoid(load_part(r + unit, lanes)), lanes);
+    }
+    if (bh) {
+        memcpy(q, bh, (size_t)hidden * sizeof(real));
+        add_row_product(q, h, hidden, wh_n, hidden, columns);
+        for (fr_index i = 0; i < hidden; i++) n[i] += r[i] * q[i];
+    } else {
+        for (fr_index i = 0; i < hidden; i++) reset_h[i] = r[i] * h_prev[i];
+        add_row_product(n, reset_h, hidden, wh_n, hidden, columns);
+    }
+    for (fr_index unit = 0; unit < hidden; unit += VL) {
+        const fr_index lanes = hidden - unit;
+        const vec zv = load_part(z + unit, lanes);
+        const vec value = (1 - zv) * vtanh(load_part(n + unit, lanes)) +
+                          zv * load_part(h_prev + unit, lanes);
+        store_part((real *)h_next + unit, value, lanes);
+    }
+}

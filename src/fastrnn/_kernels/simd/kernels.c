@@ -1,0 +1,53 @@
+/* One translation unit: every kernel for one instruction set and one real type.
+ * setup.py compiles it for each pair with FR_ISA, FR_VECTOR_BYTES and FR_REAL_BYTES. */
+#include "attention.h"
+#include "gru.h"
+#include "lstm.h"
+#include "rnn.h"
+#include "softmax.h"
+
+#include "elementwise.h"
+
+#define PASTE(a, b, c) a##b##_##c
+#define TABLE_NAME(isa, bytes) PASTE(fr_table_, isa, bytes)
+#define QUOTE(name) #name
+#define STRING(name) QUOTE(name)
+
+FR_HIDDEN extern const fr_kernels TABLE_NAME(FR_ISA, FR_REAL_BYTES);
+
+const fr_kernels TABLE_NAME(FR_ISA, FR_REAL_BYTES) = {
+    .isa = STRING(FR_ISA),
+    .lanes = VL,
+    .itemsize = FR_REAL_BYTES,
+    .tile_rows = TILE_ROWS,
+    .pack = pack,
+    .pack_transposed = pack_transposed,
+    .unpack = unpack,
+    .product = product,
+    .rnn_step = rnn_step,
+    .rnn_backward_step = rnn_backward_step,
+    .lstm_step = lstm_step,
+    .lstm_backward_step = lstm_backward_step,
+    .gru_step = gru_step,
+    .gru_backward_step = gru_backward_step,
+    .rnn_single = rnn_single,
+    .lstm_single = lstm_single,
+    .gru_single = gru_single,
+    .softmax = softmax,
+    .softmax_backward = softmax_backward,
+    .cross_entropy = cross_entropy,
+    .additive_scores = additive_scores,
+    .additive_backward = additive_backward,
+    .exp = map_exp,
+    .sigmoid = map_sigmoid,
+    .tanh = map_tanh,
+    .add_rows = add_rows,
+    .dropout = dropout,
+    .scale = scale,
+    .squared_norm = squared_norm,
+    .sgd = sgd,
+    .momentum = momentum,
+    .adagrad = adagrad,
+    .rmsprop = rmsprop,
+    .adam = adam,
+};

@@ -1,0 +1,93 @@
+/* One LSTM step for a share of the rows (Hochreiter and Schmidhuber 1997; Gers et al. 2000).
+ *
+ *   a = bias + x Wx + h Wh;  i, f, o = sigmoid(a_i, a_f, a_o);  g = tanh(a_g)
+ *   c' = f*c + i*g;  h' = o*tanh(c')
+ *
+ * A panel's four vectors are the gates i, f, g, o of VL hidden units, so that a tile ends with
+ * everything the update of those units needs. */
+#include "cell.h"
+
+static void lstm_step(const fr_cell *m, fr_share share, fr_index s, const void *projected) {
+    const fr_index count = share_count(share, m->schedule.active[s]), panels = hidden_panels(m);
+    real acc[TILE_ROWS * 4 * VL] __attribute__((aligned(64)));
+    for (fr_index panel = 0; panel < panels; panel++) {
+        const fr_index unit = panel * VL;
+        for (fr_index at = 0, height; at < count; at += height) {
+            const step_tile t = step_tile_at(m, share, s, at, count);
+            height = t.height;
+            input_tile(m, &t, panel, panels, 4, 4, projected, at, acc);
+            hidden_tile(m, height, t.h, m->wh, panel, 4, 4, acc);
+            for (fr_index r = 0; r < height; r++) {
+                const fr_index row = t.row[r];
+                const real *a = acc + r * PANEL;
+                const vec i = vsigmoid(load(a)), f = vsigmoid(load(a + VL));
+                const vec g = vtanh(load(a + 2 * VL)), o = vsigmoid(load(a + 3 * VL));
+                const vec c_prev = load(state_at(m, m->c, m->c_slots, s, row) + unit);
+                const vec c = f * c_prev + i * g;
+                const vec h = o * vtanh(c);
+                store(state_at(m, m->c, m->c_slots, s + 1, row) + unit, c);
+                store(state_at(m, m->h, m->h_slots, s + 1, row) + unit, h);
+                store_part(view_at(m->y, row, s) + unit, h, m->hidden - unit);
+                if (!m->gates) continue;
+                real *gates = tape_at(m, panel, s, row);
+                store(gates, i);
+                store(gates + VL, f);
+                store(gates + 2 * VL, g);
+                store(gates + 3 * VL, o);
+            }
+        }
+    }
+}
+
+static void lstm_backward_step(const fr_cell_backward *m, fr_share share, fr_index s) {
+    const fr_cell *cell = &m->cell;
+    const fr_index count = share_count(share, cell->schedule.active[s]);
+    const fr_index panels = hidden_panels(cell);
+    for (fr_index at = 0; at < count; at++) {
+        const fr_index row = share_row(share, at), number = chunk_number(m, s, row);
+        real *dh_row = (real *)m->dh + row * cell->ld, *dc_row = (real *)m->dc + row * cell->ld;
+        for (fr_index panel = 0; panel < panels; panel++) {
+            const fr_index unit = panel * VL, n = cell->hidden - unit;
+            const real *gates = tape_at(cell, panel, s, row);
+            const vec i = load(gates), f = load(gates + VL);
+            const vec g = load(gates + 2 * VL), o = load(gates + 3 * VL);
+            const vec c_prev = load(state_at(cell, cell->c, cell->c_slots, s, row) + unit);
+            const vec t = vtanh(load(state_at(cell, cell->c, cell->c_slots, s + 1, row) + unit));
+            const vec dh = load(dh_row + unit) + upstream(m, row, s, unit);
+            /* h = o * tanh(c) */
+            const vec d_o = dh * t;
+            const vec dc = load(dc_row + unit) + dh * o * (1 - t * t);
+            /* c = f * c_prev + i * g, then through sigmoid and tanh */
+            real *d = dgates_at(m, panel, number);
+            store(d, first_lanes(dc * g * i * (1 - i), n));
+            store(d + VL, first_lanes(dc * c_prev * f * (1 - f), n));
+            store(d + 2 * VL, first_lanes(dc * i * (1 - g * g), n));
+            store(d + 3 * VL, first_lanes(d_o * o * (1 - o), n));
+            store(dc_row + unit, dc * f);
+        }
+    }
+    /* a = bias + x Wx + h Wh: the part of h */
+    through_hidden(m, share, s, panels, 0, 4, m->wh_t, m->dh, 0);
+    operand_step(m, share, s);
+}
+
+/* work (4, H) */
+static void lstm_single(const void *x, fr_index input, const void *h, const void *c,
+                        fr_index hidden, const void *wx, const void *wh, const void *b,
+                        void *work, void *h_next, void *c_next) {
+    real *a = work;
+    const fr_index columns = 4 * hidden;
+    memcpy(a, b, (size_t)columns * sizeof(real));
+    add_row_product(a, x, input, wx, columns, columns);
+    add_row_product(a, h, hidden, wh, columns, columns);
+    for (fr_index unit = 0; unit < hidden; unit += VL) {
+        const fr_index n = hidden - unit;
+        const vec i = vsigmoid(load_part(a + unit, n));
+        const vec f = vsigmoid(load_part(a + hidden + unit, n));
+        const vec g = vtanh(load_part(a + 2 * hidden + unit, n));
+        const vec o = vsigmoid(load_part(a + 3 * hidden + unit, n));
+        const vec new_c = f * load_part((const real *)c + unit, n) + i * g;
+        store_part((real *)c_next + unit, new_c, n);
+        store_part((real *)h_next + unit, o * vtanh(new_c), n);
+    }
+}

@@ -1,0 +1,72 @@
+/* One step of the plain RNN (Elman 1990) for a share of the rows: h' = tanh or relu(bias + x Wx +
+ * h Wh). Panels are plain: four vectors of neighbouring hidden units, the last panel narrower. */
+#include "cell.h"
+
+/* Panels of plain columns, and the vectors that panel p of them has. */
+INLINE fr_index plain_panels(const fr_cell *m) { return (m->ld + PANEL - 1) / PANEL; }
+INLINE fr_index plain_width(const fr_cell *m, fr_index panel) {
+    return min_index(4, m->ld / VL - panel * 4);
+}
+
+/* max(a, 0), NaN kept. */
+INLINE vec vrelu(vec a) { return select(a < 0, broadcast(0), a); }
+
+static void rnn_step(const fr_cell *m, fr_share share, fr_index s, const void *projected) {
+    const fr_index count = share_count(share, m->schedule.active[s]), panels = plain_panels(m);
+    real acc[TILE_ROWS * 4 * VL] __attribute__((aligned(64)));
+    for (fr_index panel = 0; panel < panels; panel++) {
+        const fr_index width = plain_width(m, panel);
+        for (fr_index at = 0, height; at < count; at += height) {
+            const step_tile t = step_tile_at(m, share, s, at, count);
+            height = t.height;
+            input_tile(m, &t, panel, panels, 4, width, projected, at, acc);
+            hidden_tile(m, height, t.h, m->wh, panel, 4, width, acc);
+            for (fr_index r = 0; r < height; r++)
+                for (fr_index v = 0; v < width; v++) {
+                    const fr_index unit = (panel * 4 + v) * VL, row = t.row[r];
+                    const vec a = load(acc + r * PANEL + v * VL);
+                    const vec h = m->relu ? vrelu(a) : vtanh(a);
+                    store(state_at(m, m->h, m->h_slots, s + 1, row) + unit, h);
+                    store_part(view_at(m->y, row, s) + unit, h, m->hidden - unit);
+                }
+        }
+    }
+}
+
+static void rnn_backward_step(const fr_cell_backward *m, fr_share share, fr_index s) {
+    const fr_cell *cell = &m->cell;
+    const fr_index count = share_count(share, cell->schedule.active[s]);
+    const fr_index panels = plain_panels(cell);
+    for (fr_index at = 0; at < count; at++) {
+        const fr_index row = share_row(share, at), number = chunk_number(m, s, row);
+        const real *h_row = state_at(cell, cell->h, cell->h_slots, s + 1, row);
+        for (fr_index unit = 0; unit < panels * PANEL; unit += VL) {
+            real *d = dgates_at(m, unit / PANEL, number) + unit % PANEL;
+            const fr_index n = cell->hidden - unit;
+            if (n <= 0) {
+                store(d, (vec){0});
+                continue;
+            }
+            const vec dh = load((real *)m->dh + row * cell->ld + unit) + upstream(m, row, s, unit);
+            const vec h = load(h_row + unit);
+            /* h = tanh(a), or relu(a), whose slope at 0 is 0 */
+            const vec da = cell->relu ? select(h <= 0, broadcast(0), dh) : dh * (1 - h * h);
+            store(d, first_lanes(da, n));
+        }
+    }
+    through_hidden(m, share, s, panels, 0, 4, m->wh_t, m->dh, 0);
+    operand_step(m, share, s);
+}
+
+static void rnn_single(const void *x, fr_index input, const void *h, fr_index hidden,
+                       const void *wx, const void *wh, const void *b, fr_index relu,
+                       void *h_next) {
+    real *a = h_next;
+    memcpy(a, b, (size_t)hidden * sizeof(real));
+    add_row_product(a, x, input, wx, hidden, hidden);
+    add_row_product(a, h, hidden, wh, hidden, hidden);
+    for (fr_index unit = 0; unit < hidden; unit += VL) {
+        const vec value = load_part(a + unit, hidden - unit);
+        store_part(a + unit, relu ? vrelu(value) : vtanh(value), hidden - unit);
+    }
+}

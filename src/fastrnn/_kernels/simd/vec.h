@@ -1,0 +1,70 @@
+/* Vectors of one instruction set and real type, by GNU C vector extensions.
+ *
+ * Compiled with FR_ISA (the table's name), FR_VECTOR_BYTES (64, 32, 16) and FR_REAL_BYTES (4, 8). */
+#ifndef FASTRNN_VEC_H
+#define FASTRNN_VEC_H
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "fastrnn_simd.h"
+
+#if FR_REAL_BYTES == 4
+typedef float real;
+typedef int32_t bits;
+typedef uint32_t ubits;
+#else
+typedef double real;
+typedef int64_t bits;
+typedef uint64_t ubits;
+#endif
+
+#define VL ((fr_index)(FR_VECTOR_BYTES / FR_REAL_BYTES))
+#define INLINE static inline __attribute__((always_inline))
+
+typedef real vec __attribute__((vector_size(FR_VECTOR_BYTES)));
+typedef bits ivec __attribute__((vector_size(FR_VECTOR_BYTES)));
+typedef real vec_memory /* wherever reals lie */
+    __attribute__((vector_size(FR_VECTOR_BYTES), may_alias, aligned(FR_REAL_BYTES)));
+
+INLINE vec broadcast(real x) { return x - (vec){0}; }
+INLINE vec load(const real *p) { return *(const vec_memory *)p; }
+INLINE void store(real *p, vec v) { *(vec_memory *)p = v; }
+
+/* The first n of VL numbers; the other lanes are 0. */
+INLINE vec load_part(const real *p, fr_index n) {
+    if (n >= VL) return load(p);
+    vec v = {0};
+    memcpy(&v, p, (size_t)n * sizeof(real));
+    return v;
+}
+
+INLINE void store_part(real *p, vec v, fr_index n) {
+    if (n >= VL)
+        store(p, v);
+    else
+        memcpy(p, &v, (size_t)n * sizeof(real));
+}
+
+INLINE vec select(ivec mask, vec yes, vec no) {
+    return (vec)((mask & (ivec)yes) | (~mask & (ivec)no));
+}
+
+/* All lanes from n on cleared, whatever they hold. */
+INLINE vec first_lanes(vec v, fr_index n) {
+    if (n >= VL) return v;
+    ivec lane;
+    for (fr_index i = 0; i < VL; i++) lane[i] = (bits)i;
+    return (vec)((ivec)v & (lane < (bits)n));
+}
+
+INLINE real sum_lanes(vec v) {
+    real sum = 0;
+    for (fr_index i = 0; i < VL; i++) sum += v[i];
+    return sum;
+}
+
+INLINE fr_index min_index(fr_index a, fr_index b) { return a < b ? a : b; }
+
+#endif

@@ -1,0 +1,1 @@
+cdef int threads_for(object num_threads, double work, Py_ssize_t pieces) except -1

@@ -1,0 +1,94 @@
+"""The number of threads: `FASTRNN_NUM_THREADS`, then `OMP_NUM_THREADS`, then the processors."""
+
+import os
+
+cdef extern from *:
+    """
+    #ifdef _OPENMP
+    #define FR_OPENMP 1
+    #else
+    #define FR_OPENMP 0
+    #endif
+    """
+    const bint FR_OPENMP
+
+# Multiply-adds below which a second thread costs more than it brings: waking it takes some
+# microseconds, in which one core does about a million of them.
+cdef double SMALL_WORK = 1e6
+
+cdef int thread_count
+# After a fork the child has no threads of the OpenMP pool, and GNU's would wait for them forever.
+cdef bint forked = False
+
+
+def set_num_threads(num_threads):
+    """Set how many threads the kernels use from now on.
+
+    Parameters
+    ----------
+    num_threads : int
+        At least 1. Results do not depend on it.
+
+    Raises
+    ------
+    ValueError
+        If `num_threads` is not a positive integer.
+    """
+    global thread_count
+    thread_count = checked(num_threads, "set_num_threads: num_threads")
+
+
+def get_num_threads():
+    """Return how many threads the kernels use.
+
+    Returns
+    -------
+    int
+        1 in a forked child process and where the build had no OpenMP.
+    """
+    return 1 if forked or not FR_OPENMP else thread_count
+
+
+def checked(value, name):
+    """`value` as a number of threads."""
+    try:
+        number = int(value)
+    except (TypeError, ValueError):
+        number = 0
+    if number < 1 or number != value and str(number) != value:
+        raise ValueError(f"{name} must be an integer of at least 1, got {value!r}")
+    return min(number, 1024)
+
+
+cdef int threads_for(object num_threads, double work, Py_ssize_t pieces) except -1:
+    """Threads for a call of `work` multiply-adds in `pieces` independent pieces."""
+    cdef Py_ssize_t count = thread_count if num_threads is None else num_threads
+    if forked or not FR_OPENMP or work < SMALL_WORK:
+        return 1
+    return <int>max(1, min(count, pieces))
+
+
+def has_openmp():
+    """Whether the build found OpenMP."""
+    return bool(FR_OPENMP)
+
+
+def _after_fork():
+    global forked
+    forked = True
+
+
+def _initial():
+    for name in ("FASTRNN_NUM_THREADS", "OMP_NUM_THREADS"):
+        value = os.environ.get(name, "")
+        if value:
+            # OMP_NUM_THREADS may hold one number for each level of nesting.
+            return checked(value.split(",")[0].strip(), name)
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+thread_count = _initial()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
