@@ -1,0 +1,84 @@
+"""Arrays and text in one safetensors file, written atomically and read without trust."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_MARKER = "fastrnn"
+_VERSION = "1"
+
+
+def write(
+    path: str | os.PathLike[str], arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]
+) -> None:
+    """Write a file; whatever goes wrong, a file that was there before stays whole.
+
+    Parameters
+    ----------
+    path : path-like
+        A link is followed.
+    arrays : mapping of str to ndarray
+        Any strides and byte order.
+    metadata : mapping of str to str
+
+    Raises
+    ------
+    OSError
+        The disk is full, the folder is missing or not writable; names `path`.
+    """
+    from safetensors.numpy import save
+
+    native = {key: _plain(array) for key, array in arrays.items()}
+    data = save(native, {**metadata, _MARKER: _VERSION})
+    target = Path(path).resolve()
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
+    """Read what `write` wrote: the arrays and the metadata.
+
+    Raises
+    ------
+    OSError
+        The file is missing or not readable.
+    ValueError
+        The file is empty, truncated, of another format or not written by fastrnn.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    name = os.fspath(path)
+    with open(path, "rb") as file:  # the usual OSErrors, which safetensors words its own way
+        if not file.read(1):
+            raise ValueError(f"{name}: the file is empty")
+    try:
+        with safe_open(name, framework="numpy") as tensors:
+            metadata = dict(tensors.metadata() or {})
+            version = metadata.pop(_MARKER, None)
+            if version is None:
+                raise ValueError(f"{name}: a safetensors file, but not one written by fastrnn")
+            if version != _VERSION:
+                raise ValueError(f"{name}: file format {version}, this fastrnn reads {_VERSION}")
+            return {key: tensors.get_tensor(key) for key in tensors.keys()}, metadata  # noqa: SIM118
+    except SafetensorError as error:
+        raise ValueError(f"{name}: truncated or not a safetensors file ({error})") from error
+
+
+def _plain(array: NDArray[Any]) -> NDArray[Any]:
+    """C-contiguous and native, as safetensors takes the bytes as they lie."""
+    return np.asarray(array, dtype=array.dtype.newbyteorder("="), order="C")

@@ -1,0 +1,229 @@
+"""Batches in an order that depends on nothing but the seed and the number of the epoch."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastrnn.data.vocabulary import EOS, PAD
+
+Batch = tuple[NDArray[Any], ...]
+_BATCHES_PER_BUCKET = 50
+
+
+def pad(sequences: Sequence[ArrayLike]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Lay ragged id sequences into one array.
+
+    Parameters
+    ----------
+    sequences : sequence of N integer arrays (t,)
+
+    Returns
+    -------
+    ids : (N, T) int64
+        T is the longest length; filled up with 0.
+    lengths : (N,) int64
+    """
+    return _pad(_id_arrays("pad", "sequences", sequences))
+
+
+def _pad(rows: list[NDArray[np.int64]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    lengths = np.array([len(row) for row in rows], dtype=np.int64)
+    ids = np.full((len(rows), lengths.max(initial=0)), PAD, dtype=np.int64)
+    for line, row in zip(ids, rows, strict=True):
+        line[: len(row)] = row
+    return ids, lengths
+
+
+class _Shuffled(ABC):
+    """Batches of rows, shuffled anew in each epoch."""
+
+    def __init__(
+        self, count: int, batch_size: int, *, shuffle: bool, seed: int, drop_last: bool
+    ) -> None:
+        name = type(self).__name__
+        _check_at_least(name, "batch_size", batch_size, 1)
+        _check_at_least(name, "seed", seed, 0)
+        if count < (batch_size if drop_last else 1):
+            raise ValueError(f"{name}: {count} examples do not fill one batch of {batch_size}")
+        self._count = count
+        self._batch_size = batch_size
+        self._shuffle = shuffle
+        self._seed = seed
+        self._stop = count - count % batch_size if drop_last else count
+
+    def __len__(self) -> int:
+        return -(-self._stop // self._batch_size)
+
+    def epoch(self, k: int) -> Iterator[Batch]:
+        """Yield the batches of epoch `k`, counted from 0."""
+        rng = np.random.default_rng([self._seed, k])
+        order = rng.permutation(self._count) if self._shuffle else np.arange(self._count)
+        for rows in self._cut(order[: self._stop], rng):
+            yield self._take(rows)
+
+    def _cut(self, order: NDArray[np.int64], rng: np.random.Generator) -> list[NDArray[np.int64]]:
+        return [order[i : i + self._batch_size] for i in range(0, len(order), self._batch_size)]
+
+    @abstractmethod
+    def _take(self, rows: NDArray[np.int64]) -> Batch:
+        """Give the batch of these rows."""
+
+
+class Batches(_Shuffled):
+    """Batches of rows of arrays that have the same first axis.
+
+    Parameters
+    ----------
+    *arrays : ndarray
+        Each (M, ...).
+    batch_size : int
+        The last batch of an epoch may be smaller.
+    shuffle : bool
+        Shuffle anew in each epoch; otherwise in the order of the arrays.
+    seed : int
+        Epoch k has the order of ``np.random.default_rng([seed, k])``.
+    drop_last : bool
+        Leave out a last batch that is smaller.
+    """
+
+    def __init__(
+        self,
+        *arrays: NDArray[Any],
+        batch_size: int,
+        shuffle: bool = True,
+        seed: int = 0,
+        drop_last: bool = False,
+    ) -> None:
+        self._arrays = tuple(np.asarray(array) for array in arrays)
+        shapes = [array.shape for array in self._arrays]
+        if len({shape[:1] for shape in shapes}) != 1 or shapes[0] == ():
+            raise ValueError(f"Batches: arrays must share their first axis, got shapes {shapes}")
+        super().__init__(shapes[0][0], batch_size, shuffle=shuffle, seed=seed, drop_last=drop_last)
+
+    def _take(self, rows: NDArray[np.int64]) -> Batch:
+        return tuple(array[rows] for array in self._arrays)
+
+
+class PairBatches(_Shuffled):
+    """Padded batches of ragged (source, target) pairs, for `fastrnn.models.Seq2Seq`.
+
+    A batch is source (N, S), source_lengths (N,) and target (N, T), all int64, filled up with 0;
+    S and T are the longest of the batch. Each target ends with eos.
+
+    Parameters
+    ----------
+    sources, targets : sequences of integer arrays (t,)
+        Ids without eos.
+    batch_size : int
+        The last batch of an epoch may be smaller.
+    source_eos : bool
+        End each source with eos, too, counted in its length.
+    bucket : bool
+        Put sources of like length together, which saves padding: within 50 batches' worth of
+        examples they are sorted by length and cut into batches, then the batches are shuffled.
+    shuffle, seed, drop_last
+        As in `Batches`.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[ArrayLike],
+        targets: Sequence[ArrayLike],
+        *,
+        batch_size: int,
+        source_eos: bool = False,
+        bucket: bool = False,
+        shuffle: bool = True,
+        seed: int = 0,
+        drop_last: bool = False,
+    ) -> None:
+        if len(sources) != len(targets):
+            raise ValueError(f"PairBatches: {len(sources)} sources but {len(targets)} targets")
+        super().__init__(len(sources), batch_size, shuffle=shuffle, seed=seed, drop_last=drop_last)
+        self._sources = _id_arrays("PairBatches", "sources", sources, eos=source_eos)
+        self._targets = _id_arrays("PairBatches", "targets", targets, eos=True)
+        self._bucket = bucket
+
+    def _cut(self, order: NDArray[np.int64], rng: np.random.Generator) -> list[NDArray[np.int64]]:
+        if not self._bucket:
+            return super()._cut(order, rng)
+        lengths = np.array([len(self._sources[row]) for row in order])
+        pool = np.arange(len(order)) // (_BATCHES_PER_BUCKET * self._batch_size)
+        batches = super()._cut(order[np.lexsort((lengths, pool))], rng)
+        return [batches[i] for i in rng.permutation(len(batches))] if self._shuffle else batches
+
+    def _take(self, rows: NDArray[np.int64]) -> Batch:
+        source, lengths = _pad([self._sources[row] for row in rows])
+        target, _ = _pad([self._targets[row] for row in rows])
+        return source, lengths, target
+
+
+class StreamBatches:
+    """Contiguous batches of one long text, for a language model that carries its state.
+
+    The ids are cut into `batch_size` streams of equal length (the fewer than `batch_size` left over
+    are not used). Each batch continues the streams where the one before it stopped, which is what
+    truncated backpropagation through time needs; so there is nothing to shuffle.
+
+    A batch is inputs (N, T) and targets (N, T), the inputs one step later. T is `num_steps`, less
+    in the last batch where the streams end.
+
+    Parameters
+    ----------
+    ids : integer array (M,)
+    batch_size : int
+    num_steps : int
+    """
+
+    def __init__(self, ids: ArrayLike, *, batch_size: int, num_steps: int) -> None:
+        _check_at_least("StreamBatches", "batch_size", batch_size, 1)
+        _check_at_least("StreamBatches", "num_steps", num_steps, 1)
+        stream = _id_array("StreamBatches", "ids", ids)
+        length = (len(stream) - 1) // batch_size
+        if length < 1:
+            raise ValueError(
+                f"StreamBatches: {batch_size} streams need at least {batch_size + 1} ids, "
+                f"got {len(stream)}"
+            )
+        used = batch_size * length
+        self._inputs = stream[:used].reshape(batch_size, length)
+        self._targets = stream[1 : used + 1].reshape(batch_size, length)
+        self._starts = range(0, length, num_steps)
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    def epoch(self, k: int) -> Iterator[Batch]:
+        """Yield the batches of epoch `k`: the same ones in each."""
+        for start in self._starts:
+            steps = slice(start, start + self._starts.step)
+            yield self._inputs[:, steps], self._targets[:, steps]
+
+
+def _id_arrays(
+    owner: str, name: str, sequences: Sequence[ArrayLike], *, eos: bool = False
+) -> list[NDArray[np.int64]]:
+    end = np.array([EOS] * eos, dtype=np.int64)
+    return [
+        np.concatenate([_id_array(owner, f"{name}[{i}]", sequence), end])
+        for i, sequence in enumerate(sequences)
+    ]
+
+
+def _id_array(owner: str, name: str, ids: ArrayLike) -> NDArray[np.int64]:
+    array = np.asarray(ids)
+    if array.ndim != 1:
+        raise ValueError(f"{owner}: {name} must have shape (T,), got {array.shape}")
+    if array.size and array.dtype.kind not in "iu":
+        raise TypeError(f"{owner}: {name} must be integers, got {array.dtype}")
+    return array.astype(np.int64)
+
+
+def _check_at_least(owner: str, name: str, value: int, least: int) -> None:
+    if value < least:
+        raise ValueError(f"{owner}: {name} must be at least {least}, got {value}")

@@ -1,0 +1,134 @@
+"""Tokens to ids and back."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+PAD, BOS, EOS, UNK = range(4)
+_SPECIALS = ("<pad>", "<bos>", "<eos>", "<unk>")
+_LEVELS = ("char", "word")
+
+
+class Vocabulary:
+    """A numbered list of characters or words; ids 0 to 3 are pad, bos, eos and unknown.
+
+    Text is taken as it is: no case folding, no Unicode normalisation. Words are what white space
+    separates. Words that look like the special tokens are unknown words, so a text cannot smuggle
+    in padding.
+
+    Parameters
+    ----------
+    tokens : iterable of str
+        Distinct, without the special ones; the first gets id 4.
+    level : {"char", "word"}
+
+    Raises
+    ------
+    ValueError
+        Unknown level; a token twice; a token that no text can give (empty, more than one character,
+        with white space in a word, or special).
+    """
+
+    def __init__(self, tokens: Iterable[str], *, level: str = "char") -> None:
+        _check_level(level)
+        self.level = level
+        self.tokens = (*_SPECIALS, *tokens)
+        self._ids = {token: i for i, token in enumerate(self.tokens)}
+        if len(self._ids) < len(self.tokens):
+            token = Counter(self.tokens).most_common(1)[0][0]
+            raise ValueError(f"Vocabulary: token {token!r} is there twice")
+        for token in self.tokens[len(_SPECIALS) :]:
+            if self._split(token) != [token]:
+                raise ValueError(f"Vocabulary: {token!r} is not one {level}")
+        for token in _SPECIALS:
+            del self._ids[token]
+
+    @classmethod
+    def from_texts(
+        cls, texts: Iterable[str], *, level: str = "char", min_count: int = 1
+    ) -> Vocabulary:
+        """Collect the tokens of `texts` that occur at least `min_count` times.
+
+        The frequent ones come first; those of equal count in the order of their code points.
+        """
+        _check_level(level)
+        if isinstance(texts, str):
+            raise TypeError("Vocabulary: texts must be several strings, got one; put it in a list")
+        counts: Counter[str] = Counter()
+        for text in texts:
+            counts.update(text if level == "char" else text.split())
+        kept = [t for t, n in counts.items() if n >= min_count and t not in _SPECIALS]
+        return cls(sorted(kept, key=lambda token: (-counts[token], token)), level=level)
+
+    def encode(self, text: str, *, eos: bool = False) -> NDArray[np.int64]:
+        """Give the ids of a text's tokens, (T,); with `eos` the end token follows."""
+        ids = [self._ids.get(token, UNK) for token in self._split(text)]
+        return np.array(ids + [EOS] * eos, dtype=np.int64)
+
+    def decode(self, ids: Sequence[int] | NDArray[Any]) -> str:
+        """Give the text of ids (T,), up to the first eos; pad and bos are left out.
+
+        An unknown token is shown as U+FFFD between characters, as ``<unk>`` between words.
+
+        Raises
+        ------
+        ValueError
+            Not one-dimensional, or an id that is not in the vocabulary.
+        TypeError
+            Not integers.
+        """
+        array = np.asarray(ids)
+        if array.ndim != 1:
+            raise ValueError(f"Vocabulary: ids must have shape (T,), got {array.shape}")
+        if array.size and array.dtype.kind not in "iu":
+            raise TypeError(f"Vocabulary: ids must be integers, got {array.dtype}")
+        tokens = []
+        for i in array.tolist():
+            if not 0 <= i < len(self.tokens):
+                raise ValueError(f"Vocabulary: id {i} is not in 0..{len(self.tokens) - 1}")
+            if i == EOS:
+                break
+            if i == UNK and self.level == "char":
+                tokens.append("\ufffd")
+            elif i not in (PAD, BOS):
+                tokens.append(self.tokens[i])
+        return ("" if self.level == "char" else " ").join(tokens)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Give what `from_dict` takes, fit for JSON."""
+        return {"level": self.level, "tokens": list(self.tokens[len(_SPECIALS) :])}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Vocabulary:
+        """Rebuild the vocabulary that `to_dict` described."""
+        return cls(data["tokens"], level=data["level"])
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def __contains__(self, token: str) -> bool:
+        return token in self._ids
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Vocabulary):
+            return NotImplemented
+        return (self.level, self.tokens) == (other.level, other.tokens)
+
+    def __hash__(self) -> int:
+        return hash((self.level, self.tokens))
+
+    def __repr__(self) -> str:
+        return f"<Vocabulary of {len(self)} {self.level}s>"
+
+    def _split(self, text: str) -> list[str]:
+        return list(text) if self.level == "char" else text.split()
+
+
+def _check_level(level: str) -> None:
+    if level not in _LEVELS:
+        raise ValueError(f"Vocabulary: unknown level {level!r}, known: {', '.join(_LEVELS)}")

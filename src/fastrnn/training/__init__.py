@@ -1,0 +1,41 @@
+"""Optimizers, schedules and the Trainer; a model is whatever keeps the protocol."""
+
+from fastrnn.training.clipping import clip_grad_norm, grad_norm
+from fastrnn.training.history import History
+from fastrnn.training.metrics import exact_match, mean_loss, perplexity
+from fastrnn.training.optimizers import SGD, AdaGrad, Adam, AdamW, Momentum, Optimizer, RMSprop
+from fastrnn.training.protocol import BatchSource, Model
+from fastrnn.training.schedules import (
+    ConstantLR,
+    CosineLR,
+    ExponentialLR,
+    ReduceLROnPlateau,
+    Schedule,
+    StepLR,
+)
+from fastrnn.training.trainer import Trainer
+
+__all__ = [
+    "SGD",
+    "AdaGrad",
+    "Adam",
+    "AdamW",
+    "BatchSource",
+    "ConstantLR",
+    "CosineLR",
+    "ExponentialLR",
+    "History",
+    "Model",
+    "Momentum",
+    "Optimizer",
+    "RMSprop",
+    "ReduceLROnPlateau",
+    "Schedule",
+    "StepLR",
+    "Trainer",
+    "clip_grad_norm",
+    "exact_match",
+    "grad_norm",
+    "mean_loss",
+    "perplexity",
+]

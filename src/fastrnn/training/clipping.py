@@ -1,0 +1,38 @@
+"""The norm of all gradients together, and its limit."""
+
+from __future__ import annotations
+
+import math
+
+from fastrnn import ops
+from fastrnn.training.protocol import Arrays
+
+
+def grad_norm(grads: Arrays) -> float:
+    """Give the Euclidean norm of all gradients as one vector, summed in float64."""
+    return math.sqrt(sum(ops.squared_norm(grad) for grad in grads.values()))
+
+
+def clip_grad_norm(grads: Arrays, max_norm: float) -> float:
+    """Scale all gradients in place so that their norm is at most `max_norm`.
+
+    Pascanu, Mikolov and Bengio 2013, algorithm 1: ``g *= max_norm / |g|`` where ``|g| > max_norm``.
+    Gradients whose norm is not finite stay as they are.
+
+    Returns
+    -------
+    float
+        The norm before.
+
+    Raises
+    ------
+    ValueError
+        `max_norm` is not positive.
+    """
+    if not max_norm > 0:
+        raise ValueError(f"clip_grad_norm: max_norm must be positive, got {max_norm}")
+    norm = grad_norm(grads)
+    if max_norm < norm < math.inf:
+        for grad in grads.values():
+            ops.scale_in_place(grad, max_norm / norm)
+    return norm

@@ -1,0 +1,40 @@
+"""Remember the best epoch, and know when to give up."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from numpy.typing import NDArray
+
+from fastrnn.training.protocol import Arrays
+
+
+class EarlyStopping:
+    """Stop after `patience` epochs in a row without a new best value; less is better."""
+
+    def __init__(self, patience: int) -> None:
+        if patience < 1:
+            raise ValueError(f"Trainer: patience must be at least 1, got {patience}")
+        self.patience = patience
+        self.best = math.inf
+        self.bad_epochs = 0
+        self.weights: dict[str, NDArray[Any]] = {}
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether training should stop."""
+        return self.bad_epochs >= self.patience
+
+    def observe(self, value: float, params: Arrays) -> None:
+        """Take notice of an epoch; keep a copy of the parameters if it is the best."""
+        if value < self.best:
+            self.best, self.bad_epochs = value, 0
+            self.weights = {key: param.copy() for key, param in params.items()}
+        else:
+            self.bad_epochs += 1
+
+    def restore(self, params: Arrays) -> None:
+        """Put the best weights back, if any epoch had a value that could be compared."""
+        for key, weights in self.weights.items():
+            params[key][...] = weights

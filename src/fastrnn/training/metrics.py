@@ -1,0 +1,56 @@
+"""Measures of a model, for `validate` functions."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastrnn.training.protocol import BatchSource, Model
+
+_EOS = 2
+
+
+def mean_loss(model: Model, batches: BatchSource) -> float:
+    """Give the mean loss of the batches of epoch 0; leaves the model reset and in eval mode."""
+    model.eval()
+    model.reset()
+    losses = [model.loss(*batch) for batch in batches.epoch(0)]
+    model.reset()
+    if not losses:
+        raise ValueError("mean_loss: no batches")
+    return math.fsum(losses) / len(losses)
+
+
+def perplexity(model: Model, batches: BatchSource) -> float:
+    """Give ``exp(mean_loss(model, batches))``; inf where that overflows."""
+    with np.errstate(over="ignore"):
+        return float(np.exp(mean_loss(model, batches)))
+
+
+def exact_match(predicted: NDArray[Any], target: NDArray[Any]) -> float:
+    """Give the share of rows that agree up to and including the first eos (id 2).
+
+    Parameters
+    ----------
+    predicted : (N, L) integers
+    target : (N, T) integers
+        What follows an eos does not matter; a row without eos counts whole, padding left out.
+    """
+    if predicted.ndim != 2 or target.ndim != 2 or len(predicted) != len(target) or not len(target):
+        raise ValueError(
+            "exact_match: predicted must be (N, L) and target (N, T), N >= 1, "
+            f"got {predicted.shape} and {target.shape}"
+        )
+    width = max(predicted.shape[1], target.shape[1])
+    agree = _up_to_eos(predicted, width) == _up_to_eos(target, width)
+    return float(agree.all(axis=1).mean())
+
+
+def _up_to_eos(ids: NDArray[Any], width: int) -> NDArray[Any]:
+    """Zero what follows the first eos, and pad to `width`."""
+    is_eos = ids == _EOS
+    after = np.cumsum(is_eos, axis=1) - is_eos > 0
+    return np.pad(np.where(after, 0, ids), ((0, 0), (0, width - ids.shape[1])))

@@ -1,0 +1,208 @@
+"""The optimizers: they hold the moments, `fastrnn.ops` does the arithmetic."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastrnn import ops
+from fastrnn.training.protocol import Arrays
+
+_STEP = "step"
+
+
+class Optimizer(ABC):
+    """What all optimizers share: moments by the names of the parameters, and their state.
+
+    `lr`, the learning rate, may be set at any time.
+    """
+
+    _moments: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, lr: float) -> None:
+        self._require("lr", lr, lr >= 0, "at least 0")
+        self.lr = lr
+        self.step = 0
+        self._state: dict[str, NDArray[Any]] = {}
+
+    def update(self, params: Arrays, grads: Arrays) -> None:
+        """Move the parameters one step, in place.
+
+        Parameters
+        ----------
+        params, grads : mapping of str to ndarray
+            The same names and shapes, and the same ones in each call.
+
+        Raises
+        ------
+        ValueError
+            Names or shapes differ, from each other or from the loaded state; or a parameter is
+            read-only.
+        """
+        moments = {key: self._moments_of(key, param) for key, param in params.items()}
+        self._check(params, grads, moments)
+        self._state = {
+            f"{name}.{key}": moment
+            for key, those in moments.items()
+            for name, moment in zip(self._moments, those, strict=True)
+        }
+        self.step += 1
+        for key, param in params.items():
+            self._update(param, grads[key], *moments[key])
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Give the step count and the moments, ``"mean.<parameter>"``: the arrays themselves."""
+        return {_STEP: np.array(self.step, dtype=np.int64), **self._state}
+
+    def load_state(self, state: Arrays) -> None:
+        """Put back a copy of what `state` gave.
+
+        Raises
+        ------
+        ValueError
+            It is the state of another kind of optimizer.
+        """
+        names = {key.partition(".")[0] for key in state}
+        known = {_STEP, *self._moments}
+        if _STEP not in names or names not in ({_STEP}, known):
+            raise ValueError(
+                f"{type(self).__name__}: the state has {', '.join(sorted(names)) or 'nothing'}, "
+                f"want {', '.join(sorted(known))}"
+            )
+        self.step = int(state[_STEP])
+        self._state = {key: array.copy() for key, array in state.items() if key != _STEP}
+
+    @abstractmethod
+    def _update(self, param: NDArray[Any], grad: NDArray[Any], *moments: NDArray[Any]) -> None:
+        """Move one parameter and its moments."""
+
+    def _moments_of(self, key: str, param: NDArray[Any]) -> list[NDArray[Any]]:
+        held = [self._state.get(f"{name}.{key}") for name in self._moments]
+        return [np.zeros_like(param, order="C") if m is None else m for m in held]
+
+    def _check(self, params: Arrays, grads: Arrays, moments: dict[str, list[NDArray[Any]]]) -> None:
+        name = type(self).__name__
+        if params.keys() != grads.keys():
+            differ = ", ".join(sorted(params.keys() ^ grads.keys()))
+            raise ValueError(f"{name}: params and grads must have the same names; differ: {differ}")
+        for key, param in params.items():
+            if not param.flags.writeable:
+                raise ValueError(f"{name}: the parameter {key!r} is read-only (a frozen layer?)")
+            for what, array in [("gradient", grads[key]), *(("state", m) for m in moments[key])]:
+                if (array.shape, array.dtype) != (param.shape, param.dtype):
+                    raise ValueError(
+                        f"{name}: the {what} of {key!r} is {array.dtype} {array.shape}, "
+                        f"the parameter {param.dtype} {param.shape}"
+                    )
+
+    def _require(self, name: str, value: float, holds: bool, wanted: str) -> None:
+        if not holds:
+            raise ValueError(f"{type(self).__name__}: {name} must be {wanted}, got {value}")
+
+    def _require_fraction(self, **values: float) -> None:
+        for name, value in values.items():
+            self._require(name, value, 0 <= value < 1, "in [0, 1)")
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent: ``p -= lr * g``."""
+
+    def __init__(self, lr: float = 0.01) -> None:
+        super().__init__(lr)
+
+    def _update(self, param: NDArray[Any], grad: NDArray[Any], *moments: NDArray[Any]) -> None:
+        ops.sgd_update(param, grad, lr=self.lr)
+
+
+class Momentum(Optimizer):
+    """Gradient descent with momentum: ``v = momentum * v - lr * g; p += v`` (Polyak 1964)."""
+
+    _moments = ("velocity",)
+
+    def __init__(self, lr: float = 0.01, *, momentum: float = 0.9) -> None:
+        super().__init__(lr)
+        self._require_fraction(momentum=momentum)
+        self.momentum = momentum
+
+    def _update(self, param: NDArray[Any], grad: NDArray[Any], *moments: NDArray[Any]) -> None:
+        ops.momentum_update(param, grad, *moments, lr=self.lr, momentum=self.momentum)
+
+
+class AdaGrad(Optimizer):
+    """``s += g**2; p -= lr * g / (sqrt(s) + eps)`` (Duchi, Hazan and Singer 2011)."""
+
+    _moments = ("square",)
+
+    def __init__(self, lr: float = 0.01, *, eps: float = 1e-10) -> None:
+        super().__init__(lr)
+        self._require("eps", eps, eps > 0, "positive")
+        self.eps = eps
+
+    def _update(self, param: NDArray[Any], grad: NDArray[Any], *moments: NDArray[Any]) -> None:
+        ops.adagrad_update(param, grad, *moments, lr=self.lr, eps=self.eps)
+
+
+class RMSprop(Optimizer):
+    """``s = rho*s + (1 - rho)*g**2; p -= lr * g / (sqrt(s) + eps)`` (Hinton 2012, lecture 6e)."""
+
+    _moments = ("square",)
+
+    def __init__(self, lr: float = 0.01, *, rho: float = 0.99, eps: float = 1e-8) -> None:
+        super().__init__(lr)
+        self._require_fraction(rho=rho)
+        self._require("eps", eps, eps > 0, "positive")
+        self.rho, self.eps = rho, eps
+
+    def _update(self, param: NDArray[Any], grad: NDArray[Any], *moments: NDArray[Any]) -> None:
+        ops.rmsprop_update(param, grad, *moments, lr=self.lr, rho=self.rho, eps=self.eps)
+
+
+class Adam(Optimizer):
+    """Adam with bias correction (Kingma and Ba 2015, algorithm 1)."""
+
+    _moments = ("mean", "square")
+    weight_decay = 0.0
+
+    def __init__(
+        self, lr: float = 1e-3, *, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8
+    ) -> None:
+        super().__init__(lr)
+        self._require_fraction(beta1=beta1, beta2=beta2)
+        self._require("eps", eps, eps > 0, "positive")
+        self.beta1, self.beta2, self.eps = beta1, beta2, eps
+
+    def _update(self, param: NDArray[Any], grad: NDArray[Any], *moments: NDArray[Any]) -> None:
+        ops.adam_update(
+            param,
+            grad,
+            *moments,
+            lr=self.lr,
+            beta1=self.beta1,
+            beta2=self.beta2,
+            eps=self.eps,
+            step=self.step,
+            weight_decay=self.weight_decay,
+        )
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay (Loshchilov and Hutter 2019, algorithm 2).
+
+    All parameters decay by ``lr * weight_decay * p`` a step, biases too.
+    """
+
+    def __init__(
+        self,
+        lr: float = 1e-3,
+        *,
+        beta1: float = 0.9,
+        beta2: float = 0.999,
+        eps: float = 1e-8,
+        weight_decay: float = 0.01,
+    ) -> None:
+        super().__init__(lr, beta1=beta1, beta2=beta2, eps=eps)
+        self._require("weight_decay", weight_decay, weight_decay >= 0, "at least 0")
+        self.weight_decay = weight_decay

@@ -1,0 +1,59 @@
+"""What the training floor asks of a model and of its data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+class Model(Protocol):
+    """A model that can be trained."""
+
+    @property
+    def params(self) -> dict[str, NDArray[Any]]:
+        """The parameters by name, each array once; updated in place."""
+
+    @property
+    def grads(self) -> dict[str, NDArray[Any]]:
+        """The gradients by the same names; overwritten by `backward`."""
+
+    @property
+    def rng(self) -> np.random.Generator:
+        """The one source of all its randomness."""
+
+    @property
+    def buffers(self) -> dict[str, NDArray[Any]]:
+        """What lives on from batch to batch beside the parameters."""
+
+    def load_buffers(self, buffers: dict[str, NDArray[Any]]) -> object:
+        """Put back what `buffers` gave."""
+
+    def train(self) -> object:
+        """Switch to train mode."""
+
+    def eval(self) -> object:
+        """Switch to eval mode."""
+
+    def loss(self, *args: Any, **kwargs: Any) -> float:
+        """Forward one batch."""
+
+    def backward(self) -> object:
+        """Fill `grads` for the batch before."""
+
+    def reset(self) -> object:
+        """Forget the state carried between batches."""
+
+
+class BatchSource(Protocol):
+    """Batches whose order depends on nothing but the number of the epoch."""
+
+    def __len__(self) -> int:
+        """Give the number of batches in an epoch."""
+
+    def epoch(self, k: int, /) -> Iterator[tuple[NDArray[Any], ...]]:
+        """Yield the batches of epoch `k`, counted from 0: what `Model.loss` takes."""

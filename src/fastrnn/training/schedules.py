@@ -1,0 +1,128 @@
+"""Learning-rate schedules: a factor on the optimizer's own rate, from the position in the run."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+
+
+class Schedule(ABC):
+    """What the Trainer asks of a schedule.
+
+    Epochs are counted from 0 and in fractions: 2.25 is after a quarter of the third epoch.
+    """
+
+    @abstractmethod
+    def factor(self, epoch: float) -> float:
+        """Give the factor on the initial learning rate at this point of the run."""
+
+    def observe(self, value: float) -> None:  # noqa: B027 - most schedules look at nothing
+        """Take notice of an epoch's monitored value; less is better."""
+
+    def state(self) -> dict[str, float]:
+        """Give what has to be remembered in a checkpoint."""
+        return {}
+
+    def load_state(self, state: dict[str, float]) -> None:  # noqa: B027
+        """Put back what `state` gave."""
+
+
+class ConstantLR(Schedule):
+    """The learning rate as it is."""
+
+    def factor(self, epoch: float) -> float:
+        """Give 1."""
+        return 1.0
+
+
+class StepLR(Schedule):
+    """Multiply the rate by `gamma` after every `step_size` epochs."""
+
+    def __init__(self, step_size: int, gamma: float = 0.1) -> None:
+        _require("StepLR", "step_size", step_size, step_size >= 1, "at least 1")
+        _require("StepLR", "gamma", gamma, gamma > 0, "positive")
+        self.step_size, self.gamma = step_size, gamma
+
+    def factor(self, epoch: float) -> float:
+        """Give ``gamma ** floor(epoch / step_size)``."""
+        return float(self.gamma ** (math.floor(epoch) // self.step_size))
+
+
+class ExponentialLR(Schedule):
+    """Multiply the rate by `gamma` after every epoch."""
+
+    def __init__(self, gamma: float) -> None:
+        _require("ExponentialLR", "gamma", gamma, gamma > 0, "positive")
+        self.gamma = gamma
+
+    def factor(self, epoch: float) -> float:
+        """Give ``gamma ** floor(epoch)``."""
+        return float(self.gamma ** math.floor(epoch))
+
+
+class CosineLR(Schedule):
+    """From 1 down to `min_factor` along half a cosine, a little with each batch.
+
+    Loshchilov and Hutter 2017, equation 5, without restarts. After `epochs` it stays low.
+    """
+
+    def __init__(self, epochs: int, *, min_factor: float = 0.0) -> None:
+        _require("CosineLR", "epochs", epochs, epochs >= 1, "at least 1")
+        _require("CosineLR", "min_factor", min_factor, 0 <= min_factor <= 1, "in [0, 1]")
+        self.epochs, self.min_factor = epochs, min_factor
+
+    def factor(self, epoch: float) -> float:
+        """Give ``min_factor + (1 - min_factor) * (1 + cos(pi * epoch / epochs)) / 2``."""
+        turn = math.pi * min(epoch / self.epochs, 1.0)
+        return self.min_factor + (1 - self.min_factor) * (1 + math.cos(turn)) / 2
+
+
+class ReduceLROnPlateau(Schedule):
+    """Multiply the rate by `factor` when the monitored value did not improve for a while.
+
+    Parameters
+    ----------
+    factor : float
+        In (0, 1).
+    patience : int
+        This many epochs without a new best value are borne; the next one reduces.
+    min_factor : float
+        The product of all reductions does not go below.
+    """
+
+    def __init__(self, factor: float = 0.5, patience: int = 2, *, min_factor: float = 0.0) -> None:
+        _require("ReduceLROnPlateau", "factor", factor, 0 < factor < 1, "in (0, 1)")
+        _require("ReduceLROnPlateau", "patience", patience, patience >= 0, "at least 0")
+        _require("ReduceLROnPlateau", "min_factor", min_factor, 0 <= min_factor <= 1, "in [0, 1]")
+        self._reduction, self.patience, self.min_factor = factor, patience, min_factor
+        self._factor = 1.0
+        self._best = math.inf
+        self._bad_epochs = 0
+
+    def factor(self, epoch: float) -> float:
+        """Give the product of the reductions up to now."""
+        return self._factor
+
+    def observe(self, value: float) -> None:
+        """Count the epochs without improvement, and reduce when there are too many."""
+        if value < self._best:
+            self._best, self._bad_epochs = value, 0
+            return
+        self._bad_epochs += 1
+        if self._bad_epochs > self.patience:
+            self._factor = max(self._factor * self._reduction, self.min_factor)
+            self._bad_epochs = 0
+
+    def state(self) -> dict[str, float]:
+        """Give the product of the reductions, the best value and the epochs since."""
+        return {"factor": self._factor, "best": self._best, "bad_epochs": self._bad_epochs}
+
+    def load_state(self, state: dict[str, float]) -> None:
+        """Put back what `state` gave."""
+        self._factor, self._best = state["factor"], state["best"]
+        self._bad_epochs = int(state["bad_epochs"])
+
+
+def _require(owner: str, name: str, value: float, holds: bool, wanted: str) -> None:
+    if not holds:
+        raise ValueError(f"{owner}: {name} must be {wanted}, got {value}")

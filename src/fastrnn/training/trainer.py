@@ -1,0 +1,323 @@
+"""The training loop."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from numpy.typing import NDArray
+
+from fastrnn.training.checkpoint import Checkpoint, require_same, rng_state
+from fastrnn.training.clipping import clip_grad_norm, grad_norm
+from fastrnn.training.early_stopping import EarlyStopping
+from fastrnn.training.history import History, select_metric
+from fastrnn.training.interrupt import DeferredInterrupt
+from fastrnn.training.optimizers import Optimizer
+from fastrnn.training.progress import EpochProgress
+from fastrnn.training.protocol import BatchSource, Model
+from fastrnn.training.schedules import ConstantLR, Schedule
+
+M = TypeVar("M", bound=Model)
+_MODES = ("min", "max")
+
+
+@dataclass
+class _Position:
+    """Where a run stands: in `epoch` (from 0), with `batch` of its `batches` done."""
+
+    epoch: int = 0
+    batch: int = 0
+    batches: int = 0
+    loss_sum: float = 0.0
+    seconds: float = 0.0
+
+    def __str__(self) -> str:
+        if self.batch == 0:
+            return f"after epoch {self.epoch}"
+        return f"in epoch {self.epoch + 1} after batch {self.batch} of {self.batches}"
+
+
+class Trainer(Generic[M]):
+    """Trains a model, shows how it goes, and loses nothing when it is stopped.
+
+    ::
+
+        trainer = Trainer(model, Adam(1e-3), max_grad_norm=5.0, checkpoint="run.safetensors")
+        history = trainer.fit(batches, epochs=4, validate=lambda model: {"accuracy": ...})
+
+    Parameters
+    ----------
+    model : Model
+        See `fastrnn.training.Model`; all of `fastrnn.models` are.
+    optimizer : Optimizer
+    max_grad_norm : float, optional
+        Clip the gradients to this norm, all taken together.
+    schedule : Schedule, optional
+        Multiplies the optimizer's learning rate.
+    patience : int, optional
+        Stop after so many epochs in a row without a better monitored value. Whether that happens
+        or not, the best epoch's weights are in the model when `fit` returns.
+    metric : str, optional
+        The monitored value: one of those that `validate` returns; by default the training loss.
+    mode : {"min", "max"}
+        Which is better.
+    checkpoint : path-like, optional
+        File that is written after each epoch and on Ctrl-C.
+    progress : bool
+        On a terminal a bar, elsewhere a line for each epoch, on standard error.
+
+    Attributes
+    ----------
+    history : History
+    """
+
+    def __init__(
+        self,
+        model: M,
+        optimizer: Optimizer,
+        *,
+        max_grad_norm: float | None = None,
+        schedule: Schedule | None = None,
+        patience: int | None = None,
+        metric: str | None = None,
+        mode: str = "min",
+        checkpoint: str | os.PathLike[str] | None = None,
+        progress: bool = True,
+    ) -> None:
+        if max_grad_norm is not None and not max_grad_norm > 0:
+            raise ValueError(f"Trainer: max_grad_norm must be positive, got {max_grad_norm}")
+        if mode not in _MODES:
+            raise ValueError(f"Trainer: unknown mode {mode!r}, known: {', '.join(_MODES)}")
+        if checkpoint is not None and not Path(checkpoint).parent.is_dir():
+            raise FileNotFoundError(f"Trainer: no folder for the checkpoint {checkpoint}")
+        self.model = model
+        self.optimizer = optimizer
+        self.max_grad_norm = max_grad_norm
+        self.checkpoint = checkpoint
+        self.progress = progress
+        self.history = History()
+        self._schedule = schedule
+        self._initial_lr = optimizer.lr
+        self._metric = metric
+        self._mode = mode
+        self._early = None if patience is None else EarlyStopping(patience)
+        self._at = _Position()
+
+    def fit(
+        self,
+        batches: BatchSource,
+        *,
+        epochs: int,
+        validate: Callable[[M], Mapping[str, float]] | None = None,
+    ) -> History:
+        """Train until `epochs` epochs are done, those before a `resume` included.
+
+        Parameters
+        ----------
+        batches : BatchSource
+            For example `fastrnn.data.PairBatches`.
+        epochs : int
+        validate : callable, optional
+            Takes the model, in eval mode, after each epoch; returns numbers by name.
+
+        Returns
+        -------
+        History
+            Of all epochs; the model is left in eval mode.
+
+        Raises
+        ------
+        ValueError
+            `epochs` is negative, there are no batches, there is no such metric, or the run stopped
+            in an epoch of another number of batches.
+        FloatingPointError
+            The loss or a gradient is not finite; the parameters are as before that batch.
+        KeyboardInterrupt
+            Ctrl-C. The batch is finished and the checkpoint written before; the message says where.
+            A second Ctrl-C does not wait. (In the main thread; elsewhere signals are not seen.)
+        """
+        self._check_fit(batches, epochs, validate)
+        with DeferredInterrupt() as interrupt:
+            try:
+                while self._at.epoch < epochs and not (self._early and self._early.exhausted):
+                    self._run_epoch(batches, epochs, validate, interrupt)
+            finally:
+                self.model.eval()
+        if self._early:
+            self._early.restore(self.model.params)
+        return self.history
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a checkpoint of the run as it stands."""
+        early = self._early
+        stopping = early and {
+            "monitor": self._monitor,
+            "best": early.best,
+            "bad_epochs": early.bad_epochs,
+        }
+        Checkpoint(
+            params=self.model.params,
+            buffers=self.model.buffers,
+            optimizer=self.optimizer.state(),
+            best=early.weights if early else {},
+            state={
+                "position": asdict(self._at),
+                "history": asdict(self.history),
+                "rng": rng_state(self.model),
+                "optimizer": {**self._optimizer_kind, "lr": self.optimizer.lr},
+                "schedule": {
+                    **self._schedule_kind,
+                    "initial_lr": self._initial_lr,
+                    "state": self._schedule.state() if self._schedule else {},
+                },
+                "early_stopping": stopping,
+            },
+        ).write(path)
+
+    def resume(self, path: str | os.PathLike[str]) -> Trainer[M]:
+        """Put everything back as the checkpoint has it; then `fit` goes on.
+
+        With a model, optimizer, schedule and batches constructed with the same arguments the end
+        is bitwise that of a run which was never stopped.
+
+        Raises
+        ------
+        OSError
+            The file is missing or not readable.
+        ValueError
+            It is no checkpoint; or one of another model, optimizer, schedule or monitored value.
+            Nothing has changed then.
+        """
+        saved = Checkpoint.read(path)
+        state = saved.state
+        saved.require_model(path, self.model)
+        require_same(path, "optimizer", state["optimizer"], self._optimizer_kind)
+        require_same(path, "schedule", state["schedule"], self._schedule_kind)
+        stopping = self._early and state["early_stopping"]
+        if stopping:
+            require_same(path, "monitored value", stopping, {"monitor": self._monitor})
+        self.optimizer.load_state(saved.optimizer)
+        if self._early and stopping:
+            self._early.best, self._early.bad_epochs = stopping["best"], stopping["bad_epochs"]
+            self._early.weights = dict(saved.best)
+        self.optimizer.lr = state["optimizer"]["lr"]
+        self._initial_lr = state["schedule"]["initial_lr"]
+        if self._schedule:
+            self._schedule.load_state(state["schedule"]["state"])
+        params = self.model.params
+        for key, array in saved.params.items():
+            params[key][...] = array
+        self.model.load_buffers(dict(saved.buffers))
+        self.model.rng.bit_generator.state = state["rng"]
+        self.history = History(**state["history"])
+        self._at = _Position(**state["position"])
+        return self
+
+    def _check_fit(self, batches: BatchSource, epochs: int, validate: object) -> None:
+        at = self._at
+        if epochs < 0:
+            raise ValueError(f"Trainer: epochs must be at least 0, got {epochs}")
+        if len(batches) == 0:
+            raise ValueError("Trainer: there are no batches")
+        if at.batch and at.batches != len(batches):
+            raise ValueError(
+                f"Trainer: the run stopped in an epoch of {at.batches} batches, "
+                f"these are {len(batches)}"
+            )
+        if self._metric is not None and validate is None:
+            raise ValueError(f"Trainer: metric {self._metric!r} needs a validate function")
+
+    def _run_epoch(
+        self,
+        batches: BatchSource,
+        epochs: int,
+        validate: Callable[[M], Mapping[str, float]] | None,
+        interrupt: DeferredInterrupt,
+    ) -> None:
+        at = self._at
+        at.batches = len(batches)
+        started = time.perf_counter() - at.seconds
+        if at.batch == 0:
+            self.model.reset()
+        self.model.train()
+        title = f"epoch {at.epoch + 1}/{epochs}"
+        with EpochProgress(title, total=at.batches, done=at.batch, show=self.progress) as progress:
+            for batch in islice(batches.epoch(at.epoch), at.batch, None):
+                self._step(batch)
+                at.seconds = time.perf_counter() - started
+                progress.batch(at.loss_sum / at.batch, self.optimizer.lr)
+                self._heed(interrupt)
+            metrics: dict[str, float] = {}
+            if validate:
+                self.model.eval()
+                metrics = {name: float(value) for name, value in validate(self.model).items()}
+                progress.metrics(metrics)
+        self._end_epoch(metrics, time.perf_counter() - started)
+        if self.checkpoint is not None:
+            self.save(self.checkpoint)
+        self._heed(interrupt)
+
+    def _step(self, batch: tuple[NDArray[Any], ...]) -> None:
+        at, model = self._at, self.model
+        if self._schedule:
+            progress = at.epoch + at.batch / at.batches
+            self.optimizer.lr = self._initial_lr * self._schedule.factor(progress)
+        loss = float(model.loss(*batch))
+        self._require_finite("loss", loss)
+        model.backward()
+        grads = model.grads
+        limit = self.max_grad_norm
+        norm = grad_norm(grads) if limit is None else clip_grad_norm(grads, limit)
+        self._require_finite("norm of the gradients", norm)
+        self.optimizer.update(model.params, grads)
+        at.batch += 1
+        at.loss_sum += loss
+
+    def _require_finite(self, what: str, value: float) -> None:
+        if not math.isfinite(value):
+            raise FloatingPointError(
+                f"Trainer: the {what} is {value} in epoch {self._at.epoch + 1}, "
+                f"batch {self._at.batch + 1}; try a lower learning rate or a lower max_grad_norm"
+            )
+
+    def _end_epoch(self, metrics: dict[str, float], seconds: float) -> None:
+        loss = self._at.loss_sum / self._at.batch
+        value = loss if self._metric is None else select_metric(metrics, self._metric)
+        less_is_better = value if self._mode == "min" else -value
+        if self._schedule:
+            self._schedule.observe(less_is_better)
+        if self._early:
+            self._early.observe(less_is_better, self.model.params)
+        self.history.losses.append(loss)
+        self.history.metrics.append(metrics)
+        self.history.learning_rates.append(self.optimizer.lr)
+        self.history.seconds.append(seconds)
+        self._at = _Position(epoch=self._at.epoch + 1)
+
+    def _heed(self, interrupt: DeferredInterrupt) -> None:
+        """Save and stop, if Ctrl-C was pressed."""
+        if not interrupt.requested:
+            return
+        where = "nothing was saved, as no checkpoint was asked for"
+        if self.checkpoint is not None:
+            self.save(self.checkpoint)
+            where = f"saved to {os.fspath(self.checkpoint)}"
+        raise KeyboardInterrupt(f"stopped {self._at}; {where}")
+
+    @property
+    def _monitor(self) -> str:
+        return f"{self._mode} {self._metric or 'training loss'}"
+
+    @property
+    def _optimizer_kind(self) -> dict[str, str]:
+        return {"kind": type(self.optimizer).__name__}
+
+    @property
+    def _schedule_kind(self) -> dict[str, str]:
+        return {"kind": type(self._schedule or ConstantLR()).__name__}

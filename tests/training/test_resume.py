@@ -1,0 +1,341 @@
+"""A run that was stopped ends bitwise as one that was not."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+from small_model import SmallModel
+
+from fastrnn import _storage
+from fastrnn.data import Batches
+from fastrnn.training import (
+    SGD,
+    AdaGrad,
+    Adam,
+    AdamW,
+    CosineLR,
+    Momentum,
+    ReduceLROnPlateau,
+    RMSprop,
+    Trainer,
+    mean_loss,
+)
+
+EPOCHS, BATCHES = 6, 7
+SCHEDULES = {
+    "none": lambda: None,
+    "cosine": lambda: CosineLR(EPOCHS),
+    "plateau": lambda: ReduceLROnPlateau(0.5, patience=0),
+}
+
+
+def make_batches(rows=50):
+    rng = np.random.default_rng(5)
+    x, noise = rng.standard_normal((rows, 5)), rng.standard_normal((rows, 3))
+    return Batches(x, 3 * noise + x @ rng.standard_normal((5, 3)), batch_size=8, seed=9)
+
+
+def make_trainer(path, optimizer=Adam, *, model=None, lr=0.03, schedule="none", **options):
+    return Trainer(
+        model or SmallModel(),
+        optimizer(lr),
+        max_grad_norm=1.0,
+        schedule=SCHEDULES[schedule](),
+        checkpoint=path,
+        progress=False,
+        **options,
+    )
+
+
+def fit(trainer, epochs=EPOCHS):
+    batches = make_batches()
+    return trainer.fit(
+        batches, epochs=epochs, validate=lambda model: {"loss": mean_loss(model, batches)}
+    )
+
+
+def fit_with_interrupts(path, calls, *args, bit_generator=np.random.PCG64, **options):
+    """Stop at each of the given calls of `loss`, and go on each time with nothing but the file."""
+    done = 0
+    for call in [*calls, None]:
+        model = SmallModel(bit_generator=bit_generator, seed=100 if done else 0)
+        trainer = make_trainer(path, *args, model=model, **options)
+        if done:
+            trainer.resume(path)
+        if call is None:
+            fit(trainer)
+            return trainer
+        model.interrupt_at = call - done
+        with pytest.raises(KeyboardInterrupt, match=rf"saved to {path}$"):
+            fit(trainer)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        assert not model.training
+        done = call + 1
+    return None
+
+
+def assert_same_end(one, other):
+    for mine, yours in [
+        (one.model.params, other.model.params),
+        (one.model.buffers, other.model.buffers),
+        (one.optimizer.state(), other.optimizer.state()),
+    ]:
+        assert mine.keys() == yours.keys()
+        for key in mine:
+            np.testing.assert_array_equal(mine[key], yours[key])
+    np.testing.assert_equal(one.model.rng.bit_generator.state, other.model.rng.bit_generator.state)
+    mine, yours = asdict(one.history), asdict(other.history)
+    assert len(mine.pop("seconds")) == len(yours.pop("seconds"))
+    assert mine == yours
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+@pytest.mark.parametrize("optimizer", [SGD, Momentum, AdaGrad, RMSprop, Adam, AdamW])
+def test_at_random_batches(tmp_path, optimizer, schedule):
+    seed = sum(map(ord, optimizer.__name__ + schedule))
+    calls = np.random.default_rng(seed).choice(EPOCHS * BATCHES, 3, replace=False)
+    whole = make_trainer(None, optimizer, schedule=schedule)
+    fit(whole)
+    path = tmp_path / "run"
+    stopped = fit_with_interrupts(path, sorted(calls.tolist()), optimizer, schedule=schedule)
+    assert_same_end(stopped, whole)
+
+
+@pytest.mark.parametrize("call", [0, 5, 6, 7, 13, EPOCHS * BATCHES - 1])
+def test_at_the_edges_of_epochs(tmp_path, call):
+    whole = make_trainer(None)
+    fit(whole)
+    assert_same_end(fit_with_interrupts(tmp_path / "run", [call]), whole)
+
+
+def test_at_every_batch(tmp_path):
+    whole = make_trainer(None)
+    fit(whole)
+    calls = range(EPOCHS * BATCHES)
+    assert_same_end(fit_with_interrupts(tmp_path / "run", calls), whole)
+
+
+@pytest.mark.parametrize("generator", ["MT19937", "PCG64DXSM", "Philox", "SFC64"])
+def test_every_bit_generator(tmp_path, generator):
+    bit_generator = getattr(np.random, generator)
+    whole = make_trainer(None, model=SmallModel(bit_generator=bit_generator))
+    fit(whole)
+    stopped = fit_with_interrupts(tmp_path / "run", [10], bit_generator=bit_generator)
+    assert_same_end(stopped, whole)
+
+
+@pytest.mark.parametrize("call", [3, 12, 20])
+def test_with_early_stopping(tmp_path, call):
+    values = [3.0, 2.0, 2.5, 2.2, 1.0]
+
+    def validate(model):
+        return {"score": values[len(trainer.history)]}
+
+    ends = []
+    for interrupt_at in (None, call):
+        path = tmp_path / f"run-{interrupt_at}"
+        options = {"patience": 2, "metric": "score"}
+        trainer = make_trainer(path, **options)
+        trainer.model.interrupt_at = interrupt_at
+        if interrupt_at is not None:
+            with pytest.raises(KeyboardInterrupt):
+                trainer.fit(make_batches(), epochs=5, validate=validate)
+            trainer = make_trainer(path, **options, model=SmallModel(seed=4)).resume(path)
+        trainer.fit(make_batches(), epochs=5, validate=validate)
+        assert len(trainer.history) == 4
+        ends.append(trainer)
+    assert_same_end(*ends)
+    again = make_trainer(None, **options, model=SmallModel(seed=6)).resume(path)
+    again.fit(make_batches(), epochs=5, validate=validate)
+    assert_same_end(again, trainer)
+
+
+def test_from_the_checkpoint_of_an_epoch(tmp_path):
+    path = tmp_path / "run"
+    whole, half = make_trainer(None), make_trainer(path)
+    fit(whole)
+    fit(half, epochs=2)
+    rest = make_trainer(None, model=SmallModel(seed=8)).resume(path)
+    assert len(rest.history) == 2
+    fit(rest)
+    assert_same_end(rest, whole)
+
+
+def test_interrupt_in_the_validation_is_heeded_after_it(tmp_path):
+    path = tmp_path / "run"
+    trainer = make_trainer(path)
+
+    def validate(model):
+        signal.raise_signal(signal.SIGINT)
+        return {"loss": 1.0}
+
+    with pytest.raises(KeyboardInterrupt, match=rf"^stopped after epoch 1; saved to {path}$"):
+        trainer.fit(make_batches(), epochs=EPOCHS, validate=validate)
+    assert trainer.history.metrics == [{"loss": 1.0}]
+    assert len(make_trainer(None).resume(path).history) == 1
+
+
+def test_second_interrupt_does_not_wait(tmp_path):
+    trainer = make_trainer(tmp_path / "run")
+
+    def validate(model):
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+        raise AssertionError
+
+    with pytest.raises(KeyboardInterrupt, match=r"^$"):
+        trainer.fit(make_batches(), epochs=1, validate=validate)
+    assert not (tmp_path / "run").exists()
+
+
+def test_interrupt_without_a_checkpoint(tmp_path):
+    trainer = make_trainer(None)
+    trainer.model.interrupt_at = 9
+    with pytest.raises(
+        KeyboardInterrupt,
+        match=r"^stopped in epoch 2 after batch 3 of 7; nothing was saved, as no checkpoint",
+    ):
+        fit(trainer)
+    whole = make_trainer(None)
+    fit(whole)
+    fit(trainer)
+    assert_same_end(trainer, whole)
+
+
+def test_full_disk_leaves_the_checkpoint_before(tmp_path, monkeypatch):
+    path = tmp_path / "run"
+    trainer = make_trainer(path)
+    fit(trainer, epochs=1)
+    before = path.read_bytes()
+
+    def full(fd):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match=rf"No space left on device: '{path}'"):
+        fit(trainer, epochs=2)
+    assert path.read_bytes() == before
+
+
+def snapshot(trainer):
+    return (
+        {key: param.copy() for key, param in trainer.model.params.items()},
+        {key: array.copy() for key, array in trainer.optimizer.state().items()},
+        trainer.model.rng.bit_generator.state,
+        asdict(trainer.history),
+    )
+
+
+@pytest.fixture
+def saved(tmp_path):
+    path = tmp_path / "run"
+    trainer = make_trainer(path, patience=2)
+    trainer.model.interrupt_at = 10
+    with pytest.raises(KeyboardInterrupt):
+        fit(trainer)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (
+            lambda: make_trainer(None, model=SmallModel(width=4)),
+            r"of another model: parameter 'layer\.W' is float64 \(10, 3\) there, "
+            r"float64 \(8, 3\) in the model",
+        ),
+        (
+            lambda: make_trainer(None, model=SmallModel(dtype=np.float32)),
+            r"of another model: parameter 'layer\.W' is float64 \(10, 3\) there, float32 .*",
+        ),
+        (lambda: make_trainer(None, SGD), "with another optimizer: Adam there, SGD here"),
+        (lambda: make_trainer(None, AdamW), "with another optimizer: Adam there, AdamW here"),
+        (
+            lambda: make_trainer(None, schedule="cosine"),
+            "with another schedule: ConstantLR there, CosineLR here",
+        ),
+        (
+            lambda: make_trainer(None, patience=2, metric="loss", mode="max"),
+            "with another monitored value: min training loss there, max loss here",
+        ),
+        (
+            lambda: make_trainer(None, model=SmallModel(bit_generator=np.random.SFC64)),
+            "with another random generator: PCG64 there, SFC64 here",
+        ),
+    ],
+)
+def test_checkpoint_of_another_run(saved, other, message):
+    trainer = other()
+    before = snapshot(trainer)
+    with pytest.raises(ValueError, match=f"^{saved}: a checkpoint {message}$"):
+        trainer.resume(saved)
+    np.testing.assert_equal(snapshot(trainer), before)
+
+
+def test_model_with_other_names(saved):
+    trainer = make_trainer(None)
+    trainer.model.params["new"] = trainer.model.params.pop("layer.b")
+    with pytest.raises(
+        ValueError, match=r"'layer\.b' is float64 \(3,\) there, missing in the model"
+    ):
+        trainer.resume(saved)
+
+
+def test_other_batches(saved):
+    trainer = make_trainer(None).resume(saved)
+    with pytest.raises(ValueError, match=r"^Trainer: .* an epoch of 7 batches, these are 4$"):
+        trainer.fit(make_batches(rows=30), epochs=EPOCHS)
+
+
+def test_without_the_early_stopping_of_before(saved):
+    trainer = make_trainer(None).resume(saved)
+    assert len(fit(trainer)) == EPOCHS
+
+
+@pytest.mark.parametrize(
+    ("metadata", "message"),
+    [({"kind": "model"}, "a model, not a checkpoint"), ({}, "a file without a kind, not a chec.*")],
+)
+def test_file_of_another_kind(tmp_path, metadata, message):
+    path = tmp_path / "model"
+    _storage.write(path, {"x": np.arange(3.0)}, metadata)
+    with pytest.raises(ValueError, match=f"^{path}: {message}$"):
+        make_trainer(None).resume(path)
+
+
+def test_truncated_checkpoint(saved):
+    saved.write_bytes(saved.read_bytes()[:-10])
+    with pytest.raises(ValueError, match=rf"^{saved}: truncated"):
+        make_trainer(None).resume(saved)
+
+
+def test_missing_checkpoint(tmp_path):
+    with pytest.raises(FileNotFoundError, match="missing"):
+        make_trainer(None).resume(tmp_path / "missing")
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_learning_rate_is_that_of_the_checkpoint(tmp_path, schedule):
+    path = tmp_path / "run"
+    whole, half = make_trainer(None, schedule=schedule), make_trainer(path, schedule=schedule)
+    fit(whole)
+    fit(half, epochs=4)
+    other = make_trainer(None, schedule=schedule, lr=0.5, model=SmallModel(seed=7)).resume(path)
+    fit(other)
+    assert_same_end(other, whole)
+
+
+def test_the_plateau_was_reached():
+    trainer = make_trainer(None, schedule="plateau")
+    assert len(set(fit(trainer).learning_rates[:4])) > 1
+
+
+def test_learning_rate_set_by_hand_is_kept(tmp_path):
+    path = tmp_path / "run"
+    trainer = make_trainer(path)
+    trainer.optimizer.lr = 0.007
+    fit(trainer, epochs=1)
+    assert make_trainer(None).resume(path).optimizer.lr == 0.007
