@@ -1,0 +1,71 @@
+"""Recurrent networks on a CPU: RNN, LSTM, GRU, seq2seq and attention, compiled."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from fastrnn import ops
+from fastrnn.layers import (
+    GRU,
+    LSTM,
+    RNN,
+    Attention,
+    Dropout,
+    Embedding,
+    Linear,
+    SoftmaxCrossEntropy,
+)
+from fastrnn.ops._backend import backend
+
+if TYPE_CHECKING:
+    from fastrnn import data, models, training
+    from fastrnn._kernels import cpu_info, get_num_threads, set_num_threads
+    from fastrnn.models.serialization import load, save
+
+__all__ = [
+    "GRU",
+    "LSTM",
+    "RNN",
+    "Attention",
+    "Dropout",
+    "Embedding",
+    "Linear",
+    "SoftmaxCrossEntropy",
+    "__version__",
+    "backend",
+    "cpu_info",
+    "data",
+    "get_num_threads",
+    "load",
+    "models",
+    "ops",
+    "save",
+    "set_num_threads",
+    "training",
+]
+
+__version__ = "0.1.0"
+
+# Imported at their first use, to keep `import fastrnn` short: the module of each name.
+_LATE = {
+    "cpu_info": "fastrnn._kernels",
+    "data": "fastrnn.data",
+    "get_num_threads": "fastrnn._kernels",
+    "load": "fastrnn.models.serialization",
+    "models": "fastrnn.models",
+    "save": "fastrnn.models.serialization",
+    "set_num_threads": "fastrnn._kernels",
+    "training": "fastrnn.training",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATE:
+        raise AttributeError(f"module 'fastrnn' has no attribute {name!r}")
+    module = import_module(_LATE[name])
+    return globals().setdefault(name, getattr(module, name, module))
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATE})

@@ -1,0 +1,164 @@
+"""The attention layer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from fastrnn import ops
+from fastrnn.layers.base import Layer, Rng
+from fastrnn.ops import _check as check
+from fastrnn.ops._check import Array
+from fastrnn.ops.attention import SCORES
+
+
+class Attention(Layer):
+    """Each query's mean of the values, weighted by the softmax of its scores of the keys.
+
+    Parameters
+    ----------
+    query_size, key_size : int, optional
+        Widths of queries and keys; general and additive need them.
+    attention_size : int, optional
+        Width in which additive compares them; the default is `query_size`.
+    score : {"dot", "scaled_dot", "general", "additive"}
+        The score of a query q and a key k: ``q.k``, ``q.k / sqrt(key_size)``, ``q W k`` or
+        ``v.tanh(q Wq + k Wk)``.
+    dtype : dtype
+        Of the weights: float32 or float64. Scores without weights take both.
+    rng : numpy.random.Generator or int, optional
+        What draws the initial weights.
+
+    Notes
+    -----
+    The keys of `params` are W (query_size, key_size) for general, and for additive Wq (query_size,
+    attention_size), Wk (key_size, attention_size) and v (attention_size,), all drawn from normal
+    distributions of variance 1 / rows.
+    """
+
+    def __init__(
+        self,
+        query_size: int | None = None,
+        key_size: int | None = None,
+        attention_size: int | None = None,
+        *,
+        score: str = "dot",
+        dtype: DTypeLike = np.float32,
+        rng: Rng = None,
+    ) -> None:
+        super().__init__(rng)
+        self.score = check.option(self._name, "score", score, SCORES)
+        if attention_size is None:
+            attention_size = query_size
+        sizes = {
+            name: None if size is None else check.size(self._name, name, size)
+            for name, size in (
+                ("query_size", query_size),
+                ("key_size", key_size),
+                ("attention_size", attention_size),
+            )
+        }
+        self._sizes = sizes
+        self.dtype = check.dtype(self._name, dtype)
+        axes = dict(zip(("Dq", "Dk", "A"), sizes, strict=True))
+        for key, names in SCORES[score].items():
+            shape = tuple(self._size(axes[axis]) for axis in names)
+            self._add(key, self._normal(shape, shape[0], self.dtype))
+
+    def config(self) -> dict[str, Any]:
+        """Return the constructor's arguments, except `rng`, as JSON has them."""
+        return {**self._sizes, "score": self.score, "dtype": self.dtype.name}
+
+    def forward(
+        self,
+        query: Any,
+        keys: Any,
+        values: Any = None,
+        *,
+        lengths: Any = None,
+        num_threads: int | None = None,
+    ) -> tuple[Array, Array]:
+        """Attend.
+
+        Parameters
+        ----------
+        query : array (N, Tq, query_size)
+            What asks.
+        keys : array (N, Tk, key_size)
+            What is asked.
+        values : array (N, Tk, Dv), optional
+            What is averaged; the default is the keys.
+        lengths : integer array (N,), optional
+            The number of keys of each sequence, 0 to Tk; those beyond get the weight 0.
+        num_threads : int, optional
+            For this call; the default is that of `fastrnn.get_num_threads`.
+
+        Returns
+        -------
+        context : array (N, Tq, Dv)
+            The weighted means.
+        weights : array (N, Tq, Tk)
+
+        Raises
+        ------
+        ValueError
+            If a shape or a length is wrong.
+        TypeError
+            If a dtype is wrong.
+        """
+        params = tuple(self._param(key) for key in self.grads)
+        arrays = (query, keys, keys if values is None else values, params)
+        options: dict[str, Any] = {
+            "score": self.score,
+            "lengths": lengths,
+            "num_threads": num_threads,
+            "backend": self._backend,
+        }
+        if not self.training:
+            return ops.attention(*arrays, **options)
+        context, weights, stash = ops.attention_forward(*arrays, **options)
+        self._tape = stash, values is None
+        return context, weights
+
+    def backward(
+        self, dcontext: Any, dweights: Any = None, *, num_threads: int | None = None
+    ) -> tuple[Array, Array, Array | None]:
+        """Compute the gradients, from those of the last forward in train mode; fill `grads`.
+
+        Parameters
+        ----------
+        dcontext : array (N, Tq, Dv)
+            Gradient of the context.
+        dweights : array (N, Tq, Tk), optional
+            Gradient of the weights; the default is zeros.
+        num_threads : int, optional
+            For this call.
+
+        Returns
+        -------
+        dquery, dkeys, dvalues : array
+            Gradients of the arguments. Where the keys were the values, dkeys is that of both and
+            dvalues None.
+
+        Raises
+        ------
+        ValueError
+            If a shape is wrong, or there was no forward in train mode.
+        TypeError
+            If a dtype is wrong.
+        """
+        stash, shared = self._recorded()
+        dquery, dkeys, dvalues, grads = ops.attention_backward(
+            dcontext, dweights, stash, num_threads=num_threads
+        )
+        self._set_grads(dict(zip(self.grads, grads, strict=True)))
+        return (dquery, dkeys + dvalues, None) if shared else (dquery, dkeys, dvalues)
+
+    def _size(self, name: str) -> int:
+        """Return a size that the score needs."""
+        size = self._sizes[name]
+        if size is None:
+            raise ValueError(f"{self._name}: score {self.score!r} needs {name}, got None")
+        return size

@@ -1,0 +1,113 @@
+"""What all layers share: parameters, gradients, mode, random numbers and the tape."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any, ClassVar, TypeAlias, TypeVar
+
+import numpy as np
+
+from fastrnn.ops import _check as check
+from fastrnn.ops._check import Array, DType
+
+Rng: TypeAlias = "np.random.Generator | int | None"
+Self = TypeVar("Self", bound="Layer")
+
+
+class Layer:
+    """A layer: parameters, their gradients, and the operations of `fastrnn.ops` on them.
+
+    Attributes
+    ----------
+    params : dict of str to array
+        The parameters; update them in place, or put another array of that shape and dtype.
+    grads : dict of str to array
+        Their gradients, under the same keys: always the same arrays, overwritten by each
+        `backward`.
+    training : bool
+        Whether `forward` keeps what `backward` needs and dropout drops; True at first.
+    rng : numpy.random.Generator
+        What draws the initial parameters and the dropout.
+    """
+
+    _backend: ClassVar[str | None] = None
+
+    def __init__(self, rng: Rng = None) -> None:
+        self.params: dict[str, Array] = {}
+        self.grads: dict[str, Array] = {}
+        self.training = True
+        self.rng = _generator(self._name, rng)
+        self._tape: Any = None  # what the last forward in train mode left for backward
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """Compute the outputs; see the class."""
+        raise NotImplementedError
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call `forward`."""
+        return self.forward(*args, **kwargs)
+
+    def train(self: Self) -> Self:
+        """Set train mode and return the layer."""
+        self.training = True
+        return self
+
+    def eval(self: Self) -> Self:
+        """Set evaluation mode, forget the last forward and return the layer.
+
+        In this mode `forward` stores nothing: many threads may call it at once.
+        """
+        self.training = False
+        self._tape = None
+        return self
+
+    def config(self) -> dict[str, Any]:
+        """Return the constructor's arguments, except `rng`, as JSON has them."""
+        return {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the tape out of copies and pickles."""
+        return {**self.__dict__, "_tape": None}
+
+    @property
+    def _name(self) -> str:
+        return type(self).__name__
+
+    def _add(self, key: str, param: Array) -> None:
+        """Register a parameter."""
+        self.params[key] = param
+        self.grads[key] = np.zeros_like(param)
+
+    def _normal(self, shape: tuple[int, ...], fan_in: int, dtype: DType) -> Array:
+        """Draw from a normal distribution of variance 1 / fan_in, the same in both dtypes."""
+        drawn: Array = self.rng.standard_normal(shape) / np.sqrt(fan_in)
+        return drawn.astype(dtype)
+
+    def _param(self, key: str) -> Array:
+        """Return a parameter, checked: a user may have put another array there."""
+        grad = self.grads[key]
+        return check.array(
+            self._name, key, self.params.get(key), grad.shape, grad.dtype, contiguous=True
+        )
+
+    def _recorded(self) -> Any:
+        """Return the tape of the last forward in train mode."""
+        if self._tape is None:
+            raise ValueError(f"{self._name}: backward needs a forward in train mode before it")
+        return self._tape
+
+    def _set_grads(self, grads: dict[str, Array]) -> None:
+        """Overwrite the gradients in place."""
+        for key, grad in grads.items():
+            np.copyto(self.grads[key], grad)
+
+
+def _generator(layer: str, rng: Rng) -> np.random.Generator:
+    """Return the generator itself, or one seeded by an integer or by the system."""
+    if isinstance(rng, np.random.Generator):
+        return rng
+    try:
+        return np.random.default_rng(None if rng is None else operator.index(rng))
+    except (TypeError, ValueError):
+        wanted = "None, an integer from 0 or a numpy.random.Generator"
+        raise ValueError(f"{layer}: rng must be {wanted}, got {rng!r}") from None

@@ -1,0 +1,65 @@
+"""The GRU layer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastrnn.layers.recurrent import Recurrent
+from fastrnn.ops._check import Array
+from fastrnn.ops.gru import CELL
+
+
+class GRU(Recurrent):
+    """Gated recurrent unit: ``h' = (1-z)*n + z*h``.
+
+    Its state is h (num_layers * directions, N, hidden_size).
+
+    Parameters
+    ----------
+    input_size, hidden_size : int
+        Width of the inputs and of the state.
+    num_layers : int
+        Layers, each over the outputs of the one below.
+    reset_after : bool
+        Whether the reset gate acts after the recurrent product, as in cuDNN and PyTorch, or before
+        it, as in Cho et al. 2014.
+    bidirectional : bool
+        Whether each layer also runs from the last step to the first.
+    dropout : float
+        Probability of dropping an output between two layers in train mode, in [0, 1).
+    dtype : dtype
+        float32 or float64.
+    rng : numpy.random.Generator or int, optional
+        What draws the initial parameters and the dropout.
+
+    Notes
+    -----
+    The keys of `params` are Wx_l0 (D, 3*H), Wh_l0 (H, 3*H), b_l0 (3*H,) and, with `reset_after`,
+    bh_l0 (H,) for layer 0, with ``_reverse`` appended for the other direction; gates r, z, n.
+    Weights are drawn from normal distributions of variance 1 / rows; biases are 0.
+    """
+
+    _cell = CELL
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        *,
+        reset_after: bool = True,
+        **keywords: Any,
+    ) -> None:
+        self.reset_after = bool(reset_after)
+        if reset_after:
+            self._weight_names = (*self._weight_names, "bh")
+        super().__init__(input_size, hidden_size, num_layers, **keywords)
+
+    def config(self) -> dict[str, Any]:
+        """Return the constructor's arguments, except `rng`, as JSON has them."""
+        return super().config() | {"reset_after": self.reset_after}
+
+    def _weights(self, index: int) -> list[Array | None]:
+        """Return the weights, bh None where there is none."""
+        weights = super()._weights(index)
+        return weights if self.reset_after else [*weights, None]

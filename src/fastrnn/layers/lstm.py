@@ -1,0 +1,43 @@
+"""The LSTM layer."""
+
+from __future__ import annotations
+
+from fastrnn.layers.recurrent import Recurrent
+from fastrnn.ops.lstm import CELL
+
+
+class LSTM(Recurrent):
+    """Long short-term memory: ``c' = f*c + i*g``, ``h' = o*tanh(c')``.
+
+    Its state is the pair (h, c), each (num_layers * directions, N, hidden_size).
+
+    Parameters
+    ----------
+    input_size, hidden_size : int
+        Width of the inputs and of the state.
+    num_layers : int
+        Layers, each over the outputs of the one below.
+    bidirectional : bool
+        Whether each layer also runs from the last step to the first.
+    dropout : float
+        Probability of dropping an output between two layers in train mode, in [0, 1).
+    dtype : dtype
+        float32 or float64.
+    rng : numpy.random.Generator or int, optional
+        What draws the initial parameters and the dropout.
+
+    Notes
+    -----
+    The keys of `params` are Wx_l0 (D, 4*H), Wh_l0 (H, 4*H) and b_l0 (4*H,) for layer 0, with
+    ``_reverse`` appended for the other direction; gates i, f, g, o. Weights are drawn from normal
+    distributions of variance 1 / rows; biases are 0, those of the forget gate 1 (Jozefowicz et
+    al. 2015).
+    """
+
+    _cell = CELL
+
+    def _add_cell(self, index: int, keys: list[str]) -> None:
+        """Draw the weights; the forget gate is open at first."""
+        super()._add_cell(index, keys)
+        H = self.hidden_size
+        self.params[keys[-1]][H : 2 * H] = 1

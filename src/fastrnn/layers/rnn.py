@@ -1,0 +1,57 @@
+"""The simple recurrent layer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastrnn.layers.recurrent import Recurrent
+from fastrnn.ops.rnn import CELL, options
+
+
+class RNN(Recurrent):
+    """Simple recurrent network: ``h' = tanh(x Wx + h Wh + b)``, or relu instead of tanh.
+
+    Its state is h (num_layers * directions, N, hidden_size).
+
+    Parameters
+    ----------
+    input_size, hidden_size : int
+        Width of the inputs and of the state.
+    num_layers : int
+        Layers, each over the outputs of the one below.
+    nonlinearity : {"tanh", "relu"}
+        What the state goes through.
+    bidirectional : bool
+        Whether each layer also runs from the last step to the first.
+    dropout : float
+        Probability of dropping an output between two layers in train mode, in [0, 1).
+    dtype : dtype
+        float32 or float64.
+    rng : numpy.random.Generator or int, optional
+        What draws the initial parameters and the dropout.
+
+    Notes
+    -----
+    The keys of `params` are Wx_l0 (D, H), Wh_l0 (H, H) and b_l0 (H,) for layer 0, with
+    ``_reverse`` appended for the other direction. Weights are drawn from normal distributions of
+    variance 1 / rows; biases are 0.
+    """
+
+    _cell = CELL
+
+    def __init__(
+        self,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        *,
+        nonlinearity: str = "tanh",
+        **keywords: Any,
+    ) -> None:
+        self._options = options(nonlinearity)
+        self.nonlinearity = nonlinearity
+        super().__init__(input_size, hidden_size, num_layers, **keywords)
+
+    def config(self) -> dict[str, Any]:
+        """Return the constructor's arguments, except `rng`, as JSON has them."""
+        return {**super().config(), **self._options}

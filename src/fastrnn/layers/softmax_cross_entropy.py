@@ -1,0 +1,53 @@
+"""The loss of a classification."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastrnn import ops
+from fastrnn.layers.base import Layer
+from fastrnn.ops import _check as check
+from fastrnn.ops._check import Array
+
+
+class SoftmaxCrossEntropy(Layer):
+    """The mean of ``-log(softmax(logits)[target])``.
+
+    Parameters
+    ----------
+    ignore_index : int, optional
+        A target that does not count; without any that counts the loss is 0.
+    """
+
+    def __init__(self, ignore_index: int | None = None) -> None:
+        super().__init__()
+        if ignore_index is not None:
+            ignore_index = check.integer(self._name, "ignore_index", ignore_index)
+        self.ignore_index = ignore_index
+
+    def config(self) -> dict[str, Any]:
+        """Return the constructor's arguments, except `rng`, as JSON has them."""
+        return {"ignore_index": self.ignore_index}
+
+    def forward(self, logits: Any, targets: Any, *, num_threads: int | None = None) -> float:
+        """Return the loss of the logits (..., V) given the right classes, integers (...)."""
+        if not self.training:
+            return ops.softmax_cross_entropy(
+                logits,
+                targets,
+                ignore_index=self.ignore_index,
+                num_threads=num_threads,
+                backend=self._backend,
+            )
+        loss, self._tape = ops.softmax_cross_entropy_forward(
+            logits,
+            targets,
+            ignore_index=self.ignore_index,
+            num_threads=num_threads,
+            backend=self._backend,
+        )
+        return loss
+
+    def backward(self, dloss: float = 1.0) -> Array:
+        """Return the gradient of the logits given that of the loss; not to be written to."""
+        return ops.softmax_cross_entropy_backward(dloss, self._recorded())

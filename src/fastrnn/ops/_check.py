@@ -1,0 +1,204 @@
+"""Argument checks: the only place where they are made.
+
+Each function returns its argument in the form that a backend wants, or raises with one line that
+names the layer, the argument, what came and what was wanted.
+
+A wanted shape is a tuple whose entries are an int (that size), a name (any size; zero only where
+the name begins with N or T, that is for batches and times) or, in front, ``...`` (any axes).
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterable
+from types import EllipsisType
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array: TypeAlias = NDArray[Any]
+DType: TypeAlias = np.dtype[Any]
+Shape: TypeAlias = tuple["int | str | EllipsisType", ...]
+
+_FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
+
+
+def array(
+    layer: str, name: str, value: Any, shape: Shape, dtype: DType, *, contiguous: bool = False
+) -> Array:
+    """Return `value` in native byte order, copied only if its last axis is not contiguous.
+
+    With `contiguous`, copied if it is not C-contiguous as a whole.
+    """
+    if type(value) is not np.ndarray or value.dtype is not dtype or not value.flags.carray:
+        value = _converted(layer, name, value, dtype, contiguous)
+    if value.shape != shape and not _fits(value.shape, shape):
+        raise ValueError(f"{layer}: {name} must have shape {_text(shape)}, got {value.shape}")
+    return value  # type: ignore[no-any-return]
+
+
+def array_or_zeros(
+    layer: str,
+    name: str,
+    value: Any,
+    shape: tuple[int, ...],
+    dtype: DType,
+    *,
+    contiguous: bool = False,
+) -> Array:
+    """Return `value` as `array` does, or zeros where it is None."""
+    if value is None:
+        return np.zeros(shape, dtype)
+    return array(layer, name, value, shape, dtype, contiguous=contiguous)
+
+
+def output(layer: str, name: str, value: Any, shape: tuple[int, ...], dtype: DType) -> Array:
+    """Return `value`, an array with a contiguous last axis into which a backend may write."""
+    if type(value) is not np.ndarray or value.dtype != dtype or value.shape != shape:
+        came = f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else repr(value)
+        raise ValueError(f"{layer}: {name} must be a {dtype} array of shape {shape}, got {came}")
+    if not (value.flags.behaved and _last_axis_contiguous(value)):
+        raise ValueError(f"{layer}: {name} must be writeable with a contiguous last axis")
+    return value
+
+
+def in_place(layer: str, name: str, value: Any, shape: tuple[int, ...], dtype: DType) -> Array:
+    """Return `value`, an array that a backend may update."""
+    if not isinstance(value, np.ndarray):
+        came = type(value).__name__
+        raise TypeError(f"{layer}: {name} must be an array to be updated in place, got {came}")
+    if array(layer, name, value, shape, dtype) is not value or not value.flags.carray:
+        wanted = "C-contiguous and writeable to be updated in place"
+        raise ValueError(f"{layer}: {name} must be {wanted}")
+    return value
+
+
+def float_dtype(layer: str, name: str, value: Any) -> DType:
+    """Return the native dtype of the argument that sets it for all others."""
+    came: DType = value.dtype if type(value) is np.ndarray else _as_array(layer, name, value).dtype
+    if came is _FLOAT32 or came is _FLOAT64:
+        return came
+    if came.newbyteorder("=") in (_FLOAT32, _FLOAT64):
+        return _FLOAT32 if came.itemsize == 4 else _FLOAT64
+    raise TypeError(f"{layer}: {name} must be float32 or float64, got {came}")
+
+
+def integers(
+    layer: str, name: str, value: Any, shape: Shape, stop: int, *, ignore: int | None = None
+) -> Array:
+    """Return `value` as C-contiguous int64, every entry in 0..stop-1 or equal to `ignore`."""
+    came = _as_array(layer, name, value)
+    if came.dtype.kind not in "iu":
+        raise TypeError(f"{layer}: {name} must be integers, got {came.dtype}")
+    if not _fits(came.shape, shape):
+        raise ValueError(f"{layer}: {name} must have shape {_text(shape)}, got {came.shape}")
+    wrong = (came < 0) | (came >= stop)
+    if ignore is not None:
+        wrong &= came != ignore
+    if wrong.any():
+        wanted = f"in 0..{stop - 1}" + ("" if ignore is None else f" or ignore_index ({ignore})")
+        raise ValueError(f"{layer}: {name} must be {wanted}, got {came[wrong][0]}")
+    return np.require(came, np.int64, ["C", "A"])
+
+
+def lengths(layer: str, value: Any, N: int, T: int) -> Array | None:
+    """Return the lengths of N sequences of at most T steps; None stays None."""
+    return None if value is None else integers(layer, "lengths", value, (N,), T + 1)
+
+
+def integer(layer: str, name: str, value: Any) -> int:
+    """Return an integer as an int."""
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"{layer}: {name} must be an integer, got {value!r}") from None
+
+
+def size(layer: str, name: str, value: Any) -> int:
+    """Return a positive integer as an int."""
+    number = integer(layer, name, value)
+    if number < 1:
+        raise ValueError(f"{layer}: {name} must be at least 1, got {value!r}")
+    return number
+
+
+def threads(layer: str, num_threads: Any) -> int | None:
+    """Return a number of threads; None stays None."""
+    return None if num_threads is None else size(layer, "num_threads", num_threads)
+
+
+def number(layer: str, name: str, value: Any) -> float:
+    """Return a real number as a float."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{layer}: {name} must be a number, got {value!r}") from None
+
+
+def probability(layer: str, name: str, value: Any) -> float:
+    """Return a probability of dropping: in [0, 1)."""
+    p = number(layer, name, value)
+    if not 0.0 <= p < 1.0:
+        raise ValueError(f"{layer}: {name} must be in [0, 1), got {value!r}")
+    return p
+
+
+def option(layer: str, name: str, value: Any, known: Iterable[str]) -> str:
+    """Return `value`, one of the `known` strings."""
+    if value not in (known := list(known)):
+        raise ValueError(f"{layer}: {name} must be one of {', '.join(known)}, got {value!r}")
+    return str(value)
+
+
+def dtype(layer: str, value: Any) -> DType:
+    """Return the dtype of a layer: float32 or float64."""
+    try:
+        came: DType | None = np.dtype(value)
+    except TypeError:
+        came = None
+    if came is None or came not in (_FLOAT32, _FLOAT64):
+        raise TypeError(f"{layer}: dtype must be float32 or float64, got {value!r}")
+    return came
+
+
+def _as_array(layer: str, name: str, value: Any) -> Array:
+    """Convert as NumPy does, with an error that names the argument."""
+    try:
+        return np.asarray(value)
+    except ValueError:
+        came = f"a ragged {type(value).__name__}"
+        raise ValueError(f"{layer}: {name} must be an array, got {came}") from None
+
+
+def _converted(layer: str, name: str, value: Any, dtype: DType, contiguous: bool) -> Array:
+    """Return `value` in the memory layout that backends read."""
+    came = _as_array(layer, name, value)
+    if came.dtype.newbyteorder("=") != dtype:
+        raise TypeError(f"{layer}: {name} must be {dtype}, got {came.dtype}")
+    if contiguous or not _last_axis_contiguous(came):
+        return np.require(came, dtype, ["C", "A"])
+    return np.require(came, dtype, ["A"])
+
+
+def _last_axis_contiguous(value: Array) -> bool:
+    return value.flags.c_contiguous or value.strides[-1:] == (value.itemsize,)
+
+
+def _fits(shape: tuple[int, ...], wanted: Shape) -> bool:
+    """Compare a shape with a wanted one."""
+    if wanted and wanted[0] is ...:
+        wanted = wanted[1:]
+        shape = shape[max(0, len(shape) - len(wanted)) :]
+    if len(shape) != len(wanted):
+        return False
+    for size, want in zip(shape, wanted):  # noqa: B905, in the microseconds of a step
+        if size != want and (type(want) is not str or (size == 0 and want[0] not in "NT")):
+            return False
+    return True
+
+
+def _text(shape: Shape) -> str:
+    """Write a wanted shape as NumPy writes shapes."""
+    entries = ["..." if entry is ... else str(entry) for entry in shape]
+    return f"({entries[0]},)" if len(entries) == 1 else f"({', '.join(entries)})"

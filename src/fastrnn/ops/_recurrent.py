@@ -1,0 +1,138 @@
+"""What the operations of all recurrent cells share: checks, call of the backend, stash."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from fastrnn.ops import _backend
+from fastrnn.ops import _check as check
+from fastrnn.ops._check import Array, DType
+
+NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A recurrent cell as `ops` and `layers` see it; the backends know the rest."""
+
+    name: str  # of the public class, the prefix of messages
+    kernel: str  # the prefix of the backend's functions
+    gates: int
+    states: tuple[str, ...] = ("h",)
+
+    def shapes(self, D: int, H: int) -> dict[str, tuple[int, ...]]:
+        """Return the shapes of the weights by name; a cell takes the first three or all."""
+        G = self.gates * H
+        return {"Wx": (D, G), "Wh": (H, G), "b": (G,), "bh": (H,)}
+
+    def forward(
+        self,
+        x: Any,
+        states: Sequence[Any],
+        weights: Sequence[Any],
+        options: Mapping[str, Any] = NO_OPTIONS,
+        *,
+        train: bool,
+        lengths: Any = None,
+        reverse: bool = False,
+        num_threads: int | None = None,
+        backend: str | None = None,
+        out: Array | None = None,
+    ) -> tuple[Array, tuple[Array, ...], _backend.Stash | None]:
+        """Run over time; the stash is None unless `train`."""
+        weights, D, H, dtype = self._weights(weights)
+        x = check.array(self.name, "x", x, ("N", "T", D), dtype)
+        N, T, _ = x.shape
+        states = [
+            check.array_or_zeros(self.name, f"{name}0", state, (N, H), dtype, contiguous=True)
+            for name, state in zip(self.states, states, strict=True)
+        ]
+        if out is not None:
+            check.output(self.name, "out", out, (N, T, H), dtype)
+        lengths = check.lengths(self.name, lengths, N, T)
+        num_threads = check.threads(self.name, num_threads)
+        chosen = _backend.choose(backend)
+        forward = getattr(_backend.get(chosen), f"{self.kernel}_forward")
+        y, *last, data = forward(
+            x,
+            *states,
+            *weights,
+            **options,
+            lengths=lengths,
+            reverse=bool(reverse),
+            train=train,
+            num_threads=num_threads,
+            out=out,
+        )
+        stash = _backend.Stash(self.name, chosen, dtype, (y.shape,), data) if train else None
+        return y, tuple(last), stash
+
+    def backward(
+        self, dy: Any, dstates: Sequence[Any], stash: Any, num_threads: int | None = None
+    ) -> tuple[Any, ...]:
+        """Return the gradients of x, of the initial states and of the weights, in one tuple."""
+        stash = _backend.open_stash(self.name, stash)
+        N, T, H = stash.shapes[0]
+        dy = check.array_or_zeros(self.name, "dy", dy, (N, T, H), stash.dtype)
+        dstates = [
+            check.array_or_zeros(
+                self.name, f"d{name}", dstate, (N, H), stash.dtype, contiguous=True
+            )
+            for name, dstate in zip(self.states, dstates, strict=True)
+        ]
+        num_threads = check.threads(self.name, num_threads)
+        backward = getattr(_backend.get(stash.backend), f"{self.kernel}_backward")
+        return tuple(backward(dy, *dstates, stash.data, num_threads=num_threads))
+
+    def step(
+        self,
+        x: Any,
+        states: Sequence[Any],
+        weights: Sequence[Any],
+        options: Mapping[str, Any] = NO_OPTIONS,
+        *,
+        backend: str | None = None,
+    ) -> tuple[Array, ...]:
+        """Run one time step; return the new states."""
+        weights, D, H, dtype = self._weights(weights)
+        x = check.array(self.name, "x", x, ("N", D), dtype, contiguous=True)
+        shape = (len(x), H)
+        states = [
+            check.array(self.name, name, state, shape, dtype, contiguous=True)
+            for name, state in zip(self.states, states, strict=True)
+        ]
+        return self.run_step(x, states, weights, options, backend)
+
+    def run_step(
+        self,
+        x: Array,
+        states: Sequence[Array],
+        weights: Sequence[Array | None],
+        options: Mapping[str, Any],
+        backend: str | None,
+    ) -> tuple[Array, ...]:
+        """Run one time step on checked, C-contiguous arguments: layers check theirs only once."""
+        step = getattr(_backend.get(backend), f"{self.kernel}_step")
+        new = step(x, *states, *weights, **options)
+        return new if len(self.states) > 1 else (new,)
+
+    def _weights(self, weights: Sequence[Any]) -> tuple[list[Array | None], int, int, DType]:
+        """Return the weights as a backend wants them, with D, H and the dtype that they set."""
+        Wx, Wh, *biases = weights
+        dtype = check.float_dtype(self.name, "Wx", Wx)
+        G = f"{self.gates}*H"
+        Wx = check.array(self.name, "Wx", Wx, ("D", G), dtype, contiguous=True)
+        Wh = check.array(self.name, "Wh", Wh, ("H", G), dtype, contiguous=True)
+        D, H = len(Wx), len(Wh)
+        ready = [
+            None
+            if value is None and name == "bh"
+            else check.array(self.name, name, value, shape, dtype, contiguous=True)
+            for (name, shape), value in zip(
+                self.shapes(D, H).items(), (Wx, Wh, *biases), strict=False
+            )
+        ]
+        return ready, D, H, dtype

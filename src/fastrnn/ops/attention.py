@@ -1,0 +1,171 @@
+"""Attention: each query's mean of the values, weighted by the softmax of its scores of the keys."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from fastrnn.ops import _backend
+from fastrnn.ops import _check as check
+from fastrnn.ops._backend import Stash
+from fastrnn.ops._check import Array
+
+# The names and shapes of each score's weights.
+SCORES: dict[str, dict[str, tuple[str, ...]]] = {
+    "dot": {},
+    "scaled_dot": {},
+    "general": {"W": ("Dq", "Dk")},
+    "additive": {"Wq": ("Dq", "A"), "Wk": ("Dk", "A"), "v": ("A",)},
+}
+
+
+def attention(
+    query: Any,
+    keys: Any,
+    values: Any,
+    weights: Sequence[Any] = (),
+    *,
+    score: str = "dot",
+    lengths: Any = None,
+    num_threads: int | None = None,
+    backend: str | None = None,
+) -> tuple[Array, Array]:
+    """Attend to values by the scores of their keys, for inference.
+
+    Parameters
+    ----------
+    query : array (N, Tq, Dq)
+        What asks. Its dtype, float32 or float64, is that of all arrays.
+    keys : array (N, Tk, Dk)
+        What is asked.
+    values : array (N, Tk, Dv)
+        What is averaged.
+    weights : sequence of arrays
+        None for dot and scaled_dot, ``(W,)`` for general, ``(Wq, Wk, v)`` for additive, of shapes
+        (Dq, Dk), and (Dq, A), (Dk, A), (A,).
+    score : {"dot", "scaled_dot", "general", "additive"}
+        The score of a query q and a key k: ``q.k``, ``q.k / sqrt(Dk)``, ``q W k`` or
+        ``v.tanh(q Wq + k Wk)``.
+    lengths : integer array (N,), optional
+        The number of keys of each sequence, 0 to Tk; those beyond get the weight 0.
+    num_threads : int, optional
+        For this call; the default is that of `fastrnn.get_num_threads`.
+    backend : {"compiled", "reference"}, optional
+        For this call; the default is that of `fastrnn.backend`.
+
+    Returns
+    -------
+    context : array (N, Tq, Dv)
+        The weighted means; 0 where there is no key.
+    alignment : array (N, Tq, Tk)
+        The weights.
+
+    Raises
+    ------
+    ValueError
+        If a shape, a length or an option is wrong.
+    TypeError
+        If a dtype is wrong.
+
+    References
+    ----------
+    additive: D. Bahdanau, K. Cho and Y. Bengio, 2015, eq. 5 and 6 and appendix A.1.2;
+    dot, general: M.-T. Luong, H. Pham and C. D. Manning, 2015, eq. 8;
+    scaled_dot: A. Vaswani et al., 2017, eq. 1.
+    """
+    context, alignment, _ = _run(
+        query, keys, values, weights, False, score, lengths, num_threads, backend
+    )
+    return context, alignment
+
+
+def attention_forward(
+    query: Any,
+    keys: Any,
+    values: Any,
+    weights: Sequence[Any] = (),
+    *,
+    score: str = "dot",
+    lengths: Any = None,
+    num_threads: int | None = None,
+    backend: str | None = None,
+) -> tuple[Array, Array, Stash]:
+    """Run as `attention` does and return (context, alignment, stash)."""
+    return _run(query, keys, values, weights, True, score, lengths, num_threads, backend)
+
+
+def attention_backward(
+    dcontext: Any, dalignment: Any, stash: Stash, *, num_threads: int | None = None
+) -> tuple[Array, Array, Array, tuple[Array, ...]]:
+    """Return the gradients (dquery, dkeys, dvalues, dweights).
+
+    Parameters
+    ----------
+    dcontext : array (N, Tq, Dv) or None
+        Gradient of the context; None is zeros.
+    dalignment : array (N, Tq, Tk) or None
+        Gradient of the alignment; None is zeros.
+    stash : Stash
+        From `attention_forward`; the backward runs on the backend that ran it.
+    num_threads : int, optional
+        For this call.
+    """
+    stash = _backend.open_stash("Attention", stash)
+    dcontext = check.array_or_zeros("Attention", "dcontext", dcontext, stash.shapes[0], stash.dtype)
+    if dalignment is not None:
+        dalignment = check.array(
+            "Attention", "dalignment", dalignment, stash.shapes[1], stash.dtype
+        )
+    num_threads = check.threads("Attention", num_threads)
+    backend = _backend.get(stash.backend)
+    dquery, dkeys, dvalues, dweights = backend.attention_backward(
+        dcontext, dalignment, stash.data, num_threads=num_threads
+    )
+    return dquery, dkeys, dvalues, tuple(dweights)
+
+
+def _run(
+    query: Any,
+    keys: Any,
+    values: Any,
+    weights: Sequence[Any],
+    train: bool,
+    score: str,
+    lengths: Any,
+    num_threads: int | None,
+    backend: str | None,
+) -> tuple[Array, Array, Stash]:
+    """Check and compute; the stash is worth something only if `train`."""
+    shapes = SCORES[check.option("Attention", "score", score, SCORES)]
+    if len(weights) != len(shapes):
+        wanted = f"({', '.join(shapes)})"
+        raise ValueError(f"Attention: weights must be {wanted} for {score}, got {len(weights)}")
+    leader, value = ("query", query) if not shapes else (next(iter(shapes)), weights[0])
+    dtype = check.float_dtype("Attention", leader, value)
+    sizes: dict[str, int] = {}
+    ready = []
+    for (name, axes), weight in zip(shapes.items(), weights, strict=True):
+        shape = tuple(sizes.get(axis, axis) for axis in axes)
+        ready.append(check.array("Attention", name, weight, shape, dtype, contiguous=True))
+        sizes.update(zip(axes, ready[-1].shape, strict=True))
+    shape = ("N", "Tq", sizes.get("Dq", "Dq"))
+    query = check.array("Attention", "query", query, shape, dtype)
+    N, _, Dq = query.shape
+    keys = check.array("Attention", "keys", keys, (N, "Tk", sizes.get("Dk", Dq)), dtype)
+    Tk = keys.shape[1]
+    values = check.array("Attention", "values", values, (N, Tk, "Dv"), dtype)
+    lengths = check.lengths("Attention", lengths, N, Tk)
+    num_threads = check.threads("Attention", num_threads)
+    chosen = _backend.choose(backend)
+    context, alignment, data = _backend.get(chosen).attention_forward(
+        query,
+        keys,
+        values,
+        tuple(ready),
+        score=score,
+        lengths=lengths,
+        train=train,
+        num_threads=num_threads,
+    )
+    shapes_out = (context.shape, alignment.shape)
+    return context, alignment, Stash("Attention", chosen, dtype, shapes_out, data)

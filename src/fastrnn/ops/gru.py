@@ -1,0 +1,122 @@
+"""The GRU: ``h' = (1-z)*n + z*h``; gates in the order r, z, n.
+
+With a bias `bh` the reset gate acts after the recurrent product, as in cuDNN:
+``n = tanh(x Wn + b_n + r*(h Un + bh))``; without, before it: ``n = tanh(x Wn + b_n + (r*h) Un)``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastrnn.ops._backend import Stash
+from fastrnn.ops._check import Array
+from fastrnn.ops._recurrent import Cell
+
+CELL = Cell("GRU", "gru", gates=3)
+
+
+def gru(
+    x: Any,
+    h0: Any,
+    Wx: Any,
+    Wh: Any,
+    b: Any,
+    bh: Any = None,
+    *,
+    lengths: Any = None,
+    reverse: bool = False,
+    num_threads: int | None = None,
+    backend: str | None = None,
+) -> tuple[Array, Array]:
+    """Run a gated recurrent unit over time, for inference.
+
+    Parameters
+    ----------
+    x : array (N, T, D)
+        Inputs.
+    h0 : array (N, H) or None
+        Initial state; None is zeros.
+    Wx : array (D, 3*H)
+        Input weights, gates r, z, n. Their dtype, float32 or float64, is that of all arrays.
+    Wh : array (H, 3*H)
+        Recurrent weights.
+    b : array (3*H,)
+        Bias.
+    bh : array (H,), optional
+        Recurrent bias of n; with it the reset gate acts after the recurrent product.
+    lengths : integer array (N,), optional
+        The steps of each sequence, 0 to T. Beyond them y is 0 and the state stays.
+    reverse : bool
+        Walk from each sequence's last step to its first.
+    num_threads : int, optional
+        For this call; the default is that of `fastrnn.get_num_threads`.
+    backend : {"compiled", "reference"}, optional
+        For this call; the default is that of `fastrnn.backend`.
+
+    Returns
+    -------
+    y : array (N, T, H)
+        The state after each step.
+    h : array (N, H)
+        The state after each sequence's last step.
+
+    Raises
+    ------
+    ValueError
+        If a shape, a length or an option is wrong.
+    TypeError
+        If a dtype is wrong.
+
+    Notes
+    -----
+    Cho et al. and most textbooks write ``h' = (1-z)*h + z*n``: their z is 1 minus ours.
+
+    References
+    ----------
+    K. Cho et al., "Learning phrase representations using RNN encoder-decoder", 2014, eq. 5 to 8.
+    """
+    y, (h,), _ = CELL.forward(
+        x,
+        (h0,),
+        (Wx, Wh, b, bh),
+        train=False,
+        lengths=lengths,
+        reverse=reverse,
+        num_threads=num_threads,
+        backend=backend,
+    )
+    return y, h
+
+
+def gru_forward(
+    x: Any, h0: Any, Wx: Any, Wh: Any, b: Any, bh: Any = None, **keywords: Any
+) -> tuple[Array, Array, Stash | None]:
+    """Run as `gru` does, with its keywords, and return (y, h, stash)."""
+    y, (h,), stash = CELL.forward(x, (h0,), (Wx, Wh, b, bh), train=True, **keywords)
+    return y, h, stash
+
+
+def gru_backward(
+    dy: Any, dh: Any, stash: Stash, *, num_threads: int | None = None
+) -> tuple[Array | None, ...]:
+    """Return the gradients (dx, dh0, dWx, dWh, db, dbh); dbh is None without bh.
+
+    Parameters
+    ----------
+    dy : array (N, T, H) or None
+        Gradient of y; None is zeros.
+    dh : array (N, H) or None
+        Gradient of the final state; None is zeros.
+    stash : Stash
+        From `gru_forward`; the backward runs on the backend that ran it.
+    num_threads : int, optional
+        For this call.
+    """
+    return CELL.backward(dy, (dh,), stash, num_threads)
+
+
+def gru_step(
+    x: Any, h: Any, Wx: Any, Wh: Any, b: Any, bh: Any = None, *, backend: str | None = None
+) -> Array:
+    """Run one time step: x (N, D) and h (N, H) give the new h (N, H)."""
+    return CELL.step(x, (h,), (Wx, Wh, b, bh), backend=backend)[0]

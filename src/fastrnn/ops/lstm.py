@@ -1,0 +1,114 @@
+"""The LSTM: ``c' = f*c + i*g`` and ``h' = o*tanh(c')``; gates in the order i, f, g, o."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastrnn.ops._backend import Stash
+from fastrnn.ops._check import Array
+from fastrnn.ops._recurrent import Cell
+
+CELL = Cell("LSTM", "lstm", gates=4, states=("h", "c"))
+
+
+def lstm(
+    x: Any,
+    h0: Any,
+    c0: Any,
+    Wx: Any,
+    Wh: Any,
+    b: Any,
+    *,
+    lengths: Any = None,
+    reverse: bool = False,
+    num_threads: int | None = None,
+    backend: str | None = None,
+) -> tuple[Array, Array, Array]:
+    """Run a long short-term memory over time, for inference.
+
+    Parameters
+    ----------
+    x : array (N, T, D)
+        Inputs.
+    h0, c0 : array (N, H) or None
+        Initial state; None is zeros.
+    Wx : array (D, 4*H)
+        Input weights, gates i, f, g, o. Their dtype, float32 or float64, is that of all arrays.
+    Wh : array (H, 4*H)
+        Recurrent weights.
+    b : array (4*H,)
+        Bias.
+    lengths : integer array (N,), optional
+        The steps of each sequence, 0 to T. Beyond them y is 0 and the state stays.
+    reverse : bool
+        Walk from each sequence's last step to its first.
+    num_threads : int, optional
+        For this call; the default is that of `fastrnn.get_num_threads`.
+    backend : {"compiled", "reference"}, optional
+        For this call; the default is that of `fastrnn.backend`.
+
+    Returns
+    -------
+    y : array (N, T, H)
+        h after each step.
+    h, c : array (N, H)
+        The state after each sequence's last step.
+
+    Raises
+    ------
+    ValueError
+        If a shape, a length or an option is wrong.
+    TypeError
+        If a dtype is wrong.
+
+    References
+    ----------
+    S. Hochreiter and J. Schmidhuber, "Long short-term memory", Neural Computation 9, 1997; the
+    forget gate: F. A. Gers, J. Schmidhuber and F. Cummins, "Learning to forget", 2000.
+    """
+    y, (h, c), _ = CELL.forward(
+        x,
+        (h0, c0),
+        (Wx, Wh, b),
+        train=False,
+        lengths=lengths,
+        reverse=reverse,
+        num_threads=num_threads,
+        backend=backend,
+    )
+    return y, h, c
+
+
+def lstm_forward(
+    x: Any, h0: Any, c0: Any, Wx: Any, Wh: Any, b: Any, **keywords: Any
+) -> tuple[Array, Array, Array, Stash | None]:
+    """Run as `lstm` does, with its keywords, and return (y, h, c, stash)."""
+    y, (h, c), stash = CELL.forward(x, (h0, c0), (Wx, Wh, b), train=True, **keywords)
+    return y, h, c, stash
+
+
+def lstm_backward(
+    dy: Any, dh: Any, dc: Any, stash: Stash, *, num_threads: int | None = None
+) -> tuple[Array, ...]:
+    """Return the gradients (dx, dh0, dc0, dWx, dWh, db).
+
+    Parameters
+    ----------
+    dy : array (N, T, H) or None
+        Gradient of y; None is zeros.
+    dh, dc : array (N, H) or None
+        Gradients of the final state; None is zeros.
+    stash : Stash
+        From `lstm_forward`; the backward runs on the backend that ran it.
+    num_threads : int, optional
+        For this call.
+    """
+    return CELL.backward(dy, (dh, dc), stash, num_threads)
+
+
+def lstm_step(
+    x: Any, h: Any, c: Any, Wx: Any, Wh: Any, b: Any, *, backend: str | None = None
+) -> tuple[Array, Array]:
+    """Run one time step: x (N, D) and h, c (N, H) give the new (h, c)."""
+    h, c = CELL.step(x, (h, c), (Wx, Wh, b), backend=backend)
+    return h, c

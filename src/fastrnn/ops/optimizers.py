@@ -1,0 +1,117 @@
+"""Parameter updates, in place, and what gradient clipping needs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastrnn.ops import _backend
+from fastrnn.ops import _check as check
+from fastrnn.ops._check import Array
+
+
+def sgd_update(param: Array, grad: Any, *, lr: float, backend: str | None = None) -> None:
+    """Stochastic gradient descent: ``p -= lr*g``."""
+    _update("SGD", "sgd_update", backend, grad, {"param": param}, lr=lr)
+
+
+def momentum_update(
+    param: Array,
+    grad: Any,
+    velocity: Array,
+    *,
+    lr: float,
+    momentum: float,
+    backend: str | None = None,
+) -> None:
+    """Gradient descent with momentum (Polyak 1964): ``v = momentum*v - lr*g; p += v``."""
+    arrays = {"param": param, "velocity": velocity}
+    _update("Momentum", "momentum_update", backend, grad, arrays, lr=lr, momentum=momentum)
+
+
+def adagrad_update(
+    param: Array, grad: Any, square: Array, *, lr: float, eps: float, backend: str | None = None
+) -> None:
+    """AdaGrad (Duchi et al. 2011): ``s += g*g; p -= lr*g/(sqrt(s)+eps)``."""
+    arrays = {"param": param, "square": square}
+    _update("AdaGrad", "adagrad_update", backend, grad, arrays, lr=lr, eps=eps)
+
+
+def rmsprop_update(
+    param: Array,
+    grad: Any,
+    square: Array,
+    *,
+    lr: float,
+    rho: float,
+    eps: float,
+    backend: str | None = None,
+) -> None:
+    """RMSprop (Tieleman and Hinton 2012): ``s = rho*s+(1-rho)*g*g; p -= lr*g/(sqrt(s)+eps)``."""
+    arrays = {"param": param, "square": square}
+    _update("RMSprop", "rmsprop_update", backend, grad, arrays, lr=lr, rho=rho, eps=eps)
+
+
+def adam_update(
+    param: Array,
+    grad: Any,
+    mean: Array,
+    square: Array,
+    *,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    step: int,
+    weight_decay: float = 0.0,
+    backend: str | None = None,
+) -> None:
+    """Adam (Kingma and Ba 2015, algorithm 1), with the decoupled decay of AdamW.
+
+    `step` counts from 1; a `weight_decay` of 0 is Adam itself, another is that of AdamW
+    (Loshchilov and Hutter 2019, algorithm 2).
+    """
+    _update(
+        "Adam",
+        "adam_update",
+        backend,
+        grad,
+        {"param": param, "mean": mean, "square": square},
+        lr=lr,
+        beta1=beta1,
+        beta2=beta2,
+        eps=eps,
+        step=check.size("Adam", "step", step),
+        weight_decay=weight_decay,
+    )
+
+
+def squared_norm(array: Any, *, backend: str | None = None) -> float:
+    """Return the sum of the squares of all entries, accumulated in float64."""
+    dtype = check.float_dtype("squared_norm", "array", array)
+    array = check.array("squared_norm", "array", array, (...,), dtype, contiguous=True)
+    return float(_backend.get(backend).squared_norm(array))
+
+
+def scale_in_place(array: Array, factor: float, *, backend: str | None = None) -> None:
+    """Multiply all entries by `factor`."""
+    dtype = check.float_dtype("scale_in_place", "array", array)
+    array = check.in_place("scale_in_place", "array", array, np.shape(array), dtype)
+    _backend.get(backend).scale_in_place(array, check.number("scale_in_place", "factor", factor))
+
+
+def _update(
+    layer: str,
+    kernel: str,
+    backend: str | None,
+    grad: Any,
+    written: dict[str, Array],
+    **options: float,
+) -> None:
+    """Call a backend's update on the arrays that it writes, the parameter first."""
+    dtype = check.float_dtype(layer, "param", written["param"])
+    shape = np.shape(written["param"])
+    ready = [check.in_place(layer, name, value, shape, dtype) for name, value in written.items()]
+    grad = check.array(layer, "grad", grad, shape, dtype, contiguous=True)
+    getattr(_backend.get(backend), kernel)(ready[0], grad, *ready[1:], **options)

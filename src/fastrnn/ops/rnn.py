@@ -1,0 +1,130 @@
+"""The simple recurrent network: ``h' = tanh(x Wx + h Wh + b)``, or relu instead of tanh."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastrnn.ops import _check as check
+from fastrnn.ops._backend import Stash
+from fastrnn.ops._check import Array
+from fastrnn.ops._recurrent import Cell
+
+CELL = Cell("RNN", "rnn", gates=1)
+
+
+def rnn(
+    x: Any,
+    h0: Any,
+    Wx: Any,
+    Wh: Any,
+    b: Any,
+    *,
+    nonlinearity: str = "tanh",
+    lengths: Any = None,
+    reverse: bool = False,
+    num_threads: int | None = None,
+    backend: str | None = None,
+) -> tuple[Array, Array]:
+    """Run a simple recurrent network over time, for inference.
+
+    Parameters
+    ----------
+    x : array (N, T, D)
+        Inputs.
+    h0 : array (N, H) or None
+        Initial state; None is zeros.
+    Wx : array (D, H)
+        Input weights. Their dtype, float32 or float64, is that of all arrays.
+    Wh : array (H, H)
+        Recurrent weights.
+    b : array (H,)
+        Bias.
+    nonlinearity : {"tanh", "relu"}
+        What the state goes through.
+    lengths : integer array (N,), optional
+        The steps of each sequence, 0 to T. Beyond them y is 0 and the state stays.
+    reverse : bool
+        Walk from each sequence's last step to its first.
+    num_threads : int, optional
+        For this call; the default is that of `fastrnn.get_num_threads`.
+    backend : {"compiled", "reference"}, optional
+        For this call; the default is that of `fastrnn.backend`.
+
+    Returns
+    -------
+    y : array (N, T, H)
+        The state after each step.
+    h : array (N, H)
+        The state after each sequence's last step.
+
+    Raises
+    ------
+    ValueError
+        If a shape, a length or an option is wrong.
+    TypeError
+        If a dtype is wrong.
+
+    References
+    ----------
+    J. L. Elman, "Finding structure in time", Cognitive Science 14, 1990.
+    """
+    y, (h,), _ = CELL.forward(
+        x,
+        (h0,),
+        (Wx, Wh, b),
+        options(nonlinearity),
+        train=False,
+        lengths=lengths,
+        reverse=reverse,
+        num_threads=num_threads,
+        backend=backend,
+    )
+    return y, h
+
+
+def rnn_forward(
+    x: Any, h0: Any, Wx: Any, Wh: Any, b: Any, *, nonlinearity: str = "tanh", **keywords: Any
+) -> tuple[Array, Array, Stash | None]:
+    """Run as `rnn` does, with its keywords, and return (y, h, stash)."""
+    y, (h,), stash = CELL.forward(
+        x, (h0,), (Wx, Wh, b), options(nonlinearity), train=True, **keywords
+    )
+    return y, h, stash
+
+
+def rnn_backward(
+    dy: Any, dh: Any, stash: Stash, *, num_threads: int | None = None
+) -> tuple[Array, ...]:
+    """Return the gradients (dx, dh0, dWx, dWh, db).
+
+    Parameters
+    ----------
+    dy : array (N, T, H) or None
+        Gradient of y; None is zeros.
+    dh : array (N, H) or None
+        Gradient of the final state; None is zeros.
+    stash : Stash
+        From `rnn_forward`; the backward runs on the backend that ran it.
+    num_threads : int, optional
+        For this call.
+    """
+    return CELL.backward(dy, (dh,), stash, num_threads)
+
+
+def rnn_step(
+    x: Any,
+    h: Any,
+    Wx: Any,
+    Wh: Any,
+    b: Any,
+    *,
+    nonlinearity: str = "tanh",
+    backend: str | None = None,
+) -> Array:
+    """Run one time step: x (N, D) and h (N, H) give the new h (N, H)."""
+    return CELL.step(x, (h,), (Wx, Wh, b), options(nonlinearity), backend=backend)[0]
+
+
+def options(nonlinearity: str) -> dict[str, str]:
+    """Return the options that the backends' functions of this cell take."""
+    return {"nonlinearity": check.option("RNN", "nonlinearity", nonlinearity, ("tanh", "relu"))}

@@ -1,0 +1,100 @@
+"""Softmax and cross-entropy in one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastrnn.ops import _backend
+from fastrnn.ops import _check as check
+from fastrnn.ops._backend import Stash
+from fastrnn.ops._check import Array
+
+_LAYER = "SoftmaxCrossEntropy"
+
+
+def softmax_cross_entropy(
+    logits: Any,
+    targets: Any,
+    *,
+    ignore_index: int | None = None,
+    num_threads: int | None = None,
+    backend: str | None = None,
+) -> float:
+    """Return the mean of ``-log(softmax(logits)[target])``.
+
+    Parameters
+    ----------
+    logits : array (..., V)
+        Scores of the classes, float32 or float64.
+    targets : integer array (...)
+        The right classes, 0 to V-1.
+    ignore_index : int, optional
+        A target that does not count; without any that counts the loss is 0.
+    num_threads : int, optional
+        For this call; the default is that of `fastrnn.get_num_threads`.
+    backend : {"compiled", "reference"}, optional
+        For this call; the default is that of `fastrnn.backend`.
+
+    Returns
+    -------
+    loss : float
+
+    Raises
+    ------
+    ValueError
+        If a shape, a target or an option is wrong.
+    TypeError
+        If a dtype is wrong.
+    """
+    return _run(logits, targets, False, ignore_index, num_threads, backend)[0]
+
+
+def softmax_cross_entropy_forward(
+    logits: Any,
+    targets: Any,
+    *,
+    ignore_index: int | None = None,
+    num_threads: int | None = None,
+    backend: str | None = None,
+) -> tuple[float, Stash]:
+    """Return (loss, stash), the loss as of `softmax_cross_entropy`."""
+    return _run(logits, targets, True, ignore_index, num_threads, backend)
+
+
+def softmax_cross_entropy_backward(dloss: float, stash: Stash) -> Array:
+    """Return the gradient of the logits given that of the loss.
+
+    For a `dloss` of 1 it is the array in the stash, not a copy.
+    """
+    dloss = check.number(_LAYER, "dloss", dloss)
+    stash = _backend.open_stash(_LAYER, stash)
+    dlogits: Array = stash.data
+    return dlogits if dloss == 1.0 else dlogits * stash.dtype.type(dloss)
+
+
+def _run(
+    logits: Any,
+    targets: Any,
+    train: bool,
+    ignore_index: int | None,
+    num_threads: int | None,
+    backend: str | None,
+) -> tuple[float, Stash]:
+    """Compute the loss and, in training, the gradient of the logits at once."""
+    dtype = check.float_dtype(_LAYER, "logits", logits)
+    logits = check.array(_LAYER, "logits", logits, (..., "V"), dtype, contiguous=True)
+    *outer, V = logits.shape
+    if ignore_index is not None:
+        ignore_index = check.integer(_LAYER, "ignore_index", ignore_index)
+    targets = check.integers(_LAYER, "targets", targets, tuple(outer), V, ignore=ignore_index)
+    num_threads = check.threads(_LAYER, num_threads)
+    chosen = _backend.choose(backend)
+    loss, dlogits = _backend.get(chosen).softmax_cross_entropy(
+        logits.reshape(targets.size, V),
+        targets.reshape(-1),
+        ignore_index=ignore_index,
+        train=train,
+        num_threads=num_threads,
+    )
+    data = dlogits.reshape(logits.shape) if train else None
+    return loss, Stash(_LAYER, chosen, dtype, (), data)

@@ -1,0 +1,142 @@
+"""linear, embedding, dropout, softmax_cross_entropy, attention: against the reference."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from helpers import SCORES, assert_close, attention_problem, random_lengths
+
+from fastrnn import _reference, ops
+
+RTOL = {"float32": 2e-5, "float64": 1e-11}
+
+
+def normal(rng, dtype, *shape):
+    return rng.standard_normal(shape).astype(dtype)
+
+
+@pytest.mark.parametrize("outer", [(), (4,), (3, 5), (2, 0), (2, 3, 4)])
+@pytest.mark.parametrize("bias", [True, False])
+def test_linear(outer, bias, dtype, backend):
+    rng = np.random.default_rng(1)
+    x, W, dy = (
+        normal(rng, dtype, *outer, 3),
+        normal(rng, dtype, 3, 5),
+        normal(rng, dtype, *outer, 5),
+    )
+    b = normal(rng, dtype, 5) if bias else None
+    rows, drows = x.reshape(-1, 3), dy.reshape(-1, 5)
+    wanted = _reference.linear_forward(rows, W, b)
+    dx, dW, db = _reference.linear_backward(drows, rows, W, bias=bias)
+
+    y, stash = ops.linear_forward(x, W, b)
+    grads = ops.linear_backward(dy, stash)
+    np.testing.assert_array_equal(ops.linear(x, W, b), y)
+    assert_close(y, wanted.reshape(*outer, 5), RTOL[dtype])
+    assert_close(grads[0], dx.reshape(x.shape), RTOL[dtype])
+    assert_close(grads[1], dW, RTOL[dtype])
+    if bias:
+        assert_close(grads[2], db, RTOL[dtype])
+    else:
+        assert grads[2] is None
+    assert {y.dtype, grads[0].dtype, grads[1].dtype} == {np.dtype(dtype)}
+
+
+@pytest.mark.parametrize("outer", [(), (6,), (3, 5), (0, 2)])
+@pytest.mark.parametrize("integer", ["uint8", "int32", ">i8"])
+def test_embedding(outer, integer, dtype, backend):
+    rng = np.random.default_rng(2)
+    W, dy = normal(rng, dtype, 4, 3), normal(rng, dtype, *outer, 3)
+    ids = rng.integers(0, 4, outer)
+    y, stash = ops.embedding_forward(np.asarray(ids, integer), W)
+    np.testing.assert_array_equal(y, W[ids])
+    np.testing.assert_array_equal(ops.embedding(ids, W), y)
+    wanted = _reference.embedding_backward(dy.reshape(-1, 3), np.reshape(ids, -1), 4)
+    assert_close(ops.embedding_backward(dy, stash), wanted, RTOL[dtype])
+
+
+def test_dropout(dtype, backend):
+    x, dy = (normal(np.random.default_rng(seed), dtype, 50, 40) for seed in (3, 4))
+    y, stash = ops.dropout_forward(x, 0.25, rng=np.random.default_rng(5))
+    kept = y != 0
+    assert 0.70 < kept.mean() < 0.80
+    assert_close(y, np.where(kept, x / 0.75, 0), 1e-6)
+    assert_close(ops.dropout_backward(dy, stash), np.where(kept, dy / 0.75, 0), 1e-6)
+    assert y.dtype == dtype
+    np.testing.assert_array_equal(ops.dropout(x, 0.25, rng=np.random.default_rng(5)), y)
+
+
+def test_dropout_draws_the_same_in_both_dtypes(backend):
+    x = np.random.default_rng(6).standard_normal((9, 9))
+    ys = [ops.dropout(x.astype(t), 0.5, rng=np.random.default_rng(7)) for t in ("f4", "f8")]
+    np.testing.assert_array_equal(ys[0] == 0, ys[1] == 0)
+
+
+@pytest.mark.parametrize("outer", [(), (6,), (3, 5), (0,)])
+@pytest.mark.parametrize("ignore", [None, -1, 2])
+def test_softmax_cross_entropy(outer, ignore, dtype, backend):
+    rng = np.random.default_rng(8)
+    logits, targets = normal(rng, dtype, *outer, 4), rng.integers(0, 4, outer)
+    if ignore == -1 and outer:
+        targets[..., ::2] = -1
+    loss, dlogits = _reference.softmax_cross_entropy(
+        logits.reshape(-1, 4), np.reshape(targets, -1), ignore_index=ignore, train=True
+    )
+    options = {"ignore_index": ignore}
+    assert ops.softmax_cross_entropy(logits, targets, **options) == pytest.approx(loss, rel=1e-5)
+    got, stash = ops.softmax_cross_entropy_forward(logits, targets, **options)
+    assert got == pytest.approx(loss, rel=1e-5) and isinstance(got, float)
+    for factor in (1.0, -2.5, 1.0):
+        grad = ops.softmax_cross_entropy_backward(factor, stash)
+        assert_close(grad, factor * dlogits.reshape(logits.shape), RTOL[dtype])
+        assert grad.dtype == dtype
+
+
+@pytest.mark.parametrize("score", SCORES)
+@pytest.mark.parametrize("ragged", [False, True])
+def test_attention(score, ragged, dtype, backend):
+    rng = np.random.default_rng(9)
+    problem = attention_problem(score, rng, dtype=dtype)
+    lengths = random_lengths(rng, 4, 5) if ragged else None
+    context, alignment, stash = problem.forward(_reference, lengths=lengths)
+    grads = problem.backward(_reference, stash)
+
+    arguments = (*problem.inputs.values(), tuple(problem.weights.values()))
+    options = {"score": score, "lengths": lengths}
+    for got, wanted in zip(ops.attention(*arguments, **options), (context, alignment), strict=True):
+        assert_close(got, wanted, RTOL[dtype])
+        assert got.dtype == dtype
+    *outputs, stash = ops.attention_forward(*arguments, **options)
+    for got, wanted in zip(outputs, (context, alignment), strict=True):
+        assert_close(got, wanted, RTOL[dtype])
+    for name, grad in problem.backward(ops, stash).items():
+        assert_close(grad, grads[name], RTOL[dtype], name)
+        assert grad.dtype == dtype
+
+
+@pytest.mark.parametrize("score", SCORES)
+def test_attention_none_means_zeros(score, backend):
+    problem = attention_problem(score, np.random.default_rng(10))
+    arguments = (*problem.inputs.values(), tuple(problem.weights.values()))
+    *_, stash = ops.attention_forward(*arguments, score=score)
+    zeros = np.zeros_like(problem.dcontext), np.zeros_like(problem.dalignment)
+    for some, same in [
+        ((None, problem.dalignment), (zeros[0], problem.dalignment)),
+        ((problem.dcontext, None), (problem.dcontext, zeros[1])),
+    ]:
+        *inputs, weights = ops.attention_backward(*some, stash)
+        *wanted, wanted_weights = ops.attention_backward(*same, stash)
+        for grad, want in zip((*inputs, *weights), (*wanted, *wanted_weights), strict=True):
+            assert_close(grad, want, 1e-12)
+
+
+@pytest.mark.parametrize("score", SCORES)
+@pytest.mark.parametrize(("N", "Tq", "Tk"), [(0, 2, 3), (2, 0, 3), (2, 3, 0)])
+def test_attention_to_nothing(score, N, Tq, Tk, backend):
+    problem = attention_problem(score, np.random.default_rng(11), N=N, Tq=Tq, Tk=Tk)
+    arguments = (*problem.inputs.values(), tuple(problem.weights.values()))
+    context, alignment, stash = ops.attention_forward(*arguments, score=score)
+    assert context.shape == (N, Tq, 2) and not context.any()
+    assert alignment.shape == (N, Tq, Tk)
+    for name, grad in problem.backward(ops, stash).items():
+        assert grad.shape == problem.arguments[name].shape and not grad.any()
