@@ -30,6 +30,7 @@ MODULES = [
     "gru",
     "matrix",
     "linear",
+    "elementwise",
     "embedding",
     "dropout",
     "softmax_cross_entropy",

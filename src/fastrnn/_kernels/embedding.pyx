@@ -10,24 +10,26 @@ from fastrnn._kernels.simd cimport fr_index, fr_kernels
 cnp.import_array()
 
 
-def embedding_forward(const cnp.int64_t[::1] ids, cnp.ndarray W not None):
+def embedding_forward(cnp.ndarray ids not None, cnp.ndarray W not None):
+    cdef const cnp.int64_t *id = <const cnp.int64_t *>cnp.PyArray_DATA(ids)
     cdef cnp.ndarray out = np.empty((ids.shape[0], W.shape[1]), W.dtype)
     cdef char *rows = cnp.PyArray_BYTES(out)
     cdef const char *table = cnp.PyArray_BYTES(W)
-    cdef fr_index i, size = W.strides[0]
+    cdef fr_index i, count = ids.shape[0], size = W.strides[0]
     with nogil:
-        for i in range(ids.shape[0]):
-            memcpy(rows + i * size, table + ids[i] * size, size)
+        for i in range(count):
+            memcpy(rows + i * size, table + id[i] * size, size)
     return out
 
 
-def embedding_backward(cnp.ndarray dy not None, const cnp.int64_t[::1] ids, num_embeddings):
+def embedding_backward(cnp.ndarray dy not None, cnp.ndarray ids not None, num_embeddings):
+    cdef const cnp.int64_t *id = <const cnp.int64_t *>cnp.PyArray_DATA(ids)
     cdef cnp.ndarray dW = np.zeros((num_embeddings, dy.shape[1]), dy.dtype)
     cdef const fr_kernels *k = kernels_for(dy.itemsize)
     cdef char *table = cnp.PyArray_BYTES(dW)
     cdef const char *rows = cnp.PyArray_BYTES(dy)
-    cdef fr_index i, width = dy.shape[1], step = dy.strides[0]
+    cdef fr_index i, count = ids.shape[0], width = dy.shape[1], step = dy.strides[0]
     with nogil:
-        for i in range(ids.shape[0]):
-            k.add_rows(table + ids[i] * width * k.itemsize, rows + i * step, width)
+        for i in range(count):
+            k.add_rows(table + id[i] * width * k.itemsize, rows + i * step, width)
     return dW

@@ -42,18 +42,16 @@ cdef class Schedule:
         cdef fr_index *active = self.steps + sequences
         cdef fr_index *offset = active + length
         cdef fr_index r, s, running = sequences
-        cdef const cnp.int64_t[::1] own
-        cdef const cnp.intp_t[::1] sorted_rows
+        cdef cnp.ndarray own, falling
         if lengths is None:
             for r in range(sequences):
                 self.order[r] = r
                 self.steps[r] = length
         else:
-            own = lengths
-            sorted_rows = np.argsort(-lengths, kind="stable")
+            own, falling = lengths, np.argsort(-lengths, kind="stable")
             for r in range(sequences):
-                self.order[r] = sorted_rows[r]
-                self.steps[r] = own[sorted_rows[r]]
+                self.order[r] = (<const cnp.intp_t *>cnp.PyArray_DATA(falling))[r]
+                self.steps[r] = (<const cnp.int64_t *>cnp.PyArray_DATA(own))[self.order[r]]
         offset[0] = 0
         for s in range(length):
             while running > 0 and self.steps[running - 1] <= s:

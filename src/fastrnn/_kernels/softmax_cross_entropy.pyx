@@ -16,12 +16,13 @@ cdef double WORK_PER_LOGIT = 16
 
 
 def softmax_cross_entropy(
-    logits, const cnp.int64_t[::1] targets, *, ignore_index, bint train, num_threads=None
+    logits, cnp.ndarray targets not None, *, ignore_index, bint train, num_threads=None
 ):
     dlogits = np.empty(logits.shape, logits.dtype) if train else None
     cdef const fr_kernels *k = kernels_for(logits.itemsize)
     cdef Matrix rows = as_matrix(logits), gradients = rows
     cdef fr_index r, counted = 0, row_bytes = rows.columns * k.itemsize
+    cdef const cnp.int64_t *target = <const cnp.int64_t *>cnp.PyArray_DATA(targets)
     cdef bint ignoring = ignore_index is not None
     cdef cnp.int64_t ignored = ignore_index if ignoring else 0
     cdef Buffer losses = Buffer(rows.rows * sizeof(double))
@@ -34,19 +35,19 @@ def softmax_cross_entropy(
     if train:
         gradients = as_matrix(dlogits)
     for r in range(rows.rows):
-        counted += not (ignoring and targets[r] == ignored)
+        counted += not (ignoring and target[r] == ignored)
     share = 1.0 / max(counted, 1)
     with nogil:
         for t in prange(threads, num_threads=threads, schedule="static", chunksize=1):
             mode = flush_denormals()
             for r in range(rows.rows * t // threads, rows.rows * (t + 1) // threads):
-                if ignoring and targets[r] == ignored:
+                if ignoring and target[r] == ignored:
                     loss[r] = 0
                     if train:
                         memset(gradients.data + r * gradients.row_bytes, 0, row_bytes)
                 else:
                     loss[r] = k.cross_entropy(
-                        rows.data + r * rows.row_bytes, rows.columns, targets[r], share,
+                        rows.data + r * rows.row_bytes, rows.columns, target[r], share,
                         gradients.data + r * gradients.row_bytes if train else NULL,
                     )
             restore_mode(mode)
