@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+from numpy.typing import DTypeLike
+
+from fastrnn.layers.base import Rng
 from fastrnn.layers.recurrent import Recurrent
 from fastrnn.ops._check import Array
 from fastrnn.ops.gru import CELL
@@ -48,12 +52,23 @@ class GRU(Recurrent):
         num_layers: int = 1,
         *,
         reset_after: bool = True,
-        **keywords: Any,
+        bidirectional: bool = False,
+        dropout: float = 0.0,
+        dtype: DTypeLike = np.float32,
+        rng: Rng = None,
     ) -> None:
         self.reset_after = bool(reset_after)
         if reset_after:
             self._weight_names = (*self._weight_names, "bh")
-        super().__init__(input_size, hidden_size, num_layers, **keywords)
+        super().__init__(
+            input_size,
+            hidden_size,
+            num_layers,
+            bidirectional=bidirectional,
+            dropout=dropout,
+            dtype=dtype,
+            rng=rng,
+        )
 
     def config(self) -> dict[str, Any]:
         """Return the constructor's arguments, except `rng`, as JSON has them."""
