@@ -3,10 +3,11 @@
 cimport numpy as cnp
 import numpy as np
 
+from fastrnn._kernels.backward cimport GradientPart
 from fastrnn._kernels.cpu cimport flush_denormals, kernels_for, restore_mode
 from fastrnn._kernels.layout cimport gate_layout, packed, packed_transposed, plain_layout
 from fastrnn._kernels.memory cimport Buffer
-from fastrnn._kernels.recurrent cimport SINGLE_ROWS, GradientPart, Recurrence
+from fastrnn._kernels.recurrent cimport SINGLE_ROWS, Recurrence
 from fastrnn._kernels.simd cimport fr_index, fr_kernels, fr_layout
 
 cnp.import_array()

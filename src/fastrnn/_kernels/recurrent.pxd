@@ -1,32 +1,12 @@
-from fastrnn._kernels.memory cimport Buffer
+from fastrnn._kernels.backward cimport GradientPart
+from fastrnn._kernels.schedule cimport Schedule
 from fastrnn._kernels.simd cimport (
-    fr_backward_step, fr_cell, fr_index, fr_kernels, fr_layout, fr_schedule, fr_step, fr_view
+    fr_backward_step, fr_cell, fr_index, fr_kernels, fr_layout, fr_step, fr_view
 )
 
 # Rows up to which a step streams the weights as they lie, once a row, instead of packing them.
 cdef enum:
     SINGLE_ROWS = 4
-
-# One block of the weight gradients: operand^T dgates, for some rows of the operand (x, h, r*h, or
-# a constant 1 for a bias) and some vectors of every panel of dgates.
-cdef struct GradientPart:
-    fr_index operand   # its first vector, or -1 for the constant
-    fr_index rows
-    fr_index vector    # first vector of a panel of dgates
-    fr_layout layout   # where its columns belong
-    void *out
-    fr_index out_step
-
-
-cdef class Schedule:
-    cdef fr_schedule c
-    cdef Buffer memory
-    cdef fr_index *order
-    cdef fr_index *steps
-    cdef bint reverse
-    cdef fr_index length
-    cdef fr_view view(self, object array, void **rows)
-    cdef void clear_padding(self, object array) noexcept
 
 
 cdef class Recurrence:

@@ -1,23 +1,16 @@
-"""The time loops that every cell shares: one direction of one layer, forward and backward.
-
-A `Recurrence` sorts the batch by falling length, so that the sequences still running at any step
-are the first rows; a sequence's steps count from where its direction begins, so that `reverse`
-only turns the caller's pointers around. Rows are dealt to threads for the whole sequence: no
-thread waits for another inside the loop.
-"""
+"""One direction of one layer over a batch: what it needs to run forward and backward."""
 
 cimport numpy as cnp
 import numpy as np
-from cython.parallel cimport prange
-from libc.string cimport memcpy, memset
+from libc.string cimport memset
 
-from fastrnn._kernels.cpu cimport flush_denormals, kernels_for, restore_mode
-from fastrnn._kernels.layout cimport packed, packed_columns, packed_transposed, plain_layout
+from fastrnn._kernels.backward cimport Backward, GradientPart, largest_chunk, run_backward
+from fastrnn._kernels.cpu cimport kernels_for
+from fastrnn._kernels.forward cimport Projection, run_forward
+from fastrnn._kernels.layout cimport packed, packed_columns, packed_transposed
 from fastrnn._kernels.memory cimport Buffer
-from fastrnn._kernels.simd cimport (
-    fr_backward_step, fr_cell, fr_cell_backward, fr_index, fr_kernels, fr_layout, fr_product,
-    fr_schedule, fr_share, fr_step, fr_view
-)
+from fastrnn._kernels.schedule cimport Schedule
+from fastrnn._kernels.simd cimport fr_cell, fr_index, fr_kernels, fr_view
 from fastrnn._kernels.threads cimport threads_for
 
 cnp.import_array()
@@ -26,63 +19,6 @@ cnp.import_array()
 # cache between steps, and x is projected for PROJECTION_ROWS rows ahead of the loop.
 cdef fr_index JOINED_BYTES = 1 << 20
 cdef fr_index PROJECTION_ROWS = 96
-# Rows of a chunk of the backward: its gate gradients meet x, h and the weights while in cache.
-cdef fr_index CHUNK_ROWS = 512
-
-
-cdef class Schedule:
-    """Which rows run at which step, and which sequence each row is."""
-
-    def __cinit__(self, fr_index sequences, fr_index length, lengths, bint reverse):
-        self.memory = Buffer((2 * sequences + 2 * length + 1) * sizeof(fr_index))
-        self.order = <fr_index *>self.memory.data
-        self.steps = self.order + sequences
-        self.reverse = reverse
-        self.length = length
-        cdef fr_index *active = self.steps + sequences
-        cdef fr_index *offset = active + length
-        cdef fr_index r, s, running = sequences
-        cdef cnp.ndarray own, falling
-        if lengths is None:
-            for r in range(sequences):
-                self.order[r] = r
-                self.steps[r] = length
-        else:
-            own, falling = lengths, np.argsort(-lengths, kind="stable")
-            for r in range(sequences):
-                self.order[r] = (<const cnp.intp_t *>cnp.PyArray_DATA(falling))[r]
-                self.steps[r] = (<const cnp.int64_t *>cnp.PyArray_DATA(own))[self.order[r]]
-        offset[0] = 0
-        for s in range(length):
-            while running > 0 and self.steps[running - 1] <= s:
-                running -= 1
-            active[s] = running
-            offset[s + 1] = offset[s] + running
-        self.c = fr_schedule(rows=sequences, steps=length, active=active, offset=offset)
-
-    cdef fr_view view(self, object array, void **rows):
-        """The caller's (N, T, width) array in processing order; `rows` receives its pointers."""
-        cdef cnp.ndarray a = array
-        cdef fr_index step = a.strides[1], r, start
-        for r in range(self.c.rows):
-            start = self.steps[r] - 1 if self.reverse and self.steps[r] else 0
-            rows[r] = cnp.PyArray_BYTES(a) + self.order[r] * a.strides[0] + start * step
-        cdef fr_view result
-        result.row = rows
-        result.step = (-step if self.reverse else step) // a.itemsize
-        return result
-
-    cdef void clear_padding(self, object array) noexcept:
-        """Zero what lies past each sequence's length."""
-        cdef cnp.ndarray a = array
-        cdef fr_index r, t
-        for r in range(self.c.rows):
-            for t in range(self.steps[r], self.length):
-                memset(
-                    cnp.PyArray_BYTES(a) + self.order[r] * a.strides[0] + t * a.strides[1],
-                    0,
-                    a.shape[2] * a.itemsize,
-                )
 
 
 cdef void **reserve_pointers(list owner, fr_index count) except NULL:
@@ -90,210 +26,6 @@ cdef void **reserve_pointers(list owner, fr_index count) except NULL:
     cdef Buffer buffer = Buffer(count * sizeof(void *))
     owner.append(buffer)
     return <void **>buffer.data
-
-
-# --- forward --------------------------------------------------------------------------------
-
-cdef struct Projection:
-    fr_layout layout
-    fr_index chunk_rows  # rows projected at a time, at most
-    char *memory         # for each thread: pointers to chunk_rows rows of x and of the result,
-    fr_index thread_bytes  # then the result
-
-
-cdef fr_index in_share(const fr_cell *m, fr_share share, fr_index s) noexcept nogil:
-    """Rows of the share that have a step s."""
-    cdef fr_index left = m.schedule.active[s] - share.first
-    return (left + share.stride - 1) // share.stride if left > 0 else 0
-
-
-cdef fr_index project(
-    const fr_kernels *k, const fr_cell *m, fr_share share, fr_index first,
-    const Projection *projection,
-) noexcept nogil:
-    """bias + x Wx for the share's steps from `first`, as many as fit; returns where it stopped."""
-    cdef void **rows = <void **>(projection.memory + share.first * projection.thread_bytes)
-    cdef void **results = rows + projection.chunk_rows
-    cdef char *result = <char *>(results + projection.chunk_rows)
-    cdef fr_index columns = packed_columns(k, &projection.layout)
-    cdef fr_index s = first, i, n = 0, count
-    while s < m.schedule.steps:
-        count = in_share(m, share, s)
-        if count == 0 or n + count > projection.chunk_rows:
-            break
-        for i in range(count):
-            rows[n] = (
-                <char *>m.x.row[share.first + i * share.stride] + s * m.x.step * k.itemsize
-            )
-            results[n] = result + n * columns * k.itemsize
-            n += 1
-        s += 1
-    cdef fr_product product = fr_product(
-        blocks=1, depth=m.input, a=rows, a_step=1, a_block=0,
-        b=m.wx, b_step=projection.layout.width,
-        b_panel=m.input * projection.layout.width * k.lanes,
-        width=projection.layout.width, columns=columns, bias=m.bias, c=results,
-        accumulate=0,
-    )
-    k.product(&product, 0, n)
-    return s
-
-
-cdef void forward_share(
-    const fr_kernels *k, fr_step *step, const fr_cell *m, fr_share share,
-    const Projection *projection,
-) noexcept nogil:
-    """Every step of one thread's rows."""
-    cdef unsigned mode = flush_denormals()
-    cdef fr_index s = 0, end
-    cdef const char *projected = NULL
-    while s < m.schedule.steps and in_share(m, share, s):
-        end = m.schedule.steps
-        if projection.memory:
-            end = project(k, m, share, s, projection)
-            projected = (
-                projection.memory + share.first * projection.thread_bytes
-                + 2 * projection.chunk_rows * sizeof(void *)
-            )
-        while s < end and in_share(m, share, s):
-            step(m, share, s, projected)
-            if projected:
-                projected += (
-                    in_share(m, share, s) * packed_columns(k, &projection.layout) * k.itemsize
-                )
-            s += 1
-    restore_mode(mode)
-
-
-cdef void copy_rows_in(
-    Schedule schedule, char *rows, fr_index row_bytes, cnp.ndarray array
-) noexcept:
-    """rows[r] = array[sequence of r], zeros after its end."""
-    cdef fr_index r, size = array.shape[1] * array.itemsize
-    for r in range(schedule.c.rows):
-        memcpy(rows + r * row_bytes, cnp.PyArray_BYTES(array) + schedule.order[r] * size, size)
-        memset(rows + r * row_bytes + size, 0, row_bytes - size)
-
-
-# --- backward -------------------------------------------------------------------------------
-
-cdef struct Backward:
-    fr_cell_backward m
-    fr_backward_step *step
-    fr_view dx
-    const void *wx_t
-    fr_layout layout_x
-    GradientPart parts[4]
-    void *packed[4]    # the parts' results, packed
-    int part_count
-    void **operands    # pointers to every row of every part's operand
-    void **results     # and of its result
-    void **chunk_rows  # pointers to every row of dgates in the chunk, then of dx
-    const void *one
-
-
-cdef void backward_share(
-    const Backward *b, fr_share share, fr_index first, fr_index end
-) noexcept nogil:
-    """Steps end-1 down to `first` of one thread's rows: dgates and the gradients of the state."""
-    cdef unsigned mode = flush_denormals()
-    cdef fr_index s
-    for s in range(end - 1, first - 1, -1):
-        b.step(&b.m, share, s)
-    restore_mode(mode)
-
-
-cdef void add_weight_gradients(
-    const fr_kernels *k, const Backward *b, int thread, int threads
-) noexcept nogil:
-    """dW += operand^T dgates over the chunk; each thread has its own rows of dW."""
-    cdef unsigned mode = flush_denormals()
-    cdef fr_product product
-    cdef const GradientPart *part
-    cdef fr_index before = 0
-    cdef int i
-    for i in range(b.part_count):
-        part = &b.parts[i]
-        product = fr_product(
-            blocks=1, depth=b.m.chunk_rows, a=b.operands + before,
-            a_step=0 if part.operand < 0 else k.lanes, a_block=0,
-            b=<char *>b.m.dgates + part.vector * k.lanes * k.itemsize, b_step=4,
-            b_panel=b.m.chunk_rows * 4 * k.lanes, width=part.layout.width,
-            columns=packed_columns(k, &part.layout), bias=NULL, c=b.results + before, accumulate=1,
-        )
-        k.product(&product, part.rows * thread // threads, part.rows * (thread + 1) // threads)
-        before += part.rows
-    restore_mode(mode)
-
-
-cdef void input_gradient(
-    const fr_kernels *k, const Backward *b, int thread, int threads
-) noexcept nogil:
-    """dx = dgates Wx^T over the chunk; each thread has its own rows of dx."""
-    cdef unsigned mode = flush_denormals()
-    cdef fr_index rows = b.m.chunk_rows, depth = b.layout_x.width * k.lanes
-    cdef fr_product product = fr_product(
-        blocks=b.layout_x.panels, depth=depth, a=b.chunk_rows, a_step=1,
-        a_block=rows * 4 * k.lanes, b=b.wx_t, b_step=4,
-        b_panel=b.layout_x.panels * depth * 4 * k.lanes, width=4, columns=b.m.cell.input,
-        bias=NULL, c=b.chunk_rows + rows, accumulate=0,
-    )
-    k.product(&product, rows * thread // threads, rows * (thread + 1) // threads)
-    restore_mode(mode)
-
-
-cdef void point_at_chunk(
-    const fr_kernels *k, Backward *b, fr_index first, fr_index end
-) noexcept nogil:
-    """Aim every pointer of `b` at the chunk of steps first .. end-1."""
-    cdef const fr_schedule *schedule = &b.m.cell.schedule
-    cdef fr_index i, j, s, r, n = 0, vector
-    b.m.chunk_first = schedule.offset[first]
-    b.m.chunk_rows = schedule.offset[end] - schedule.offset[first]
-    for i in range(b.part_count):
-        for j in range(b.parts[i].rows):
-            vector = b.parts[i].operand + j // k.lanes
-            b.operands[n] = <void *>b.one if b.parts[i].operand < 0 else (
-                <char *>b.m.operand
-                + (vector * b.m.chunk_rows * k.lanes + j % k.lanes) * k.itemsize
-            )
-            n += 1
-    n = 0
-    for s in range(first, end):
-        for r in range(schedule.active[s]):
-            b.chunk_rows[n] = <char *>b.m.dgates + n * 4 * k.lanes * k.itemsize
-            b.chunk_rows[b.m.chunk_rows + n] = (
-                <char *>b.dx.row[r] + s * b.dx.step * k.itemsize
-            )
-            n += 1
-
-
-cdef fr_index chunk_before(const fr_schedule *schedule, fr_index end) noexcept nogil:
-    """First step of the chunk that ends before step `end`."""
-    cdef fr_index first = end - 1
-    while first > 0 and schedule.offset[end] - schedule.offset[first - 1] <= CHUNK_ROWS:
-        first -= 1
-    return first
-
-
-cdef void run_backward(const fr_kernels *k, Backward *b, int threads) noexcept nogil:
-    """All steps from the last to the first, a chunk at a time."""
-    cdef fr_index end = b.m.cell.schedule.steps, first
-    cdef int t
-    while end > 0:
-        first = chunk_before(&b.m.cell.schedule, end)
-        point_at_chunk(k, b, first, end)
-        if threads == 1:
-            backward_share(b, fr_share(0, 1), first, end)
-            add_weight_gradients(k, b, 0, 1)
-            input_gradient(k, b, 0, 1)
-        else:
-            for t in prange(threads, num_threads=threads, schedule="static", chunksize=1):
-                backward_share(b, fr_share(t, threads), first, end)
-            for t in prange(threads, num_threads=threads, schedule="static", chunksize=1):
-                add_weight_gradients(k, b, t, threads)
-                input_gradient(k, b, t, threads)
-        end = first
 
 
 cdef class Recurrence:
@@ -347,11 +79,10 @@ cdef class Recurrence:
         """Run every step; writes y and returns the final states."""
         cdef fr_cell *m = &self.cell
         cdef const fr_kernels *k = self.kernels
-        cdef fr_step *step = self.step
         cdef Projection projection
         cdef list scratch = []
         cdef fr_index rows = m.schedule.rows, state_size = rows * m.ld
-        cdef int t, threads = threads_for(num_threads, self.work(), rows)
+        cdef int threads = threads_for(num_threads, self.work(), rows)
         cdef Buffer wx = packed(k, self.Wx, &self.layout_x)
         cdef Buffer wh = packed(k, self.Wh, &self.layout_h)
         cdef Buffer bias = packed(k, b, &self.layout_x)
@@ -361,21 +92,17 @@ cdef class Recurrence:
         m.x = self.view(self.tape, self.x)
         m.y = self.view(scratch, y)
         m.h = self.reserve(self.tape, m.h_slots * state_size)
-        copy_rows_in(self.schedule, <char *>m.h, m.ld * k.itemsize, states[0])
+        self.schedule.copy_in(<char *>m.h, m.ld * k.itemsize, states[0])
         if len(states) == 2:
             m.c = self.reserve(self.tape, m.c_slots * state_size)
-            copy_rows_in(self.schedule, <char *>m.c, m.ld * k.itemsize, states[1])
+            self.schedule.copy_in(<char *>m.c, m.ld * k.itemsize, states[1])
         m.tape_rows = m.schedule.offset[m.schedule.steps]
         if train and self.gated:
             m.gates = self.reserve(self.tape, m.ld * 4 * m.tape_rows)
         self.forward_extras(scratch)
         plan_projection(self, &projection, scratch, threads)
         with nogil:
-            if threads == 1:
-                forward_share(k, step, m, fr_share(0, 1), &projection)
-            else:
-                for t in prange(threads, num_threads=threads, schedule="static", chunksize=1):
-                    forward_share(k, step, m, fr_share(t, threads), &projection)
+            run_forward(k, self.step, m, &projection, threads)
         self.schedule.clear_padding(y)
         final = [self.state_of_sequences(m.h, m.h_slots)]
         if len(states) == 2:
@@ -388,18 +115,9 @@ cdef class Recurrence:
         return self.schedule.view(array, reserve_pointers(owner, self.cell.schedule.rows))
 
     cdef object state_of_sequences(self, void *state, fr_index slots):
-        """Each sequence's row of the slot that its own last step wrote, (N, H)."""
-        cdef fr_cell *m = &self.cell
-        cdef cnp.ndarray out = np.empty((m.schedule.rows, m.hidden), self.x.dtype)
-        cdef fr_index r, size = m.hidden * self.kernels.itemsize
-        cdef fr_index row_bytes = m.ld * self.kernels.itemsize
-        for r in range(m.schedule.rows):
-            memcpy(
-                cnp.PyArray_BYTES(out) + self.schedule.order[r] * size,
-                <char *>state
-                + ((self.schedule.steps[r] % slots) * m.schedule.rows + r) * row_bytes,
-                size,
-            )
+        """A state as the caller has it, (N, H)."""
+        out = np.empty((self.cell.schedule.rows, self.cell.hidden), self.x.dtype)
+        self.schedule.copy_out(out, <char *>state, slots, self.cell.ld * self.kernels.itemsize)
         return out
 
     cdef tuple backward(self, object dy, list dstates, list gradients, object num_threads):
@@ -436,7 +154,7 @@ cdef class Recurrence:
         """A copy of a state's gradient in processing order."""
         cdef fr_index ld = self.cell.ld
         cdef void *rows = self.reserve(scratch, self.cell.schedule.rows * ld)
-        copy_rows_in(self.schedule, <char *>rows, ld * self.kernels.itemsize, dstate)
+        self.schedule.copy_in(<char *>rows, ld * self.kernels.itemsize, dstate)
         return rows
 
 
@@ -462,8 +180,8 @@ cdef int plan_gradients(Recurrence run, Backward *b, list scratch, list gradient
     cdef fr_cell *m = &run.cell
     cdef cnp.ndarray one, dWx = gradients[0], dWh = gradients[1], db = gradients[2]
     cdef fr_index first_h = (m.input + k.lanes - 1) // k.lanes
-    cdef fr_index columns = dWx.shape[1], rows = 0, chunk, i, j, n, width
-    cdef fr_index end = m.schedule.steps, first
+    cdef fr_index columns = dWx.shape[1], chunk = largest_chunk(&m.schedule)
+    cdef fr_index rows = 0, i, j, n, width
     b.parts[0] = GradientPart(0, m.input, 0, run.layout_x, cnp.PyArray_DATA(dWx), columns)
     b.parts[1] = GradientPart(
         first_h, m.hidden, run.h_vector, run.layout_h, cnp.PyArray_DATA(dWh), columns
@@ -481,11 +199,6 @@ cdef int plan_gradients(Recurrence run, Backward *b, list scratch, list gradient
         for j in range(b.parts[i].rows):
             b.results[n] = <char *>b.packed[i] + j * width * k.itemsize
             n += 1
-    chunk = 0
-    while end > 0:
-        first = chunk_before(&m.schedule, end)
-        chunk = max(chunk, m.schedule.offset[end] - m.schedule.offset[first])
-        end = first
     b.chunk_rows = reserve_pointers(scratch, 2 * chunk)
     b.m.dgates = run.reserve(scratch, chunk * run.layout_x.panels * 4 * k.lanes)
     b.m.operand = run.reserve(

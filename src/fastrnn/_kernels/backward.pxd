@@ -1,0 +1,30 @@
+from fastrnn._kernels.simd cimport (
+    fr_backward_step, fr_cell_backward, fr_index, fr_kernels, fr_layout, fr_schedule, fr_view
+)
+
+# One block of the weight gradients: operand^T dgates, for some rows of the operand (x, h, r*h, or
+# a constant 1 for a bias) and some vectors of every panel of dgates.
+cdef struct GradientPart:
+    fr_index operand   # its first vector, or -1 for the constant
+    fr_index rows
+    fr_index vector    # first vector of a panel of dgates
+    fr_layout layout   # where its columns belong
+    void *out
+    fr_index out_step
+
+cdef struct Backward:
+    fr_cell_backward m
+    fr_backward_step *step
+    fr_view dx
+    const void *wx_t
+    fr_layout layout_x
+    GradientPart parts[4]
+    void *packed[4]    # the parts' results, packed
+    int part_count
+    void **operands    # pointers to every row of every part's operand
+    void **results     # and of its result
+    void **chunk_rows  # pointers to every row of dgates in the chunk, then of dx
+    const void *one
+
+cdef fr_index largest_chunk(const fr_schedule *schedule) noexcept nogil
+cdef void run_backward(const fr_kernels *k, Backward *b, int threads) noexcept nogil

@@ -1,0 +1,129 @@
+"""Backpropagation through time for every cell.
+
+The steps are walked from the last to the first in chunks. Within a chunk each thread takes its own
+rows through all steps; then dgates of the whole chunk meets x, h and the weights in large products,
+split by rows of the results, so that no sum depends on the number of threads.
+"""
+
+from cython.parallel cimport prange
+
+from fastrnn._kernels.cpu cimport flush_denormals, restore_mode
+from fastrnn._kernels.layout cimport packed_columns
+from fastrnn._kernels.simd cimport fr_index, fr_kernels, fr_product, fr_schedule, fr_share
+
+# Rows of a chunk: its dgates, x and h stay in the cache until the products have read them.
+cdef fr_index CHUNK_ROWS = 512
+
+
+cdef void backward_share(
+    const Backward *b, fr_share share, fr_index first, fr_index end
+) noexcept nogil:
+    """Steps end-1 down to `first` of one thread's rows: dgates and the gradients of the state."""
+    cdef unsigned mode = flush_denormals()
+    cdef fr_index s
+    for s in range(end - 1, first - 1, -1):
+        b.step(&b.m, share, s)
+    restore_mode(mode)
+
+
+cdef void add_weight_gradients(
+    const fr_kernels *k, const Backward *b, int thread, int threads
+) noexcept nogil:
+    """dW += operand^T dgates over the chunk; each thread has its own rows of dW."""
+    cdef unsigned mode = flush_denormals()
+    cdef fr_product product
+    cdef const GradientPart *part
+    cdef fr_index before = 0
+    cdef int i
+    for i in range(b.part_count):
+        part = &b.parts[i]
+        product = fr_product(
+            blocks=1, depth=b.m.chunk_rows, a=b.operands + before,
+            a_step=0 if part.operand < 0 else k.lanes, a_block=0,
+            b=<char *>b.m.dgates + part.vector * k.lanes * k.itemsize, b_step=4,
+            b_panel=b.m.chunk_rows * 4 * k.lanes, width=part.layout.width,
+            columns=packed_columns(k, &part.layout), bias=NULL, c=b.results + before, accumulate=1,
+        )
+        k.product(&product, part.rows * thread // threads, part.rows * (thread + 1) // threads)
+        before += part.rows
+    restore_mode(mode)
+
+
+cdef void input_gradient(
+    const fr_kernels *k, const Backward *b, int thread, int threads
+) noexcept nogil:
+    """dx = dgates Wx^T over the chunk; each thread has its own rows of dx."""
+    cdef unsigned mode = flush_denormals()
+    cdef fr_index rows = b.m.chunk_rows, depth = b.layout_x.width * k.lanes
+    cdef fr_product product = fr_product(
+        blocks=b.layout_x.panels, depth=depth, a=b.chunk_rows, a_step=1,
+        a_block=rows * 4 * k.lanes, b=b.wx_t, b_step=4,
+        b_panel=b.layout_x.panels * depth * 4 * k.lanes, width=4, columns=b.m.cell.input,
+        bias=NULL, c=b.chunk_rows + rows, accumulate=0,
+    )
+    k.product(&product, rows * thread // threads, rows * (thread + 1) // threads)
+    restore_mode(mode)
+
+
+cdef void point_at_chunk(
+    const fr_kernels *k, Backward *b, fr_index first, fr_index end
+) noexcept nogil:
+    """Aim every pointer of `b` at the chunk of steps first .. end-1."""
+    cdef const fr_schedule *schedule = &b.m.cell.schedule
+    cdef fr_index i, j, s, r, n = 0, vector
+    b.m.chunk_first = schedule.offset[first]
+    b.m.chunk_rows = schedule.offset[end] - schedule.offset[first]
+    for i in range(b.part_count):
+        for j in range(b.parts[i].rows):
+            vector = b.parts[i].operand + j // k.lanes
+            b.operands[n] = <void *>b.one if b.parts[i].operand < 0 else (
+                <char *>b.m.operand
+                + (vector * b.m.chunk_rows * k.lanes + j % k.lanes) * k.itemsize
+            )
+            n += 1
+    n = 0
+    for s in range(first, end):
+        for r in range(schedule.active[s]):
+            b.chunk_rows[n] = <char *>b.m.dgates + n * 4 * k.lanes * k.itemsize
+            b.chunk_rows[b.m.chunk_rows + n] = (
+                <char *>b.dx.row[r] + s * b.dx.step * k.itemsize
+            )
+            n += 1
+
+
+cdef fr_index chunk_before(const fr_schedule *schedule, fr_index end) noexcept nogil:
+    """First step of the chunk that ends before step `end`."""
+    cdef fr_index first = end - 1
+    while first > 0 and schedule.offset[end] - schedule.offset[first - 1] <= CHUNK_ROWS:
+        first -= 1
+    return first
+
+
+cdef fr_index largest_chunk(const fr_schedule *schedule) noexcept nogil:
+    """Rows of the largest chunk."""
+    cdef fr_index end = schedule.steps, first, rows = 0
+    while end > 0:
+        first = chunk_before(schedule, end)
+        rows = max(rows, schedule.offset[end] - schedule.offset[first])
+        end = first
+    return rows
+
+
+cdef void run_backward(const fr_kernels *k, Backward *b, int threads) noexcept nogil:
+    """All steps from the last to the first, a chunk at a time."""
+    cdef fr_index end = b.m.cell.schedule.steps, first
+    cdef int t
+    while end > 0:
+        first = chunk_before(&b.m.cell.schedule, end)
+        point_at_chunk(k, b, first, end)
+        if threads == 1:
+            backward_share(b, fr_share(0, 1), first, end)
+            add_weight_gradients(k, b, 0, 1)
+            input_gradient(k, b, 0, 1)
+        else:
+            for t in prange(threads, num_threads=threads, schedule="static", chunksize=1):
+                backward_share(b, fr_share(t, threads), first, end)
+            for t in prange(threads, num_threads=threads, schedule="static", chunksize=1):
+                add_weight_gradients(k, b, t, threads)
+                input_gradient(k, b, t, threads)
+        end = first

@@ -1,0 +1,12 @@
+from fastrnn._kernels.simd cimport fr_cell, fr_index, fr_kernels, fr_layout, fr_step
+
+# How x is projected ahead of the loop; not at all where `memory` is NULL.
+cdef struct Projection:
+    fr_layout layout
+    fr_index chunk_rows    # rows projected at a time, at most
+    char *memory           # for each thread: pointers to chunk_rows rows of x and of the result,
+    fr_index thread_bytes  # then the result
+
+cdef void run_forward(
+    const fr_kernels *k, fr_step *step, const fr_cell *m, const Projection *projection, int threads
+) noexcept nogil
