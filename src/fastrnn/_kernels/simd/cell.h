@@ -20,10 +20,13 @@ INLINE real *view_at(fr_view view, fr_index row, fr_index s) {
     return (real *)view.row[row] + s * view.step;
 }
 
-/* Row `row` of the state in slot s % slots. */
-INLINE real *state_at(const fr_cell *m, void *state, fr_index slots, fr_index s, fr_index row) {
-    return (real *)state + ((s % slots) * m->schedule.rows + row) * m->ld;
+/* The slot of a state that step s reads; its rows are ld apart. Made once a step: the division is
+ * dear in the loop over rows. */
+INLINE real *slot_at(const fr_cell *m, void *state, fr_index slots, fr_index s) {
+    return (real *)state + (s % slots) * m->schedule.rows * m->ld;
 }
+INLINE real *h_at(const fr_cell *m, fr_index s) { return slot_at(m, m->h, m->h_slots, s); }
+INLINE real *c_at(const fr_cell *m, fr_index s) { return slot_at(m, m->c, m->c_slots, s); }
 
 INLINE real *tape_at(const fr_cell *m, fr_index panel, fr_index s, fr_index row) {
     return (real *)m->gates +
@@ -45,14 +48,14 @@ typedef struct {
     const real *x[TILE_ROWS], *h[TILE_ROWS];
 } step_tile;
 
-INLINE step_tile step_tile_at(const fr_cell *m, fr_share share, fr_index s, fr_index at,
-                              fr_index count) {
+INLINE step_tile step_tile_at(const fr_cell *m, fr_share share, fr_index s, const real *h_prev,
+                              fr_index at, fr_index count) {
     step_tile t;
     t.height = tile_height(at, count);
     for (fr_index r = 0; r < t.height; r++) {
         t.row[r] = share_row(share, at + r);
         t.x[r] = view_at(m->x, t.row[r], s);
-        t.h[r] = state_at(m, m->h, m->h_slots, s, t.row[r]);
+        t.h[r] = h_prev + t.row[r] * m->ld;
     }
     return t;
 }
@@ -130,11 +133,11 @@ static void operand_step(const fr_cell_backward *m, fr_share share, fr_index s) 
     const fr_cell *cell = &m->cell;
     const fr_index count = share_count(share, cell->schedule.active[s]);
     const fr_index first_h = round_up(cell->input) / VL;
+    const real *h_prev = h_at(cell, s);
     for (fr_index i = 0; i < count; i++) {
         const fr_index row = share_row(share, i), number = chunk_number(m, s, row);
         operand_row(m, 0, number, view_at(cell->x, row, s), cell->input);
-        operand_row(m, first_h, number, state_at(cell, cell->h, cell->h_slots, s, row),
-                    cell->hidden);
+        operand_row(m, first_h, number, h_prev + row * cell->ld, cell->hidden);
     }
 }
 

@@ -20,21 +20,23 @@ INLINE void keep_gates(const fr_cell *m, fr_index panel, fr_index s, fr_index ro
 }
 
 /* h' = (1-z)*n + z*h for one vector of one row. */
-INLINE void new_state(const fr_cell *m, fr_index unit, fr_index s, fr_index row, vec n, vec z) {
-    const vec h_prev = load(state_at(m, m->h, m->h_slots, s, row) + unit);
-    const vec h = (1 - z) * n + z * h_prev;
-    store(state_at(m, m->h, m->h_slots, s + 1, row) + unit, h);
+INLINE void new_state(const fr_cell *m, const real *h_prev, real *h_next, fr_index unit, fr_index s,
+                      fr_index row, vec n, vec z) {
+    const vec h = (1 - z) * n + z * load(h_prev + row * m->ld + unit);
+    store(h_next + row * m->ld + unit, h);
     store_part(view_at(m->y, row, s) + unit, h, m->hidden - unit);
 }
 
 static void gru_step_after(const fr_cell *m, fr_share share, fr_index s, const real *projected) {
     const fr_index count = share_count(share, m->schedule.active[s]), panels = hidden_panels(m);
+    const real *h_prev = h_at(m, s);
+    real *h_next = h_at(m, s + 1);
     real acc[TILE_ROWS * 4 * VL] __attribute__((aligned(64)));
     for (fr_index panel = 0; panel < panels; panel++) {
         const fr_index unit = panel * VL;
         const vec bias_h = load((const real *)m->bias_h + unit);
         for (fr_index at = 0, height; at < count; at += height) {
-            const step_tile t = step_tile_at(m, share, s, at, count);
+            const step_tile t = step_tile_at(m, share, s, h_prev, at, count);
             height = t.height;
             input_tile(m, &t, panel, panels, 3, 3, projected, at, acc);
             for (fr_index i = 0; i < height; i++) store(acc + i * PANEL + 3 * VL, bias_h);
@@ -44,7 +46,7 @@ static void gru_step_after(const fr_cell *m, fr_share share, fr_index s, const r
                 const vec r = vsigmoid(load(a + VL)), z = vsigmoid(load(a + 2 * VL));
                 const vec q = load(a + 3 * VL);
                 const vec n = vtanh(load(a) + r * q);
-                new_state(m, unit, s, t.row[i], n, z);
+                new_state(m, h_prev, h_next, unit, s, t.row[i], n, z);
                 keep_gates(m, panel, s, t.row[i], n, r, z, q);
             }
         }
@@ -54,11 +56,12 @@ static void gru_step_after(const fr_cell *m, fr_share share, fr_index s, const r
 /* First pass of reset before: r*h; b_n + x Wn, r and z wait for the second pass. */
 static void gru_reset(const fr_cell *m, fr_share share, fr_index s, const real *projected) {
     const fr_index count = share_count(share, m->schedule.active[s]), panels = hidden_panels(m);
+    const real *h_prev = h_at(m, s);
     real acc[TILE_ROWS * 4 * VL] __attribute__((aligned(64)));
     for (fr_index panel = 0; panel < panels; panel++) {
         const fr_index unit = panel * VL;
         for (fr_index at = 0, height; at < count; at += height) {
-            const step_tile t = step_tile_at(m, share, s, at, count);
+            const step_tile t = step_tile_at(m, share, s, h_prev, at, count);
             height = t.height;
             input_tile(m, &t, panel, panels, 3, 3, projected, at, acc);
             hidden_tile(m, height, t.h, m->wh, panel, 2, 2, acc + VL);
@@ -66,7 +69,7 @@ static void gru_reset(const fr_cell *m, fr_share share, fr_index s, const real *
                 const fr_index row = t.row[i];
                 const real *a = acc + i * PANEL;
                 const vec r = vsigmoid(load(a + VL)), z = vsigmoid(load(a + 2 * VL));
-                const vec h = load(state_at(m, m->h, m->h_slots, s, row) + unit);
+                const vec h = load(h_prev + row * m->ld + unit);
                 real *waiting = (real *)m->waiting + (row * panels + panel) * PANEL;
                 store(waiting, load(a));
                 store(waiting + VL, r);
@@ -79,6 +82,8 @@ static void gru_reset(const fr_cell *m, fr_share share, fr_index s, const real *
 
 static void gru_step_before(const fr_cell *m, fr_share share, fr_index s, const real *projected) {
     const fr_index count = share_count(share, m->schedule.active[s]), panels = hidden_panels(m);
+    const real *h_prev = h_at(m, s);
+    real *h_next = h_at(m, s + 1);
     real acc[TILE_ROWS * 4 * VL] __attribute__((aligned(64)));
     gru_reset(m, share, s, projected);
     for (fr_index first = 0; first < panels; first += 4) {
@@ -100,7 +105,7 @@ static void gru_step_before(const fr_cell *m, fr_share share, fr_index s, const 
                     const real *waiting = (real *)m->waiting + (row * panels + panel) * PANEL;
                     const vec r = load(waiting + VL), z = load(waiting + 2 * VL);
                     const vec n = vtanh(load(acc + i * PANEL + v * VL));
-                    new_state(m, panel * VL, s, row, n, z);
+                    new_state(m, h_prev, h_next, panel * VL, s, row, n, z);
                     keep_gates(m, panel, s, row, n, r, z, load(reset_h[i] + panel * VL));
                 }
         }
@@ -119,10 +124,11 @@ static void gru_backward_after(const fr_cell_backward *m, fr_share share, fr_ind
     const fr_cell *cell = &m->cell;
     const fr_index count = share_count(share, cell->schedule.active[s]);
     const fr_index panels = hidden_panels(cell);
+    const real *h_prev = h_at(cell, s);
     for (fr_index at = 0; at < count; at++) {
         const fr_index row = share_row(share, at), number = chunk_number(m, s, row);
         real *dh_row = (real *)m->dh + row * cell->ld;
-        const real *h_row = state_at(cell, cell->h, cell->h_slots, s, row);
+        const real *h_row = h_prev + row * cell->ld;
         for (fr_index panel = 0; panel < panels; panel++) {
             const fr_index unit = panel * VL, lanes = cell->hidden - unit;
             const real *gates = tape_at(cell, panel, s, row);
@@ -149,11 +155,12 @@ static void gru_backward_before(const fr_cell_backward *m, fr_share share, fr_in
     const fr_cell *cell = &m->cell;
     const fr_index count = share_count(share, cell->schedule.active[s]);
     const fr_index panels = hidden_panels(cell);
+    const real *h_prev = h_at(cell, s);
     const fr_index first_reset = (round_up(cell->input) + cell->ld) / VL;
     for (fr_index at = 0; at < count; at++) {
         const fr_index row = share_row(share, at), number = chunk_number(m, s, row);
         real *dh_row = (real *)m->dh + row * cell->ld;
-        const real *h_row = state_at(cell, cell->h, cell->h_slots, s, row);
+        const real *h_row = h_prev + row * cell->ld;
         for (fr_index panel = 0; panel < panels; panel++) {
             const fr_index unit = panel * VL, lanes = cell->hidden - unit;
             const real *gates = tape_at(cell, panel, s, row);
@@ -174,7 +181,7 @@ static void gru_backward_before(const fr_cell_backward *m, fr_share share, fr_in
     for (fr_index at = 0; at < count; at++) {
         const fr_index row = share_row(share, at), number = chunk_number(m, s, row);
         real *dh_row = (real *)m->dh + row * cell->ld;
-        const real *h_row = state_at(cell, cell->h, cell->h_slots, s, row);
+        const real *h_row = h_prev + row * cell->ld;
         for (fr_index panel = 0; panel < panels; panel++) {
             const fr_index unit = panel * VL, lanes = cell->hidden - unit;
             const vec r = load(tape_at(cell, panel, s, row) + VL);

@@ -9,24 +9,25 @@
 
 static void lstm_step(const fr_cell *m, fr_share share, fr_index s, const void *projected) {
     const fr_index count = share_count(share, m->schedule.active[s]), panels = hidden_panels(m);
+    const real *h_prev = h_at(m, s), *c_prev = c_at(m, s);
+    real *h_next = h_at(m, s + 1), *c_next = c_at(m, s + 1);
     real acc[TILE_ROWS * 4 * VL] __attribute__((aligned(64)));
     for (fr_index panel = 0; panel < panels; panel++) {
         const fr_index unit = panel * VL;
         for (fr_index at = 0, height; at < count; at += height) {
-            const step_tile t = step_tile_at(m, share, s, at, count);
+            const step_tile t = step_tile_at(m, share, s, h_prev, at, count);
             height = t.height;
             input_tile(m, &t, panel, panels, 4, 4, projected, at, acc);
             hidden_tile(m, height, t.h, m->wh, panel, 4, 4, acc);
             for (fr_index r = 0; r < height; r++) {
-                const fr_index row = t.row[r];
+                const fr_index row = t.row[r], at_unit = row * m->ld + unit;
                 const real *a = acc + r * PANEL;
                 const vec i = vsigmoid(load(a)), f = vsigmoid(load(a + VL));
                 const vec g = vtanh(load(a + 2 * VL)), o = vsigmoid(load(a + 3 * VL));
-                const vec c_prev = load(state_at(m, m->c, m->c_slots, s, row) + unit);
-                const vec c = f * c_prev + i * g;
+                const vec c = f * load(c_prev + at_unit) + i * g;
                 const vec h = o * vtanh(c);
-                store(state_at(m, m->c, m->c_slots, s + 1, row) + unit, c);
-                store(state_at(m, m->h, m->h_slots, s + 1, row) + unit, h);
+                store(c_next + at_unit, c);
+                store(h_next + at_unit, h);
                 store_part(view_at(m->y, row, s) + unit, h, m->hidden - unit);
                 if (!m->gates) continue;
                 real *gates = tape_at(m, panel, s, row);
@@ -43,6 +44,7 @@ static void lstm_backward_step(const fr_cell_backward *m, fr_share share, fr_ind
     const fr_cell *cell = &m->cell;
     const fr_index count = share_count(share, cell->schedule.active[s]);
     const fr_index panels = hidden_panels(cell);
+    const real *c_prev = c_at(cell, s), *c_next = c_at(cell, s + 1);
     for (fr_index at = 0; at < count; at++) {
         const fr_index row = share_row(share, at), number = chunk_number(m, s, row);
         real *dh_row = (real *)m->dh + row * cell->ld, *dc_row = (real *)m->dc + row * cell->ld;
@@ -51,8 +53,7 @@ static void lstm_backward_step(const fr_cell_backward *m, fr_share share, fr_ind
             const real *gates = tape_at(cell, panel, s, row);
             const vec i = load(gates), f = load(gates + VL);
             const vec g = load(gates + 2 * VL), o = load(gates + 3 * VL);
-            const vec c_prev = load(state_at(cell, cell->c, cell->c_slots, s, row) + unit);
-            const vec t = vtanh(load(state_at(cell, cell->c, cell->c_slots, s + 1, row) + unit));
+            const vec t = vtanh(load(c_next + row * cell->ld + unit));
             const vec dh = load(dh_row + unit) + upstream(m, row, s, unit);
             /* h = o * tanh(c) */
             const vec d_o = dh * t;
@@ -60,7 +61,8 @@ static void lstm_backward_step(const fr_cell_backward *m, fr_share share, fr_ind
             /* c = f * c_prev + i * g, then through sigmoid and tanh */
             real *d = dgates_at(m, panel, number);
             store(d, first_lanes(dc * g * i * (1 - i), n));
-            store(d + VL, first_lanes(dc * c_prev * f * (1 - f), n));
+            store(d + VL,
+                  first_lanes(dc * load(c_prev + row * cell->ld + unit) * f * (1 - f), n));
             store(d + 2 * VL, first_lanes(dc * i * (1 - g * g), n));
             store(d + 3 * VL, first_lanes(d_o * o * (1 - o), n));
             store(dc_row + unit, dc * f);

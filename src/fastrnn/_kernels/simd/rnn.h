@@ -13,11 +13,13 @@ INLINE vec vrelu(vec a) { return select(a < 0, broadcast(0), a); }
 
 static void rnn_step(const fr_cell *m, fr_share share, fr_index s, const void *projected) {
     const fr_index count = share_count(share, m->schedule.active[s]), panels = plain_panels(m);
+    const real *h_prev = h_at(m, s);
+    real *h_next = h_at(m, s + 1);
     real acc[TILE_ROWS * 4 * VL] __attribute__((aligned(64)));
     for (fr_index panel = 0; panel < panels; panel++) {
         const fr_index width = plain_width(m, panel);
         for (fr_index at = 0, height; at < count; at += height) {
-            const step_tile t = step_tile_at(m, share, s, at, count);
+            const step_tile t = step_tile_at(m, share, s, h_prev, at, count);
             height = t.height;
             input_tile(m, &t, panel, panels, 4, width, projected, at, acc);
             hidden_tile(m, height, t.h, m->wh, panel, 4, width, acc);
@@ -26,7 +28,7 @@ static void rnn_step(const fr_cell *m, fr_share share, fr_index s, const void *p
                     const fr_index unit = (panel * 4 + v) * VL, row = t.row[r];
                     const vec a = load(acc + r * PANEL + v * VL);
                     const vec h = m->relu ? vrelu(a) : vtanh(a);
-                    store(state_at(m, m->h, m->h_slots, s + 1, row) + unit, h);
+                    store(h_next + row * m->ld + unit, h);
                     store_part(view_at(m->y, row, s) + unit, h, m->hidden - unit);
                 }
         }
@@ -37,9 +39,10 @@ static void rnn_backward_step(const fr_cell_backward *m, fr_share share, fr_inde
     const fr_cell *cell = &m->cell;
     const fr_index count = share_count(share, cell->schedule.active[s]);
     const fr_index panels = plain_panels(cell);
+    const real *h_next = h_at(cell, s + 1);
     for (fr_index at = 0; at < count; at++) {
         const fr_index row = share_row(share, at), number = chunk_number(m, s, row);
-        const real *h_row = state_at(cell, cell->h, cell->h_slots, s + 1, row);
+        const real *h_row = h_next + row * cell->ld;
         for (fr_index unit = 0; unit < panels * PANEL; unit += VL) {
             real *d = dgates_at(m, unit / PANEL, number) + unit % PANEL;
             const fr_index n = cell->hidden - unit;
