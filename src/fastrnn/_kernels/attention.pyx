@@ -182,7 +182,7 @@ cdef fr_index largest_side(object q, object values, object alignment):
     return max(*q.shape[1:], *values.shape[1:], *alignment.shape[1:], 1)
 
 
-cdef const fr_index *key_counts(object lengths) except? NULL:
+cdef const fr_index *key_counts(object lengths) noexcept:
     return NULL if lengths is None else <const fr_index *>cnp.PyArray_DATA(lengths)
 
 

@@ -16,6 +16,12 @@ INLINE fr_index round_up(fr_index n) { return (n + VL - 1) / VL * VL; }
 /* Panels of a gated cell, VL hidden units each. */
 INLINE fr_index hidden_panels(const fr_cell *m) { return m->ld / VL; }
 
+/* Panels of plain columns, four vectors each, and the vectors that panel p of them has. */
+INLINE fr_index plain_panels(const fr_cell *m) { return (m->ld + PANEL - 1) / PANEL; }
+INLINE fr_index plain_width(const fr_cell *m, fr_index panel) {
+    return min_index(4, m->ld / VL - panel * 4);
+}
+
 INLINE real *view_at(fr_view view, fr_index row, fr_index s) {
     return (real *)view.row[row] + s * view.step;
 }
@@ -41,49 +47,69 @@ INLINE real *dgates_at(const fr_cell_backward *m, fr_index panel, fr_index numbe
     return (real *)m->dgates + (panel * m->chunk_rows + number) * PANEL;
 }
 
-/* Rows of one tile of a step: which rows of the batch, and where their x and h lie. */
+/* One tile of a step. Its lines are several rows by one panel or, where the share has only one row,
+ * that row by two neighbouring panels (one where there is no full second). */
 typedef struct {
     fr_index height;
-    fr_index row[TILE_ROWS];
+    fr_index row[TILE_ROWS], panel[TILE_ROWS];
+    fr_index number[TILE_ROWS]; /* of the row in the share */
     const real *x[TILE_ROWS], *h[TILE_ROWS];
+    fr_index next_panel, next_number;
 } step_tile;
 
-INLINE step_tile step_tile_at(const fr_cell *m, fr_share share, fr_index s, const real *h_prev,
-                              fr_index at, fr_index count) {
-    step_tile t;
-    t.height = tile_height(at, count);
-    for (fr_index r = 0; r < t.height; r++) {
-        t.row[r] = share_row(share, at + r);
-        t.x[r] = view_at(m->x, t.row[r], s);
-        t.h[r] = h_prev + t.row[r] * m->ld;
+/* Moves on to the next tile, panel by panel; 0 after the last. `full` panels have all vectors. */
+INLINE int next_tile(const fr_cell *m, fr_share share, fr_index s, const real *h_prev,
+                     fr_index panels, fr_index full, step_tile *t) {
+    const fr_index count = share_count(share, m->schedule.active[s]);
+    const fr_index panel = t->next_panel, first = t->next_number;
+    if (count == 0 || panel == panels) return 0;
+    const fr_index pair = count == 1 && panel + 1 < full;
+    t->height = pair ? 2 : tile_height(first, count);
+    for (fr_index i = 0; i < t->height; i++) {
+        t->number[i] = pair ? 0 : first + i;
+        t->panel[i] = pair ? panel + i : panel;
+        t->row[i] = share_row(share, t->number[i]);
+        t->x[i] = view_at(m->x, t->row[i], s);
+        t->h[i] = h_prev + t->row[i] * m->ld;
     }
-    return t;
+    t->next_number = t->number[t->height - 1] + 1;
+    t->next_panel = t->panel[t->height - 1];
+    if (t->next_number == count) {
+        t->next_number = 0;
+        t->next_panel++;
+    }
+    return 1;
 }
 
-/* acc = projected[row] where x was projected before the loop, else bias + x Wx, for vectors
- * 0 .. width-1 of a panel; vectors from `width` on are left alone. `stored` is the width that Wx,
- * bias and projected are packed with. */
-INLINE void input_tile(const fr_cell *m, const step_tile *t, fr_index panel, fr_index panels,
-                       fr_index stored, fr_index width, const real *projected, fr_index at,
-                       real *acc) {
+/* acc += a W for `width` vectors of the tile's panels of W, packed (depth, `stored` a panel). */
+INLINE void tile_product(const step_tile *t, const real *const *a, fr_index depth, const void *w,
+                         fr_index stored, fr_index width, real *acc) {
+    const tile_shape shape = {1, depth, 1, 0, stored};
+    const fr_index panel_size = depth * stored * VL;
+    const real *b = (const real *)w + t->panel[0] * panel_size;
+    if (t->panel[t->height - 1] != t->panel[0])
+        single_row(2, width, &shape, acc, a[0], b, panel_size);
+    else
+        tile(t->height, width, &shape, acc, a, b);
+}
+
+/* acc = projected where x was projected before the loop, else bias + x Wx, for the first `width`
+ * vectors of each line. Wx, bias and projected have `stored` vectors a panel. */
+INLINE void input_tile(const fr_cell *m, const step_tile *t, fr_index panels, fr_index stored,
+                       fr_index width, const real *projected, real *acc) {
     const fr_index panel_size = stored * VL;
-    for (fr_index r = 0; r < t->height; r++) {
-        const real *init = projected ? projected + ((at + r) * panels + panel) * panel_size
-                                     : (const real *)m->bias + panel * panel_size;
+    for (fr_index i = 0; i < t->height; i++) {
+        const real *init = projected ? projected + t->number[i] * panels * panel_size : m->bias;
         for (fr_index v = 0; v < width; v++)
-            store(acc + r * PANEL + v * VL, load(init + v * VL));
+            store(acc + i * PANEL + v * VL, load(init + t->panel[i] * panel_size + v * VL));
     }
-    if (projected) return;
-    const tile_shape shape = {1, m->input, 1, 0, stored};
-    tile(t->height, width, &shape, acc, t->x,
-         (const real *)m->wx + panel * m->input * panel_size);
+    if (!projected) tile_product(t, t->x, m->input, m->wx, stored, width, acc);
 }
 
-/* acc += h W for vectors 0 .. width-1 of a panel of W, packed with `stored` vectors a panel. */
-INLINE void hidden_tile(const fr_cell *m, fr_index height, const real *const *h, const void *w,
-                        fr_index panel, fr_index stored, fr_index width, real *acc) {
-    const tile_shape shape = {1, m->hidden, 1, 0, stored};
-    tile(height, width, &shape, acc, h, (const real *)w + panel * m->hidden * stored * VL);
+/* acc += h Wh for the first `width` vectors of each line. */
+INLINE void hidden_tile(const fr_cell *m, const step_tile *t, fr_index stored, fr_index width,
+                        real *acc) {
+    tile_product(t, t->h, m->hidden, m->wh, stored, width, acc);
 }
 
 /* Rows that one call of product takes, so that each panel of weights is read once for many rows. */

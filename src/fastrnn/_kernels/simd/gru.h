@@ -28,87 +28,77 @@ INLINE void new_state(const fr_cell *m, const real *h_prev, real *h_next, fr_ind
 }
 
 static void gru_step_after(const fr_cell *m, fr_share share, fr_index s, const real *projected) {
-    const fr_index count = share_count(share, m->schedule.active[s]), panels = hidden_panels(m);
+    const fr_index panels = hidden_panels(m);
     const real *h_prev = h_at(m, s);
     real *h_next = h_at(m, s + 1);
-    real acc[TILE_ROWS * 4 * VL] __attribute__((aligned(64)));
-    for (fr_index panel = 0; panel < panels; panel++) {
-        const fr_index unit = panel * VL;
-        const vec bias_h = load((const real *)m->bias_h + unit);
-        for (fr_index at = 0, height; at < count; at += height) {
-            const step_tile t = step_tile_at(m, share, s, h_prev, at, count);
-            height = t.height;
-            input_tile(m, &t, panel, panels, 3, 3, projected, at, acc);
-            for (fr_index i = 0; i < height; i++) store(acc + i * PANEL + 3 * VL, bias_h);
-            hidden_tile(m, height, t.h, m->wh, panel, 3, 3, acc + VL);
-            for (fr_index i = 0; i < height; i++) {
-                const real *a = acc + i * PANEL;
-                const vec r = vsigmoid(load(a + VL)), z = vsigmoid(load(a + 2 * VL));
-                const vec q = load(a + 3 * VL);
-                const vec n = vtanh(load(a) + r * q);
-                new_state(m, h_prev, h_next, unit, s, t.row[i], n, z);
-                keep_gates(m, panel, s, t.row[i], n, r, z, q);
-            }
+    real acc[TILE_ROWS * PANEL] ALIGNED;
+    step_tile t = {0};
+    while (next_tile(m, share, s, h_prev, panels, panels, &t)) {
+        input_tile(m, &t, panels, 3, 3, projected, acc);
+        for (fr_index line = 0; line < t.height; line++)
+            store(acc + line * PANEL + 3 * VL, load((const real *)m->bias_h + t.panel[line] * VL));
+        hidden_tile(m, &t, 3, 3, acc + VL);
+        for (fr_index line = 0; line < t.height; line++) {
+            const real *a = acc + line * PANEL;
+            const vec r = vsigmoid(load(a + VL)), z = vsigmoid(load(a + 2 * VL));
+            const vec q = load(a + 3 * VL);
+            const vec n = vtanh(load(a) + r * q);
+            new_state(m, h_prev, h_next, t.panel[line] * VL, s, t.row[line], n, z);
+            keep_gates(m, t.panel[line], s, t.row[line], n, r, z, q);
         }
     }
 }
 
-/* First pass of reset before: r*h; b_n + x Wn, r and z wait for the second pass. */
+/* Where b_n + x Wn, r and z of one row and panel wait for the second pass of reset before. */
+INLINE real *waiting_at(const fr_cell *m, fr_index row, fr_index panel) {
+    return (real *)m->waiting + (row * hidden_panels(m) + panel) * PANEL;
+}
+
+/* First pass of reset before: r*h of every unit. */
 static void gru_reset(const fr_cell *m, fr_share share, fr_index s, const real *projected) {
-    const fr_index count = share_count(share, m->schedule.active[s]), panels = hidden_panels(m);
+    const fr_index panels = hidden_panels(m);
     const real *h_prev = h_at(m, s);
-    real acc[TILE_ROWS * 4 * VL] __attribute__((aligned(64)));
-    for (fr_index panel = 0; panel < panels; panel++) {
-        const fr_index unit = panel * VL;
-        for (fr_index at = 0, height; at < count; at += height) {
-            const step_tile t = step_tile_at(m, share, s, h_prev, at, count);
-            height = t.height;
-            input_tile(m, &t, panel, panels, 3, 3, projected, at, acc);
-            hidden_tile(m, height, t.h, m->wh, panel, 2, 2, acc + VL);
-            for (fr_index i = 0; i < height; i++) {
-                const fr_index row = t.row[i];
-                const real *a = acc + i * PANEL;
-                const vec r = vsigmoid(load(a + VL)), z = vsigmoid(load(a + 2 * VL));
-                const vec h = load(h_prev + row * m->ld + unit);
-                real *waiting = (real *)m->waiting + (row * panels + panel) * PANEL;
-                store(waiting, load(a));
-                store(waiting + VL, r);
-                store(waiting + 2 * VL, z);
-                store((real *)m->reset_h + row * m->ld + unit, r * h);
-            }
+    real acc[TILE_ROWS * PANEL] ALIGNED;
+    step_tile t = {0};
+    while (next_tile(m, share, s, h_prev, panels, panels, &t)) {
+        input_tile(m, &t, panels, 3, 3, projected, acc);
+        hidden_tile(m, &t, 2, 2, acc + VL);
+        for (fr_index line = 0; line < t.height; line++) {
+            const fr_index at = t.row[line] * m->ld + t.panel[line] * VL;
+            const real *a = acc + line * PANEL;
+            const vec r = vsigmoid(load(a + VL)), z = vsigmoid(load(a + 2 * VL));
+            real *waiting = waiting_at(m, t.row[line], t.panel[line]);
+            store(waiting, load(a));
+            store(waiting + VL, r);
+            store(waiting + 2 * VL, z);
+            store((real *)m->reset_h + at, r * load(h_prev + at));
         }
     }
 }
 
 static void gru_step_before(const fr_cell *m, fr_share share, fr_index s, const real *projected) {
-    const fr_index count = share_count(share, m->schedule.active[s]), panels = hidden_panels(m);
+    const fr_index panels = plain_panels(m), full = m->ld / PANEL;
     const real *h_prev = h_at(m, s);
     real *h_next = h_at(m, s + 1);
-    real acc[TILE_ROWS * 4 * VL] __attribute__((aligned(64)));
+    real acc[TILE_ROWS * PANEL] ALIGNED;
+    step_tile t = {0};
     gru_reset(m, share, s, projected);
-    for (fr_index first = 0; first < panels; first += 4) {
-        const fr_index width = min_index(4, panels - first);
-        for (fr_index at = 0, height; at < count; at += height) {
-            const real *reset_h[TILE_ROWS];
-            height = tile_height(at, count);
-            for (fr_index i = 0; i < height; i++) {
-                const fr_index row = share_row(share, at + i);
-                reset_h[i] = (const real *)m->reset_h + row * m->ld;
-                for (fr_index v = 0; v < width; v++)
-                    store(acc + i * PANEL + v * VL,
-                          load((real *)m->waiting + (row * panels + first + v) * PANEL));
+    while (next_tile(m, share, s, m->reset_h, panels, full, &t)) {
+        const fr_index width = plain_width(m, t.panel[0]);
+        for (fr_index line = 0; line < t.height; line++)
+            for (fr_index v = 0; v < width; v++)
+                store(acc + line * PANEL + v * VL,
+                      load(waiting_at(m, t.row[line], t.panel[line] * 4 + v)));
+        tile_product(&t, t.h, m->hidden, m->wh_n, 4, width, acc);
+        for (fr_index line = 0; line < t.height; line++)
+            for (fr_index v = 0; v < width; v++) {
+                const fr_index row = t.row[line], panel = t.panel[line] * 4 + v;
+                const real *waiting = waiting_at(m, row, panel);
+                const vec r = load(waiting + VL), z = load(waiting + 2 * VL);
+                const vec n = vtanh(load(acc + line * PANEL + v * VL));
+                new_state(m, h_prev, h_next, panel * VL, s, row, n, z);
+                keep_gates(m, panel, s, row, n, r, z, load(t.h[line] + panel * VL));
             }
-            hidden_tile(m, height, reset_h, m->wh_n, first / 4, 4, width, acc);
-            for (fr_index i = 0; i < height; i++)
-                for (fr_index v = 0; v < width; v++) {
-                    const fr_index row = share_row(share, at + i), panel = first + v;
-                    const real *waiting = (real *)m->waiting + (row * panels + panel) * PANEL;
-                    const vec r = load(waiting + VL), z = load(waiting + 2 * VL);
-                    const vec n = vtanh(load(acc + i * PANEL + v * VL));
-                    new_state(m, h_prev, h_next, panel * VL, s, row, n, z);
-                    keep_gates(m, panel, s, row, n, r, z, load(reset_h[i] + panel * VL));
-                }
-        }
     }
 }
 

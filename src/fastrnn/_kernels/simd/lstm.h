@@ -8,34 +8,31 @@
 #include "cell.h"
 
 static void lstm_step(const fr_cell *m, fr_share share, fr_index s, const void *projected) {
-    const fr_index count = share_count(share, m->schedule.active[s]), panels = hidden_panels(m);
+    const fr_index panels = hidden_panels(m);
     const real *h_prev = h_at(m, s), *c_prev = c_at(m, s);
     real *h_next = h_at(m, s + 1), *c_next = c_at(m, s + 1);
-    real acc[TILE_ROWS * 4 * VL] __attribute__((aligned(64)));
-    for (fr_index panel = 0; panel < panels; panel++) {
-        const fr_index unit = panel * VL;
-        for (fr_index at = 0, height; at < count; at += height) {
-            const step_tile t = step_tile_at(m, share, s, h_prev, at, count);
-            height = t.height;
-            input_tile(m, &t, panel, panels, 4, 4, projected, at, acc);
-            hidden_tile(m, height, t.h, m->wh, panel, 4, 4, acc);
-            for (fr_index r = 0; r < height; r++) {
-                const fr_index row = t.row[r], at_unit = row * m->ld + unit;
-                const real *a = acc + r * PANEL;
-                const vec i = vsigmoid(load(a)), f = vsigmoid(load(a + VL));
-                const vec g = vtanh(load(a + 2 * VL)), o = vsigmoid(load(a + 3 * VL));
-                const vec c = f * load(c_prev + at_unit) + i * g;
-                const vec h = o * vtanh(c);
-                store(c_next + at_unit, c);
-                store(h_next + at_unit, h);
-                store_part(view_at(m->y, row, s) + unit, h, m->hidden - unit);
-                if (!m->gates) continue;
-                real *gates = tape_at(m, panel, s, row);
-                store(gates, i);
-                store(gates + VL, f);
-                store(gates + 2 * VL, g);
-                store(gates + 3 * VL, o);
-            }
+    real acc[TILE_ROWS * PANEL] ALIGNED;
+    step_tile t = {0};
+    while (next_tile(m, share, s, h_prev, panels, panels, &t)) {
+        input_tile(m, &t, panels, 4, 4, projected, acc);
+        hidden_tile(m, &t, 4, 4, acc);
+        for (fr_index line = 0; line < t.height; line++) {
+            const fr_index row = t.row[line], unit = t.panel[line] * VL;
+            const fr_index at = row * m->ld + unit;
+            const real *a = acc + line * PANEL;
+            const vec i = vsigmoid(load(a)), f = vsigmoid(load(a + VL));
+            const vec g = vtanh(load(a + 2 * VL)), o = vsigmoid(load(a + 3 * VL));
+            const vec c = f * load(c_prev + at) + i * g;
+            const vec h = o * vtanh(c);
+            store(c_next + at, c);
+            store(h_next + at, h);
+            store_part(view_at(m->y, row, s) + unit, h, m->hidden - unit);
+            if (!m->gates) continue;
+            real *gates = tape_at(m, t.panel[line], s, row);
+            store(gates, i);
+            store(gates + VL, f);
+            store(gates + 2 * VL, g);
+            store(gates + 3 * VL, o);
         }
     }
 }

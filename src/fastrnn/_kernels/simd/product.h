@@ -63,27 +63,71 @@ typedef void tile_function(const tile_shape *, real *, const real *const *, cons
         tile_body(rows, width, shape, acc, a, b);                                          \
     }
 #define TILES(width) \
-    TILE(1, width) TILE(2, width) TILE(3, width) TILE(4, width) TILE(5, width) TILE(6, width)
+    TILE(2, width) TILE(3, width) TILE(4, width) TILE(5, width) TILE(6, width)
 #define TILE_NAMES(width)                                                                      \
-    {tile_1x##width, tile_2x##width, tile_3x##width, tile_4x##width, tile_5x##width,           \
-     tile_6x##width}
+    {tile_2x##width, tile_3x##width, tile_4x##width, tile_5x##width, tile_6x##width}
 
 TILES(1)
 TILES(2)
 #if TILE_VECTORS == 4
 TILES(3)
 TILES(4)
-static tile_function *const tiles[][TILE_ROWS] = {TILE_NAMES(1), TILE_NAMES(2), TILE_NAMES(3),
+static tile_function *const tiles[][TILE_ROWS - 1] = {TILE_NAMES(1), TILE_NAMES(2), TILE_NAMES(3),
                                                   TILE_NAMES(4)};
 #else
-static tile_function *const tiles[][TILE_ROWS] = {TILE_NAMES(1), TILE_NAMES(2)};
+static tile_function *const tiles[][TILE_ROWS - 1] = {TILE_NAMES(1), TILE_NAMES(2)};
 #endif
+
+/* acc[p][v] += sum over k of a[k] * b[p][k][v]: one row by `panels` panels that lie b_panel apart.
+ * Two panels of four vectors are eight sums under way at once, which a multiply-add of four cycles
+ * needs on two ports; the order of each sum is that of a tile. */
+INLINE void single_body(const int panels, const int width, const tile_shape *shape, real *acc,
+                        const real *a, const real *b, fr_index b_panel) {
+    vec sum[2][4];
+#pragma GCC unroll 8
+    for (int p = 0; p < panels; p++)
+#pragma GCC unroll 8
+        for (int v = 0; v < width; v++) sum[p][v] = load(acc + p * PANEL + v * VL);
+    for (fr_index block = 0; block < shape->blocks; block++)
+        for (fr_index k = 0; k < shape->depth; k++) {
+            const vec factor = broadcast(a[block * shape->a_block + k * shape->a_step]);
+#pragma GCC unroll 8
+            for (int p = 0; p < panels; p++)
+#pragma GCC unroll 8
+                for (int v = 0; v < width; v++)
+                    sum[p][v] += factor * load(b + p * b_panel + v * VL);
+            b += shape->b_step * VL;
+        }
+#pragma GCC unroll 8
+    for (int p = 0; p < panels; p++)
+#pragma GCC unroll 8
+        for (int v = 0; v < width; v++) store(acc + p * PANEL + v * VL, sum[p][v]);
+}
+
+/* acc += a b for one row and one or two panels of `width` (1 to 4) vectors. */
+static void single_row(fr_index panels, fr_index width, const tile_shape *shape, real *acc,
+                       const real *a, const real *b, fr_index b_panel) {
+    switch ((panels - 1) * 4 + width) {
+        case 1: single_body(1, 1, shape, acc, a, b, b_panel); break;
+        case 2: single_body(1, 2, shape, acc, a, b, b_panel); break;
+        case 3: single_body(1, 3, shape, acc, a, b, b_panel); break;
+        case 4: single_body(1, 4, shape, acc, a, b, b_panel); break;
+        case 5: single_body(2, 1, shape, acc, a, b, b_panel); break;
+        case 6: single_body(2, 2, shape, acc, a, b, b_panel); break;
+        case 7: single_body(2, 3, shape, acc, a, b, b_panel); break;
+        case 8: single_body(2, 4, shape, acc, a, b, b_panel); break;
+    }
+}
 
 /* acc += a b for `rows` rows and `width` (1 to 4) vectors of one packed panel. */
 INLINE void tile(fr_index rows, fr_index width, const tile_shape *shape, real *acc,
                  const real *const *a, const real *b) {
+    if (rows == 1) {
+        single_row(1, width, shape, acc, a[0], b, 0);
+        return;
+    }
     for (fr_index v = 0; v < width; v += TILE_VECTORS)
-        tiles[min_index(width - v, TILE_VECTORS) - 1][rows - 1](shape, acc + v * VL, a,
+        tiles[min_index(width - v, TILE_VECTORS) - 1][rows - 2](shape, acc + v * VL, a,
                                                                 b + v * VL);
 }
 
@@ -100,7 +144,7 @@ static void product(const fr_product *p, fr_index row_begin, fr_index row_end) {
     real *const *c = (real *const *)p->c;
     const real *bias = p->bias;
     const fr_index panel_columns = p->width * VL;
-    real acc[TILE_ROWS * 4 * VL] __attribute__((aligned(64)));
+    real acc[TILE_ROWS * PANEL] ALIGNED;
     for (fr_index first = 0, panel = 0; first < p->columns; first += panel_columns, panel++) {
         const fr_index columns = min_index(panel_columns, p->columns - first);
         const fr_index width = (columns + VL - 1) / VL;

@@ -2,36 +2,27 @@
  * h Wh). Panels are plain: four vectors of neighbouring hidden units, the last panel narrower. */
 #include "cell.h"
 
-/* Panels of plain columns, and the vectors that panel p of them has. */
-INLINE fr_index plain_panels(const fr_cell *m) { return (m->ld + PANEL - 1) / PANEL; }
-INLINE fr_index plain_width(const fr_cell *m, fr_index panel) {
-    return min_index(4, m->ld / VL - panel * 4);
-}
-
 /* max(a, 0), NaN kept. */
 INLINE vec vrelu(vec a) { return select(a < 0, broadcast(0), a); }
 
 static void rnn_step(const fr_cell *m, fr_share share, fr_index s, const void *projected) {
-    const fr_index count = share_count(share, m->schedule.active[s]), panels = plain_panels(m);
+    const fr_index panels = plain_panels(m), full = m->ld / PANEL;
     const real *h_prev = h_at(m, s);
     real *h_next = h_at(m, s + 1);
-    real acc[TILE_ROWS * 4 * VL] __attribute__((aligned(64)));
-    for (fr_index panel = 0; panel < panels; panel++) {
-        const fr_index width = plain_width(m, panel);
-        for (fr_index at = 0, height; at < count; at += height) {
-            const step_tile t = step_tile_at(m, share, s, h_prev, at, count);
-            height = t.height;
-            input_tile(m, &t, panel, panels, 4, width, projected, at, acc);
-            hidden_tile(m, height, t.h, m->wh, panel, 4, width, acc);
-            for (fr_index r = 0; r < height; r++)
-                for (fr_index v = 0; v < width; v++) {
-                    const fr_index unit = (panel * 4 + v) * VL, row = t.row[r];
-                    const vec a = load(acc + r * PANEL + v * VL);
-                    const vec h = m->relu ? vrelu(a) : vtanh(a);
-                    store(h_next + row * m->ld + unit, h);
-                    store_part(view_at(m->y, row, s) + unit, h, m->hidden - unit);
-                }
-        }
+    real acc[TILE_ROWS * PANEL] ALIGNED;
+    step_tile t = {0};
+    while (next_tile(m, share, s, h_prev, panels, full, &t)) {
+        const fr_index width = plain_width(m, t.panel[0]);
+        input_tile(m, &t, panels, 4, width, projected, acc);
+        hidden_tile(m, &t, 4, width, acc);
+        for (fr_index line = 0; line < t.height; line++)
+            for (fr_index v = 0; v < width; v++) {
+                const fr_index row = t.row[line], unit = (t.panel[line] * 4 + v) * VL;
+                const vec a = load(acc + line * PANEL + v * VL);
+                const vec h = m->relu ? vrelu(a) : vtanh(a);
+                store(h_next + row * m->ld + unit, h);
+                store_part(view_at(m->y, row, s) + unit, h, m->hidden - unit);
+            }
     }
 }
 

@@ -21,6 +21,7 @@ typedef uint64_t ubits;
 #endif
 
 #define VL ((fr_index)(FR_VECTOR_BYTES / FR_REAL_BYTES))
+#define ALIGNED __attribute__((aligned(64)))
 #define INLINE static inline __attribute__((always_inline))
 
 typedef real vec __attribute__((vector_size(FR_VECTOR_BYTES)));
