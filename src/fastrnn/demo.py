@@ -1,0 +1,152 @@
+"""The demonstration: attention learns to rewrite dates, and the clock runs."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from fastrnn.data import dates, split
+from fastrnn.models import Seq2Seq, Translator
+from fastrnn.models.base import Array
+from fastrnn.ops._backend import backend
+from fastrnn.training import Adam, Trainer, clip_grad_norm
+
+Pairs = Sequence[tuple[str, str]]
+
+EMBEDDING_SIZE = 16
+BATCH_SIZE = 128
+LEARNING_RATE = 1e-3
+MAX_GRAD_NORM = 5.0
+ANSWERS_SHOWN = 12
+BACKENDS = ("compiled", "reference")
+
+
+def run(
+    *, epochs: int, count: int, hidden_size: int, seed: int, rounds: int, out_dir: Path
+) -> None:
+    """Train on the date task, and show and write what came out.
+
+    Parameters
+    ----------
+    epochs : int
+        Number of epochs.
+    count : int
+        Number of dates; a tenth of them is held out.
+    hidden_size : int
+        Width of the recurrent layers.
+    seed : int
+        Seed of the data, of the initial parameters and of the order of the batches.
+    rounds : int
+        Number of training steps timed on each backend.
+    out_dir : Path
+        Folder for the model and the picture; made if need be.
+
+    Raises
+    ------
+    ValueError, OSError
+        If a size is out of range or the folder cannot be written.
+    """
+    out_dir.mkdir(parents=True, exist_ok=True)
+    train, held_out = split(dates(count, rng=seed), 0.1, seed=seed)
+    translator = Translator.from_pairs(
+        train,
+        EMBEDDING_SIZE,
+        hidden_size,
+        cell="gru",
+        attention="dot",
+        bidirectional_encoder=True,
+        rng=seed,
+    )
+    print(f"{len(train)} dates to learn from, {len(held_out)} held out", flush=True)
+    accuracies = fit(translator, train, held_out, epochs=epochs, seed=seed)
+    print("\nexact match on the held-out dates")
+    for epoch, accuracy in enumerate(accuracies, start=1):
+        print(f"  epoch {epoch}: {accuracy:8.2%}")
+    show_answers(translator, held_out[:ANSWERS_SHOWN])
+    compare_backends(translator, train, rounds=rounds, seed=seed)
+    model_path = out_dir / "dates.safetensors"
+    translator.save(model_path)
+    print(f"\nmodel written to {model_path}; try: fastrnn translate {model_path} '8/3/14'")
+    show_attention(translator, held_out[0][0], out_dir / "attention.png")
+
+
+def fit(
+    translator: Translator, train: Pairs, held_out: Pairs, *, epochs: int, seed: int
+) -> list[float]:
+    """Train, and return the exact match after each epoch."""
+    test_batches = translator.batches(held_out, batch_size=BATCH_SIZE, shuffle=False)
+    trainer = Trainer(translator.model, Adam(LEARNING_RATE), max_grad_norm=MAX_GRAD_NORM)
+    history = trainer.fit(
+        translator.batches(train, batch_size=BATCH_SIZE, seed=seed),
+        epochs=epochs,
+        validate=lambda model: {"exact_match": model.accuracy(test_batches)},
+    )
+    return history.metric("exact_match")
+
+
+def show_answers(translator: Translator, pairs: Pairs) -> None:
+    """Print held-out inputs with the model's answers, right and wrong."""
+    print("\nheld-out inputs and the model's answers")
+    answers = translator([source for source, _ in pairs], max_length=20)
+    for (source, target), answer in zip(pairs, answers, strict=True):
+        verdict = "right" if answer == target else f"wrong, should be {target}"
+        print(f"  {source:32} {answer:12} {verdict}")
+
+
+def compare_backends(translator: Translator, pairs: Pairs, *, rounds: int, seed: int) -> None:
+    """Time training steps of an untrained twin on both backends, from the same weights."""
+    config = translator.model.config()
+    steps = {name: TrainingStep(name, Seq2Seq(**config, rng=seed)) for name in BACKENDS}
+    batch = next(translator.batches(pairs, batch_size=BATCH_SIZE, seed=seed).epoch(0))
+    source, _, target = batch
+    print(f"\none training step from new weights: source {source.shape}, target {target.shape}")
+    print("  step" + "".join(f"{name:>12} {'loss':>10}" for name in BACKENDS))
+    for step in steps.values():
+        step(batch)  # allocations and cold caches are not what is asked
+    seconds: dict[str, list[float]] = {name: [] for name in BACKENDS}
+    for number in range(1, rounds + 1):
+        line = f"  {number:4}"
+        for name, step in steps.items():
+            start = time.perf_counter()
+            loss = step(batch)
+            seconds[name].append(time.perf_counter() - start)
+            line += f"{seconds[name][-1] * 1e3:9.1f} ms {loss:10.6f}"
+        print(line, flush=True)
+    compiled, reference = (statistics.median(seconds[name]) for name in BACKENDS)
+    print(
+        f"  median: compiled {compiled * 1e3:.1f} ms, NumPy reference {reference * 1e3:.1f} ms, "
+        f"ratio {reference / compiled:.1f}"
+    )
+
+
+class TrainingStep:
+    """Loss, gradients, clipping and update of one model on one backend."""
+
+    def __init__(self, backend_name: str, model: Seq2Seq) -> None:
+        self.backend_name = backend_name
+        self.model = model
+        self.optimizer = Adam(LEARNING_RATE)
+
+    def __call__(self, batch: Iterable[Array]) -> float:
+        """Train on one batch and return the loss before the update."""
+        with backend(self.backend_name):
+            loss = self.model.loss(*batch)
+            self.model.backward()
+            grads = self.model.grads
+            clip_grad_norm(grads, MAX_GRAD_NORM)
+            self.optimizer.update(self.model.params, grads)
+        return loss
+
+
+def show_attention(translator: Translator, text: str, path: Path) -> None:
+    """Write the attention of one answer as a picture, or print it where matplotlib is missing."""
+    alignment = translator.align(text, max_length=20)
+    try:
+        alignment.save_image(path)
+    except ImportError:
+        print(f"attention for {text!r} (a picture needs matplotlib: pip install 'fastrnn[plot]')\n")
+        print(alignment.to_text())
+    else:
+        print(f"attention for {text!r} drawn in {path}")

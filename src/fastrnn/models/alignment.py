@@ -1,0 +1,64 @@
+"""What attention looked at, as a picture or as text."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from fastrnn.models.base import Array
+
+_SHADES = " .:-=+*#%@"
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """One translation seen token by token.
+
+    Attributes
+    ----------
+    source, target : list of str
+        The tokens.
+    weights : array, shape (len(target), len(source))
+        ``weights[i, j]`` is the attention that ``target[i]`` paid to ``source[j]``; rows sum to 1.
+    """
+
+    source: list[str]
+    target: list[str]
+    weights: Array
+
+    def draw(self, axes: Any) -> Any:
+        """Draw a heatmap on matplotlib ``axes``, the tokens along both, and return the image."""
+        rows, columns = self.weights.shape
+        image = axes.imshow(self.weights, cmap="magma", vmin=0.0, vmax=1.0, aspect="auto")
+        axes.set_xticks(range(columns), self.source, family="monospace")
+        axes.set_yticks(range(rows), self.target, family="monospace")
+        axes.set_xlabel("source")
+        axes.set_ylabel("target")
+        return image
+
+    def save_image(self, path: str | os.PathLike[str]) -> None:
+        """Write the heatmap to an image file; the suffix of ``path`` says which kind.
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is not installed.
+        """
+        from matplotlib.figure import Figure
+
+        rows, columns = self.weights.shape
+        figure = Figure(figsize=(1.5 + 0.35 * columns, 1.2 + 0.35 * rows), layout="constrained")
+        figure.colorbar(self.draw(figure.subplots()), label="attention")
+        figure.savefig(path, dpi=150)
+
+    def to_text(self) -> str:
+        """Draw the same with characters: the denser one is, the larger the weight."""
+        width = max(map(len, self.target), default=0)
+        cells = [max(len(token), 2) for token in self.source]
+        lines = [" " * (width + 1) + " ".join(map(str.rjust, self.source, cells))]
+        for token, row in zip(self.target, self.weights, strict=True):
+            levels = (row * (len(_SHADES) - 1)).round().astype(int)
+            shades = [(_SHADES[i] * 2).rjust(n) for i, n in zip(levels, cells, strict=True)]
+            lines.append(f"{token:>{width}} " + " ".join(shades))
+        return "\n".join(lines)

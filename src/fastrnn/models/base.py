@@ -1,0 +1,158 @@
+"""What all models share: named layers seen as one set of parameters, modes and carried state."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from fastrnn.layers import GRU, LSTM, RNN, Layer
+from fastrnn.ops import _check as check
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+Array: TypeAlias = npt.NDArray[Any]
+State: TypeAlias = "Array | tuple[Array, Array]"
+Seed: TypeAlias = "int | np.random.Generator | None"
+
+CELLS: dict[str, type[RNN] | type[LSTM] | type[GRU]] = {"rnn": RNN, "lstm": LSTM, "gru": GRU}
+
+
+class Model(ABC):
+    """Layers under dotted names, trained together through one loss.
+
+    A subclass hands its layers to ``__init__`` and defines ``loss``, ``backward`` and
+    ``config``. A parameter is named ``<layer>.<key>``, for example ``encoder.rnn.Wx_l0``; the
+    arrays are those of the layers, so an optimizer that updates them in place updates the layers.
+
+    Parameters
+    ----------
+    layers : dict of str to Layer
+        Every layer that has parameters or a train mode.
+    rng : numpy.random.Generator
+        The generator that all layers share (initialisation, dropout).
+    tied : collection of str, optional
+        Names of parameters that are views of another layer's, and so are left out of ``params``.
+    """
+
+    def __init__(
+        self,
+        layers: Mapping[str, Layer],
+        rng: np.random.Generator,
+        *,
+        tied: Collection[str] = (),
+    ) -> None:
+        self.layers = dict(layers)
+        self.rng = rng
+        self.training = True
+        self._tied = frozenset(tied)
+
+    @property
+    def params(self) -> dict[str, Array]:
+        """Parameters of all layers by dotted name, each array once."""
+        return self._collect(lambda layer: layer.params)
+
+    @property
+    def grads(self) -> dict[str, Array]:
+        """Gradients under the keys of ``params``; every ``backward`` overwrites them."""
+        return self._collect(lambda layer: layer.grads)
+
+    def _collect(self, arrays_of: Callable[[Layer], dict[str, Array]]) -> dict[str, Array]:
+        named = {
+            f"{name}.{key}": array
+            for name, layer in self.layers.items()
+            for key, array in arrays_of(layer).items()
+        }
+        return {key: array for key, array in named.items() if key not in self._tied}
+
+    @property
+    def buffers(self) -> dict[str, Array]:
+        """What lives from one batch to the next beside the parameters; empty for most models."""
+        return {}
+
+    def load_buffers(self, buffers: Mapping[str, Array]) -> None:
+        """Put back what ``buffers`` gave.
+
+        Raises
+        ------
+        ValueError
+            If a name is not one of this model's.
+        """
+        if buffers:
+            names = ", ".join(sorted(buffers))
+            raise ValueError(f"{type(self).__name__}: has no buffers, got {names}")
+
+    def train(self) -> Self:
+        """Switch every layer to train mode."""
+        return self._set_mode(True)
+
+    def eval(self) -> Self:
+        """Switch every layer to eval mode: no dropout, and nothing kept for ``backward``."""
+        return self._set_mode(False)
+
+    def _set_mode(self, training: bool) -> Self:
+        for layer in self.layers.values():
+            if training:
+                layer.train()
+            else:
+                layer.eval()
+        self.training = training
+        return self
+
+    def reset(self) -> None:
+        """Forget what was carried from the batches before; nothing to forget in most models."""
+        self.load_buffers({})
+
+    @abstractmethod
+    def loss(self, *args: Any, **kwargs: Any) -> float:
+        """Run the batch forward and return its mean loss."""
+
+    @abstractmethod
+    def backward(self) -> None:
+        """Fill ``grads`` with the gradients of the last ``loss`` in train mode."""
+
+    @abstractmethod
+    def config(self) -> dict[str, Any]:
+        """Return the constructor's arguments, without ``rng``, as JSON can hold them."""
+
+
+@contextmanager
+def evaluating(model: Model) -> Iterator[None]:
+    """Eval mode in the body, then the mode that the model had.
+
+    A model that is in eval mode already is not written to, so threads may share it.
+    """
+    if not model.training:
+        yield
+        return
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train()
+
+
+def build_rnn(
+    owner: str, cell: str, input_size: int, hidden_size: int, num_layers: int, **options: Any
+) -> RNN | LSTM | GRU:
+    """Build the recurrent layer called ``cell``."""
+    check.option(owner, "cell", cell, CELLS)
+    return CELLS[cell](input_size, hidden_size, num_layers, **options)
+
+
+def map_state(function: Callable[[Array], Array], state: State) -> State:
+    """Apply ``function`` to h and, where the cell has one, to c."""
+    if isinstance(state, tuple):
+        h, c = state
+        return function(h), function(c)
+    return function(state)
+
+
+def hidden(state: State) -> Array:
+    """Return the h of a state (L, N, H), whichever the cell."""
+    return state[0] if isinstance(state, tuple) else state

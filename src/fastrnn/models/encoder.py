@@ -1,0 +1,137 @@
+"""The encoder of a Seq2Seq: a source sentence becomes outputs to attend to and a final state."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastrnn.layers import Dropout, Embedding, Layer
+from fastrnn.models.base import Array, State, build_rnn, hidden, map_state
+
+
+class Memory(NamedTuple):
+    """What an encoder leaves for a decoder.
+
+    ``outputs`` (N, S, H) in the order in which the source was read, ``lengths`` (N,) or None,
+    ``state`` with h (and c) of shape (L, N, H).
+    """
+
+    outputs: Array
+    lengths: Array | None
+    state: State
+
+    @property
+    def summary(self) -> Array:
+        """Final hidden state of the top layer, (N, H)."""
+        top: Array = hidden(self.state)[-1]
+        return top
+
+
+class Encoder:
+    """Embedding and recurrent layers over the source.
+
+    Parameters
+    ----------
+    vocab_size, embedding_size, hidden_size : int
+        Sizes V, D and H. A bidirectional encoder gives each direction H/2 units.
+    cell, num_layers, dropout, dtype, rng
+        As for ``Seq2Seq``.
+    reverse : bool
+        Read each source from its last token to its first (Sutskever, Vinyals and Le 2014).
+    bidirectional : bool
+        Read it both ways.
+    hidden_only : bool
+        Leave zeros instead of an LSTM's final c.
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        embedding_size: int,
+        hidden_size: int,
+        *,
+        cell: str,
+        num_layers: int,
+        reverse: bool,
+        bidirectional: bool,
+        hidden_only: bool,
+        dropout: float,
+        dtype: Any,
+        rng: np.random.Generator,
+    ) -> None:
+        if bidirectional and hidden_size % 2:
+            raise ValueError(
+                "Seq2Seq: hidden_size must be even for a bidirectional encoder, "
+                f"which splits it in two, got {hidden_size}"
+            )
+        self.reverse = reverse
+        self.bidirectional = bidirectional
+        self.hidden_only = hidden_only
+        self.embedding = Embedding(vocab_size, embedding_size, dtype=dtype, rng=rng)
+        self.dropout = Dropout(dropout, rng=rng)
+        self.rnn = build_rnn(
+            "Seq2Seq",
+            cell,
+            embedding_size,
+            hidden_size // 2 if bidirectional else hidden_size,
+            num_layers,
+            bidirectional=bidirectional,
+            dropout=dropout,
+            dtype=dtype,
+            rng=rng,
+        )
+
+    @property
+    def layers(self) -> dict[str, Layer]:
+        """The layers by name."""
+        return {"embedding": self.embedding, "dropout": self.dropout, "rnn": self.rnn}
+
+    def forward(self, source: Array, lengths: Array | None) -> Memory:
+        """Encode token ids ``source`` (N, S)."""
+        if self.reverse:
+            source = np.take_along_axis(source, reversal(source.shape, lengths), axis=1)
+        x = self.dropout(self.embedding(source))
+        outputs, state = self.rnn(x, lengths=lengths)
+        if self.bidirectional:
+            state = map_state(_join_directions, state)
+        if self.hidden_only:
+            state = _with_zero_cell(state)
+        return Memory(outputs, lengths, state)
+
+    def backward(self, doutputs: Array | None, dstate: State) -> None:
+        """Gradients of ``forward``'s outputs (None: they were not used) and state."""
+        if self.hidden_only:
+            dstate = _with_zero_cell(dstate)
+        if self.bidirectional:
+            dstate = map_state(_split_directions, dstate)
+        dx, _ = self.rnn.backward(doutputs, dstate)
+        self.embedding.backward(self.dropout.backward(dx))
+
+
+def reversal(shape: tuple[int, ...], lengths: Array | None) -> Array:
+    """Positions (N, S) that reverse each row within its own length and leave its padding."""
+    count, width = shape
+    steps = np.arange(width)
+    last = np.full(count, width) if lengths is None else np.asarray(lengths)
+    mirrored = last[:, None] - 1 - steps
+    return np.where(mirrored >= 0, mirrored, steps)
+
+
+def _with_zero_cell(state: State) -> State:
+    """Zeros in the place of c; a state without c as it is. Its own backward."""
+    return (state[0], np.zeros_like(state[1])) if isinstance(state, tuple) else state
+
+
+def _join_directions(h: Array) -> Array:
+    """(L*2, N, H/2) -> (L, N, H): each layer's two directions side by side."""
+    rows, count, half = h.shape
+    pairs = h.reshape(rows // 2, 2, count, half)
+    return pairs.transpose(0, 2, 1, 3).reshape(rows // 2, count, 2 * half)
+
+
+def _split_directions(dh: Array) -> Array:
+    """Inverse of ``_join_directions``."""
+    layers, count, size = dh.shape
+    pairs = dh.reshape(layers, count, 2, size // 2)
+    return pairs.transpose(0, 2, 1, 3).reshape(2 * layers, count, size // 2)

@@ -1,0 +1,275 @@
+"""A recurrent language model: the next token from all tokens before it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fastrnn.layers import Dropout, Embedding, Linear, SoftmaxCrossEntropy
+from fastrnn.models.base import (
+    Array,
+    Model,
+    Seed,
+    State,
+    build_rnn,
+    evaluating,
+)
+from fastrnn.ops import _check as check
+from fastrnn.training import BatchSource
+
+
+class LanguageModel(Model):
+    """Embedding, stacked recurrent layers and a linear classifier of the next token.
+
+    Trained by truncated back-propagation through time: the final state of a batch is the initial
+    state of the next one, without gradient, until ``reset``. Dropout stands after
+    the embedding, between the recurrent layers and before the classifier, never on the
+    recurrence (Zaremba, Sutskever and Vinyals 2014).
+
+    Parameters
+    ----------
+    vocab_size : int
+        Number of tokens V.
+    embedding_size, hidden_size : int
+        Widths D of the embedding and H of the recurrent layers.
+    cell : {"lstm", "gru", "rnn"}
+        The recurrent cell.
+    num_layers : int
+        Number of recurrent layers.
+    dropout : float
+        Probability of dropping a value.
+    tie_weights : bool
+        Classify with the embedding's own matrix, transposed (Press and Wolf 2017); needs
+        ``embedding_size == hidden_size``.
+    dtype : dtype
+        float32 or float64.
+    rng : int, numpy.random.Generator or None
+        Seed or source of the initial parameters and of dropout.
+    """
+
+    def __init__(
+        self,
+        vocab_size: int,
+        embedding_size: int,
+        hidden_size: int,
+        *,
+        cell: str = "lstm",
+        num_layers: int = 1,
+        dropout: float = 0.0,
+        tie_weights: bool = False,
+        dtype: npt.DTypeLike = np.float32,
+        rng: Seed = None,
+    ) -> None:
+        if tie_weights and embedding_size != hidden_size:
+            raise ValueError(
+                "LanguageModel: tie_weights needs embedding_size == hidden_size, "
+                f"got {embedding_size} and {hidden_size}"
+            )
+        check.probability("LanguageModel", "dropout", dropout)
+        rng = np.random.default_rng(rng)
+        common: dict[str, Any] = {"dtype": dtype, "rng": rng}
+        self.embedding = Embedding(vocab_size, embedding_size, **common)
+        self.dropout_in = Dropout(dropout, rng=rng)
+        self.rnn = build_rnn(
+            "LanguageModel",
+            cell,
+            embedding_size,
+            hidden_size,
+            num_layers,
+            dropout=dropout,
+            **common,
+        )
+        self.dropout_out = Dropout(dropout, rng=rng)
+        self.output = Linear(hidden_size, vocab_size, **common)
+        self.criterion = SoftmaxCrossEntropy()
+        super().__init__(
+            {
+                "embedding": self.embedding,
+                "dropout_in": self.dropout_in,
+                "rnn": self.rnn,
+                "dropout_out": self.dropout_out,
+                "output": self.output,
+                "criterion": self.criterion,
+            },
+            rng,
+            tied=["output.W"] if tie_weights else [],
+        )
+        self.vocab_size = vocab_size
+        self.tie_weights = tie_weights
+        self._state: State | None = None
+        self._config = {
+            "vocab_size": vocab_size,
+            "embedding_size": embedding_size,
+            "hidden_size": hidden_size,
+            "cell": cell,
+            "num_layers": num_layers,
+            "dropout": dropout,
+            "tie_weights": tie_weights,
+            "dtype": np.dtype(dtype).name,
+        }
+
+    def config(self) -> dict[str, Any]:
+        """Return the constructor's arguments, without ``rng``."""
+        return dict(self._config)
+
+    def loss(self, inputs: npt.ArrayLike, targets: npt.ArrayLike) -> float:
+        """Mean cross-entropy of ``targets`` after ``inputs``, in nats per token.
+
+        The recurrent state starts where the last batch ended, at zeros after ``reset``.
+
+        Parameters
+        ----------
+        inputs, targets : array of int, shape (N, T)
+            ``targets[:, t]`` is the token that follows ``inputs[:, t]``.
+
+        Raises
+        ------
+        ValueError
+            If the shapes differ, an id is out of range, or N changed without a ``reset``.
+        """
+        loss, self._state = self._evaluate(inputs, targets, self._state)
+        return loss
+
+    def _evaluate(
+        self, inputs: npt.ArrayLike, targets: npt.ArrayLike, state: State | None
+    ) -> tuple[float, State]:
+        owner, size = "LanguageModel", self.vocab_size
+        inputs = check.integers(owner, "inputs", inputs, ("N", "T"), size)
+        targets = check.integers(owner, "targets", targets, inputs.shape, size)
+        y, state = self.rnn(self.dropout_in(self.embedding(inputs)), state)
+        logits = self._classify(self.dropout_out(y))
+        return self.criterion(logits, targets), state
+
+    def _classify(self, y: Array) -> Array:
+        if self.tie_weights:
+            # Anew each time, as a copy of the model or its user may have put in another array.
+            self.output.params["W"] = self.embedding.params["W"].T
+        logits: Array = self.output(y)
+        return logits
+
+    def backward(self) -> None:
+        """Fill ``grads``; the gradient stops at the state carried into the batch.
+
+        Raises
+        ------
+        ValueError
+            If there was no ``loss`` in train mode before.
+        """
+        dlogits = self.criterion.backward()
+        dy = self.dropout_out.backward(self.output.backward(dlogits))
+        dx, _ = self.rnn.backward(dy)
+        self.embedding.backward(self.dropout_in.backward(dx))
+        if self.tie_weights:
+            # The matrix is used twice, on the way in and on the way out.
+            self.embedding.grads["W"] += self.output.grads["W"].T
+
+    @property
+    def buffers(self) -> dict[str, Array]:
+        """The carried state: ``state.h`` and, for an LSTM, ``state.c``; empty after ``reset``."""
+        if self._state is None:
+            return {}
+        if isinstance(self._state, tuple):
+            return {"state.h": self._state[0], "state.c": self._state[1]}
+        return {"state.h": self._state}
+
+    def load_buffers(self, buffers: Mapping[str, Array]) -> None:
+        """Carry on from the state that ``buffers`` gave.
+
+        Raises
+        ------
+        ValueError
+            If the names are not those of this cell's state.
+        """
+        if not buffers:
+            self._state = None
+            return
+        names = ("state.h", "state.c") if self._config["cell"] == "lstm" else ("state.h",)
+        if set(buffers) != set(names):
+            raise ValueError(
+                f"LanguageModel: buffers must be {', '.join(names)}, got {', '.join(buffers)}"
+            )
+        h, *c = (np.array(buffers[name]) for name in names)
+        self._state = (h, c[0]) if c else h
+
+    def perplexity(self, batches: BatchSource) -> float:
+        """Perplexity: the exponential of the mean cross-entropy per token of all batches.
+
+        The state starts at zeros and runs through all batches; the model's mode and the state
+        that training carries are left as they were.
+
+        Parameters
+        ----------
+        batches : batches of (inputs, targets)
+            As for the trainer; the order is that of epoch 0.
+        """
+        total, tokens = 0.0, 0
+        state: State | None = None
+        with evaluating(self):
+            for inputs, targets in batches.epoch(0):
+                loss, state = self._evaluate(inputs, targets, state)
+                total += loss * targets.size
+                tokens += targets.size
+        if not tokens:
+            raise ValueError("LanguageModel: perplexity needs at least one token")
+        with np.errstate(over="ignore"):
+            return float(np.exp(total / tokens))
+
+    def sample(
+        self,
+        start: npt.ArrayLike,
+        length: int,
+        *,
+        temperature: float = 1.0,
+        exclude: Collection[int] = (),
+        seed: Seed = None,
+    ) -> Array:
+        """Continue a text token by token, each drawn from softmax(logits / temperature).
+
+        Parameters
+        ----------
+        start : array of int, shape (T,)
+            At least one token to begin with.
+        length : int
+            Number of tokens to draw.
+        temperature : float
+            Below 1 the likely tokens become likelier; 0 always takes the likeliest.
+        exclude : collection of int
+            Tokens that are never drawn.
+        seed : int, numpy.random.Generator or None
+            Source of the draws; the model's own generator is not touched.
+
+        Returns
+        -------
+        array of int64, shape (length,)
+        """
+        start = check.integers("LanguageModel", "start", start, ("length",), self.vocab_size)
+        if not temperature >= 0:
+            raise ValueError(f"LanguageModel: temperature must be >= 0, got {temperature}")
+        rng = np.random.default_rng(seed)
+        tokens = np.empty(length, np.int64)
+        state: State | None = None
+        with evaluating(self):
+            for token in start[:-1]:
+                _, state = self._step(token, state)
+            token = start[-1]
+            for t in range(length):
+                logits, state = self._step(token, state)
+                logits[list(exclude)] = -np.inf
+                token = tokens[t] = _draw(logits, temperature, rng)
+        return tokens
+
+    def _step(self, token: int, state: State | None) -> tuple[Array, State]:
+        """Feed one token; the logits (V,) of the next one in float64, and the new state."""
+        y, state = self.rnn.step(self.embedding(np.array([token])), state)
+        return self._classify(y)[0].astype(np.float64), state
+
+
+def _draw(logits: Array, temperature: float, rng: np.random.Generator) -> int:
+    """Draw one token; temperature 0 is the limit in which the likeliest always wins."""
+    if temperature == 0:
+        return int(logits.argmax())
+    weights = np.exp((logits - logits.max()) / temperature)
+    return int(rng.choice(len(weights), p=weights / weights.sum()))

@@ -1,0 +1,260 @@
+"""Sequence to sequence: an encoder and a decoder, trained together."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from fastrnn.data import BOS, PAD
+from fastrnn.layers import SoftmaxCrossEntropy
+from fastrnn.models.base import Array, Model, Seed, evaluating
+from fastrnn.models.decoder import Decoder
+from fastrnn.models.decoding import greedy
+from fastrnn.models.encoder import Encoder, reversal
+from fastrnn.ops import _check as check
+from fastrnn.training import BatchSource, exact_match
+
+
+class Seq2Seq(Model):
+    """An encoder-decoder with, on request, attention and a peeking decoder.
+
+    The encoder's final state is the decoder's initial state (Sutskever, Vinyals and Le 2014).
+    Token 0 is padding, 1 begins a target and 2 ends it; sources need neither mark.
+
+    Parameters
+    ----------
+    source_size, target_size : int
+        Numbers of tokens of the two languages.
+    embedding_size, hidden_size : int
+        Widths D of the embeddings and H of the recurrent layers.
+    cell : {"lstm", "gru", "rnn"}
+        The recurrent cell of both.
+    num_layers : int
+        Number of recurrent layers of each.
+    attention : {None, "dot", "scaled_dot", "general", "additive"}
+        Score by which the decoder's output attends to the encoder's outputs.
+    peeky : bool
+        Show the encoder's final hidden state (of the top layer) to the decoder at every step,
+        at its input and at its classifier, rather than only as its initial state.
+    reverse_source : bool
+        Read each source from its last token to its first.
+    bidirectional_encoder : bool
+        Read it both ways, with ``hidden_size // 2`` units each.
+    hidden_only : bool
+        Hand only h from encoder to decoder, as some textbooks do; an LSTM's c starts at zeros.
+    dropout : float
+        Probability of dropping a value after the embeddings, between recurrent layers and
+        before the classifier.
+    dtype : dtype
+        float32 or float64.
+    rng : int, numpy.random.Generator or None
+        Seed or source of the initial parameters and of dropout.
+    """
+
+    def __init__(
+        self,
+        source_size: int,
+        target_size: int,
+        embedding_size: int,
+        hidden_size: int,
+        *,
+        cell: str = "lstm",
+        num_layers: int = 1,
+        attention: str | None = None,
+        peeky: bool = False,
+        reverse_source: bool = False,
+        bidirectional_encoder: bool = False,
+        hidden_only: bool = False,
+        dropout: float = 0.0,
+        dtype: npt.DTypeLike = np.float32,
+        rng: Seed = None,
+    ) -> None:
+        check.probability("Seq2Seq", "dropout", dropout)
+        rng = np.random.default_rng(rng)
+        common: dict[str, Any] = {
+            "cell": cell,
+            "num_layers": num_layers,
+            "dropout": dropout,
+            "dtype": dtype,
+            "rng": rng,
+        }
+        self.encoder = Encoder(
+            source_size,
+            embedding_size,
+            hidden_size,
+            reverse=reverse_source,
+            bidirectional=bidirectional_encoder,
+            hidden_only=hidden_only,
+            **common,
+        )
+        self.decoder = Decoder(
+            target_size, embedding_size, hidden_size, attention=attention, peeky=peeky, **common
+        )
+        self.criterion = SoftmaxCrossEntropy(ignore_index=PAD)
+        super().__init__(
+            {f"encoder.{name}": layer for name, layer in self.encoder.layers.items()}
+            | {f"decoder.{name}": layer for name, layer in self.decoder.layers.items()}
+            | {"criterion": self.criterion},
+            rng,
+        )
+        self.source_size = source_size
+        self.target_size = target_size
+        self._config = {
+            "source_size": source_size,
+            "target_size": target_size,
+            "embedding_size": embedding_size,
+            "hidden_size": hidden_size,
+            "cell": cell,
+            "num_layers": num_layers,
+            "attention": attention,
+            "peeky": peeky,
+            "reverse_source": reverse_source,
+            "bidirectional_encoder": bidirectional_encoder,
+            "hidden_only": hidden_only,
+            "dropout": dropout,
+            "dtype": np.dtype(dtype).name,
+        }
+
+    def config(self) -> dict[str, Any]:
+        """Return the constructor's arguments, without ``rng``."""
+        return dict(self._config)
+
+    def loss(
+        self, source: npt.ArrayLike, lengths: npt.ArrayLike | None, target: npt.ArrayLike
+    ) -> float:
+        """Mean cross-entropy of ``target`` given ``source``, in nats per token.
+
+        Parameters
+        ----------
+        source : array of int, shape (N, S)
+            Source tokens, padded with 0.
+        lengths : array of int, shape (N,), or None
+            Number of tokens of each source; None means S.
+        target : array of int, shape (N, T)
+            Target tokens with their end mark, padded with 0. The decoder is fed the same,
+            shifted right behind token 1; padding does not count in the mean.
+
+        Raises
+        ------
+        ValueError
+            If a shape, a token id or a length is wrong.
+        """
+        source, lengths = self._check_source(source, lengths)
+        shape = (len(source), "T")
+        target = check.integers("Seq2Seq", "target", target, shape, self.target_size)
+        memory = self.encoder.forward(source, lengths)
+        given = np.insert(target, 0, BOS, axis=1)[:, :-1]
+        return float(self.criterion(self.decoder.forward(given, memory), target))
+
+    def _check_source(
+        self, source: npt.ArrayLike, lengths: npt.ArrayLike | None
+    ) -> tuple[Array, Array | None]:
+        source = check.integers("Seq2Seq", "source", source, ("N", "T"), self.source_size)
+        return source, check.lengths("Seq2Seq", lengths, *source.shape)
+
+    def backward(self) -> None:
+        """Fill ``grads`` with the gradients of the last ``loss``.
+
+        Raises
+        ------
+        ValueError
+            If there was no ``loss`` in train mode before.
+        """
+        doutputs, dstate = self.decoder.backward(self.criterion.backward())
+        self.encoder.backward(doutputs, dstate)
+
+    @overload
+    def generate(
+        self,
+        source: npt.ArrayLike,
+        lengths: npt.ArrayLike | None = None,
+        *,
+        max_length: int = 100,
+        return_attention: Literal[False] = False,
+    ) -> Array: ...
+
+    @overload
+    def generate(
+        self,
+        source: npt.ArrayLike,
+        lengths: npt.ArrayLike | None = None,
+        *,
+        max_length: int = 100,
+        return_attention: Literal[True],
+    ) -> tuple[Array, Array]: ...
+
+    def generate(
+        self,
+        source: npt.ArrayLike,
+        lengths: npt.ArrayLike | None = None,
+        *,
+        max_length: int = 100,
+        return_attention: bool = False,
+    ) -> Array | tuple[Array, Array]:
+        """Produce the target of each source, taking the likeliest token at every step.
+
+        Runs in eval mode, whatever the model's mode. The result for a source does not depend on
+        the others of the batch.
+
+        Parameters
+        ----------
+        source : array of int, shape (N, S)
+            Source tokens, padded with 0.
+        lengths : array of int, shape (N,), or None
+            Number of tokens of each source; None means S.
+        max_length : int
+            Most tokens to produce, end mark included.
+        return_attention : bool
+            Return the attention weights too.
+
+        Returns
+        -------
+        ids : array of int64, shape (N, L)
+            L <= max_length is the length of the longest target; each row holds its tokens with
+            the end mark and then zeros.
+        weights : array, shape (N, L, S)
+            Only with ``return_attention``: weight of each source token (in the order of
+            ``source``, reversed or not) when each target token was chosen; zeros after the end.
+
+        Raises
+        ------
+        ValueError
+            If an argument is wrong, or weights are wanted of a model without attention.
+        """
+        source, lengths = self._check_source(source, lengths)
+        if max_length < 1:
+            raise ValueError(f"Seq2Seq: max_length must be at least 1, got {max_length}")
+        if return_attention and self.decoder.attention is None:
+            raise ValueError("Seq2Seq: return_attention needs a model with attention")
+        with evaluating(self):
+            memory = self.encoder.forward(source, lengths)
+            ids, weights = greedy(
+                lambda tokens, state: self.decoder.step(tokens, state, memory),
+                memory.state,
+                len(source),
+                max_length,
+            )
+        if not return_attention:
+            return ids
+        if self.encoder.reverse:
+            # The reversal is its own inverse: back to the order in which the source was given.
+            positions = reversal(source.shape, lengths)
+            weights = np.take_along_axis(weights, positions[:, None], axis=2)
+        return ids, weights
+
+    def accuracy(self, batches: BatchSource) -> float:
+        """Share of the targets that ``generate`` reproduces exactly, from 0 to 1.
+
+        Parameters
+        ----------
+        batches : batches of (source, lengths, target)
+            As for the trainer; the order is that of epoch 0.
+        """
+        right, count = 0.0, 0
+        for source, lengths, target in batches.epoch(0):
+            ids = self.generate(source, lengths, max_length=target.shape[1])
+            right += exact_match(ids, target) * len(target)
+            count += len(target)
+        return right / count

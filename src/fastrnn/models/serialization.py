@@ -1,0 +1,125 @@
+"""Models and layers in files: safetensors, with the class and its arguments in the metadata.
+
+Reading a file builds one of the classes named here from plain JSON values and copies arrays into
+it; nothing in a file is ever executed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+from fastrnn import _storage, layers
+from fastrnn.layers import Layer
+from fastrnn.models.base import Array, Model
+from fastrnn.models.language_model import LanguageModel
+from fastrnn.models.seq2seq import Seq2Seq
+
+Path: TypeAlias = "str | os.PathLike[str]"
+
+_CLASSES: dict[str, type[Model] | type[Layer]] = {
+    cls.__name__: cls
+    for cls in (
+        layers.RNN,
+        layers.LSTM,
+        layers.GRU,
+        layers.Embedding,
+        layers.Linear,
+        layers.Dropout,
+        layers.Attention,
+        layers.SoftmaxCrossEntropy,
+        LanguageModel,
+        Seq2Seq,
+    )
+}
+
+
+def save(model: Model | Layer, path: Path, *, extra: Mapping[str, Any] | None = None) -> None:
+    """Write a model or a layer to a safetensors file.
+
+    Parameters
+    ----------
+    model : LanguageModel, Seq2Seq or any layer of ``fastrnn.layers``
+    path : path-like
+        An existing file is replaced in one step: a reader sees the old one or the new one.
+    extra : mapping, optional
+        Whatever else JSON can hold, for example vocabularies.
+
+    Raises
+    ------
+    TypeError
+        If ``model`` is of another class, or ``extra`` does not fit JSON.
+    OSError
+        If the file cannot be written.
+    """
+    import json
+
+    name = type(model).__name__
+    if name not in _CLASSES:
+        raise TypeError(f"save: model must be one of {', '.join(_CLASSES)}, got {name}")
+    metadata = {
+        "kind": "model",
+        "class": name,
+        "config": json.dumps(model.config()),
+        "extra": json.dumps(dict(extra or {})),
+    }
+    _storage.write(path, model.params, metadata)
+
+
+def load(path: Path) -> Any:
+    """Read what ``save`` wrote: the model or layer, in train mode as if just constructed.
+
+    Raises
+    ------
+    OSError
+        If the file is missing or cannot be read.
+    ValueError
+        If it is not a whole file written by ``save``; one line that begins with the path.
+    """
+    model, _ = load_with_extra(path)
+    return model
+
+
+def load_with_extra(path: Path) -> tuple[Any, dict[str, Any]]:
+    """Read what ``save`` wrote: the model and the ``extra`` dictionary.
+
+    Raises
+    ------
+    OSError, ValueError
+        As ``load``.
+    """
+    import json
+
+    arrays, metadata = _storage.read(path)
+    file = os.fspath(path)
+    if metadata.get("kind") != "model":
+        kind = metadata.get("kind", "file of another kind")
+        raise ValueError(f"{file}: a {kind}, not a model")
+    name = metadata.get("class")
+    if name not in _CLASSES:
+        raise ValueError(f"{file}: unknown class {name!r}, known: {', '.join(_CLASSES)}")
+    try:
+        model: Any = _CLASSES[name](**json.loads(metadata["config"]))
+        extra = dict(json.loads(metadata["extra"]))
+    except (KeyError, TypeError, ValueError, OverflowError, MemoryError) as error:
+        raise ValueError(f"{file}: the metadata does not describe a {name}: {error}") from error
+    _fill(file, model.params, arrays)
+    return model, extra
+
+
+def _fill(file: str, params: dict[str, Array], arrays: dict[str, Array]) -> None:
+    """Copy the arrays of a file into the parameters, if each has its counterpart."""
+    for problem, names in (
+        ("missing", params.keys() - arrays.keys()),
+        ("not a parameter of the model", arrays.keys() - params.keys()),
+    ):
+        if names:
+            raise ValueError(f"{file}: {problem}: {', '.join(sorted(names))}")
+    for key, param in params.items():
+        came = arrays[key]
+        if (came.shape, came.dtype) != (param.shape, param.dtype):
+            raise ValueError(
+                f"{file}: {key} must be {param.dtype} {param.shape}, got {came.dtype} {came.shape}"
+            )
+        param[...] = came

@@ -1,0 +1,138 @@
+"""A Seq2Seq together with its two vocabularies: text in, text out, one file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from fastrnn.data import EOS, PairBatches, Vocabulary, pad
+from fastrnn.models.alignment import Alignment
+from fastrnn.models.seq2seq import Seq2Seq
+from fastrnn.models.serialization import Path, load_with_extra, save
+
+
+class Translator:
+    """Translates texts with a trained model.
+
+    Parameters
+    ----------
+    model : Seq2Seq
+        Trained on ids of the two vocabularies.
+    source, target : Vocabulary
+        Text to ids on the way in, ids to text on the way out.
+
+    Raises
+    ------
+    ValueError
+        If a vocabulary has not the size that the model wants.
+    """
+
+    def __init__(self, model: Seq2Seq, source: Vocabulary, target: Vocabulary) -> None:
+        for name, vocabulary, size in (
+            ("source", source, model.source_size),
+            ("target", target, model.target_size),
+        ):
+            if len(vocabulary) != size:
+                raise ValueError(
+                    f"Translator: {name} must have {size} tokens, got {len(vocabulary)}"
+                )
+        self.model = model
+        self.source = source
+        self.target = target
+
+    @classmethod
+    def from_pairs(
+        cls,
+        pairs: Sequence[tuple[str, str]],
+        embedding_size: int,
+        hidden_size: int,
+        *,
+        level: str = "char",
+        **options: Any,
+    ) -> Translator:
+        """Build vocabularies from (source, target) pairs, and an untrained model of their sizes.
+
+        Parameters
+        ----------
+        pairs : sequence of (str, str)
+        embedding_size, hidden_size, **options
+            As for ``Seq2Seq``.
+        level : {"char", "word"}
+            What a token is, in both languages.
+        """
+        sources, targets = zip(*pairs, strict=True)
+        source = Vocabulary.from_texts(sources, level=level)
+        target = Vocabulary.from_texts(targets, level=level)
+        model = Seq2Seq(len(source), len(target), embedding_size, hidden_size, **options)
+        return cls(model, source, target)
+
+    def batches(self, pairs: Sequence[tuple[str, str]], **options: Any) -> PairBatches:
+        """Encode pairs into batches that fit the model; ``options`` are those of PairBatches."""
+        return PairBatches(
+            [self.source.encode(source) for source, _ in pairs],
+            [self.target.encode(target) for _, target in pairs],
+            **options,
+        )
+
+    def __call__(self, texts: Sequence[str], *, max_length: int = 100) -> list[str]:
+        """Translate each text; a text with nothing in it gives the empty string.
+
+        Parameters
+        ----------
+        texts : sequence of str
+            All go through the model as one batch.
+        max_length : int
+            Most tokens of a translation.
+        """
+        if not texts:
+            return []
+        ids, lengths = pad([self.source.encode(text) for text in texts])
+        results = self.model.generate(ids, lengths, max_length=max_length)
+        return [
+            self.target.decode(row) if length else ""
+            for row, length in zip(results, lengths, strict=True)
+        ]
+
+    def align(self, text: str, *, max_length: int = 100) -> Alignment:
+        """Translate one text and show where the model looked.
+
+        Raises
+        ------
+        ValueError
+            If the model has no attention.
+        """
+        encoded = self.source.encode(text)
+        (ids,), (weights,) = self.model.generate(
+            encoded[None], max_length=max_length, return_attention=True
+        )
+        shown = ids[ids != EOS]
+        return Alignment(
+            [self.source.tokens[i] for i in encoded],
+            [self.target.tokens[i] for i in shown],
+            weights[: len(shown)],
+        )
+
+    def save(self, path: Path) -> None:
+        """Write the model and its vocabularies to one safetensors file."""
+        extra = {"source": self.source.to_dict(), "target": self.target.to_dict()}
+        save(self.model, path, extra=extra)
+
+    @classmethod
+    def load(cls, path: Path) -> Translator:
+        """Read what ``save`` wrote; the model is in eval mode.
+
+        Raises
+        ------
+        OSError
+            If the file is missing or cannot be read.
+        ValueError
+            If it is not a whole model file, or one of another model or without vocabularies.
+        """
+        model, extra = load_with_extra(path)
+        if not isinstance(model, Seq2Seq):
+            raise ValueError(f"{path}: holds a {type(model).__name__}, not a Seq2Seq")
+        try:
+            source, target = (Vocabulary.from_dict(extra[name]) for name in ("source", "target"))
+            return cls(model.eval(), source, target)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ValueError(f"{path}: no vocabularies that fit the model: {error}") from error

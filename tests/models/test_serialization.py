@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastrnn
+from fastrnn import _storage, layers, reference
+from fastrnn.models import LanguageModel, Seq2Seq, load, load_with_extra, save
+from fastrnn.models.base import Model
+from fastrnn.training import Adam, Trainer
+
+F32, F64 = np.float32, np.float64
+SUBJECTS: list[Any] = [
+    layers.RNN(3, 4, nonlinearity="relu", rng=0),
+    layers.LSTM(3, 4, num_layers=2, bidirectional=True, dropout=0.25, dtype=F64, rng=0),
+    layers.GRU(3, 4, reset_after=False, rng=0),
+    layers.Embedding(5, 3, dtype=F64, rng=0),
+    layers.Linear(3, 4, bias=False, rng=0),
+    layers.Dropout(0.3, rng=0),
+    layers.Attention(3, 4, 5, score="additive", rng=0),
+    layers.SoftmaxCrossEntropy(ignore_index=0),
+    reference.LSTM(3, 4, rng=0),
+    LanguageModel(7, 4, 4, cell="gru", num_layers=2, dropout=0.1, tie_weights=True, rng=0),
+    LanguageModel(7, 3, 4, cell="rnn", dtype=F64, rng=0),
+    Seq2Seq(9, 8, 3, 4, rng=0),
+    Seq2Seq(
+        9,
+        8,
+        3,
+        4,
+        cell="gru",
+        num_layers=2,
+        attention="general",
+        peeky=True,
+        reverse_source=True,
+        bidirectional_encoder=True,
+        hidden_only=True,
+        dropout=0.2,
+        dtype=F64,
+        rng=0,
+    ),
+]
+
+
+@pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject: type(subject).__name__)
+def test_what_is_loaded_is_bitwise_what_was_saved(subject: Any, tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    for param in subject.params.values():
+        param[...] = rng.standard_normal(param.shape)
+    save(subject, tmp_path / "x.safetensors")
+    loaded = load(tmp_path / "x.safetensors")
+    assert type(loaded).__name__ == type(subject).__name__
+    assert loaded.config() == subject.config()
+    assert list(loaded.params) == list(subject.params)
+    for key, param in subject.params.items():
+        assert loaded.params[key].dtype == param.dtype
+        np.testing.assert_array_equal(loaded.params[key], param)
+
+
+def test_a_loaded_model_computes_the_same(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    model = Seq2Seq(9, 8, 3, 4, attention="dot", rng=5)
+    fastrnn.save(model, tmp_path / "model")
+    loaded = fastrnn.load(tmp_path / "model")
+    batch = rng.integers(3, 9, (4, 5)), rng.integers(1, 6, 4), rng.integers(2, 8, (4, 6))
+    assert loaded.loss(*batch) == model.loss(*batch)
+    np.testing.assert_array_equal(loaded.generate(*batch[:2]), model.generate(*batch[:2]))
+
+
+def test_extra_travels_along(tmp_path: Path) -> None:
+    extra = {"vocabulary": ["é", "\n", "字"], "epochs": 3}
+    save(layers.Linear(2, 3, rng=0), tmp_path / "x", extra=extra)
+    _, loaded = load_with_extra(tmp_path / "x")
+    assert loaded == extra
+    save(layers.Linear(2, 3, rng=0), tmp_path / "x")
+    assert load_with_extra(tmp_path / "x")[1] == {}
+
+
+def rewrite(path: Path, **changes: Any) -> None:
+    """Save a model, then change its file's metadata (None removes) or arrays."""
+    model = LanguageModel(7, 3, 4, rng=0)
+    save(model, path)
+    arrays, metadata = _storage.read(path)
+    for key, value in changes.items():
+        if isinstance(value, str):
+            metadata[key] = value
+        elif value is None:
+            metadata.pop(key)
+    arrays |= changes.get("arrays", {})
+    for name in changes.get("without", ()):
+        del arrays[name]
+    _storage.write(path, arrays, metadata)
+
+
+BIG = json.dumps({"vocab_size": 10**30, "embedding_size": 3, "hidden_size": 4})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"class": "Popen"}, "unknown class 'Popen', known: RNN, LSTM.*Seq2Seq$"),
+        ({"class": None}, "unknown class None"),
+        ({"kind": "checkpoint"}, "a checkpoint, not a model$"),
+        ({"kind": None}, "not a model$"),
+        ({"config": None}, "does not describe a LanguageModel: 'config'"),
+        ({"config": "{"}, "does not describe a LanguageModel"),
+        ({"config": "[1]"}, "does not describe a LanguageModel"),
+        ({"config": "{}"}, "does not describe a LanguageModel"),
+        ({"config": BIG}, "does not describe a LanguageModel"),
+        ({"config": '{"wrong": 1}'}, "does not describe a LanguageModel.*wrong"),
+        ({"extra": "7"}, "does not describe a LanguageModel"),
+        ({"without": ["output.b"]}, "missing: output.b$"),
+        ({"arrays": {"more": np.ones(2)}}, "not a parameter of the model: more$"),
+        (
+            {"arrays": {"output.b": np.ones(3, F32)}},
+            r"output.b must be float32 \(7,\), got .*\(3,\)",
+        ),
+        ({"arrays": {"output.b": np.ones(7)}}, r"output.b must be float32 \(7,\), got float64 \(7"),
+    ],
+)
+def test_a_file_that_is_not_a_model(changes: Any, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "wrong.safetensors"
+    rewrite(path, **changes)
+    with pytest.raises(ValueError, match=message) as caught:
+        load(path)
+    assert str(caught.value).startswith(str(path))
+    assert "\n" not in str(caught.value)
+
+
+def test_files_that_are_no_fastrnn_files(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    save(layers.Linear(20, 30, rng=0), path)
+    whole = path.read_bytes()
+    for content in (b"", b"not a model at all", whole[: len(whole) // 2], whole[:50]):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match="^" + str(path)):
+            load(path)
+    with pytest.raises(FileNotFoundError):
+        load(tmp_path / "nothing")
+
+
+def test_a_checkpoint_is_told_from_a_model(tmp_path: Path) -> None:
+    model = LanguageModel(7, 3, 4, rng=0)
+    Trainer(model, Adam(), progress=False).save(tmp_path / "run")
+    with pytest.raises(ValueError, match="run: a checkpoint, not a model"):
+        load(tmp_path / "run")
+
+
+class Homemade(Model):
+    def loss(self, *args: Any, **kwargs: Any) -> float:
+        return 0.0
+
+    def backward(self) -> None:
+        pass
+
+    def config(self) -> dict[str, Any]:
+        return {}
+
+
+def test_classes_of_others_are_not_saved(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match=r"model must be one of RNN, .*, got Homemade"):
+        save(Homemade({}, np.random.default_rng(0)), tmp_path / "x")
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        save(layers.Linear(2, 3), tmp_path / "x", extra={"set": {1}})
+    assert not (tmp_path / "x").exists()

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from fastrnn.data import Vocabulary
+from fastrnn.models import LanguageModel, Seq2Seq, Translator, save
+from fastrnn.training import Adam, Trainer
+
+PAIRS = [("ab", "BA"), ("abc", "CBA"), ("c", "C"), ("cab", "BAC"), ("bb", "BB"), ("ca", "AC")]
+
+
+@pytest.fixture(scope="module")
+def translator() -> Translator:
+    """Trained until it knows its six pairs by heart."""
+    translator = Translator.from_pairs(PAIRS, 8, 32, attention="dot", rng=0)
+    trainer = Trainer(translator.model, Adam(2e-2), max_grad_norm=5.0, progress=False)
+    trainer.fit(translator.batches(PAIRS, batch_size=3), epochs=60)
+    return translator
+
+
+def test_texts_in_texts_out(translator: Translator) -> None:
+    sources, targets = zip(*PAIRS, strict=True)
+    assert translator(sources) == list(targets)
+    assert translator(["abc", "", "c"]) == ["CBA", "", "C"]
+    assert translator([]) == []
+    assert translator(["abc"], max_length=2) == ["CB"]
+
+
+def test_what_was_never_seen_still_gives_a_text(translator: Translator) -> None:
+    (answer,) = translator(["x?" * 40], max_length=5)
+    assert isinstance(answer, str) and len(answer) <= 5
+
+
+def test_the_alignment_has_a_row_for_each_target_token(translator: Translator) -> None:
+    alignment = translator.align("cab")
+    assert alignment.source == ["c", "a", "b"]
+    assert alignment.target == ["B", "A", "C"]
+    np.testing.assert_allclose(alignment.weights.sum(axis=1), 1.0, rtol=1e-5)
+
+
+def test_file_and_back(translator: Translator, tmp_path: Path) -> None:
+    translator.save(tmp_path / "t.safetensors")
+    loaded = Translator.load(tmp_path / "t.safetensors")
+    assert loaded.source == translator.source and loaded.target == translator.target
+    assert loaded(["abc", "ca"]) == ["CBA", "AC"]
+    assert not loaded.model.training
+
+
+def test_words() -> None:
+    pairs = [("the cat", "die Katze"), ("a dog", "ein Hund")]
+    translator = Translator.from_pairs(pairs, 4, 8, level="word", rng=0)
+    assert translator.model.source_size == 8
+    (source, _, target) = next(translator.batches(pairs, batch_size=2, shuffle=False).epoch(0))
+    assert source.shape == (2, 2) and target.shape == (2, 3)
+
+
+def test_vocabularies_must_fit() -> None:
+    model = Seq2Seq(7, 6, 3, 4)
+    with pytest.raises(ValueError, match="Translator: target must have 6 tokens, got 7"):
+        Translator(model, Vocabulary("abc"), Vocabulary("abc"))
+
+
+def test_other_files(tmp_path: Path) -> None:
+    path = tmp_path / "x"
+    save(LanguageModel(7, 3, 4), path)
+    with pytest.raises(ValueError, match=f"^{path}: holds a LanguageModel, not a Seq2Seq$"):
+        Translator.load(path)
+    for extra in (
+        {},
+        {"source": 1, "target": 2},
+        {"source": {"level": "char", "tokens": ["a"]}, "target": {"level": "char", "tokens": []}},
+        {"source": {"level": "char", "tokens": [3]}, "target": {"level": "char", "tokens": []}},
+    ):
+        save(Seq2Seq(7, 6, 3, 4), path, extra=extra)
+        with pytest.raises(ValueError, match=f"^{path}: no vocabularies that fit the model"):
+            Translator.load(path)
