@@ -1,0 +1,37 @@
+"""Each example runs with `--quick`, prints its figures and draws its picture."""
+
+from __future__ import annotations
+
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("[0-9]*.py"))
+PRINTED = {
+    "01": "gru: perplexity ",
+    "02": "before clipping",
+    "03": "extrapolated: compiled ",
+    "04": "lstm ",
+    "05": "attention ",
+}
+
+
+def test_there_are_five() -> None:
+    assert [path.name[:2] for path in EXAMPLES] == sorted(PRINTED)
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_runs_and_draws(
+    path: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    picture = tmp_path / "picture.png"
+    more = ["--compare-reference"] if path.name.startswith("03") else []
+    monkeypatch.setattr(sys, "argv", [path.name, "--quick", "--out", str(picture), *more])
+    runpy.run_path(str(path), run_name="__main__")
+    assert PRINTED[path.name[:2]] in capsys.readouterr().out
+    assert picture.read_bytes().startswith(b"\x89PNG")
