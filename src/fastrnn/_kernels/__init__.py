@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fastrnn._kernels import waiting  # noqa: F401, before anything loads OpenMP
 from fastrnn._kernels.attention import attention_backward, attention_forward
 from fastrnn._kernels.dropout import dropout
 from fastrnn._kernels.embedding import embedding_backward, embedding_forward

@@ -57,6 +57,8 @@ def attention_backward(dcontext, dalignment, stash, *, num_threads=None):
     if score == "general":
         return dquery, dk, dvalues, (dWq,)
     dkeys, dWk = _linear_backward(dk, keys, weights[1], num_threads)
+    if lengths is not None:
+        dkeys = _without_padding(dkeys, lengths)
     return dquery, dkeys, dvalues, (dWq, dWk, dv)
 
 
@@ -183,7 +185,9 @@ cdef fr_index largest_side(object q, object values, object alignment):
 
 
 cdef const fr_index *key_counts(object lengths) noexcept:
-    return NULL if lengths is None else <const fr_index *>cnp.PyArray_DATA(lengths)
+    if lengths is None:
+        return NULL
+    return <const fr_index *>cnp.PyArray_DATA(lengths)
 
 
 def _attend(q, k, v, values, lengths, alignment, context, num_threads):

@@ -54,7 +54,7 @@ def rmsprop_update(
 
 def adam_update(
     cnp.ndarray param not None, cnp.ndarray grad not None, cnp.ndarray mean not None,
-    cnp.ndarray square not None, *, double lr, double beta1, double beta2, double eps, int step,
+    cnp.ndarray square not None, *, double lr, double beta1, double beta2, double eps, long long step,
     double weight_decay,
 ):
     cdef double step_size = lr / (1 - pow(beta1, step))

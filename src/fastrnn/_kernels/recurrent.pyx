@@ -159,7 +159,7 @@ cdef class Recurrence:
 
 
 cdef int plan_projection(Recurrence run, Projection *plan, list scratch, int threads) except -1:
-    """Decide whether x is projected ahead of the loop; measured in docs/performance.md."""
+    """Decide whether x is projected ahead of the loop; docs/decisions.md has the figures."""
     cdef const fr_kernels *k = run.kernels
     cdef fr_index columns = packed_columns(k, &run.layout_x)
     cdef fr_index share = (run.cell.schedule.rows + threads - 1) // threads

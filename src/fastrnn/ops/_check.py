@@ -108,11 +108,14 @@ def lengths(layer: str, value: Any, N: int, T: int) -> Array | None:
 
 
 def integer(layer: str, name: str, value: Any) -> int:
-    """Return an integer as an int."""
+    """Return an integer of 64 bits as an int."""
     try:
-        return operator.index(value)
+        number = operator.index(value)
     except TypeError:
         raise TypeError(f"{layer}: {name} must be an integer, got {value!r}") from None
+    if not -(2**63) <= number < 2**63:
+        raise ValueError(f"{layer}: {name} must fit in 64 bits, got {value!r}")
+    return number
 
 
 def size(layer: str, name: str, value: Any) -> int:

@@ -29,6 +29,7 @@ def dropout(x: Any, p: float, *, rng: np.random.Generator, backend: str | None =
     Returns
     -------
     y : array (...)
+        x itself where p is 0.
 
     Raises
     ------
@@ -52,6 +53,8 @@ def dropout_forward(
     x = check.array("Dropout", "x", x, (...,), dtype, contiguous=True)
     p = check.probability("Dropout", "p", p)
     chosen = _backend.choose(backend)
+    if p == 0:
+        return x, Stash("Dropout", chosen, dtype, (x.shape,), None)
     keep = rng.random(x.shape, np.float32) >= p
     scale = 1.0 / (1.0 - p)
     y = _backend.get(chosen).dropout(x, keep, scale)
@@ -61,6 +64,7 @@ def dropout_forward(
 def dropout_backward(dy: Any, stash: Stash) -> Array:
     """Return the gradient of x given that of y: the same entries dropped, the others scaled."""
     stash = _backend.open_stash("Dropout", stash)
-    dy = check.array("Dropout", "dy", dy, stash.shapes[0], stash.dtype, contiguous=True)
-    dx = _backend.get(stash.backend).dropout(dy, *stash.data)
-    return dx  # type: ignore[no-any-return]
+    dx = check.array("Dropout", "dy", dy, stash.shapes[0], stash.dtype, contiguous=True)
+    if stash.data is not None:
+        dx = _backend.get(stash.backend).dropout(dx, *stash.data)
+    return dx

@@ -1,0 +1,9 @@
+from typing import Any, TypeAlias
+
+from numpy.typing import NDArray
+
+_Array: TypeAlias = NDArray[Any]
+
+def exp(x: _Array) -> _Array: ...
+def sigmoid(x: _Array) -> _Array: ...
+def tanh(x: _Array) -> _Array: ...

@@ -1,0 +1,28 @@
+from typing import Any, TypeAlias
+
+from numpy.typing import NDArray
+
+_Array: TypeAlias = NDArray[Any]
+
+class GRURecurrence: ...
+
+def gru_forward(
+    x: _Array,
+    h0: _Array,
+    Wx: _Array,
+    Wh: _Array,
+    b: _Array,
+    bh: _Array | None,
+    *,
+    lengths: _Array | None,
+    reverse: bool,
+    train: bool,
+    num_threads: int | None = None,
+    out: _Array | None = None,
+) -> tuple[_Array, _Array, GRURecurrence | None]: ...
+def gru_backward(
+    dy: _Array, dh: _Array, stash: GRURecurrence, *, num_threads: int | None = None
+) -> tuple[_Array, _Array, _Array, _Array, _Array, _Array | None]: ...
+def gru_step(
+    x: _Array, h: _Array, Wx: _Array, Wh: _Array, b: _Array, bh: _Array | None
+) -> _Array: ...

@@ -1,0 +1,28 @@
+from typing import Any, TypeAlias
+
+from numpy.typing import NDArray
+
+_Array: TypeAlias = NDArray[Any]
+
+class LSTMRecurrence: ...
+
+def lstm_forward(
+    x: _Array,
+    h0: _Array,
+    c0: _Array,
+    Wx: _Array,
+    Wh: _Array,
+    b: _Array,
+    *,
+    lengths: _Array | None,
+    reverse: bool,
+    train: bool,
+    num_threads: int | None = None,
+    out: _Array | None = None,
+) -> tuple[_Array, _Array, _Array, LSTMRecurrence | None]: ...
+def lstm_backward(
+    dy: _Array, dh: _Array, dc: _Array, stash: LSTMRecurrence, *, num_threads: int | None = None
+) -> tuple[_Array, _Array, _Array, _Array, _Array, _Array]: ...
+def lstm_step(
+    x: _Array, h: _Array, c: _Array, Wx: _Array, Wh: _Array, b: _Array
+) -> tuple[_Array, _Array]: ...

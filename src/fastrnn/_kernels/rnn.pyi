@@ -1,0 +1,28 @@
+from typing import Any, TypeAlias
+
+from numpy.typing import NDArray
+
+_Array: TypeAlias = NDArray[Any]
+
+class RNNRecurrence: ...
+
+def rnn_forward(
+    x: _Array,
+    h0: _Array,
+    Wx: _Array,
+    Wh: _Array,
+    b: _Array,
+    *,
+    nonlinearity: str,
+    lengths: _Array | None,
+    reverse: bool,
+    train: bool,
+    num_threads: int | None = None,
+    out: _Array | None = None,
+) -> tuple[_Array, _Array, RNNRecurrence | None]: ...
+def rnn_backward(
+    dy: _Array, dh: _Array, stash: RNNRecurrence, *, num_threads: int | None = None
+) -> tuple[_Array, _Array, _Array, _Array, _Array]: ...
+def rnn_step(
+    x: _Array, h: _Array, Wx: _Array, Wh: _Array, b: _Array, *, nonlinearity: str
+) -> _Array: ...

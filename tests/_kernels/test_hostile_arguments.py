@@ -1,0 +1,146 @@
+"""Whatever a caller passes is computed or refused; nothing crashes the interpreter."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import pytest
+from helpers import SCORES, VARIANTS, attention_problem, recurrent_problem
+
+import fastrnn as fr
+from fastrnn import ops
+
+INT64 = np.iinfo(np.int64)
+
+
+def hostile_values(valid):
+    """Values to put in the place of a valid one: strangers, then relatives of an array."""
+    yield from (None, True, 0, -1, 3, 2**31, 2**63, 2**70, -(2**63), 1.5, np.nan, np.inf, 1j)
+    yield from ("", "text", b"bytes", [], [[1.0], [2.0, 3.0]], {}, object(), print, np.array("x"))
+    for shape in ((), (0,), (1,), (3,), (0, 0), (3, 0), (3, 5), (0, 4, 5), (3, 0, 5), (1, 1, 1)):
+        yield np.full(shape, 0.5, np.float32)
+        yield np.full(shape, 2)
+    yield from (np.full(3, number) for number in (INT64.min, INT64.max, -1, 5, 2**32))
+    yield np.full(3, 2**64 - 1, np.uint64)
+    if not isinstance(valid, np.ndarray) or not valid.ndim:
+        return
+    for dtype in ("?", "i1", "u8", "f2", "f4", "f8", "g", "F", "O", "S4", "M8[s]", "f4,i4", ">f4"):
+        yield np.zeros(valid.shape, dtype)
+    yield np.broadcast_to(valid[:1], valid.shape)
+    yield np.lib.stride_tricks.as_strided(valid, valid.shape, (0,) * valid.ndim)
+    yield from (valid[::-1], valid[..., ::-1], valid.T, valid[:-1], valid[..., :-1], valid[None])
+    yield from (valid.tolist(), np.ma.masked_array(valid), valid.view(np.recarray))
+
+
+def recurrent_calls(variant):
+    problem = recurrent_problem(variant, np.random.default_rng(1), N=3, T=4, D=5, dtype="f4")
+    cell, arguments, states = problem.cell, problem.arguments, list(problem.states.values())
+    functions = [getattr(ops, f"{cell}_{name}") for name in ("forward", "backward", "step")]
+    options = {"lengths": np.array([4, 0, 2]), "reverse": True, "num_threads": 2, "backend": None}
+    *_, stash = functions[0](*arguments.values(), **problem.options)
+    upstream = [problem.dy, *problem.dstates.values(), stash]
+    weights = list(problem.weights.values())
+    out = {"out": np.zeros((3, 4, 2), np.float32)} if cell == "lstm" else {}
+    return [
+        (functions[0], list(arguments.values()), {**options, **problem.options, **out}),
+        (functions[1], upstream, {"num_threads": 2}),
+        (functions[2], [problem.x[:, 0], *states, *weights], problem.options),
+    ]
+
+
+def attention_calls(score):
+    problem = attention_problem(score, np.random.default_rng(2), N=3, dtype="f4")
+    weights = tuple(problem.weights.values())
+    options = {"score": score, "lengths": np.array([5, 0, 2]), "num_threads": 2}
+    inputs = [*problem.inputs.values(), weights]
+    *_, stash = ops.attention_forward(*inputs, score=score)
+    upstream = [problem.dcontext, problem.dalignment, stash]
+
+    def unpacked(query, keys, values, *weights, **options):
+        return ops.attention(query, keys, values, weights, **options)
+
+    return [
+        (ops.attention_forward, inputs, options),
+        (unpacked, [*problem.inputs.values(), *weights], options),
+        (ops.attention_backward, upstream, {"num_threads": 2}),
+    ]
+
+
+def other_calls(_):
+    rng = np.random.default_rng(3)
+    x, W, b = (rng.standard_normal(shape).astype("f4") for shape in ((3, 5), (5, 3), (3,)))
+    ids = np.array([2, 0, 1])
+    param, grad, *moments = rng.random((4, 3, 5), "f4")
+    rates = {"lr": 0.1, "beta1": 0.9, "beta2": 0.9, "eps": 1e-8, "step": 1, "weight_decay": 0.1}
+    threads = {"num_threads": 2}
+    return [
+        (ops.linear_forward, [x, W, b], threads),
+        (ops.linear_backward, [x[:, :3], ops.linear_forward(x, W, b)[1]], threads),
+        (ops.embedding_forward, [ids, W], {}),
+        (ops.embedding_backward, [x[:, :3], ops.embedding_forward(ids, W)[1]], {}),
+        (partial(ops.dropout_forward, rng=rng), [x, 0.5], {}),
+        (ops.dropout_backward, [x, ops.dropout_forward(x, 0.5, rng=rng)[1]], {}),
+        (ops.softmax_cross_entropy_forward, [x, ids], {"ignore_index": 1, **threads}),
+        (
+            ops.softmax_cross_entropy_backward,
+            [1.0, ops.softmax_cross_entropy_forward(x, ids)[1]],
+            {},
+        ),
+        (ops.sgd_update, [param, grad], {"lr": 0.1}),
+        (ops.momentum_update, [param, grad, moments[0]], {"lr": 0.1, "momentum": 0.9}),
+        (ops.adagrad_update, [param, grad, moments[0]], {"lr": 0.1, "eps": 1e-8}),
+        (ops.rmsprop_update, [param, grad, moments[0]], {"lr": 0.1, "rho": 0.9, "eps": 1e-8}),
+        (ops.adam_update, [param, grad, *moments], rates),
+        (ops.squared_norm, [x], {}),
+        (ops.scale_in_place, [x.copy(), 0.5], {}),
+    ]
+
+
+def layer_calls(_):
+    rng = np.random.default_rng(4)
+    x, h = (rng.standard_normal(shape).astype("f4") for shape in ((3, 4, 5), (4, 3, 2)))
+    threads = {"num_threads": 2}
+    calls = []
+    for cell in (fr.RNN, fr.LSTM, fr.GRU):
+        layer = cell(5, 2, 2, bidirectional=True, rng=1)
+        state = (h, h) if cell is fr.LSTM else h
+        y, _ = layer(x, state)
+        calls += [
+            (layer.backward, [y, state], threads),
+            (layer, [x, state], {"lengths": np.array([4, 0, 2]), **threads}),
+            (cell(5, 2, 4, rng=1).step, [x[:, 0], state], {}),
+        ]
+    embedding, attention = fr.Embedding(7, 3, rng=1), fr.Attention()
+    dy, context = embedding(np.array([1, 6])), attention(x, x, x)[0]
+    return [
+        *calls,
+        (embedding.backward, [dy], {}),
+        (embedding, [np.array([1, 6])], {}),
+        (attention.backward, [context, None], threads),
+        (attention, [x, x, x], {"lengths": np.array([4, 0, 2]), **threads}),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("make_calls", "what"),
+    [(recurrent_calls, variant) for variant in VARIANTS]
+    + [(attention_calls, score) for score in SCORES]
+    + [(other_calls, "others"), (layer_calls, "layers")],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_one_hostile_argument(make_calls, what):
+    refused = computed = 0
+    for function, arguments, options in make_calls(what):
+        function(*arguments, **options)
+        for place in (*range(len(arguments)), *options):
+            valid = options[place] if isinstance(place, str) else arguments[place]
+            for value in hostile_values(valid):
+                positional, keywords = list(arguments), dict(options)
+                (keywords if isinstance(place, str) else positional)[place] = value
+                try:
+                    function(*positional, **keywords)
+                    computed += 1
+                except (ValueError, TypeError):
+                    refused += 1
+    assert refused > computed > 0

@@ -1,0 +1,72 @@
+"""Nothing is leaked, nothing is kept that the backward does not need."""
+
+from __future__ import annotations
+
+import gc
+import mmap
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers import VARIANTS, attention_problem, recurrent_problem
+
+from fastrnn import _kernels
+
+
+@pytest.fixture
+def traced():
+    """Trace what Python, NumPy and the kernels' work space allocate."""
+    gc.collect()
+    tracemalloc.start()
+    yield
+    tracemalloc.stop()
+
+
+def peak(function):
+    """Most bytes held at once during a call."""
+    tracemalloc.reset_peak()
+    before = tracemalloc.get_traced_memory()[0]
+    function()
+    return tracemalloc.get_traced_memory()[1] - before
+
+
+def resident_bytes():
+    """What the system gave the process, where it can be read."""
+    statm = Path("/proc/self/statm")
+    return int(statm.read_text().split()[1]) * mmap.PAGESIZE if statm.exists() else 0
+
+
+def test_no_growth_over_10000_calls(make_call, traced):
+    call = make_call(np.random.default_rng(1), 2, 5, "float32")
+    for _ in range(100):
+        call()
+    held, resident = tracemalloc.get_traced_memory()[0], resident_bytes()
+    for _ in range(10_000):
+        call()
+    assert tracemalloc.get_traced_memory()[0] - held < 10_000
+    assert resident_bytes() - resident < 4_000_000
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_inference_keeps_no_tape(variant, traced):
+    problem = recurrent_problem(
+        variant, np.random.default_rng(2), N=8, T=200, D=16, H=32, dtype=np.float32
+    )
+    weights = sum(array.nbytes for array in problem.weights.values())
+    inference = peak(lambda: problem.forward(_kernels, train=False))
+    training = peak(lambda: problem.forward(_kernels, train=True))
+    assert training - inference > 0.9 * problem.dy.nbytes
+    assert inference < 1.2 * problem.dy.nbytes + 2 * weights
+
+
+def test_additive_attention_stores_no_hidden_layer(traced):
+    problem = attention_problem(
+        "additive", np.random.default_rng(3), N=2, Tq=50, Tk=60, A=40, dtype=np.float32
+    )
+    hidden = 2 * 50 * 60 * 40 * 4
+
+    def call():
+        problem.backward(_kernels, problem.forward(_kernels)[2])
+
+    assert peak(call) < hidden / 2
