@@ -55,8 +55,10 @@ C_FLAGS = [
 X86_SETS = {
     "avx512": (
         64,
-        ["-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx2", "-mfma"]
-        + ["-mprefer-vector-width=512"],
+        [
+            *("-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx2", "-mfma"),
+            "-mprefer-vector-width=512",
+        ],
     ),
     "avx2": (32, ["-mavx2", "-mfma"]),
 }

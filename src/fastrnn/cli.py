@@ -128,7 +128,6 @@ def run_info(arguments: argparse.Namespace) -> None:
         "fastrnn": fastrnn.__version__,
         "python": platform.python_version(),
         "numpy": np.__version__,
-        "threads": fastrnn.get_num_threads(),
         **fastrnn.cpu_info(),
     }
     for name, value in facts.items():

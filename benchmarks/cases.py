@@ -1,0 +1,118 @@
+"""What is timed: problems with random inputs and weights, the same for every contender."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+GATES = {"rnn": 1, "lstm": 4, "gru": 3, "gru_before": 3}
+
+
+class _Normal:
+    """Draws float32 arrays, of the same numbers each time it is made."""
+
+    def __init__(self) -> None:
+        self._rng = np.random.default_rng(0)
+
+    def __call__(self, *shape: int, scale: float = 1.0) -> Array:
+        return scale * self._rng.standard_normal(shape, np.float32)
+
+
+@dataclass(frozen=True)
+class Recurrent:
+    """One layer over a batch; "gru" resets after the product, "gru_before" before it."""
+
+    cell: str
+    N: int
+    T: int
+    D: int
+    H: int
+
+    def __str__(self) -> str:
+        return f"{self.cell} N{self.N} T{self.T} D{self.D} H{self.H}"
+
+    @property
+    def states(self) -> tuple[str, ...]:
+        return ("h", "c") if self.cell == "lstm" else ("h",)
+
+    def arrays(self) -> dict[str, Array]:
+        """x, the initial state, the weights as fastrnn has them, and gradients of the results."""
+        normal, (N, T, D, H) = _Normal(), (self.N, self.T, self.D, self.H)
+        columns = GATES[self.cell] * H
+        arrays = {
+            "x": normal(N, T, D),
+            "Wx": normal(D, columns, scale=D**-0.5),
+            "Wh": normal(H, columns, scale=H**-0.5),
+            "b": normal(columns, scale=0.1),
+            "dy": normal(N, T, H),
+        }
+        if self.cell == "gru":
+            arrays["bh"] = normal(H, scale=0.1)
+        for name in self.states:
+            arrays[f"{name}0"], arrays[f"d{name}"] = normal(N, H), normal(N, H)
+        return arrays
+
+
+@dataclass(frozen=True)
+class Attention:
+    """Attention of Tq queries to Tk keys, with values beside the keys, all of one width."""
+
+    score: str
+    N: int
+    Tq: int
+    Tk: int
+    size: int
+
+    def __str__(self) -> str:
+        return f"{self.score} N{self.N} Tq{self.Tq} Tk{self.Tk} size{self.size}"
+
+    def arrays(self) -> dict[str, Array]:
+        """The inputs and the gradient of the context."""
+        normal, size = _Normal(), self.size
+        return {
+            "query": normal(self.N, self.Tq, size),
+            "keys": normal(self.N, self.Tk, size, scale=size**-0.5),
+            "values": normal(self.N, self.Tk, size),
+            "dcontext": normal(self.N, self.Tq, size),
+        }
+
+    def weights(self) -> dict[str, Array]:
+        """The weights of the score, as fastrnn has them."""
+        normal, size = _Normal(), self.size
+        matrices = {"general": ("W",), "additive": ("Wq", "Wk")}.get(self.score, ())
+        weights = {name: normal(size, size, scale=size**-0.5) for name in matrices}
+        return weights | ({"v": normal(size)} if self.score == "additive" else {})
+
+
+@dataclass(frozen=True)
+class Seq2Seq:
+    """An LSTM encoder-decoder with dot attention, and a batch of random tokens."""
+
+    N: int
+    S: int
+    T: int
+    source_size: int
+    target_size: int
+    embedding_size: int
+    hidden_size: int
+    ragged: bool  # whether sources have lengths of their own
+
+    def __str__(self) -> str:
+        lengths = "ragged" if self.ragged else "full"
+        return f"lstm N{self.N} S{self.S} {lengths} T{self.T} H{self.hidden_size}"
+
+    def batch(self) -> tuple[Array, Array | None, Array]:
+        """Source, its lengths and target."""
+        rng = np.random.default_rng(0)
+        source = rng.integers(3, self.source_size, (self.N, self.S))
+        target = rng.integers(3, self.target_size, (self.N, self.T))
+        if not self.ragged:
+            return source, None, target
+        lengths = rng.integers(self.S // 2, self.S + 1, self.N)
+        source[np.arange(self.S) >= lengths[:, None]] = 0
+        return source, lengths, target

@@ -1,0 +1,46 @@
+"""Who is compared. A contender has a method for each question that it can answer.
+
+Each method takes a case (see `cases`) and returns a `Task` on the case's inputs and weights, in
+the memory layout that the contender itself prefers, prepared before the clock runs.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
+
+from contenders.base import Contender, Task
+
+__all__ = ["Contender", "Task", "installed", "missing"]
+
+# The module of each contender, in the order of the tables, and what it needs installed.
+_NEEDS = {
+    "fastrnn_compiled": ("fastrnn",),
+    "fastrnn_reference": ("fastrnn",),
+    "pytorch": ("torch",),
+    "onnx_runtime": ("onnx", "onnxruntime"),
+}
+
+
+def _missing_of(module: str) -> list[str]:
+    return [package for package in _NEEDS[module] if find_spec(package) is None]
+
+
+def missing() -> list[str]:
+    """A line for each contender that is left out."""
+    return [
+        f"benchmarks: {module} is left out, for want of {' and '.join(_missing_of(module))}"
+        for module in _NEEDS
+        if _missing_of(module)
+    ]
+
+
+@cache
+def installed() -> tuple[type[Contender], ...]:
+    """The contenders whose packages are there."""
+    return tuple(
+        import_module(f"contenders.{module}").CONTENDER
+        for module in _NEEDS
+        if not _missing_of(module)
+    )

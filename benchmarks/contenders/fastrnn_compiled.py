@@ -1,0 +1,120 @@
+"""fastrnn itself."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any, ClassVar
+
+import numpy as np
+
+import fastrnn
+from cases import Array, Attention, Recurrent, Seq2Seq
+from contenders.base import Contender, Task
+from fastrnn.models import Seq2Seq as Seq2SeqModel
+from fastrnn.training import Adam, clip_grad_norm
+
+LAYERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "rnn": ("RNN", {}),
+    "lstm": ("LSTM", {}),
+    "gru": ("GRU", {}),
+    "gru_before": ("GRU", {"reset_after": False}),
+}
+
+
+class Fastrnn(Contender):
+    name = "fastrnn"
+    is_peer = False
+    backend: ClassVar[str] = "compiled"
+    layers: ClassVar[ModuleType] = fastrnn
+
+    def __init__(self, threads: int) -> None:
+        super().__init__(threads)
+        fastrnn.set_num_threads(threads)
+
+    @classmethod
+    def version(cls) -> str:
+        return fastrnn.__version__
+
+    def _layer(self, case: Recurrent, arrays: dict[str, Array]) -> Any:
+        name, options = LAYERS[case.cell]
+        layer = getattr(self.layers, name)(case.D, case.H, **options)
+        for key, param in layer.params.items():
+            param[...] = arrays[key.removesuffix("_l0")]
+        return layer
+
+    def inference(self, case: Recurrent) -> Task:
+        arrays = case.arrays()
+        layer, x, state = self._layer(case, arrays).eval(), arrays["x"], _state(arrays, "{}0")
+        return Task(lambda: layer(x, state), lambda result: [result[0], *_rows(result[1])])
+
+    def training(self, case: Recurrent) -> Task:
+        arrays = case.arrays()
+        layer, x, dy = self._layer(case, arrays), arrays["x"], arrays["dy"]
+        state, dstate = _state(arrays, "{}0"), _state(arrays, "d{}")
+
+        def run() -> Any:
+            layer(x, state)
+            return layer.backward(dy, dstate)
+
+        return Task(run, lambda result: [result[0], *_rows(result[1]), *layer.grads.values()])
+
+    def step(self, case: Recurrent) -> Task:
+        arrays = case.arrays()
+        layer, x, state = self._layer(case, arrays).eval(), arrays["x"][:, 0], _state(arrays, "{}0")
+        return Task(lambda: layer.step(x, state), lambda result: _rows(result[1]))
+
+    def attention(self, case: Attention) -> Task:
+        arrays, size = case.arrays(), case.size
+        layer = self.layers.Attention(size, size, size, score=case.score)
+        for key, weight in case.weights().items():
+            layer.params[key][...] = weight
+        query, keys, values, dcontext = arrays.values()
+
+        def run() -> Any:
+            context, _ = layer(query, keys, values)
+            return context, *layer.backward(dcontext)
+
+        return Task(run, lambda result: [*result, *layer.grads.values()])
+
+    def seq2seq(self, case: Seq2Seq) -> Task:
+        model, batch, optimizer = seq2seq_model(case), case.batch(), Adam(1e-3)
+
+        def run() -> float:
+            with fastrnn.backend(self.backend):
+                loss = model.loss(*batch)
+                model.backward()
+                clip_grad_norm(model.grads, 5.0)
+                optimizer.update(model.params, model.grads)
+            return loss
+
+        return Task(run, lambda loss: [np.array(loss), *_by_name(model.grads)])
+
+
+def seq2seq_model(case: Seq2Seq) -> Seq2SeqModel:
+    """The model whose initial weights all contenders take."""
+    return Seq2SeqModel(
+        case.source_size,
+        case.target_size,
+        case.embedding_size,
+        case.hidden_size,
+        attention="dot",
+        rng=0,
+    )
+
+
+def _state(arrays: dict[str, Array], name: str) -> Any:
+    """The state of a single layer that is called `name`, with h or c in the place of {}."""
+    parts = [arrays[name.format(part)][None] for part in "hc" if name.format(part) in arrays]
+    return tuple(parts) if len(parts) > 1 else parts[0]
+
+
+def _rows(state: Any) -> list[Array]:
+    """The arrays (N, H) of the state of a single layer."""
+    return [array[0] for array in (state if isinstance(state, tuple) else (state,))]
+
+
+def _by_name(arrays: dict[str, Array]) -> list[Array]:
+    return [arrays[name] for name in sorted(arrays)]
+
+
+CONTENDER = Fastrnn
