@@ -21,6 +21,9 @@ LEARNING_RATE = 1e-3
 MAX_GRAD_NORM = 5.0
 ANSWERS_SHOWN = 12
 BACKENDS = ("compiled", "reference")
+# Seconds. After a product the threads of NumPy's BLAS spin for some hundredths of a second, and
+# would take a processor from the step that is timed next.
+PAUSE = 0.1
 
 
 def run(
@@ -109,6 +112,7 @@ def compare_backends(translator: Translator, pairs: Pairs, *, rounds: int, seed:
     for number in range(1, rounds + 1):
         line = f"  {number:4}"
         for name, step in steps.items():
+            time.sleep(PAUSE)
             start = time.perf_counter()
             loss = step(batch)
             seconds[name].append(time.perf_counter() - start)

@@ -25,6 +25,7 @@ cdef struct Backward:
     void **results     # and of its result
     void **chunk_rows  # pointers to every row of dgates in the chunk, then of dx
     const void *one
+    fr_index row_bytes # of dgates and operand in a chunk
 
-cdef fr_index largest_chunk(const fr_schedule *schedule) noexcept nogil
+cdef fr_index largest_chunk(const fr_schedule *schedule, fr_index row_bytes) noexcept nogil
 cdef void run_backward(const fr_kernels *k, Backward *b, int threads) noexcept nogil

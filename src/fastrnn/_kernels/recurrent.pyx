@@ -180,7 +180,9 @@ cdef int plan_gradients(Recurrence run, Backward *b, list scratch, list gradient
     cdef fr_cell *m = &run.cell
     cdef cnp.ndarray one, dWx = gradients[0], dWh = gradients[1], db = gradients[2]
     cdef fr_index first_h = (m.input + k.lanes - 1) // k.lanes
-    cdef fr_index columns = dWx.shape[1], chunk = largest_chunk(&m.schedule)
+    cdef fr_index columns = dWx.shape[1], chunk
+    cdef fr_index gates = run.layout_x.panels * 4 * k.lanes
+    cdef fr_index operand = first_h * k.lanes + (1 + (b.m.wh_n_t != NULL)) * m.ld
     cdef fr_index rows = 0, i, j, n, width
     b.parts[0] = GradientPart(0, m.input, 0, run.layout_x, cnp.PyArray_DATA(dWx), columns)
     b.parts[1] = GradientPart(
@@ -199,11 +201,11 @@ cdef int plan_gradients(Recurrence run, Backward *b, list scratch, list gradient
         for j in range(b.parts[i].rows):
             b.results[n] = <char *>b.packed[i] + j * width * k.itemsize
             n += 1
+    b.row_bytes = (gates + operand) * k.itemsize
+    chunk = largest_chunk(&m.schedule, b.row_bytes)
     b.chunk_rows = reserve_pointers(scratch, 2 * chunk)
-    b.m.dgates = run.reserve(scratch, chunk * run.layout_x.panels * 4 * k.lanes)
-    b.m.operand = run.reserve(
-        scratch, chunk * (first_h * k.lanes + (1 + (b.m.wh_n_t != NULL)) * m.ld)
-    )
+    b.m.dgates = run.reserve(scratch, chunk * gates)
+    b.m.operand = run.reserve(scratch, chunk * operand)
     one = np.ones(1, dWx.dtype)
     scratch.append(one)
     b.one = cnp.PyArray_DATA(one)

@@ -12,9 +12,10 @@ cdef extern from *:
     """
     const bint FR_OPENMP
 
-# Multiply-adds below which a second thread costs more than it brings: waking it takes some
-# microseconds, in which one core does about a million of them.
-cdef double SMALL_WORK = 1e6
+# Multiply-adds below which a second thread costs more than it brings. Waking it takes 10 to 40
+# microseconds, in which one core does some millions of them: 1.0e6 ran at 0.4 to 1.1 of the speed of
+# one thread, 4.2e6 at 0.7 to 1.6, 8.4e6 at 1.5 to 1.8.
+cdef double SMALL_WORK = 3e6
 
 cdef int thread_count
 # After a fork the child has no threads of the OpenMP pool, and GNU's would wait for them forever.
