@@ -144,3 +144,23 @@ def test_one_hostile_argument(make_calls, what):
                 except (ValueError, TypeError):
                     refused += 1
     assert refused > computed > 0
+
+
+def test_sizes_that_only_an_empty_array_can_have():
+    y, _ = fr.LSTM(1, 1, rng=1)(np.empty((0, 2**60, 1), np.float32))
+    assert y.shape == (0, 2**60, 1)
+
+
+def test_more_threads_than_a_system_can_start():
+    x = np.random.default_rng(5).standard_normal((2_000, 8, 8), np.float32)
+    layer = fr.LSTM(8, 8, rng=1).eval()
+    assert np.array_equal(layer(x, num_threads=100_000)[0], layer(x, num_threads=1)[0])
+
+
+def test_one_query_over_many_keys_needs_little_memory():
+    query, keys = (
+        np.random.default_rng(6).standard_normal((1, T, 8), np.float32) for T in (1, 60_000)
+    )
+    attention = fr.Attention(rng=1)
+    context, _ = attention(query, keys)
+    assert attention.backward(context)[1].shape == keys.shape

@@ -13,7 +13,7 @@ from libc.string cimport memset
 
 from fastrnn._kernels.cpu cimport flush_denormals, kernels_for, restore_mode
 from fastrnn._kernels.matrix cimport (
-    Matrix, Workspace, item, multiply, workspace_at, workspace_bytes
+    Matrix, Workspace, item, multiply, packed_bytes, workspace_at, workspace_bytes
 )
 from fastrnn._kernels.memory cimport Buffer
 from fastrnn._kernels.simd cimport fr_additive, fr_index, fr_kernels
@@ -165,7 +165,7 @@ cdef void attend_backward(
                              dalignment.data + i * dalignment.row_bytes, keys)
         # alignment = softmax(score)
         kernels.softmax_backward(dscore.data + i * dscore.row_bytes,
-                                 alignment.data + i * alignment.row_bytes, keys, 1.0)
+                                 alignment.data + i * alignment.row_bytes, keys)
     if v == NULL:
         # score = q k^T
         multiply(kernels, work, dscore_own, False, first_rows(k, keys), False, dq)
@@ -184,6 +184,17 @@ cdef fr_index largest_side(object q, object values, object alignment):
     return max(*q.shape[1:], *values.shape[1:], *alignment.shape[1:], 1)
 
 
+cdef fr_index largest_operand(
+    const fr_kernels *kernels, object q, object k, object values
+):
+    """Bytes of the largest matrix that a product of `attend` or `attend_backward` packs."""
+    cdef fr_index Tq = q.shape[1], Tk = k.shape[1], D = k.shape[2], Dv = values.shape[2]
+    return max(
+        packed_bytes(kernels, Tk, D), packed_bytes(kernels, Tk, Dv),
+        packed_bytes(kernels, Tq, D), packed_bytes(kernels, Tq, Dv),
+    )
+
+
 cdef const fr_index *key_counts(object lengths) noexcept:
     if lengths is None:
         return NULL
@@ -195,11 +206,11 @@ def _attend(q, k, v, values, lengths, alignment, context, num_threads):
     cdef const fr_kernels *kernels = kernels_for(q.itemsize)
     cdef const void *weights = NULL if v is None else cnp.PyArray_DATA(v)
     cdef fr_index n, N = q.shape[0], Tk = k.shape[1], largest = largest_side(q, values, alignment)
-    cdef fr_index bytes_each = workspace_bytes(kernels, largest)
+    cdef fr_index bytes_each = workspace_bytes(largest, largest_operand(kernels, q, k, values))
     cdef int t, threads = threads_for(
         num_threads, attention_work(q, values, alignment, v is not None), N
     )
-    cdef Buffer memory = Buffer(threads * bytes_each)
+    cdef Buffer memory = Buffer(threads, bytes_each)
     cdef const fr_index *counts = key_counts(lengths)
     cdef unsigned mode
     cdef cnp.ndarray Q = q, K = k, V = values, A = alignment, C = context
@@ -222,11 +233,11 @@ def _attend_backward(
     cdef const fr_kernels *kernels = kernels_for(q.itemsize)
     cdef const void *weights = NULL if v is None else cnp.PyArray_DATA(v)
     cdef fr_index n, N = q.shape[0], Tk = k.shape[1], largest = largest_side(q, values, alignment)
-    cdef fr_index bytes_each = workspace_bytes(kernels, largest)
+    cdef fr_index bytes_each = workspace_bytes(largest, largest_operand(kernels, q, k, values))
     cdef int t, threads = threads_for(
         num_threads, 3 * attention_work(q, values, alignment, v is not None), N
     )
-    cdef Buffer memory = Buffer(threads * bytes_each)
+    cdef Buffer memory = Buffer(threads, bytes_each)
     cdef const fr_index *counts = key_counts(lengths)
     cdef unsigned mode
     cdef bint has_dalignment = dalignment is not None

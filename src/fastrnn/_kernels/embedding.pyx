@@ -4,7 +4,7 @@ cimport numpy as cnp
 import numpy as np
 from libc.string cimport memcpy
 
-from fastrnn._kernels.cpu cimport kernels_for
+from fastrnn._kernels.cpu cimport flush_denormals, kernels_for, restore_mode
 from fastrnn._kernels.simd cimport fr_index, fr_kernels
 
 cnp.import_array()
@@ -29,7 +29,10 @@ def embedding_backward(cnp.ndarray dy not None, cnp.ndarray ids not None, num_em
     cdef char *table = cnp.PyArray_BYTES(dW)
     cdef const char *rows = cnp.PyArray_BYTES(dy)
     cdef fr_index i, count = ids.shape[0], width = dy.shape[1], step = dy.strides[0]
+    cdef unsigned mode
     with nogil:
+        mode = flush_denormals()
         for i in range(count):
             k.add_rows(table + id[i] * width * k.itemsize, rows + i * step, width)
+        restore_mode(mode)
     return dW

@@ -71,7 +71,7 @@ cdef class GRURecurrence(Recurrence):
         return 0
 
     cdef int extra_part(self, list gradients, GradientPart *part):
-        cdef fr_index hidden = self.cell.hidden, lanes = self.kernels.lanes
+        cdef fr_index hidden = self.cell.hidden
         cdef cnp.ndarray dWh = gradients[1], dbh
         if self.bh is not None:
             dbh = gradients[3]
@@ -80,7 +80,7 @@ cdef class GRURecurrence(Recurrence):
             )
         else:
             part[0] = GradientPart(
-                (self.cell.input + lanes - 1) // lanes + self.cell.ld // lanes, hidden, 0,
+                self.first_h + self.cell.ld // self.kernels.lanes, hidden, 0,
                 gate_layout(self.kernels, hidden, 1, GATE_N), cnp.PyArray_DATA(dWh), 3 * hidden,
             )
         return 1
@@ -115,7 +115,7 @@ def gru_step(cnp.ndarray x, cnp.ndarray h, cnp.ndarray Wx, cnp.ndarray Wh, cnp.n
     cdef fr_index itemsize = cnp.PyArray_ITEMSIZE(x)
     cdef const fr_kernels *k = kernels_for(itemsize)
     cdef cnp.ndarray h_next = cnp.PyArray_EMPTY(2, cnp.PyArray_DIMS(h), cnp.PyArray_TYPE(h), 0)
-    cdef Buffer work = Buffer(5 * hidden * itemsize)
+    cdef Buffer work = Buffer(5 * hidden, itemsize)
     cdef const void *bias_h = NULL if bh is None else cnp.PyArray_DATA(bh)
     cdef unsigned mode
     with nogil:

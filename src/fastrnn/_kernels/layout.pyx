@@ -48,9 +48,9 @@ cdef Buffer packed(const fr_kernels *kernels, object matrix, const fr_layout *la
     cdef cnp.ndarray source = matrix
     cdef fr_index depth = source.shape[0] if source.ndim == 2 else 1
     cdef fr_index columns = source.shape[source.ndim - 1]
-    cdef Buffer out = Buffer(depth * packed_columns(kernels, layout) * kernels.itemsize)
+    cdef Buffer out = Buffer(depth * packed_columns(kernels, layout), kernels.itemsize)
     with nogil:
-        kernels.pack(out.data, cnp.PyArray_DATA(source), depth, columns, 1, layout)
+        kernels.pack(out.data, cnp.PyArray_DATA(source), depth, columns, layout)
     return out
 
 
@@ -60,7 +60,7 @@ cdef Buffer packed_transposed(const fr_kernels *kernels, object matrix, const fr
     cdef fr_index rows = source.shape[0]
     cdef fr_layout by_row = plain_layout(kernels, rows)
     cdef fr_index depth = packed_columns(kernels, layout)
-    cdef Buffer out = Buffer(depth * packed_columns(kernels, &by_row) * kernels.itemsize)
+    cdef Buffer out = Buffer(depth * packed_columns(kernels, &by_row), kernels.itemsize)
     with nogil:
         kernels.pack_transposed(out.data, cnp.PyArray_DATA(source), rows, source.shape[1], layout)
     return out

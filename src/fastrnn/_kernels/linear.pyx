@@ -3,7 +3,7 @@
 cimport numpy as cnp
 import numpy as np
 
-from fastrnn._kernels.cpu cimport kernels_for
+from fastrnn._kernels.cpu cimport flush_denormals, kernels_for, restore_mode
 from fastrnn._kernels.layout cimport packed, packed_columns, packed_transposed, plain_layout
 from fastrnn._kernels.matrix cimport (
     Matrix, as_matrix, packed_matrix, plain_product, point_columns, point_rows, row_pointers,
@@ -85,7 +85,10 @@ cdef object column_sums(object dy):
     cdef const fr_kernels *k = kernels_for(dy.itemsize)
     cdef cnp.ndarray db = np.zeros(dy.shape[1], dy.dtype)
     cdef Py_ssize_t r
+    cdef unsigned mode
     with nogil:
+        mode = flush_denormals()
         for r in range(dY.rows):
             k.add_rows(cnp.PyArray_DATA(db), dY.data + r * dY.row_bytes, dY.columns)
+        restore_mode(mode)
     return db

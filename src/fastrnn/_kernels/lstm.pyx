@@ -57,7 +57,7 @@ def lstm_step(cnp.ndarray x, cnp.ndarray h, cnp.ndarray c, cnp.ndarray Wx, cnp.n
     cdef const fr_kernels *k = kernels_for(itemsize)
     cdef cnp.ndarray h_next = cnp.PyArray_EMPTY(2, cnp.PyArray_DIMS(h), cnp.PyArray_TYPE(h), 0)
     cdef cnp.ndarray c_next = cnp.PyArray_EMPTY(2, cnp.PyArray_DIMS(h), cnp.PyArray_TYPE(h), 0)
-    cdef Buffer work = Buffer(4 * hidden * itemsize)
+    cdef Buffer work = Buffer(4 * hidden, itemsize)
     cdef unsigned mode
     with nogil:
         mode = flush_denormals()

@@ -28,8 +28,9 @@ cdef fr_product plain_product(
 cdef int run_product(
     const fr_kernels *k, fr_product *product, fr_index rows, object num_threads
 ) except -1
-cdef fr_index workspace_bytes(const fr_kernels *k, fr_index largest) noexcept nogil
-cdef Workspace workspace_at(char *memory, fr_index largest) noexcept nogil
+cdef fr_index packed_bytes(const fr_kernels *k, fr_index rows, fr_index columns) noexcept nogil
+cdef fr_index workspace_bytes(fr_index largest_side, fr_index largest_operand) noexcept nogil
+cdef Workspace workspace_at(char *memory, fr_index largest_side) noexcept nogil
 cdef void multiply(
     const fr_kernels *k, Workspace work, Matrix a, bint a_transposed, Matrix b, bint b_transposed,
     Matrix c,

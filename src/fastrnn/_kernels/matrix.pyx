@@ -41,14 +41,14 @@ cdef void point_columns(void **pointers, Matrix matrix, fr_index itemsize) noexc
 
 
 cdef Buffer packed_matrix(const fr_kernels *k, Matrix matrix, const fr_layout *layout):
-    cdef Buffer out = Buffer(matrix.rows * packed_columns(k, layout) * k.itemsize)
+    cdef Buffer out = Buffer(matrix.rows * packed_columns(k, layout), k.itemsize)
     with nogil:
-        k.pack(out.data, matrix.data, matrix.rows, matrix.row_bytes // k.itemsize, 1, layout)
+        k.pack(out.data, matrix.data, matrix.rows, matrix.row_bytes // k.itemsize, layout)
     return out
 
 
 cdef Buffer row_pointers(fr_index count):
-    return Buffer(count * sizeof(void *))
+    return Buffer(count, sizeof(void *))
 
 
 cdef fr_product plain_product(
@@ -83,15 +83,23 @@ cdef int run_product(
     return 0
 
 
-cdef fr_index workspace_bytes(const fr_kernels *k, fr_index largest) noexcept nogil:
-    """Bytes for products in which no matrix is larger than `largest` either way."""
-    cdef fr_index rounded = largest + 4 * k.lanes
-    return (2 * largest * sizeof(void *) + rounded * rounded * k.itemsize + 127) // 64 * 64
+cdef fr_index packed_bytes(const fr_kernels *k, fr_index rows, fr_index columns) noexcept nogil:
+    """Bytes of a matrix packed for `multiply`, transposed or not, in whole cache lines."""
+    cdef fr_index panel = 4 * k.lanes
+    rows = (rows + panel - 1) // panel * panel
+    columns = (columns + panel - 1) // panel * panel
+    return rows * columns * k.itemsize
 
 
-cdef Workspace workspace_at(char *memory, fr_index largest) noexcept nogil:
-    cdef fr_index pointers = (2 * largest * sizeof(void *) + 63) // 64 * 64
-    return Workspace(<void **>memory, <void **>memory + largest, memory + pointers)
+cdef Workspace workspace_at(char *memory, fr_index largest_side) noexcept nogil:
+    """Pointers to rows of the left side and of the result, then the packed operand."""
+    cdef fr_index pointers = (2 * largest_side * sizeof(void *) + 63) // 64 * 64
+    return Workspace(<void **>memory, <void **>memory + largest_side, memory + pointers)
+
+
+cdef fr_index workspace_bytes(fr_index largest_side, fr_index largest_operand) noexcept nogil:
+    """Bytes for products of at most so many rows, with a packed operand of so many bytes."""
+    return (2 * largest_side * sizeof(void *) + 63) // 64 * 64 + largest_operand
 
 
 cdef void multiply(
@@ -106,7 +114,7 @@ cdef void multiply(
     if b_transposed:
         k.pack_transposed(work.operand, b.data, b.rows, row_step, &layout)
     else:
-        k.pack(work.operand, b.data, b.rows, row_step, 1, &layout)
+        k.pack(work.operand, b.data, b.rows, row_step, &layout)
     if a_transposed:
         point_columns(work.rows, a, k.itemsize)
     else:

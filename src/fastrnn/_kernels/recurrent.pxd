@@ -16,6 +16,7 @@ cdef class Recurrence:
     cdef fr_cell cell
     cdef fr_layout layout_x
     cdef fr_layout layout_h
+    cdef fr_index first_h
     cdef fr_index h_vector
     cdef bint gated
     cdef Schedule schedule

@@ -15,15 +15,16 @@ from fastrnn._kernels.threads cimport threads_for
 
 cnp.import_array()
 
-# Bytes of weights up to which x joins the product of every step. Above, they would leave the
-# cache between steps, and x is projected for PROJECTION_ROWS rows ahead of the loop.
-cdef fr_index JOINED_BYTES = 1 << 20
+# Bytes of weights up to which x joins the product of every step, if a thread has more than one row.
+# Otherwise x is projected for PROJECTION_ROWS rows ahead of the loop. docs/decisions.md has the
+# figures.
+cdef fr_index JOINED_BYTES = 1 << 19
 cdef fr_index PROJECTION_ROWS = 96
 
 
 cdef void **reserve_pointers(list owner, fr_index count) except NULL:
     """Memory for `count` pointers that lives as long as `owner`."""
-    cdef Buffer buffer = Buffer(count * sizeof(void *))
+    cdef Buffer buffer = Buffer(count, sizeof(void *))
     owner.append(buffer)
     return <void **>buffer.data
 
@@ -31,9 +32,10 @@ cdef void **reserve_pointers(list owner, fr_index count) except NULL:
 cdef class Recurrence:
     """One direction of one layer over one batch; after a forward in training, its tape.
 
-    A cell's class sets `step`, `backward_step`, `layout_x` and `layout_h` (how the gates as seen by
-    x and by h are packed), `h_vector` (where the latter begin in a panel of dgates) and `gated`
-    (whether the backward needs the activated gates).
+    After `begin`, a cell's class sets `step`, `backward_step`, `layout_x` and `layout_h` (how the
+    gates as seen by x and by h are packed), `h_vector` (where the latter begin in a panel of
+    dgates) and `gated` (whether the backward needs the activated gates); then come `forward` and
+    `backward`. `first_h` is the vector at which h begins in the operand of the weight gradients.
     """
 
     cdef int begin(self, object x, object Wx, object Wh, object lengths, bint reverse) except -1:
@@ -48,11 +50,12 @@ cdef class Recurrence:
         self.cell.input = x_array.shape[2]
         self.cell.hidden = Wh.shape[0]
         self.cell.ld = (self.cell.hidden + lanes - 1) // lanes * lanes
+        self.first_h = (self.cell.input + lanes - 1) // lanes
         return 0
 
     cdef void *reserve(self, list owner, fr_index count, bint zeroed=False) except NULL:
         """Memory for `count` numbers that lives as long as `owner`."""
-        cdef Buffer buffer = Buffer(count * self.kernels.itemsize, zeroed)
+        cdef Buffer buffer = Buffer(count, self.kernels.itemsize, zeroed)
         owner.append(buffer)
         return buffer.data
 
@@ -104,6 +107,9 @@ cdef class Recurrence:
         with nogil:
             run_forward(k, self.step, m, &projection, threads)
         self.schedule.clear_padding(y)
+        # What they point to is about to go; the tape keeps no way to it.
+        m.wx = m.wh = m.bias = m.wh_n = m.reset_h = m.waiting = NULL
+        m.y.row = NULL
         final = [self.state_of_sequences(m.h, m.h_slots)]
         if len(states) == 2:
             final.append(self.state_of_sequences(m.c, m.c_slots))
@@ -159,13 +165,14 @@ cdef class Recurrence:
 
 
 cdef int plan_projection(Recurrence run, Projection *plan, list scratch, int threads) except -1:
-    """Decide whether x is projected ahead of the loop; docs/decisions.md has the figures."""
+    """Decide whether x is projected ahead of the loop."""
     cdef const fr_kernels *k = run.kernels
     cdef fr_index columns = packed_columns(k, &run.layout_x)
     cdef fr_index share = (run.cell.schedule.rows + threads - 1) // threads
+    cdef fr_index weights = (run.cell.input + run.cell.hidden) * columns * k.itemsize
     plan.memory = NULL
     plan.layout = run.layout_x
-    if (run.cell.input + run.cell.hidden) * columns * k.itemsize <= JOINED_BYTES:
+    if share > 1 and weights <= JOINED_BYTES:
         return 0
     plan.chunk_rows = max(PROJECTION_ROWS, share)
     plan.thread_bytes = plan.chunk_rows * (2 * sizeof(void *) + columns * k.itemsize)
@@ -179,14 +186,14 @@ cdef int plan_gradients(Recurrence run, Backward *b, list scratch, list gradient
     cdef const fr_kernels *k = run.kernels
     cdef fr_cell *m = &run.cell
     cdef cnp.ndarray one, dWx = gradients[0], dWh = gradients[1], db = gradients[2]
-    cdef fr_index first_h = (m.input + k.lanes - 1) // k.lanes
     cdef fr_index columns = dWx.shape[1], chunk
     cdef fr_index gates = run.layout_x.panels * 4 * k.lanes
-    cdef fr_index operand = first_h * k.lanes + (1 + (b.m.wh_n_t != NULL)) * m.ld
+    cdef bint reset_before = b.m.wh_n_t != NULL  # then r*h is an operand, too
+    cdef fr_index operand = run.first_h * k.lanes + (1 + reset_before) * m.ld
     cdef fr_index rows = 0, i, j, n, width
     b.parts[0] = GradientPart(0, m.input, 0, run.layout_x, cnp.PyArray_DATA(dWx), columns)
     b.parts[1] = GradientPart(
-        first_h, m.hidden, run.h_vector, run.layout_h, cnp.PyArray_DATA(dWh), columns
+        run.first_h, m.hidden, run.h_vector, run.layout_h, cnp.PyArray_DATA(dWh), columns
     )
     b.parts[2] = GradientPart(-1, 1, 0, run.layout_x, cnp.PyArray_DATA(db), columns)
     b.part_count = 3 + run.extra_part(gradients, &b.parts[3])

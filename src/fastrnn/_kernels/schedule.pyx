@@ -19,7 +19,9 @@ cdef class Schedule:
     """The plan of one batch; `order[r]` is the sequence of row r, `steps[r]` its length."""
 
     def __cinit__(self, fr_index sequences, fr_index length, lengths, bint reverse):
-        self.memory = Buffer((2 * sequences + 2 * length + 1) * sizeof(fr_index))
+        if sequences == 0:
+            length = 0
+        self.memory = Buffer(2 * sequences + 2 * length + 1, sizeof(fr_index))
         self.order = <fr_index *>self.memory.data
         self.steps = self.order + sequences
         self.reverse = reverse

@@ -95,9 +95,7 @@ cdef extern from "fastrnn_simd.h" nogil:
         const char *isa
         fr_index lanes
         fr_index itemsize
-        fr_index tile_rows
-        void (*pack)(void *, const void *, fr_index, fr_index, fr_index,
-                     const fr_layout *) noexcept nogil
+        void (*pack)(void *, const void *, fr_index, fr_index, const fr_layout *) noexcept nogil
         void (*pack_transposed)(void *, const void *, fr_index, fr_index,
                                 const fr_layout *) noexcept nogil
         void (*unpack)(void *, const void *, fr_index, fr_index,
@@ -118,7 +116,7 @@ cdef extern from "fastrnn_simd.h" nogil:
                            const void *, const void *, const void *, void *,
                            void *) noexcept nogil
         void (*softmax)(void *, fr_index) noexcept nogil
-        void (*softmax_backward)(void *, const void *, fr_index, double) noexcept nogil
+        void (*softmax_backward)(void *, const void *, fr_index) noexcept nogil
         double (*cross_entropy)(const void *, fr_index, fr_index, double, void *) noexcept nogil
         void (*additive_scores)(const fr_additive *) noexcept nogil
         void (*additive_backward)(const fr_additive *) noexcept nogil

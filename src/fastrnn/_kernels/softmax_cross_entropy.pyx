@@ -25,7 +25,7 @@ def softmax_cross_entropy(
     cdef const cnp.int64_t *target = <const cnp.int64_t *>cnp.PyArray_DATA(targets)
     cdef bint ignoring = ignore_index is not None
     cdef cnp.int64_t ignored = ignore_index if ignoring else 0
-    cdef Buffer losses = Buffer(rows.rows * sizeof(double))
+    cdef Buffer losses = Buffer(rows.rows, sizeof(double))
     cdef double *loss = <double *>losses.data
     cdef double total = 0, share
     cdef int t, threads = threads_for(

@@ -18,6 +18,9 @@ cdef extern from *:
 cdef double SMALL_WORK = 3e6
 
 cdef int thread_count
+# More threads than this a call never gets, however many were asked for: where the system refuses
+# one, OpenMP ends the process.
+cdef Py_ssize_t most_threads = 4 * (os.cpu_count() or 1)
 # After a fork the child has no threads of the OpenMP pool, and GNU's would wait for them forever.
 cdef bint forked = False
 
@@ -28,7 +31,7 @@ def set_num_threads(num_threads):
     Parameters
     ----------
     num_threads : int
-        At least 1. Results do not depend on it.
+        At least 1. Results do not depend on it. A call uses at most four for each processor.
 
     Raises
     ------
@@ -66,7 +69,7 @@ cdef int threads_for(object num_threads, double work, Py_ssize_t pieces) except 
     cdef Py_ssize_t count = thread_count if num_threads is None else num_threads
     if forked or not FR_OPENMP or work < SMALL_WORK:
         return 1
-    return <int>max(1, min(count, pieces))
+    return <int>max(1, min(count, pieces, most_threads))
 
 
 def has_openmp():

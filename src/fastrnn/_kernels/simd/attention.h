@@ -1,4 +1,4 @@
-/* The additive score (Bahdanau et al. 2015, A.1.2) of one sequence, and the row softmax.
+/* The additive score (Bahdanau et al. 2015, A.1.2) of one sequence.
  *
  *   score[i][j] = sum over a of v[a] * tanh(q[i][a] + k[j][a])
  *

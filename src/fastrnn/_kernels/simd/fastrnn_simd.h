@@ -130,9 +130,8 @@ typedef void fr_backward_step(const fr_cell_backward *m, fr_share share, fr_inde
 typedef struct {
     const char *isa;
     fr_index lanes, itemsize;
-    fr_index tile_rows; /* rows that a tile holds in registers */
 
-    void (*pack)(void *dst, const void *src, fr_index depth, fr_index row_step, fr_index col_step,
+    void (*pack)(void *dst, const void *src, fr_index depth, fr_index row_step,
                  const fr_layout *layout);
     void (*pack_transposed)(void *dst, const void *src, fr_index rows, fr_index row_step,
                             const fr_layout *layout);
@@ -160,7 +159,7 @@ typedef struct {
                        void *h_next);
 
     void (*softmax)(void *row, fr_index count);
-    void (*softmax_backward)(void *drow, const void *row, fr_index count, double scale);
+    void (*softmax_backward)(void *drow, const void *row, fr_index count);
     double (*cross_entropy)(const void *logits, fr_index count, fr_index target, double scale,
                             void *dlogits);
     void (*additive_scores)(const fr_additive *a);

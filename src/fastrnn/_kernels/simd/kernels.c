@@ -19,7 +19,6 @@ const fr_kernels TABLE_NAME(FR_ISA, FR_REAL_BYTES) = {
     .isa = STRING(FR_ISA),
     .lanes = VL,
     .itemsize = FR_REAL_BYTES,
-    .tile_rows = TILE_ROWS,
     .pack = pack,
     .pack_transposed = pack_transposed,
     .unpack = unpack,

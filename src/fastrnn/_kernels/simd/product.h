@@ -176,21 +176,16 @@ INLINE fr_index columns_in(const fr_layout *l, fr_index p, fr_index v) {
     return left < 0 ? 0 : min_index(left, VL);
 }
 
-/* dst[p][k][v] = columns of src row k; src element (k, j) is src[k*row_step + j*col_step]. */
-static void pack(void *dst, const void *src, fr_index depth, fr_index row_step, fr_index col_step,
+/* dst[p][k][v] = the layout's columns of src row k; its rows lie row_step elements apart. */
+static void pack(void *dst, const void *src, fr_index depth, fr_index row_step,
                  const fr_layout *l) {
     real *out = dst;
     for (fr_index p = 0; p < l->panels; p++)
         for (fr_index k = 0; k < depth; k++)
             for (fr_index v = 0; v < l->width; v++, out += VL) {
                 const fr_index n = columns_in(l, p, v);
-                const real *from = (const real *)src + k * row_step +
-                                   (n ? l->start[v] + p * l->advance : 0) * col_step;
-                if (col_step == 1) {
-                    store(out, n ? load_part(from, n) : (vec){0});
-                    continue;
-                }
-                for (fr_index i = 0; i < VL; i++) out[i] = i < n ? from[i * col_step] : 0;
+                const real *row = (const real *)src + k * row_step;
+                store(out, n ? load_part(row + l->start[v] + p * l->advance, n) : (vec){0});
             }
 }
 

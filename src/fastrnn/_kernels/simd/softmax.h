@@ -36,16 +36,15 @@ static void softmax(void *row, fr_index count) {
     scale_row(row, count, 1 / sum);
 }
 
-/* drow comes in as the gradient of the softmax `row` and leaves as that of its argument, times
- * `scale`. */
-static void softmax_backward(void *drow, const void *row, fr_index count, double scale) {
+/* drow comes in as the gradient of the softmax `row` and leaves as that of its argument. */
+static void softmax_backward(void *drow, const void *row, fr_index count) {
     real *d = drow;
     const real *p = row;
     vec sum = {0};
     for (fr_index j = 0; j < count; j += VL)
         sum += load_part(d + j, count - j) * load_part(p + j, count - j);
     const real mean = sum_lanes(sum);
-    for (fr_index j = 0; j < count; j++) d[j] = p[j] * (d[j] - mean) * (real)scale;
+    for (fr_index j = 0; j < count; j++) d[j] = p[j] * (d[j] - mean);
 }
 
 /* -log softmax(logits)[target]; where dlogits is not NULL also scale * (softmax - onehot). */

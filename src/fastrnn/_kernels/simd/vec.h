@@ -13,11 +13,9 @@
 #if FR_REAL_BYTES == 4
 typedef float real;
 typedef int32_t bits;
-typedef uint32_t ubits;
 #else
 typedef double real;
 typedef int64_t bits;
-typedef uint64_t ubits;
 #endif
 
 #define VL ((fr_index)(FR_VECTOR_BYTES / FR_REAL_BYTES))
