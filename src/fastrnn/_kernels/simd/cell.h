@@ -173,30 +173,42 @@ INLINE vec upstream(const fr_cell_backward *m, fr_index row, fr_index s, fr_inde
     return load_part(view_at(m->dy, row, s) + unit, m->cell.hidden - unit);
 }
 
-/* work += v W for one row v and W (depth, columns) as it lies: rows of W stream by, eight vectors
- * of columns at a time. */
+/* work += v W for `width` vectors of columns from j on; see add_row_product. Returns the next j. */
+INLINE fr_index add_strips(const int width, fr_index j, real *work, const real *v, fr_index depth,
+                           const real *w, fr_index columns, fr_index w_step) {
+    for (; j + width * VL <= columns; j += width * VL) {
+        vec sum[16];
+#pragma GCC unroll 16
+        for (int i = 0; i < width; i++) sum[i] = load(work + j + i * VL);
+        for (fr_index k = 0; k < depth; k++) {
+            const vec factor = broadcast(v[k]);
+#pragma GCC unroll 16
+            for (int i = 0; i < width; i++) sum[i] += factor * load(w + k * w_step + j + i * VL);
+        }
+#pragma GCC unroll 16
+        for (int i = 0; i < width; i++) store(work + j + i * VL, sum[i]);
+    }
+    return j;
+}
+
+/* work += v W for one row v and W (depth, columns) as it lies, its rows w_step apart: strips of
+ * columns as wide as the registers allow, since each row of a strip is a jump in memory. */
 static void add_row_product(real *work, const real *v, fr_index depth, const real *w,
                             fr_index columns, fr_index w_step) {
     fr_index j = 0;
-    for (; j + 8 * VL <= columns; j += 8 * VL) {
-        vec sum[8];
-#pragma GCC unroll 8
-        for (int i = 0; i < 8; i++) sum[i] = load(work + j + i * VL);
-        for (fr_index k = 0; k < depth; k++) {
-            const vec factor = broadcast(v[k]);
-#pragma GCC unroll 8
-            for (int i = 0; i < 8; i++) sum[i] += factor * load(w + k * w_step + j + i * VL);
-        }
-#pragma GCC unroll 8
-        for (int i = 0; i < 8; i++) store(work + j + i * VL, sum[i]);
-    }
-    for (; j < columns; j += VL) {
-        const fr_index n = columns - j;
-        vec sum = load_part(work + j, n);
-        for (fr_index k = 0; k < depth; k++)
-            sum += broadcast(v[k]) * load_part(w + k * w_step + j, n);
-        store_part(work + j, sum, n);
-    }
+#if FR_VECTOR_BYTES == 64
+    j = add_strips(16, j, work, v, depth, w, columns, w_step);
+#endif
+    j = add_strips(8, j, work, v, depth, w, columns, w_step);
+    j = add_strips(4, j, work, v, depth, w, columns, w_step);
+    j = add_strips(2, j, work, v, depth, w, columns, w_step);
+    j = add_strips(1, j, work, v, depth, w, columns, w_step);
+    if (j == columns) return;
+    const fr_index n = columns - j;
+    vec sum = load_part(work + j, n);
+    for (fr_index k = 0; k < depth; k++)
+        sum += broadcast(v[k]) * load_part(w + k * w_step + j, n);
+    store_part(work + j, sum, n);
 }
 
 #endif
