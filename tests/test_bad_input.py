@@ -10,6 +10,7 @@ import pytest
 
 import fastrnn as fr
 from fastrnn import ops, reference
+from fastrnn.ops.lstm import CELL
 
 RNG = np.random.default_rng(1)
 
@@ -75,6 +76,14 @@ V, T = ValueError, TypeError
 X = f4(3, 5, 4)
 H = f4(2, 3, 2)  # a state of lstm() for three sequences
 LSTM_ARGS = f8(3, 5, 4), f8(3, 2), f8(3, 2), f8(4, 8), f8(2, 8), f8(8)
+ATTENTION_ARGS = f8(2, 5, 4), f8(2, 6, 4), f8(2, 6, 4)
+
+
+def lstm_into(out):
+    x, h0, c0, *weights = LSTM_ARGS
+    return CELL.forward(x, (h0, c0), weights, train=True, out=out)
+
+
 STASHES = {
     "lstm": ops.lstm_forward(*LSTM_ARGS, backend="reference")[-1],
     "linear": ops.linear_forward(f8(2, 3), f8(3, 4), backend="reference")[-1],
@@ -87,21 +96,23 @@ LAYER_CALLS = [
     (lstm, lambda a: a(f4(3, 5, 3)), V, "LSTM: x must have shape (N, T, 4), got (3, 5, 3)"),
     (lstm, lambda a: a(f8(3, 5, 4)), T, "LSTM: x must be float32, got float64"),
     (lstm, lambda a: a(np.ones((3, 5, 4), int)), T, "LSTM: x must be float32, got int64"),
-    (lstm, lambda a: a(None), T, "LSTM: x must be float32, got object"),
+    (lstm, lambda a: a(None), T, "LSTM: x must be float32, got None"),
     (lstm, lambda a: a("text"), T, "LSTM: x must be float32, got <U4"),
     (gru, lambda a: a(X.astype("float16")), T, "GRU: x must be float32, got float16"),
     (gru, lambda a: a(f4()), V, "GRU: x must have shape (N, T, 4), got ()"),
     # state
     (lstm, lambda a: a(X, H), V, "LSTM: state must be (h, c), got ndarray"),
-    (lstm, lambda a: a(X, (H,)), V, "LSTM: state must be (h, c), got tuple"),
+    (lstm, lambda a: a(X, (H,)), V, "LSTM: state must be (h, c), got a tuple of 1"),
+    (lstm, lambda a: a(X, [H] * 3), V, "LSTM: state must be (h, c), got a list of 3"),
     (lstm, lambda a: a(X, (H[:, :1], H)), V, "LSTM: h must have shape (2, 3, 2), got (2, 1, 2)"),
     (lstm, lambda a: a(X, (H, H[:1])), V, "LSTM: c must have shape (2, 3, 2), got (1, 3, 2)"),
     (lstm, lambda a: a(X, (H, f8(2, 3, 2))), T, "LSTM: c must be float32, got float64"),
     (gru, lambda a: a(X, f4(3, 2)), V, "GRU: h must have shape (1, 3, 2), got (3, 2)"),
     (gru, lambda a: a(X, (H, H)), V, "GRU: h must have shape (1, 3, 2), got (2, 2, 3, 2)"),
-    (lstm, lambda a: a.init_state(0), V, "LSTM: batch_size must be at least 1, got 0"),
+    (lstm, lambda a: a.init_state(-1), V, "LSTM: batch_size must be at least 0, got -1"),
     # lengths
     (lstm, lambda a: a(X, lengths=[1, 2]), V, "LSTM: lengths must have shape (3,), got (2,)"),
+    (lstm, lambda a: a(X, lengths=[]), V, "LSTM: lengths must have shape (3,), got (0,)"),
     (lstm, lambda a: a(X, lengths=5), V, "LSTM: lengths must have shape (3,), got ()"),
     (lstm, lambda a: a(X, lengths=[1, -2, 3]), V, "LSTM: lengths must be in 0..5, got -2"),
     (lstm, lambda a: a(X, lengths=[1, 6, 3]), V, "LSTM: lengths must be in 0..5, got 6"),
@@ -205,6 +216,7 @@ LAYER_CALLS = [
     # embedding
     (embedding, lambda a: a([3, 10]), V, "Embedding: ids must be in 0..9, got 10"),
     (embedding, lambda a: a([[-1]]), V, "Embedding: ids must be in 0..9, got -1"),
+    (embedding, lambda a: a(None), T, "Embedding: ids must be integers, got None"),
     (embedding, lambda a: a([0.5]), T, "Embedding: ids must be integers, got float64"),
     (
         embedding,
@@ -229,6 +241,7 @@ LAYER_CALLS = [
         "Linear: dy must have shape (2, 3), got (2, 4)",
     ),
     # dropout
+    (dropout, lambda a: a(None), T, "Dropout: x must be float32 or float64, got None"),
     (dropout, lambda a: a([1, 2]), T, "Dropout: x must be float32 or float64, got int64"),
     (
         lambda: dropout().eval(),
@@ -354,6 +367,11 @@ CALLS = [
         "RNN: nonlinearity must be one of tanh, relu, got []",
     ),
     (
+        lambda: fr.RNN(4, 2, nonlinearity=np.array(["tanh", "relu"])),
+        V,
+        "RNN: nonlinearity must be one of tanh, relu, got a <U4 array of shape (2,)",
+    ),
+    (
         lambda: fr.LSTM(4, 2, dtype=int),
         T,
         "LSTM: dtype must be float32 or float64, got <class 'int'>",
@@ -374,6 +392,16 @@ CALLS = [
     (lambda: fr.Embedding(3, 0), V, "Embedding: embedding_size must be at least 1, got 0"),
     (lambda: fr.Linear(0, 3), V, "Linear: input_size must be at least 1, got 0"),
     (lambda: fr.Linear(3, 0), V, "Linear: output_size must be at least 1, got 0"),
+    (
+        lambda: fr.Dropout(10**400),
+        V,
+        "Dropout: p must fit in a float64, got a longer integer",
+    ),
+    (
+        lambda: fr.Dropout(f8(2, 3)),
+        T,
+        "Dropout: p must be a number, got a float64 array of shape (2, 3)",
+    ),
     (lambda: fr.Dropout(1.0), V, "Dropout: p must be in [0, 1), got 1.0"),
     (
         lambda: fr.SoftmaxCrossEntropy("pad"),
@@ -422,7 +450,7 @@ CALLS = [
         T,
         "LSTM: b must be float64, got float32",
     ),
-    (lambda: ops.lstm(*LSTM_ARGS[:5], None), T, "LSTM: b must be float64, got object"),
+    (lambda: ops.lstm(*LSTM_ARGS[:5], None), T, "LSTM: b must be float64, got None"),
     (
         lambda: ops.lstm(LSTM_ARGS[0], f8(2, 2), *LSTM_ARGS[2:]),
         V,
@@ -436,7 +464,7 @@ CALLS = [
     (
         lambda: ops.gru_step(f8(3, 4), None, f8(4, 6), f8(2, 6), f8(6)),
         T,
-        "GRU: h must be float64, got object",
+        "GRU: h must be float64, got None",
     ),
     (
         lambda: ops.gru(f8(3, 5, 4), None, f8(4, 6), f8(2, 6), f8(6), f8(6)),
@@ -454,17 +482,17 @@ CALLS = [
         "fastrnn: backend must be one of compiled, reference, got 'fast'",
     ),
     (
-        lambda: ops.lstm_forward(*LSTM_ARGS, out=f4(3, 5, 2)),
+        lambda: lstm_into(f4(3, 5, 2)),
         V,
         "LSTM: out must be a float64 array of shape (3, 5, 2), got float32 (3, 5, 2)",
     ),
     (
-        lambda: ops.lstm_forward(*LSTM_ARGS, out=f8(3, 5, 4)[..., ::2]),
+        lambda: lstm_into(f8(3, 5, 4)[..., ::2]),
         V,
         "LSTM: out must be writeable with a contiguous last axis",
     ),
     (
-        lambda: ops.lstm_forward(*LSTM_ARGS, out=[]),
+        lambda: lstm_into([]),
         V,
         "LSTM: out must be a float64 array of shape (3, 5, 2), got []",
     ),
@@ -472,6 +500,12 @@ CALLS = [
         lambda: ops.lstm([[[1.0]], [[1.0, 2.0]]], *LSTM_ARGS[1:]),
         V,
         "LSTM: x must be an array, got a ragged list",
+    ),
+    (
+        # converted before it is checked, this would be 12 TiB
+        lambda: ops.lstm(np.broadcast_to(f8(1), (3, 2**40)), *LSTM_ARGS[1:]),
+        V,
+        "LSTM: x must have shape (N, T, 4), got (3, 1099511627776)",
     ),
     # stashes
     (
@@ -492,7 +526,7 @@ CALLS = [
     (
         lambda: ops.linear_backward(None, STASHES["linear"]),
         T,
-        "Linear: dy must be float64, got object",
+        "Linear: dy must be float64, got None",
     ),
     # the other functions
     (lambda: ops.linear(f8(2, 3), f8(3)), V, "Linear: W must have shape (D, O), got (3,)"),
@@ -505,6 +539,11 @@ CALLS = [
         "Dropout: p must be in [0, 1), got 1.5",
     ),
     (
+        lambda: ops.dropout(f8(3), 0.5, rng=0),
+        T,
+        "Dropout: rng must be a numpy.random.Generator, got 0",
+    ),
+    (
         lambda: ops.softmax_cross_entropy(f8(2, 3), [0, 1], ignore_index=0.5),
         T,
         "SoftmaxCrossEntropy: ignore_index must be an integer, got 0.5",
@@ -513,6 +552,17 @@ CALLS = [
         lambda: ops.attention(f8(2, 5, 4), f8(2, 6, 4), f8(2, 6, 4), [f8(4, 4)]),
         V,
         "Attention: weights must be () for dot, got 1",
+    ),
+    (
+        lambda: ops.attention(*ATTENTION_ARGS, weights=None),
+        T,
+        "Attention: weights must be a sequence of arrays, got NoneType",
+    ),
+    (
+        lambda: ops.attention(*ATTENTION_ARGS, score=np.array(["dot"])),
+        V,
+        "Attention: score must be one of dot, scaled_dot, general, additive, "
+        "got a <U3 array of shape (1,)",
     ),
     (
         lambda: ops.attention(f8(2, 5, 4), f8(2, 6, 4), f8(2, 6, 4), score="additive"),
@@ -603,6 +653,15 @@ def test_backward_after_a_failed_call_is_that_of_the_forward_before(bad, message
     with says(ValueError, message):
         bad(layer)
     np.testing.assert_array_equal(layer.backward(dy)[0], wanted)
+
+
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+@pytest.mark.parametrize("keyword", ["dropout", "out"])
+def test_unknown_keyword(cell, keyword):
+    for name in (cell, f"{cell}_forward"):
+        message = f"{name}() got an unexpected keyword argument '{keyword}'"
+        with says(TypeError, message):
+            getattr(ops, name)(*LSTM_ARGS, **{keyword: None})
 
 
 def test_a_failed_call_draws_no_parameters(backend):

@@ -76,6 +76,24 @@ def test_a_failed_write_leaves_the_file_before(path, monkeypatch, call):
     assert [p.name for p in path.parent.iterdir()] == [path.name]
 
 
+def test_a_temporary_file_that_cannot_be_removed_hides_nothing(path, monkeypatch):
+    def refuse(self, missing_ok=False):
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(os, "fsync", _full_disk)
+    monkeypatch.setattr("pathlib.Path.unlink", refuse)
+    with pytest.raises(OSError, match=r"No space left on device: .*/a\.safetensors'$"):
+        _storage.write(path, {"x": np.ones(3)}, {})
+
+
+def test_writers_at_once_do_not_share_a_temporary_file(path, monkeypatch):
+    used, replace = [], os.replace
+    monkeypatch.setattr(os, "replace", lambda a, b: (used.append(a), replace(a, b)))
+    for _ in range(2):
+        _storage.write(path, {"x": np.ones(3)}, {})
+    assert len(set(used)) == 2
+
+
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
 def test_a_really_full_disk(path, monkeypatch):
     before = path.read_bytes()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ def write(
     native = {key: _plain(array) for key, array in arrays.items()}
     data = save(native, {**metadata, _MARKER: _VERSION})
     target = Path(path).resolve()
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    temporary = target.with_name(f".fastrnn-{os.urandom(8).hex()}.tmp")
     try:
         with open(temporary, "wb") as file:
             file.write(data)
@@ -47,7 +48,8 @@ def write(
     except OSError as error:
         raise OSError(error.errno, error.strerror, os.fspath(path)) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # gone after the replacement; else the error above says more
+            temporary.unlink()
 
 
 def read(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:

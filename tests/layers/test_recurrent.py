@@ -344,3 +344,13 @@ def test_threads_keyword(kind, backend):
     for y, dx in results[1:]:
         np.testing.assert_array_equal(y, results[0][0])
         np.testing.assert_array_equal(dx, results[0][1])
+
+
+def test_no_sequences(kind, backend):
+    layer = kind(3, 4, 2, bidirectional=True, rng=1)
+    state = layer.init_state(0)
+    y, last = layer(np.empty((0, 5, 3), np.float32), state, lengths=[])
+    assert y.shape == (0, 5, 8)
+    dx, _ = layer.backward(y, last)
+    assert dx.shape == (0, 5, 3)
+    assert not any(grad.any() for grad in layer.grads.values())

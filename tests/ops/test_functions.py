@@ -140,3 +140,37 @@ def test_attention_to_nothing(score, N, Tq, Tk, backend):
     assert alignment.shape == (N, Tq, Tk)
     for name, grad in problem.backward(ops, stash).items():
         assert grad.shape == problem.arguments[name].shape and not grad.any()
+
+
+@pytest.mark.parametrize("score", SCORES)
+def test_attention_results_belong_to_the_caller(score, dtype, backend):
+    p = attention_problem(score, np.random.default_rng(3), dtype=dtype)
+    wanted = None
+    for spoil in (False, True):
+        context, alignment, stash = ops.attention_forward(
+            *p.inputs.values(), tuple(p.weights.values()), score=score
+        )
+        if spoil:
+            context[...], alignment[...] = 7, 7
+        grads = ops.attention_backward(p.dcontext, None, stash)
+        wanted = wanted or grads
+        np.testing.assert_array_equal(grads[0], wanted[0])
+
+
+def test_softmax_cross_entropy_gradient_in_the_stash_is_read_only(dtype, backend):
+    rng = np.random.default_rng(4)
+    _, stash = ops.softmax_cross_entropy_forward(normal(rng, dtype, 3, 5), rng.integers(0, 5, 3))
+    dlogits = ops.softmax_cross_entropy_backward(1.0, stash)
+    with pytest.raises(ValueError, match="read-only"):
+        dlogits[...] = 0
+    np.testing.assert_array_equal(ops.softmax_cross_entropy_backward(0.5, stash), dlogits / 2)
+
+
+def test_empty_lists_are_integers(dtype, backend):
+    rng = np.random.default_rng(5)
+    W = normal(rng, dtype, 4, 3)
+    assert ops.embedding([], W).shape == (0, 3)
+    assert ops.softmax_cross_entropy(W[:0], []) == 0
+    keys = normal(rng, dtype, 0, 5, 3)
+    context, alignment = ops.attention(keys, keys, keys, lengths=[])
+    assert context.shape == (0, 5, 3) and alignment.shape == (0, 5, 5)

@@ -59,6 +59,12 @@ def test_exact_match_of_a_row(predicted, target, same):
     assert exact_match(np.array([predicted], dtype=int), np.array([target])) == same
 
 
+def test_exact_match_with_another_eos():
+    predicted, target = np.array([[5, 9, 3]]), np.array([[5, 9, 4]])
+    assert exact_match(predicted, target, eos=9) == 1
+    assert exact_match(predicted, target) == 0
+
+
 def test_exact_match_is_the_share():
     predicted = np.array([[5, 2, 0], [5, 6, 2], [6, 2, 9], [7, 2, 0]])
     assert exact_match(predicted, np.array([[5, 2], [5, 2], [6, 2], [8, 2]])) == 0.5

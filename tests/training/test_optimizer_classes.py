@@ -129,10 +129,10 @@ def test_lr_may_be_set(rng):
     np.testing.assert_allclose(params["W"], expected, rtol=1e-14)
 
 
-def unchanged_after(optimizer, params, grads, message):
+def unchanged_after(optimizer, params, grads, message, error=ValueError):
     before = {key: param.copy() for key, param in params.items()}
     state = {key: array.copy() for key, array in optimizer.state().items()}
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(error, match=message):
         optimizer.update(params, grads)
     for key, param in params.items():
         np.testing.assert_array_equal(param, before[key])
@@ -145,15 +145,60 @@ def test_bad_update(rng):
     unchanged_after(optimizer, params, {"W": grads["W"]}, "^Adam: .* differ: b$")
     wrong = {**grads, "b": grads["b"][:4]}
     unchanged_after(
-        optimizer, params, wrong, r"the gradient of 'b' is float64 \(4,\), the parameter .* \(5,\)$"
+        optimizer, params, wrong, r"^Adam: gradient of 'b' must have shape \(5,\), got \(4,\)$"
     )
     wrong = {**grads, "b": grads["b"].astype(np.float32)}
-    unchanged_after(optimizer, params, wrong, r"the gradient of 'b' is float32 \(5,\)")
+    message = "^Adam: gradient of 'b' must be float64, got float32$"
+    unchanged_after(optimizer, params, wrong, message, TypeError)
     optimizer.update(params, grads)
     other = {**random_params(rng), "b": rng.standard_normal(6)}
-    unchanged_after(optimizer, other, other, r"the state of 'b' is float64 \(5,\)")
+    unchanged_after(optimizer, other, other, r"^Adam: state of 'b' must have shape \(6,\)")
     params["b"].flags.writeable = False
-    unchanged_after(optimizer, params, grads, "the parameter 'b' is read-only")
+    unchanged_after(optimizer, params, grads, "^Adam: parameter 'b' must be C-contiguous and writ")
+
+
+@pytest.mark.parametrize("make", ALL)
+@pytest.mark.parametrize(
+    ("spoil", "error", "message"),
+    [
+        (np.asfortranarray, ValueError, "must be C-contiguous and writeable to be updated"),
+        (lambda a: a.astype(">f8"), ValueError, "must be C-contiguous and writeable"),
+        (lambda a: a.astype("f2"), TypeError, "must be float32 or float64, got float16"),
+        (lambda a: a.tolist(), TypeError, "must be an array to be updated in place, got list"),
+    ],
+)
+def test_bad_second_parameter_leaves_the_first(make, spoil, error, message, rng):
+    params = {"b": rng.standard_normal(5), "W": rng.standard_normal((3, 4))}
+    grads = {key: rng.standard_normal(param.shape) for key, param in params.items()}
+    before, spoiled = params["b"].copy(), {**params, "W": spoil(params["W"])}
+    optimizer = make()
+    with pytest.raises(error, match=f"^{make.__name__}: parameter 'W' {message}"):
+        optimizer.update(spoiled, grads)
+    np.testing.assert_array_equal(params["b"], before)
+    assert optimizer.state() == {"step": 0}
+
+
+def test_lr_that_is_no_rate():
+    optimizer = Adam(0.1)
+    with pytest.raises(TypeError, match=r"^Adam: lr must be a number, got 'a'$"):
+        optimizer.lr = "a"
+    with pytest.raises(ValueError, match=r"^Adam: lr must be at least 0, got -1$"):
+        optimizer.lr = -1
+    assert optimizer.lr == 0.1
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: SGD("a"), "SGD: lr must be a number, got 'a'"),
+        (lambda: SGD("0.1"), "SGD: lr must be a number, got '0.1'"),
+        (lambda: Momentum(momentum=None), "Momentum: momentum must be a number, got None"),
+        (lambda: AdamW(weight_decay=[]), r"AdamW: weight_decay must be a number, got \[\]"),
+    ],
+)
+def test_options_that_are_no_numbers(make, message):
+    with pytest.raises(TypeError, match=f"^{message}$"):
+        make()
 
 
 def test_state_of_another_optimizer(rng):

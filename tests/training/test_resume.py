@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from dataclasses import asdict
 
@@ -310,6 +311,65 @@ def test_truncated_checkpoint(saved):
     saved.write_bytes(saved.read_bytes()[:-10])
     with pytest.raises(ValueError, match=rf"^{saved}: truncated"):
         make_trainer(None).resume(saved)
+
+
+def drop(*keys):
+    """Damage the JSON: remove an entry of it."""
+
+    def damage(arrays, state):
+        *outer, last = keys
+        for key in outer:
+            state = state[key]
+        del state[last]
+
+    return damage
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        *(drop(key) for key in ("position", "history", "rng", "optimizer", "schedule")),
+        drop("early_stopping"),
+        drop("position", "epoch"),
+        drop("history", "losses"),
+        drop("optimizer", "kind"),
+        drop("optimizer", "lr"),
+        drop("schedule", "initial_lr"),
+        drop("schedule", "state", "best"),
+        drop("early_stopping", "best"),
+        drop("rng", "state"),
+        lambda arrays, state: state["position"].update(other=1),
+        lambda arrays, state: state["optimizer"].update(lr="fast"),
+        lambda arrays, state: state.update(history=[]),
+        lambda arrays, state: arrays.pop("optimizer/step"),
+        lambda arrays, state: arrays.pop("optimizer/mean.layer.b"),
+        lambda arrays, state: arrays.pop("best/layer.b"),
+        lambda arrays, state: arrays.update({"other/x": np.ones(3)}),
+    ],
+)
+def test_damaged_checkpoint(tmp_path, damage):
+    path = tmp_path / "run"
+    trainer = make_trainer(path, schedule="plateau", patience=2)
+    trainer.model.interrupt_at = 10
+    with pytest.raises(KeyboardInterrupt):
+        fit(trainer)
+    arrays, metadata = _storage.read(path)
+    state = json.loads(metadata["state"])
+    damage(arrays, state)
+    _storage.write(path, arrays, {**metadata, "state": json.dumps(state)})
+    other = make_trainer(None, schedule="plateau", patience=2, model=SmallModel(seed=3), lr=0.5)
+    before = snapshot(other), other.optimizer.lr
+    with pytest.raises(ValueError, match=rf"^{path}: a damaged checkpoint: [^\n]+$"):
+        other.resume(path)
+    np.testing.assert_equal((snapshot(other), other.optimizer.lr), before)
+
+
+@pytest.mark.parametrize("metadata", [{}, {"state": ""}, {"state": "[]"}])
+def test_checkpoint_without_its_text(tmp_path, metadata):
+    path = tmp_path / "run"
+    _storage.write(path, {}, {"kind": "checkpoint", **metadata})
+    with pytest.raises(ValueError, match=rf"^{path}: a damaged checkpoint: [^\n]+$"):
+        make_trainer(None).resume(path)
 
 
 def test_missing_checkpoint(tmp_path):

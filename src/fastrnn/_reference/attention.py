@@ -47,8 +47,10 @@ def attention_forward(
     scores, internals = _SCORES[score][0](query, keys, *weights)
     alignment = _softmax(scores, np.swapaxes(owned, 1, 2))
     context = alignment @ values
-    stash = (query, keys, values, weights, score, owned, alignment, internals)
-    return context, alignment, stash if train else None
+    if not train:
+        return context, alignment, None
+    kept = alignment.copy()  # the caller may write into the other
+    return context, alignment, (query, keys, values, weights, score, owned, kept, internals)
 
 
 def attention_backward(

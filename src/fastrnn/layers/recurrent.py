@@ -68,7 +68,7 @@ class Recurrent(Layer):
 
     def init_state(self, batch_size: int = 1) -> State:
         """Return a state of zeros."""
-        N = check.size(self._name, "batch_size", batch_size)
+        N = check.size(self._name, "batch_size", batch_size, least=0)
         return self._join(self._states("", None, N))
 
     def forward(
@@ -145,6 +145,9 @@ class Recurrent(Layer):
         self, dy: Any = None, dstate: State = None, *, num_threads: int | None = None
     ) -> tuple[Array, State]:
         """Compute the gradients, from those of the last forward in train mode; fill `grads`.
+
+        Neither the x of that forward nor the parameters, which are not copied, may have changed
+        since.
 
         Parameters
         ----------
@@ -263,9 +266,10 @@ class Recurrent(Layer):
             state = [state] * len(names)
         elif not isinstance(state, (tuple, list)) or len(state) != len(names):
             wanted = ", ".join(prefix + name for name in names)
-            raise ValueError(
-                f"{self._name}: {prefix}state must be ({wanted}), got {type(state).__name__}"
-            )
+            came = type(state).__name__
+            if isinstance(state, (tuple, list)):
+                came = f"a {came} of {len(state)}"
+            raise ValueError(f"{self._name}: {prefix}state must be ({wanted}), got {came}")
         shape = (len(self._keys), N, self.hidden_size)
         return [
             check.array_or_zeros(

@@ -49,5 +49,5 @@ class SoftmaxCrossEntropy(Layer):
         return loss
 
     def backward(self, dloss: float = 1.0) -> Array:
-        """Return the gradient of the logits given that of the loss; not to be written to."""
+        """Return the gradient of the logits given that of the loss; read-only for a dloss of 1."""
         return ops.softmax_cross_entropy_backward(dloss, self._recorded())

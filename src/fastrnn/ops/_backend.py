@@ -76,7 +76,11 @@ def _using(name: str) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Stash:
-    """What a forward hands to its backward; opaque to the caller, good for any number of them."""
+    """What a forward hands to its backward; opaque to the caller, good for any number of them.
+
+    It refers to the inputs and the weights of the forward without a copy: they must not change
+    before the last backward.
+    """
 
     layer: str
     backend: str

@@ -10,6 +10,7 @@ the name begins with N or T, that is for batches and times) or, in front, ``...`
 from __future__ import annotations
 
 import operator
+import reprlib
 from collections.abc import Iterable
 from types import EllipsisType
 from typing import Any, TypeAlias
@@ -31,11 +32,13 @@ def array(
 
     With `contiguous`, copied if it is not C-contiguous as a whole.
     """
-    if type(value) is not np.ndarray or value.dtype is not dtype or not value.flags.carray:
-        value = _converted(layer, name, value, dtype, contiguous)
-    if value.shape != shape and not _fits(value.shape, shape):
-        raise ValueError(f"{layer}: {name} must have shape {_text(shape)}, got {value.shape}")
-    return value  # type: ignore[no-any-return]
+    ready = type(value) is np.ndarray and value.dtype is dtype and value.flags.carray
+    came: Array = value if ready else _as_array(layer, name, value)
+    if not ready and came.dtype.newbyteorder("=") != dtype:
+        raise TypeError(f"{layer}: {name} must be {dtype}, got {_dtype_text(value, came.dtype)}")
+    if came.shape != shape and not _fits(came.shape, shape):
+        raise ValueError(f"{layer}: {name} must have shape {_text(shape)}, got {came.shape}")
+    return came if ready else _laid_out(came, dtype, contiguous)
 
 
 def array_or_zeros(
@@ -81,7 +84,7 @@ def float_dtype(layer: str, name: str, value: Any) -> DType:
         return came
     if came.newbyteorder("=") in (_FLOAT32, _FLOAT64):
         return _FLOAT32 if came.itemsize == 4 else _FLOAT64
-    raise TypeError(f"{layer}: {name} must be float32 or float64, got {came}")
+    raise TypeError(f"{layer}: {name} must be float32 or float64, got {_dtype_text(value, came)}")
 
 
 def integers(
@@ -89,8 +92,8 @@ def integers(
 ) -> Array:
     """Return `value` as C-contiguous int64, every entry in 0..stop-1 or equal to `ignore`."""
     came = _as_array(layer, name, value)
-    if came.dtype.kind not in "iu":
-        raise TypeError(f"{layer}: {name} must be integers, got {came.dtype}")
+    if came.dtype.kind not in "iu" and not _from_empty_list(came):
+        raise TypeError(f"{layer}: {name} must be integers, got {_dtype_text(value, came.dtype)}")
     if not _fits(came.shape, shape):
         raise ValueError(f"{layer}: {name} must have shape {_text(shape)}, got {came.shape}")
     wrong = (came < 0) | (came >= stop)
@@ -112,17 +115,17 @@ def integer(layer: str, name: str, value: Any) -> int:
     try:
         number = operator.index(value)
     except TypeError:
-        raise TypeError(f"{layer}: {name} must be an integer, got {value!r}") from None
+        raise TypeError(f"{layer}: {name} must be an integer, got {_shown(value)}") from None
     if not -(2**63) <= number < 2**63:
         raise ValueError(f"{layer}: {name} must fit in 64 bits, got {value!r}")
     return number
 
 
-def size(layer: str, name: str, value: Any) -> int:
-    """Return a positive integer as an int."""
+def size(layer: str, name: str, value: Any, *, least: int = 1) -> int:
+    """Return an integer from `least` as an int."""
     number = integer(layer, name, value)
-    if number < 1:
-        raise ValueError(f"{layer}: {name} must be at least 1, got {value!r}")
+    if number < least:
+        raise ValueError(f"{layer}: {name} must be at least {least}, got {value!r}")
     return number
 
 
@@ -134,9 +137,11 @@ def threads(layer: str, num_threads: Any) -> int | None:
 def number(layer: str, name: str, value: Any) -> float:
     """Return a real number as a float."""
     try:
-        return float(value)
+        return float(operator.pos(value))  # strings have no sign
     except (TypeError, ValueError):
-        raise TypeError(f"{layer}: {name} must be a number, got {value!r}") from None
+        raise TypeError(f"{layer}: {name} must be a number, got {_shown(value)}") from None
+    except OverflowError:
+        raise ValueError(f"{layer}: {name} must fit in a float64, got a longer integer") from None
 
 
 def probability(layer: str, name: str, value: Any) -> float:
@@ -149,9 +154,18 @@ def probability(layer: str, name: str, value: Any) -> float:
 
 def option(layer: str, name: str, value: Any, known: Iterable[str]) -> str:
     """Return `value`, one of the `known` strings."""
-    if value not in (known := list(known)):
-        raise ValueError(f"{layer}: {name} must be one of {', '.join(known)}, got {value!r}")
-    return str(value)
+    known = list(known)
+    if not isinstance(value, str) or value not in known:
+        raise ValueError(f"{layer}: {name} must be one of {', '.join(known)}, got {_shown(value)}")
+    return value
+
+
+def generator(layer: str, value: Any) -> np.random.Generator:
+    """Return `value`, what an operation draws from."""
+    if not isinstance(value, np.random.Generator):
+        wanted = "a numpy.random.Generator"
+        raise TypeError(f"{layer}: rng must be {wanted}, got {_shown(value)}")
+    return value
 
 
 def dtype(layer: str, value: Any) -> DType:
@@ -161,7 +175,7 @@ def dtype(layer: str, value: Any) -> DType:
     except TypeError:
         came = None
     if came is None or came not in (_FLOAT32, _FLOAT64):
-        raise TypeError(f"{layer}: dtype must be float32 or float64, got {value!r}")
+        raise TypeError(f"{layer}: dtype must be float32 or float64, got {_shown(value)}")
     return came
 
 
@@ -174,14 +188,16 @@ def _as_array(layer: str, name: str, value: Any) -> Array:
         raise ValueError(f"{layer}: {name} must be an array, got {came}") from None
 
 
-def _converted(layer: str, name: str, value: Any, dtype: DType, contiguous: bool) -> Array:
-    """Return `value` in the memory layout that backends read."""
-    came = _as_array(layer, name, value)
-    if came.dtype.newbyteorder("=") != dtype:
-        raise TypeError(f"{layer}: {name} must be {dtype}, got {came.dtype}")
+def _laid_out(came: Array, dtype: DType, contiguous: bool) -> Array:
+    """Return an array of the right shape in the memory layout that backends read."""
     if contiguous or not _last_axis_contiguous(came):
         return np.require(came, dtype, ["C", "A"])
     return np.require(came, dtype, ["A"])
+
+
+def _from_empty_list(came: Array) -> bool:
+    """Tell whether these may be integers that NumPy had to guess the dtype of."""
+    return came.size == 0 and came.dtype is _FLOAT64
 
 
 def _last_axis_contiguous(value: Array) -> bool:
@@ -199,6 +215,18 @@ def _fits(shape: tuple[int, ...], wanted: Shape) -> bool:
         if size != want and (type(want) is not str or (size == 0 and want[0] not in "NT")):
             return False
     return True
+
+
+def _dtype_text(value: Any, came: DType) -> str:
+    """Write the dtype of what came."""
+    return "None" if value is None else str(came)
+
+
+def _shown(value: Any) -> str:
+    """Write what came on one line."""
+    if isinstance(value, np.ndarray):
+        return f"a {value.dtype} array of shape {value.shape}"
+    return reprlib.repr(value).replace("\n", " ")
 
 
 def _text(shape: Shape) -> str:

@@ -41,7 +41,7 @@ def attention(
     values : array (N, Tk, Dv)
         What is averaged.
     weights : sequence of arrays
-        None for dot and scaled_dot, ``(W,)`` for general, ``(Wq, Wk, v)`` for additive, of shapes
+        ``()`` for dot and scaled_dot, ``(W,)`` for general, ``(Wq, Wk, v)`` for additive, of shapes
         (Dq, Dk), and (Dq, A), (Dk, A), (A,).
     score : {"dot", "scaled_dot", "general", "additive"}
         The score of a query q and a key k: ``q.k``, ``q.k / sqrt(Dk)``, ``q W k`` or
@@ -137,6 +137,9 @@ def _run(
 ) -> tuple[Array, Array, Stash]:
     """Check and compute; the stash is worth something only if `train`."""
     shapes = SCORES[check.option("Attention", "score", score, SCORES)]
+    if not isinstance(weights, Sequence):
+        came = type(weights).__name__
+        raise TypeError(f"Attention: weights must be a sequence of arrays, got {came}")
     if len(weights) != len(shapes):
         wanted = f"({', '.join(shapes)})"
         raise ValueError(f"Attention: weights must be {wanted} for {score}, got {len(weights)}")

@@ -36,7 +36,7 @@ def dropout(x: Any, p: float, *, rng: np.random.Generator, backend: str | None =
     ValueError
         If p or an option is wrong.
     TypeError
-        If a dtype is wrong.
+        If a dtype is wrong, or rng is no generator.
 
     References
     ----------
@@ -52,6 +52,7 @@ def dropout_forward(
     dtype = check.float_dtype("Dropout", "x", x)
     x = check.array("Dropout", "x", x, (...,), dtype, contiguous=True)
     p = check.probability("Dropout", "p", p)
+    rng = check.generator("Dropout", rng)
     chosen = _backend.choose(backend)
     if p == 0:
         return x, Stash("Dropout", chosen, dtype, (x.shape,), None)

@@ -89,10 +89,29 @@ def gru(
 
 
 def gru_forward(
-    x: Any, h0: Any, Wx: Any, Wh: Any, b: Any, bh: Any = None, **keywords: Any
+    x: Any,
+    h0: Any,
+    Wx: Any,
+    Wh: Any,
+    b: Any,
+    bh: Any = None,
+    *,
+    lengths: Any = None,
+    reverse: bool = False,
+    num_threads: int | None = None,
+    backend: str | None = None,
 ) -> tuple[Array, Array, Stash | None]:
-    """Run as `gru` does, with its keywords, and return (y, h, stash)."""
-    y, (h,), stash = CELL.forward(x, (h0,), (Wx, Wh, b, bh), train=True, **keywords)
+    """Run as `gru` does and return (y, h, stash)."""
+    y, (h,), stash = CELL.forward(
+        x,
+        (h0,),
+        (Wx, Wh, b, bh),
+        train=True,
+        lengths=lengths,
+        reverse=reverse,
+        num_threads=num_threads,
+        backend=backend,
+    )
     return y, h, stash
 
 

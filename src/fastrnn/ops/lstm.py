@@ -80,10 +80,29 @@ def lstm(
 
 
 def lstm_forward(
-    x: Any, h0: Any, c0: Any, Wx: Any, Wh: Any, b: Any, **keywords: Any
+    x: Any,
+    h0: Any,
+    c0: Any,
+    Wx: Any,
+    Wh: Any,
+    b: Any,
+    *,
+    lengths: Any = None,
+    reverse: bool = False,
+    num_threads: int | None = None,
+    backend: str | None = None,
 ) -> tuple[Array, Array, Array, Stash | None]:
-    """Run as `lstm` does, with its keywords, and return (y, h, c, stash)."""
-    y, (h, c), stash = CELL.forward(x, (h0, c0), (Wx, Wh, b), train=True, **keywords)
+    """Run as `lstm` does and return (y, h, c, stash)."""
+    y, (h, c), stash = CELL.forward(
+        x,
+        (h0, c0),
+        (Wx, Wh, b),
+        train=True,
+        lengths=lengths,
+        reverse=reverse,
+        num_threads=num_threads,
+        backend=backend,
+    )
     return y, h, c, stash
 
 

@@ -83,11 +83,29 @@ def rnn(
 
 
 def rnn_forward(
-    x: Any, h0: Any, Wx: Any, Wh: Any, b: Any, *, nonlinearity: str = "tanh", **keywords: Any
+    x: Any,
+    h0: Any,
+    Wx: Any,
+    Wh: Any,
+    b: Any,
+    *,
+    nonlinearity: str = "tanh",
+    lengths: Any = None,
+    reverse: bool = False,
+    num_threads: int | None = None,
+    backend: str | None = None,
 ) -> tuple[Array, Array, Stash | None]:
-    """Run as `rnn` does, with its keywords, and return (y, h, stash)."""
+    """Run as `rnn` does and return (y, h, stash)."""
     y, (h,), stash = CELL.forward(
-        x, (h0,), (Wx, Wh, b), options(nonlinearity), train=True, **keywords
+        x,
+        (h0,),
+        (Wx, Wh, b),
+        options(nonlinearity),
+        train=True,
+        lengths=lengths,
+        reverse=reverse,
+        num_threads=num_threads,
+        backend=backend,
     )
     return y, h, stash
 

@@ -64,7 +64,7 @@ def softmax_cross_entropy_forward(
 def softmax_cross_entropy_backward(dloss: float, stash: Stash) -> Array:
     """Return the gradient of the logits given that of the loss.
 
-    For a `dloss` of 1 it is the array in the stash, not a copy.
+    For a `dloss` of 1 it is the array in the stash, read-only.
     """
     dloss = check.number(_LAYER, "dloss", dloss)
     stash = _backend.open_stash(_LAYER, stash)
@@ -96,5 +96,7 @@ def _run(
         train=train,
         num_threads=num_threads,
     )
-    data = dlogits.reshape(logits.shape) if train else None
-    return loss, Stash(_LAYER, chosen, dtype, (), data)
+    if train:
+        dlogits = dlogits.reshape(logits.shape)
+        dlogits.flags.writeable = False  # every backward may hand it out
+    return loss, Stash(_LAYER, chosen, dtype, (), dlogits)

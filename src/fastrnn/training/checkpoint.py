@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,18 +53,38 @@ class Checkpoint:
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> Checkpoint:
-        """Read a file; ValueError if it is no checkpoint."""
+        """Read a file; ValueError if it is no checkpoint or a damaged one."""
         import json
 
         arrays, metadata = _storage.read(path)
         kind = metadata.get("kind", "file without a kind")
         if kind != KIND:
             raise ValueError(f"{os.fspath(path)}: a {kind}, not a checkpoint")
-        groups: dict[str, dict[str, NDArray[Any]]] = {group: {} for group in _GROUPS}
-        for name, array in arrays.items():
-            group, _, key = name.partition("/")
-            groups[group][key] = array
-        return cls(**groups, state=json.loads(metadata["state"]))
+        with reporting_damage(path):
+            groups: dict[str, dict[str, NDArray[Any]]] = {group: {} for group in _GROUPS}
+            for name, array in arrays.items():
+                group, _, key = name.partition("/")
+                groups[group][key] = array
+            saved = cls(**groups, state=json.loads(metadata["state"]))
+            saved._require_whole()
+        return saved
+
+    def _require_whole(self) -> None:
+        """Raise where a part of the state is missing, or an array of one of the parameters."""
+        for section, entries in _SECTIONS.items():
+            there = self.state[section]
+            if section == "early_stopping" and there is None:
+                continue
+            if missing := entries - there.keys():
+                raise ValueError(f"{section} lacks {', '.join(sorted(missing))}")
+        held: dict[str, dict[str, NDArray[Any]]] = {"best": dict(self.best)}
+        for name, array in self.optimizer.items():
+            moment, _, key = name.partition(".")
+            if key:
+                held.setdefault(moment, {})[key] = array
+        for what, arrays in held.items():
+            if arrays and _layouts(arrays) != _layouts(self.params):
+                raise ValueError(f"{what} does not fit the parameters")
 
     def require_model(self, path: str | os.PathLike[str], model: Model) -> None:
         """Raise ValueError where the parameters or the generator are not those of `model`."""
@@ -88,12 +110,30 @@ def require_same(
         )
 
 
+@contextmanager
+def reporting_damage(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Turn what comes of a missing or malformed part into one line with the path."""
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        what = f"no {error}" if isinstance(error, KeyError) else error
+        raise ValueError(f"{os.fspath(path)}: a damaged checkpoint: {what}") from error
+
+
 def rng_state(model: Model) -> dict[str, Any]:
     """Give the state of the model's generator."""
     return dict(model.rng.bit_generator.state)
 
 
 _GROUPS = ("params", "buffers", "optimizer", "best")
+_SECTIONS = {
+    "position": {"epoch", "batch", "batches", "loss_sum", "seconds"},
+    "history": {"losses", "metrics", "learning_rates", "seconds"},
+    "rng": {"bit_generator"},
+    "optimizer": {"kind", "lr"},
+    "schedule": {"kind", "initial_lr", "state"},
+    "early_stopping": {"monitor", "best", "bad_epochs"},
+}
 
 
 def _layouts(arrays: Arrays) -> dict[str, str]:

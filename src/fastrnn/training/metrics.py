@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from fastrnn.training.protocol import BatchSource, Model
 
-_EOS = 2
-
 
 def mean_loss(model: Model, batches: BatchSource) -> float:
-    """Give the mean loss of the batches of epoch 0; leaves the model reset and in eval mode."""
+    """Give the mean loss of the batches of epoch 0; leaves the model reset and in eval mode.
+
+    Every batch weighs the same, a shorter last one too.
+    """
     model.eval()
     model.reset()
     losses = [model.loss(*batch) for batch in batches.epoch(0)]
@@ -25,19 +26,21 @@ def mean_loss(model: Model, batches: BatchSource) -> float:
 
 
 def perplexity(model: Model, batches: BatchSource) -> float:
-    """Give ``exp(mean_loss(model, batches))``; inf where that overflows."""
+    """Give ``exp(mean_loss(model, batches))``, batches weighing the same; inf if that overflows."""
     with np.errstate(over="ignore"):
         return float(np.exp(mean_loss(model, batches)))
 
 
-def exact_match(predicted: NDArray[Any], target: NDArray[Any]) -> float:
-    """Give the share of rows that agree up to and including the first eos (id 2).
+def exact_match(predicted: NDArray[Any], target: NDArray[Any], *, eos: int = 2) -> float:
+    """Give the share of rows that agree up to and including the first eos.
 
     Parameters
     ----------
     predicted : (N, L) integers
     target : (N, T) integers
         What follows an eos does not matter; a row without eos counts whole, padding left out.
+    eos : int
+        The id that ends a row; by default that of `fastrnn.data`.
     """
     if predicted.ndim != 2 or target.ndim != 2 or len(predicted) != len(target) or not len(target):
         raise ValueError(
@@ -45,12 +48,12 @@ def exact_match(predicted: NDArray[Any], target: NDArray[Any]) -> float:
             f"got {predicted.shape} and {target.shape}"
         )
     width = max(predicted.shape[1], target.shape[1])
-    agree = _up_to_eos(predicted, width) == _up_to_eos(target, width)
+    agree = _up_to_eos(predicted, eos, width) == _up_to_eos(target, eos, width)
     return float(agree.all(axis=1).mean())
 
 
-def _up_to_eos(ids: NDArray[Any], width: int) -> NDArray[Any]:
+def _up_to_eos(ids: NDArray[Any], eos: int, width: int) -> NDArray[Any]:
     """Zero what follows the first eos, and pad to `width`."""
-    is_eos = ids == _EOS
+    is_eos = ids == eos
     after = np.cumsum(is_eos, axis=1) - is_eos > 0
     return np.pad(np.where(after, 0, ids), ((0, 0), (0, width - ids.shape[1])))

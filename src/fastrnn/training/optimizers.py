@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastrnn import ops
+from fastrnn.ops import _check as check
 from fastrnn.training.protocol import Arrays
 
 _STEP = "step"
+_RANGES: dict[str, Callable[[float], bool]] = {
+    "at least 0": lambda value: value >= 0,
+    "positive": lambda value: value > 0,
+    "in [0, 1)": lambda value: 0 <= value < 1,
+}
 
 
 class Optimizer(ABC):
@@ -23,13 +30,21 @@ class Optimizer(ABC):
     _moments: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, lr: float) -> None:
-        self._require("lr", lr, lr >= 0, "at least 0")
         self.lr = lr
         self.step = 0
         self._state: dict[str, NDArray[Any]] = {}
 
+    @property
+    def lr(self) -> float:
+        """The learning rate."""
+        return self._lr
+
+    @lr.setter
+    def lr(self, lr: float) -> None:
+        self._lr = self._number("lr", lr, "at least 0")
+
     def update(self, params: Arrays, grads: Arrays) -> None:
-        """Move the parameters one step, in place.
+        """Move the parameters one step, in place; all of them, or none where this raises.
 
         Parameters
         ----------
@@ -40,7 +55,9 @@ class Optimizer(ABC):
         ------
         ValueError
             Names or shapes differ, from each other or from the loaded state; or a parameter is
-            read-only.
+            read-only or not C-contiguous.
+        TypeError
+            A dtype is not float32 or float64, or not that of the parameter.
         """
         moments = {key: self._moments_of(key, param) for key, param in params.items()}
         self._check(params, grads, moments)
@@ -80,6 +97,7 @@ class Optimizer(ABC):
         """Move one parameter and its moments."""
 
     def _moments_of(self, key: str, param: NDArray[Any]) -> list[NDArray[Any]]:
+        """Return the moments of a parameter, zeros before its first update."""
         held = [self._state.get(f"{name}.{key}") for name in self._moments]
         return [np.zeros_like(param, order="C") if m is None else m for m in held]
 
@@ -89,22 +107,18 @@ class Optimizer(ABC):
             differ = ", ".join(sorted(params.keys() ^ grads.keys()))
             raise ValueError(f"{name}: params and grads must have the same names; differ: {differ}")
         for key, param in params.items():
-            if not param.flags.writeable:
-                raise ValueError(f"{name}: the parameter {key!r} is read-only (a frozen layer?)")
-            for what, array in [("gradient", grads[key]), *(("state", m) for m in moments[key])]:
-                if (array.shape, array.dtype) != (param.shape, param.dtype):
-                    raise ValueError(
-                        f"{name}: the {what} of {key!r} is {array.dtype} {array.shape}, "
-                        f"the parameter {param.dtype} {param.shape}"
-                    )
+            dtype = check.float_dtype(name, f"parameter {key!r}", param)
+            check.in_place(name, f"parameter {key!r}", param, np.shape(param), dtype)
+            check.array(name, f"gradient of {key!r}", grads[key], param.shape, dtype)
+            for moment in moments[key]:
+                check.in_place(name, f"state of {key!r}", moment, param.shape, dtype)
 
-    def _require(self, name: str, value: float, holds: bool, wanted: str) -> None:
-        if not holds:
+    def _number(self, name: str, value: float, wanted: str) -> float:
+        """Return a real number of one of the known ranges as a float."""
+        number = check.number(type(self).__name__, name, value)
+        if not _RANGES[wanted](number):
             raise ValueError(f"{type(self).__name__}: {name} must be {wanted}, got {value}")
-
-    def _require_fraction(self, **values: float) -> None:
-        for name, value in values.items():
-            self._require(name, value, 0 <= value < 1, "in [0, 1)")
+        return number
 
 
 class SGD(Optimizer):
@@ -124,8 +138,7 @@ class Momentum(Optimizer):
 
     def __init__(self, lr: float = 0.01, *, momentum: float = 0.9) -> None:
         super().__init__(lr)
-        self._require_fraction(momentum=momentum)
-        self.momentum = momentum
+        self.momentum = self._number("momentum", momentum, "in [0, 1)")
 
     def _update(self, param: NDArray[Any], grad: NDArray[Any], *moments: NDArray[Any]) -> None:
         ops.momentum_update(param, grad, *moments, lr=self.lr, momentum=self.momentum)
@@ -138,8 +151,7 @@ class AdaGrad(Optimizer):
 
     def __init__(self, lr: float = 0.01, *, eps: float = 1e-10) -> None:
         super().__init__(lr)
-        self._require("eps", eps, eps > 0, "positive")
-        self.eps = eps
+        self.eps = self._number("eps", eps, "positive")
 
     def _update(self, param: NDArray[Any], grad: NDArray[Any], *moments: NDArray[Any]) -> None:
         ops.adagrad_update(param, grad, *moments, lr=self.lr, eps=self.eps)
@@ -152,9 +164,8 @@ class RMSprop(Optimizer):
 
     def __init__(self, lr: float = 0.01, *, rho: float = 0.99, eps: float = 1e-8) -> None:
         super().__init__(lr)
-        self._require_fraction(rho=rho)
-        self._require("eps", eps, eps > 0, "positive")
-        self.rho, self.eps = rho, eps
+        self.rho = self._number("rho", rho, "in [0, 1)")
+        self.eps = self._number("eps", eps, "positive")
 
     def _update(self, param: NDArray[Any], grad: NDArray[Any], *moments: NDArray[Any]) -> None:
         ops.rmsprop_update(param, grad, *moments, lr=self.lr, rho=self.rho, eps=self.eps)
@@ -170,9 +181,9 @@ class Adam(Optimizer):
         self, lr: float = 1e-3, *, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8
     ) -> None:
         super().__init__(lr)
-        self._require_fraction(beta1=beta1, beta2=beta2)
-        self._require("eps", eps, eps > 0, "positive")
-        self.beta1, self.beta2, self.eps = beta1, beta2, eps
+        self.beta1 = self._number("beta1", beta1, "in [0, 1)")
+        self.beta2 = self._number("beta2", beta2, "in [0, 1)")
+        self.eps = self._number("eps", eps, "positive")
 
     def _update(self, param: NDArray[Any], grad: NDArray[Any], *moments: NDArray[Any]) -> None:
         ops.adam_update(
@@ -204,5 +215,4 @@ class AdamW(Adam):
         weight_decay: float = 0.01,
     ) -> None:
         super().__init__(lr, beta1=beta1, beta2=beta2, eps=eps)
-        self._require("weight_decay", weight_decay, weight_decay >= 0, "at least 0")
-        self.weight_decay = weight_decay
+        self.weight_decay = self._number("weight_decay", weight_decay, "at least 0")

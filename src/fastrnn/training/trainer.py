@@ -6,6 +6,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Mapping
+from copy import copy, deepcopy
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any, Generic, TypeVar
 
 from numpy.typing import NDArray
 
-from fastrnn.training.checkpoint import Checkpoint, require_same, rng_state
+from fastrnn.training.checkpoint import Checkpoint, reporting_damage, require_same, rng_state
 from fastrnn.training.clipping import clip_grad_norm, grad_norm
 from fastrnn.training.early_stopping import EarlyStopping
 from fastrnn.training.history import History, select_metric
@@ -191,8 +192,8 @@ class Trainer(Generic[M]):
         OSError
             The file is missing or not readable.
         ValueError
-            It is no checkpoint; or one of another model, optimizer, schedule or monitored value.
-            Nothing has changed then.
+            It is no checkpoint, or a damaged one; or one of another model, optimizer, schedule or
+            monitored value. Nothing has changed then.
         """
         saved = Checkpoint.read(path)
         state = saved.state
@@ -202,6 +203,10 @@ class Trainer(Generic[M]):
         stopping = self._early and state["early_stopping"]
         if stopping:
             require_same(path, "monitored value", stopping, {"monitor": self._monitor})
+        with reporting_damage(path):
+            history, at = History(**state["history"]), _Position(**state["position"])
+            self._rehearse(saved)
+            self.model.load_buffers(dict(saved.buffers))
         self.optimizer.load_state(saved.optimizer)
         if self._early and stopping:
             self._early.best, self._early.bad_epochs = stopping["best"], stopping["bad_epochs"]
@@ -213,11 +218,18 @@ class Trainer(Generic[M]):
         params = self.model.params
         for key, array in saved.params.items():
             params[key][...] = array
-        self.model.load_buffers(dict(saved.buffers))
         self.model.rng.bit_generator.state = state["rng"]
-        self.history = History(**state["history"])
-        self._at = _Position(**state["position"])
+        self.history, self._at = history, at
         return self
+
+    def _rehearse(self, saved: Checkpoint) -> None:
+        """Load into copies, so that what cannot be loaded changes nothing."""
+        optimizer, schedule = copy(self.optimizer), copy(self._schedule or ConstantLR())
+        optimizer.load_state(saved.optimizer)
+        for lr in (saved.state["schedule"]["initial_lr"], saved.state["optimizer"]["lr"]):
+            optimizer.lr = lr
+        schedule.load_state(saved.state["schedule"]["state"])
+        deepcopy(self.model.rng).bit_generator.state = saved.state["rng"]
 
     def _check_fit(self, batches: BatchSource, epochs: int, validate: object) -> None:
         at = self._at
