@@ -179,8 +179,25 @@ def test_a_reader_that_leaves_is_no_error(model: Path) -> None:
 def test_info(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["info"]) == 0
     out = capsys.readouterr().out
-    for name in ("fastrnn: 0", "python: 3.", "numpy: ", "threads: "):
+    for name in ("fastrnn: 0", "python: 3.", "numpy: ", "backend: ", "threads: "):
         assert name in out
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "out", "err"),
+    [
+        ("reference", 0, "\nbackend: reference\n", ""),
+        ("fast", 2, "", "FASTRNN_BACKEND must be one of compiled, reference, got 'fast'\n"),
+    ],
+)
+def test_the_backend_of_the_environment(
+    name: str, code: int, out: str, err: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FASTRNN_BACKEND", name)
+    process = start("info")
+    printed = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert out in printed[0] and printed[1].endswith(err) and printed[1].count("\n") == bool(err)
 
 
 def test_threads(tsv: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -256,6 +273,57 @@ def test_a_learning_rate_that_diverges(
             capsys, "train", tsv, "-o", tmp_path / "m", *SMALL, "--lr", "1e38", "--cell", "rnn"
         )
     assert "try a lower learning rate" in message
+
+
+def test_a_model_that_does_not_fit_in_memory(
+    tsv: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # More than processors can address, so that this fails at once on every machine.
+    message = failure(capsys, "train", tsv, "-o", tmp_path / "m", "--hidden", 10**13)
+    assert "Unable to allocate" in message
+
+
+@pytest.mark.parametrize("error", [MemoryError(), ImportError("no kernels\nmore about it")])
+def test_other_failures_are_one_line_too(
+    error: Exception, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise error
+
+    monkeypatch.setattr("fastrnn.cli.choose", fail)
+    assert failure(capsys, "info") in ("out of memory", "no kernels")
+
+
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [
+        ("", "{}: Is a directory"),
+        ("none/m", "{}/none/m: No such file or directory"),
+        ("m.checkpoint", "must be three files, got"),
+        ("pairs.tsv", "must be three files, got"),
+    ],
+)
+def test_a_wrong_output_is_found_before_any_work(
+    output: str,
+    message: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("fastrnn.cli.read_pairs", None)
+    wanted = message.format(tmp_path)
+    assert wanted in failure(capsys, "train", tmp_path / "pairs.tsv", "-o", tmp_path / output)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["dates.safetensors", "attention.png"])
+def test_the_demo_finds_a_wrong_folder_before_any_work(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fastrnn.demo.dates", None)
+    (tmp_path / name).mkdir()
+    message = failure(capsys, "demo", "--out-dir", tmp_path)
+    assert message == f"{tmp_path / name}: Is a directory"
 
 
 def test_wrong_model_files(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

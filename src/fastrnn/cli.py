@@ -18,9 +18,12 @@ from fastrnn import demo
 from fastrnn.data import PairBatches, read_pairs, split
 from fastrnn.models import Seq2Seq, Translator
 from fastrnn.models.base import CELLS
+from fastrnn.models.serialization import check_writable
+from fastrnn.ops._backend import choose
+from fastrnn.ops.attention import SCORES
 from fastrnn.training import Adam, Trainer, mean_loss
 
-ATTENTION = ("none", "dot", "scaled_dot", "general", "additive")
+ATTENTION = ("none", *SCORES)
 LINES_AT_ONCE = 64
 
 Commands: TypeAlias = "argparse._SubParsersAction[_Parser]"
@@ -39,8 +42,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     except OSError as error:
         return _complain(f"{error.filename}: {error.strerror}" if error.filename else error)
-    except (ValueError, TypeError, FloatingPointError) as error:
+    except (ValueError, TypeError, FloatingPointError, ImportError) as error:
         return _complain(error)
+    except MemoryError as error:
+        return _complain(str(error) or "out of memory")
     except KeyboardInterrupt as interrupt:
         print(f"fastrnn: {interrupt or 'interrupted'}", file=sys.stderr)
         return 130
@@ -48,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _complain(error: object) -> int:
-    print(f"fastrnn: error: {error}", file=sys.stderr)
+    print("fastrnn: error:", *str(error).splitlines()[:1], file=sys.stderr)
     return 2
 
 
@@ -66,6 +71,7 @@ def run_demo(arguments: argparse.Namespace) -> None:
 
 def run_train(arguments: argparse.Namespace) -> None:
     """``fastrnn train``."""
+    checkpoint = _checkpoint(arguments)
     pairs = read_pairs(arguments.pairs)
     fraction = arguments.valid_fraction
     train, valid = split(pairs, fraction, seed=arguments.seed) if fraction else (pairs, [])
@@ -83,7 +89,6 @@ def run_train(arguments: argparse.Namespace) -> None:
         dropout=arguments.dropout,
         rng=arguments.seed,
     )
-    checkpoint = arguments.checkpoint or arguments.output.with_suffix(".checkpoint")
     trainer = Trainer(
         translator.model,
         Adam(arguments.lr),
@@ -102,6 +107,20 @@ def run_train(arguments: argparse.Namespace) -> None:
     )
     translator.save(arguments.output)
     print(f"model written to {arguments.output}; the run so far is in {checkpoint}")
+
+
+def _checkpoint(arguments: argparse.Namespace) -> Path:
+    """Path of the checkpoint, once it is sure that this and the output can be written."""
+    pairs, output = arguments.pairs, arguments.output
+    check_writable(output)
+    checkpoint: Path = arguments.checkpoint or output.with_suffix(".checkpoint")
+    check_writable(checkpoint)
+    if len({path.resolve() for path in (pairs, output, checkpoint)}) < 3:
+        raise ValueError(
+            "train: pairs, output and checkpoint must be three files, "
+            f"got {pairs}, {output} and {checkpoint}"
+        )
+    return checkpoint
 
 
 def _validation(batches: PairBatches) -> Callable[[Seq2Seq], dict[str, float]]:
@@ -128,6 +147,7 @@ def run_info(arguments: argparse.Namespace) -> None:
         "fastrnn": fastrnn.__version__,
         "python": platform.python_version(),
         "numpy": np.__version__,
+        "backend": choose(),
         **fastrnn.cpu_info(),
     }
     for name, value in facts.items():
@@ -233,4 +253,4 @@ def _add_translate(commands: Commands) -> None:
 
 
 def _add_info(commands: Commands) -> None:
-    _add(commands, "info", run_info, "show the instruction set, threads and versions")
+    _add(commands, "info", run_info, "show versions, backend, instruction set and threads")

@@ -7,10 +7,11 @@ import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import fastrnn
 from fastrnn.data import dates, split
 from fastrnn.models import Seq2Seq, Translator
 from fastrnn.models.base import Array
-from fastrnn.ops._backend import backend
+from fastrnn.models.serialization import check_writable
 from fastrnn.training import Adam, Trainer, clip_grad_norm
 
 Pairs = Sequence[tuple[str, str]]
@@ -52,6 +53,9 @@ def run(
         If a size is out of range or the folder cannot be written.
     """
     out_dir.mkdir(parents=True, exist_ok=True)
+    model_path, picture_path = out_dir / "dates.safetensors", out_dir / "attention.png"
+    check_writable(model_path)
+    check_writable(picture_path)
     train, held_out = split(dates(count, rng=seed), 0.1, seed=seed)
     translator = Translator.from_pairs(
         train,
@@ -69,10 +73,9 @@ def run(
         print(f"  epoch {epoch}: {accuracy:8.2%}")
     show_answers(translator, held_out[:ANSWERS_SHOWN])
     compare_backends(translator, train, rounds=rounds, seed=seed)
-    model_path = out_dir / "dates.safetensors"
     translator.save(model_path)
     print(f"\nmodel written to {model_path}; try: fastrnn translate {model_path} '8/3/14'")
-    show_attention(translator, held_out[0][0], out_dir / "attention.png")
+    show_attention(translator, held_out[0][0], picture_path)
 
 
 def fit(
@@ -135,7 +138,7 @@ class TrainingStep:
 
     def __call__(self, batch: Iterable[Array]) -> float:
         """Train on one batch and return the loss before the update."""
-        with backend(self.backend_name):
+        with fastrnn.backend(self.backend_name):
             loss = self.model.loss(*batch)
             self.model.backward()
             grads = self.model.grads

@@ -41,9 +41,8 @@ def recurrent_calls(variant):
     *_, stash = functions[0](*arguments.values(), **problem.options)
     upstream = [problem.dy, *problem.dstates.values(), stash]
     weights = list(problem.weights.values())
-    out = {"out": np.zeros((3, 4, 2), np.float32)} if cell == "lstm" else {}
     return [
-        (functions[0], list(arguments.values()), {**options, **problem.options, **out}),
+        (functions[0], list(arguments.values()), {**options, **problem.options}),
         (functions[1], upstream, {"num_threads": 2}),
         (functions[2], [problem.x[:, 0], *states, *weights], problem.options),
     ]

@@ -132,6 +132,10 @@ def test_streams_are_contiguous(batch_size, num_steps, extra):
             "Batches: batch_size must be at least 1, got 0",
         ),
         (lambda: Batches(np.arange(3), batch_size=1, seed=-1), "Batches: seed must be at least 0"),
+        (
+            lambda: Batches(np.arange(3), batch_size=1.5),
+            "Batches: batch_size must be an integer, got 1.5",
+        ),
         (lambda: Batches(batch_size=1), r"Batches: arrays must share .* shapes \[\]"),
         (
             lambda: Batches(np.array(3), batch_size=1),
@@ -168,5 +172,5 @@ def test_streams_are_contiguous(batch_size, num_steps, extra):
     ],
 )
 def test_bad_arguments(make, message):
-    with pytest.raises(ValueError, match=f"^{message}"):
+    with pytest.raises((ValueError, TypeError), match=f"^{message}"):
         make()

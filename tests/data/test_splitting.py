@@ -32,3 +32,12 @@ def test_bad_fraction(fraction):
 def test_an_empty_part(count, fraction):
     with pytest.raises(ValueError, match=f"^split: {fraction} of {count} items leaves one part"):
         split(range(count), fraction)
+
+
+def test_bad_types_and_seeds():
+    with pytest.raises(ValueError, match=r"^split: seed must be at least 0, got -1$"):
+        split(range(10), seed=-1)
+    with pytest.raises(TypeError, match=r"^split: seed must be an integer, got 'a'$"):
+        split(range(10), seed="a")
+    with pytest.raises(TypeError, match=r"^split: fraction must be a number, got 'a'$"):
+        split(range(10), "a")

@@ -119,3 +119,8 @@ def test_seed_and_count(make, most):
     for count in (-1, most + 1):
         with pytest.raises(ValueError, match=rf"count must be in 0\.\.{most}, got {count}$"):
             make(count)
+    with pytest.raises(TypeError, match=f"^{make.__name__}: count must be an integer, got 2.5$"):
+        make(2.5)
+    for rng in (-1, "a"):
+        with pytest.raises(ValueError, match=f"^{make.__name__}: rng must be .*, got {rng!r}$"):
+            make(2, rng=rng)

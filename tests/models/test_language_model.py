@@ -131,11 +131,14 @@ def test_samples_have_the_frequencies_of_the_softmax() -> None:
     [
         ({"cell": "tree"}, "LanguageModel: cell must be one of rnn, lstm, gru, got 'tree'"),
         ({"tie_weights": True, "hidden_size": 5}, "tie_weights needs .*got 4 and 5"),
-        ({"vocab_size": 0}, "at least 1"),
+        ({"vocab_size": 0}, "^LanguageModel: vocab_size must be at least 1, got 0"),
+        ({"hidden_size": "a"}, "^LanguageModel: hidden_size must be an integer, got 'a'"),
+        ({"rng": -1}, "^LanguageModel: rng must be None, an integer from 0 or .*, got -1"),
+        ({"rng": "a"}, "^LanguageModel: rng must be None, an integer from 0 or .*, got 'a'"),
     ],
 )
 def test_wrong_options(options: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((ValueError, TypeError), match=message):
         LanguageModel(**{"vocab_size": 7, "embedding_size": 4, "hidden_size": 4, **options})
 
 
@@ -155,13 +158,35 @@ def test_wrong_calls() -> None:
     for start, temperature, message in (
         ([], 1.0, "start must"),
         ([9], 1.0, "start must be in 0..6, got 9"),
-        ([1], -1.0, "temperature must be >= 0, got -1.0"),
-        ([1], float("nan"), "temperature must be >= 0, got nan"),
+        ([1], -1.0, r"temperature must be in \[0, inf\), got -1.0"),
+        ([1], float("nan"), r"temperature must be in \[0, inf\), got nan"),
+        ([1], float("inf"), r"temperature must be in \[0, inf\), got inf"),
     ):
         with pytest.raises(ValueError, match=message):
             model.sample(np.array(start, np.int64), 3, temperature=temperature)
     with pytest.raises(ValueError, match="perplexity needs at least one token"):
         model.perplexity(_NoBatches())
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"length": -1}, ValueError, "length must be at least 0, got -1"),
+        ({"length": 2.5}, TypeError, "length must be an integer, got 2.5"),
+        ({"temperature": "a"}, TypeError, "temperature must be a number, got 'a'"),
+        ({"exclude": [99]}, ValueError, "exclude must be in 0..6, got 99"),
+        ({"exclude": [-1]}, ValueError, "exclude must be in 0..6, got -1"),
+        ({"exclude": [1.0]}, TypeError, "exclude must be an integer, got 1.0"),
+        ({"exclude": range(7)}, ValueError, "exclude must leave one of the 7 tokens"),
+    ],
+)
+def test_wrong_samples(options: dict[str, Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=f"^LanguageModel: {message}$"):
+        make().sample([1], **{"length": 3, **options})
+
+
+def test_a_sample_of_no_length_is_empty() -> None:
+    assert make().sample([1], 0).shape == (0,)
 
 
 def test_a_batch_of_another_size_needs_a_reset() -> None:

@@ -210,10 +210,17 @@ def test_same_seed_same_parameters() -> None:
         ({"bidirectional_encoder": True, "hidden_size": 5}, "hidden_size must be even.*got 5"),
         ({"hidden_size": 0}, "hidden_size must be at least 1"),
         ({"dropout": 1.0}, r"^Seq2Seq: dropout must be in \[0, 1\), got 1.0"),
+        ({"target_size": 2}, "^Seq2Seq: target_size must be at least 3, got 2"),
+        (
+            {"bidirectional_encoder": True, "hidden_size": "a"},
+            "^Seq2Seq: hidden_size must be an integer, got 'a'",
+        ),
+        ({"rng": -1}, "^Seq2Seq: rng must be None, an integer from 0 or .*, got -1"),
+        ({"rng": "a"}, "^Seq2Seq: rng must be None, an integer from 0 or .*, got 'a'"),
     ],
 )
 def test_wrong_options(options: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((ValueError, TypeError), match=message):
         Seq2Seq(
             **{"source_size": 9, "target_size": 8, "embedding_size": 3, "hidden_size": 4, **options}
         )
@@ -240,8 +247,10 @@ def test_wrong_calls() -> None:
     model = make()
     with pytest.raises(TypeError, match="Seq2Seq: source must be integers, got float64"):
         model.generate([[3.0]])
-    with pytest.raises(ValueError, match="max_length must be at least 1, got 0"):
-        model.generate([[3]], max_length=0)
+    for max_length, wanted in ((0, "at least 1"), (2.5, "an integer"), ("a", "an integer")):
+        message = f"^Seq2Seq: max_length must be {wanted}, got {max_length!r}$"
+        with pytest.raises((ValueError, TypeError), match=message):
+            model.generate([[3]], max_length=max_length)  # type: ignore[call-overload]
     with pytest.raises(ValueError, match="return_attention needs a model with attention"):
         model.generate([[3]], return_attention=True)
     with pytest.raises(ValueError, match="backward needs a forward in train mode"):

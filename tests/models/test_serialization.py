@@ -11,6 +11,7 @@ import fastrnn
 from fastrnn import _storage, layers, reference
 from fastrnn.models import LanguageModel, Seq2Seq, load, load_with_extra, save
 from fastrnn.models.base import Model
+from fastrnn.models.serialization import check_writable
 from fastrnn.training import Adam, Trainer
 
 F32, F64 = np.float32, np.float64
@@ -24,6 +25,8 @@ SUBJECTS: list[Any] = [
     layers.Attention(3, 4, 5, score="additive", rng=0),
     layers.SoftmaxCrossEntropy(ignore_index=0),
     reference.LSTM(3, 4, rng=0),
+    layers.Attention(30, 30, score="dot", rng=0),
+    layers.SoftmaxCrossEntropy(ignore_index=-100),
     LanguageModel(7, 4, 4, cell="gru", num_layers=2, dropout=0.1, tie_weights=True, rng=0),
     LanguageModel(7, 3, 4, cell="rnn", dtype=F64, rng=0),
     Seq2Seq(9, 8, 3, 4, rng=0),
@@ -44,6 +47,37 @@ SUBJECTS: list[Any] = [
         rng=0,
     ),
 ]
+
+
+i64 = np.int64
+SCALARS: list[Any] = [
+    LanguageModel(
+        i64(10),
+        i64(8),
+        i64(8),
+        num_layers=i64(2),
+        dropout=F32(0.5),
+        tie_weights=np.True_,  # type: ignore[arg-type]
+        dtype=np.dtype(F64),
+    ),
+    Seq2Seq(
+        i64(9),
+        np.uint8(8),
+        np.int8(100),
+        np.int8(100),
+        num_layers=i64(1),
+        attention="additive",
+        peeky=np.True_,  # type: ignore[arg-type]
+        bidirectional_encoder=np.True_,  # type: ignore[arg-type]
+        dropout=F64(0.5),
+    ),
+]
+
+
+@pytest.mark.parametrize("model", SCALARS, ids=lambda model: type(model).__name__)
+def test_models_built_with_numpy_scalars_are_saved(model: Any, tmp_path: Path) -> None:
+    save(model, tmp_path / "x")
+    assert load(tmp_path / "x").config() == model.config()
 
 
 @pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject: type(subject).__name__)
@@ -71,6 +105,15 @@ def test_a_loaded_model_computes_the_same(tmp_path: Path) -> None:
     np.testing.assert_array_equal(loaded.generate(*batch[:2]), model.generate(*batch[:2]))
 
 
+def test_a_loaded_model_shares_one_ordinary_generator(tmp_path: Path) -> None:
+    for subject in (Seq2Seq(9, 8, 3, 4, dropout=0.5), layers.LSTM(3, 4, 2, dropout=0.5)):
+        save(subject, tmp_path / "x")
+        loaded = load(tmp_path / "x")
+        assert type(loaded.rng) is np.random.Generator
+        for layer in getattr(loaded, "layers", {}).values():
+            assert layer.rng is loaded.rng
+
+
 def test_extra_travels_along(tmp_path: Path) -> None:
     extra = {"vocabulary": ["é", "\n", "字"], "epochs": 3}
     save(layers.Linear(2, 3, rng=0), tmp_path / "x", extra=extra)
@@ -96,7 +139,12 @@ def rewrite(path: Path, **changes: Any) -> None:
     _storage.write(path, arrays, metadata)
 
 
-BIG = json.dumps({"vocab_size": 10**30, "embedding_size": 3, "hidden_size": 4})
+def sizes(**changes: Any) -> str:
+    return json.dumps({"vocab_size": 7, "embedding_size": 3, "hidden_size": 4, **changes})
+
+
+BIG = sizes(vocab_size=10**30)
+NESTED = "[" * 100_000
 
 
 @pytest.mark.parametrize(
@@ -111,6 +159,12 @@ BIG = json.dumps({"vocab_size": 10**30, "embedding_size": 3, "hidden_size": 4})
         ({"config": "[1]"}, "does not describe a LanguageModel"),
         ({"config": "{}"}, "does not describe a LanguageModel"),
         ({"config": BIG}, "does not describe a LanguageModel"),
+        ({"config": sizes(vocab_size=10**5)}, "more parameters than the file has values$"),
+        ({"config": sizes(hidden_size=10**12)}, "more parameters than the file has values$"),
+        ({"config": sizes(num_layers=10**9)}, "more layers than the file has arrays$"),
+        ({"config": sizes(num_layers="many")}, "does not describe a LanguageModel"),
+        ({"config": NESTED}, "does not describe a LanguageModel: maximum recursion"),
+        ({"extra": NESTED}, "does not describe a LanguageModel: maximum recursion"),
         ({"config": '{"wrong": 1}'}, "does not describe a LanguageModel.*wrong"),
         ({"extra": "7"}, "does not describe a LanguageModel"),
         ({"without": ["output.b"]}, "missing: output.b$"),
@@ -164,6 +218,25 @@ class Homemade(Model):
 def test_classes_of_others_are_not_saved(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match=r"model must be one of RNN, .*, got Homemade"):
         save(Homemade({}, np.random.default_rng(0)), tmp_path / "x")
+    foreign = type("LSTM", (Homemade,), {})
+    with pytest.raises(TypeError, match=r"model must be one of RNN, .*, got LSTM"):
+        save(foreign({}, np.random.default_rng(0)), tmp_path / "x")
     with pytest.raises(TypeError, match="not JSON serializable"):
         save(layers.Linear(2, 3), tmp_path / "x", extra={"set": {1}})
     assert not (tmp_path / "x").exists()
+
+
+def test_whether_a_file_can_be_written_is_known_before(tmp_path: Path) -> None:
+    path = tmp_path / "model"
+    check_writable(path)
+    assert not list(tmp_path.iterdir())
+    save(layers.Linear(2, 3), path)
+    check_writable(path)
+    for wrong, message in (
+        (tmp_path, "Is a directory"),
+        (tmp_path / "none" / "model", "No such file or directory"),
+        (path / "model", "Not a directory"),
+    ):
+        with pytest.raises(OSError, match=message) as caught:
+            check_writable(wrong)
+        assert caught.value.filename == str(wrong)

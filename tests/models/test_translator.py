@@ -57,6 +57,13 @@ def test_words() -> None:
     assert source.shape == (2, 2) and target.shape == (2, 3)
 
 
+def test_texts_and_pairs_must_be_several(translator: Translator) -> None:
+    with pytest.raises(TypeError, match=r"^Translator: texts must be several strings, got one"):
+        translator("ab")
+    with pytest.raises(ValueError, match=r"^Translator: pairs must hold at least one pair, got no"):
+        Translator.from_pairs([], 4, 8)
+
+
 def test_vocabularies_must_fit() -> None:
     model = Seq2Seq(7, 6, 3, 4)
     with pytest.raises(ValueError, match="Translator: target must have 6 tokens, got 7"):

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastrnn.data.vocabulary import EOS, PAD
+from fastrnn.ops import _check as check
 
 Batch = tuple[NDArray[Any], ...]
 _BATCHES_PER_BUCKET = 50
@@ -225,5 +226,5 @@ def _id_array(owner: str, name: str, ids: ArrayLike) -> NDArray[np.int64]:
 
 
 def _check_at_least(owner: str, name: str, value: int, least: int) -> None:
-    if value < least:
+    if check.integer(owner, name, value) < least:
         raise ValueError(f"{owner}: {name} must be at least {least}, got {value}")

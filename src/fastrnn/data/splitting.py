@@ -7,6 +7,8 @@ from typing import TypeVar
 
 import numpy as np
 
+from fastrnn.ops import _check as check
+
 T = TypeVar("T")
 
 
@@ -27,10 +29,13 @@ def split(items: Sequence[T], fraction: float = 0.1, *, seed: int = 0) -> tuple[
     Raises
     ------
     ValueError
-        The fraction is out of range or leaves one part empty.
+        The fraction is out of range or leaves one part empty; the seed is negative.
     """
+    fraction = check.number("split", "fraction", fraction)
     if not 0 < fraction < 1:
         raise ValueError(f"split: fraction must be in (0, 1), got {fraction}")
+    if check.integer("split", "seed", seed) < 0:
+        raise ValueError(f"split: seed must be at least 0, got {seed}")
     count = round(len(items) * fraction)
     if not 0 < count < len(items):
         raise ValueError(f"split: {fraction} of {len(items)} items leaves one part empty")

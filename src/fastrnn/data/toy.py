@@ -7,7 +7,8 @@ from datetime import date
 import numpy as np
 from numpy.typing import NDArray
 
-Rng = int | np.random.Generator | None
+from fastrnn.ops import _check as check
+from fastrnn.ops._check import Rng
 
 # Own names: those of `calendar` and `strftime` follow the locale.
 _MONTHS = (
@@ -54,7 +55,7 @@ def addition(count: int = 50_000, *, rng: Rng = 0) -> list[tuple[str, str]]:
     small, large = np.triu_indices(1000)
     chance = np.repeat([1 / 10 + 1 / 100 + 1 / 1000, 1 / 100 + 1 / 1000, 1 / 1000], [10, 90, 900])
     weights = chance[small] * chance[large] * np.where(small == large, 1, 2)
-    generator = np.random.default_rng(rng)
+    generator = check.seeded("addition", rng)
     chosen = _draw("addition", weights, count, generator)
     swap = generator.random(count) < 0.5
     left = np.where(swap, large[chosen], small[chosen]).tolist()
@@ -91,7 +92,8 @@ def dates(count: int = 50_000, *, rng: Rng = 0) -> list[tuple[str, str]]:
         No source occurs twice.
     """
     days = _LAST_DAY.toordinal() - _FIRST_DAY.toordinal() + 1
-    chosen = _draw("dates", np.repeat(_STYLE_WEIGHTS, days), count, np.random.default_rng(rng))
+    generator = check.seeded("dates", rng)
+    chosen = _draw("dates", np.repeat(_STYLE_WEIGHTS, days), count, generator)
     styles, offsets = np.divmod(chosen, days)
     pairs = []
     for style, offset in zip(styles.tolist(), offsets.tolist(), strict=True):
@@ -105,6 +107,7 @@ def _draw(
     owner: str, weights: NDArray[np.float64], count: int, rng: np.random.Generator
 ) -> NDArray[np.int64]:
     """Draw indices one by one with these weights, none twice."""
+    count = check.integer(owner, "count", count)
     if not 0 <= count <= len(weights):
         raise ValueError(f"{owner}: count must be in 0..{len(weights)}, got {count}")
     return rng.choice(len(weights), count, replace=False, p=weights / weights.sum())

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from fastrnn import ops
-from fastrnn.layers.base import Layer, Rng
+from fastrnn.layers.base import Layer
 from fastrnn.ops import _check as check
-from fastrnn.ops._check import Array
+from fastrnn.ops._check import Array, Rng
 from fastrnn.ops.attention import SCORES
 
 

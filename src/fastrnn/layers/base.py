@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import operator
-from typing import Any, ClassVar, TypeAlias, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
 from fastrnn.ops import _check as check
-from fastrnn.ops._check import Array, DType
+from fastrnn.ops._check import Array, DType, Rng
 
-Rng: TypeAlias = "np.random.Generator | int | None"
 Self = TypeVar("Self", bound="Layer")
 
 
@@ -36,7 +34,7 @@ class Layer:
         self.params: dict[str, Array] = {}
         self.grads: dict[str, Array] = {}
         self.training = True
-        self.rng = _generator(self._name, rng)
+        self.rng = check.seeded(self._name, rng)
         self._tape: Any = None  # what the last forward in train mode left for backward
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
@@ -100,14 +98,3 @@ class Layer:
         """Overwrite the gradients in place."""
         for key, grad in grads.items():
             np.copyto(self.grads[key], grad)
-
-
-def _generator(layer: str, rng: Rng) -> np.random.Generator:
-    """Return the generator itself, or one seeded by an integer or by the system."""
-    if isinstance(rng, np.random.Generator):
-        return rng
-    try:
-        return np.random.default_rng(None if rng is None else operator.index(rng))
-    except (TypeError, ValueError):
-        wanted = "None, an integer from 0 or a numpy.random.Generator"
-        raise ValueError(f"{layer}: rng must be {wanted}, got {rng!r}") from None

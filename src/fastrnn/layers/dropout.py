@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from fastrnn import ops
-from fastrnn.layers.base import Layer, Rng
+from fastrnn.layers.base import Layer
 from fastrnn.ops import _check as check
-from fastrnn.ops._check import Array
+from fastrnn.ops._check import Array, Rng
 
 
 class Dropout(Layer):

@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from fastrnn.layers.base import Rng
 from fastrnn.layers.recurrent import Recurrent
-from fastrnn.ops._check import Array
+from fastrnn.ops._check import Array, Rng
 from fastrnn.ops.gru import CELL
 
 

@@ -11,14 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from fastrnn.layers import GRU, LSTM, RNN, Layer
-from fastrnn.ops import _check as check
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 Array: TypeAlias = npt.NDArray[Any]
 State: TypeAlias = "Array | tuple[Array, Array]"
-Seed: TypeAlias = "int | np.random.Generator | None"
 
 CELLS: dict[str, type[RNN] | type[LSTM] | type[GRU]] = {"rnn": RNN, "lstm": LSTM, "gru": GRU}
 
@@ -138,10 +136,9 @@ def evaluating(model: Model) -> Iterator[None]:
 
 
 def build_rnn(
-    owner: str, cell: str, input_size: int, hidden_size: int, num_layers: int, **options: Any
+    cell: str, input_size: int, hidden_size: int, num_layers: int, **options: Any
 ) -> RNN | LSTM | GRU:
     """Build the recurrent layer called ``cell``."""
-    check.option(owner, "cell", cell, CELLS)
     return CELLS[cell](input_size, hidden_size, num_layers, **options)
 
 

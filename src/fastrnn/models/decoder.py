@@ -47,7 +47,6 @@ class Decoder:
         self.embedding = Embedding(vocab_size, embedding_size, **common)
         self.dropout_in = Dropout(dropout, rng=rng)
         self.rnn = build_rnn(
-            "Seq2Seq",
             cell,
             embedding_size + (hidden_size if peeky else 0),
             hidden_size,

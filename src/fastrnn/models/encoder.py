@@ -71,7 +71,6 @@ class Encoder:
         self.embedding = Embedding(vocab_size, embedding_size, dtype=dtype, rng=rng)
         self.dropout = Dropout(dropout, rng=rng)
         self.rnn = build_rnn(
-            "Seq2Seq",
             cell,
             embedding_size,
             hidden_size // 2 if bidirectional else hidden_size,

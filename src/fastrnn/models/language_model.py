@@ -10,14 +10,15 @@ import numpy.typing as npt
 
 from fastrnn.layers import Dropout, Embedding, Linear, SoftmaxCrossEntropy
 from fastrnn.models.base import (
+    CELLS,
     Array,
     Model,
-    Seed,
     State,
     build_rnn,
     evaluating,
 )
 from fastrnn.ops import _check as check
+from fastrnn.ops._check import Rng
 from fastrnn.training import BatchSource
 
 
@@ -47,7 +48,7 @@ class LanguageModel(Model):
     dtype : dtype
         float32 or float64.
     rng : int, numpy.random.Generator or None
-        Seed or source of the initial parameters and of dropout.
+        Rng or source of the initial parameters and of dropout.
     """
 
     def __init__(
@@ -61,26 +62,30 @@ class LanguageModel(Model):
         dropout: float = 0.0,
         tie_weights: bool = False,
         dtype: npt.DTypeLike = np.float32,
-        rng: Seed = None,
+        rng: Rng = None,
     ) -> None:
+        owner = "LanguageModel"
+        self._config = {
+            "vocab_size": check.size(owner, "vocab_size", vocab_size),
+            "embedding_size": check.size(owner, "embedding_size", embedding_size),
+            "hidden_size": check.size(owner, "hidden_size", hidden_size),
+            "cell": check.option(owner, "cell", cell, CELLS),
+            "num_layers": check.size(owner, "num_layers", num_layers),
+            "dropout": check.probability(owner, "dropout", dropout),
+            "tie_weights": bool(tie_weights),
+            "dtype": check.dtype(owner, dtype).name,
+        }
         if tie_weights and embedding_size != hidden_size:
             raise ValueError(
                 "LanguageModel: tie_weights needs embedding_size == hidden_size, "
                 f"got {embedding_size} and {hidden_size}"
             )
-        check.probability("LanguageModel", "dropout", dropout)
-        rng = np.random.default_rng(rng)
+        rng = check.seeded(owner, rng)
         common: dict[str, Any] = {"dtype": dtype, "rng": rng}
         self.embedding = Embedding(vocab_size, embedding_size, **common)
         self.dropout_in = Dropout(dropout, rng=rng)
         self.rnn = build_rnn(
-            "LanguageModel",
-            cell,
-            embedding_size,
-            hidden_size,
-            num_layers,
-            dropout=dropout,
-            **common,
+            cell, embedding_size, hidden_size, num_layers, dropout=dropout, **common
         )
         self.dropout_out = Dropout(dropout, rng=rng)
         self.output = Linear(hidden_size, vocab_size, **common)
@@ -97,19 +102,9 @@ class LanguageModel(Model):
             rng,
             tied=["output.W"] if tie_weights else [],
         )
-        self.vocab_size = vocab_size
-        self.tie_weights = tie_weights
+        self.vocab_size = self.embedding.num_embeddings
+        self.tie_weights = bool(tie_weights)
         self._state: State | None = None
-        self._config = {
-            "vocab_size": vocab_size,
-            "embedding_size": embedding_size,
-            "hidden_size": hidden_size,
-            "cell": cell,
-            "num_layers": num_layers,
-            "dropout": dropout,
-            "tie_weights": tie_weights,
-            "dtype": np.dtype(dtype).name,
-        }
 
     def config(self) -> dict[str, Any]:
         """Return the constructor's arguments, without ``rng``."""
@@ -224,7 +219,7 @@ class LanguageModel(Model):
         *,
         temperature: float = 1.0,
         exclude: Collection[int] = (),
-        seed: Seed = None,
+        seed: Rng = None,
     ) -> Array:
         """Continue a text token by token, each drawn from softmax(logits / temperature).
 
@@ -233,21 +228,34 @@ class LanguageModel(Model):
         start : array of int, shape (T,)
             At least one token to begin with.
         length : int
-            Number of tokens to draw.
+            Number of tokens to draw, from 0.
         temperature : float
             Below 1 the likely tokens become likelier; 0 always takes the likeliest.
         exclude : collection of int
-            Tokens that are never drawn.
+            Tokens that are never drawn; not all that there are.
         seed : int, numpy.random.Generator or None
             Source of the draws; the model's own generator is not touched.
 
         Returns
         -------
         array of int64, shape (length,)
+
+        Raises
+        ------
+        ValueError
+            If an argument is out of range.
+        TypeError
+            If one is of a wrong type.
         """
-        start = check.integers("LanguageModel", "start", start, ("length",), self.vocab_size)
-        if not temperature >= 0:
-            raise ValueError(f"LanguageModel: temperature must be >= 0, got {temperature}")
+        owner = "LanguageModel"
+        start = check.integers(owner, "start", start, ("length",), self.vocab_size)
+        length = check.integer(owner, "length", length)
+        if length < 0:
+            raise ValueError(f"{owner}: length must be at least 0, got {length}")
+        temperature = check.number(owner, "temperature", temperature)
+        if not 0 <= temperature < np.inf:
+            raise ValueError(f"{owner}: temperature must be in [0, inf), got {temperature}")
+        excluded = self._excluded(exclude)
         rng = np.random.default_rng(seed)
         tokens = np.empty(length, np.int64)
         state: State | None = None
@@ -257,9 +265,19 @@ class LanguageModel(Model):
             token = start[-1]
             for t in range(length):
                 logits, state = self._step(token, state)
-                logits[list(exclude)] = -np.inf
+                logits[excluded] = -np.inf
                 token = tokens[t] = _draw(logits, temperature, rng)
         return tokens
+
+    def _excluded(self, exclude: Collection[int]) -> Array:
+        """Say of each token (V,) whether it is never drawn."""
+        owner, size = "LanguageModel", self.vocab_size
+        tokens = np.array([check.integer(owner, "exclude", token) for token in exclude], np.int64)
+        excluded = np.zeros(size, bool)
+        excluded[check.integers(owner, "exclude", tokens, ("N",), size)] = True
+        if excluded.all():
+            raise ValueError(f"{owner}: exclude must leave one of the {size} tokens")
+        return excluded
 
     def _step(self, token: int, state: State | None) -> tuple[Array, State]:
         """Feed one token; the logits (V,) of the next one in float64, and the new state."""

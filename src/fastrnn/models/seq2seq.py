@@ -7,13 +7,15 @@ from typing import Any, Literal, overload
 import numpy as np
 import numpy.typing as npt
 
-from fastrnn.data import BOS, PAD
+from fastrnn.data import BOS, EOS, PAD
 from fastrnn.layers import SoftmaxCrossEntropy
-from fastrnn.models.base import Array, Model, Seed, evaluating
+from fastrnn.models.base import CELLS, Array, Model, evaluating
 from fastrnn.models.decoder import Decoder
 from fastrnn.models.decoding import greedy
 from fastrnn.models.encoder import Encoder, reversal
 from fastrnn.ops import _check as check
+from fastrnn.ops._check import Rng
+from fastrnn.ops.attention import SCORES
 from fastrnn.training import BatchSource, exact_match
 
 
@@ -26,7 +28,7 @@ class Seq2Seq(Model):
     Parameters
     ----------
     source_size, target_size : int
-        Numbers of tokens of the two languages.
+        Numbers of tokens of the two languages; the target's include the three marks.
     embedding_size, hidden_size : int
         Widths D of the embeddings and H of the recurrent layers.
     cell : {"lstm", "gru", "rnn"}
@@ -50,7 +52,7 @@ class Seq2Seq(Model):
     dtype : dtype
         float32 or float64.
     rng : int, numpy.random.Generator or None
-        Seed or source of the initial parameters and of dropout.
+        Rng or source of the initial parameters and of dropout.
     """
 
     def __init__(
@@ -69,29 +71,42 @@ class Seq2Seq(Model):
         hidden_only: bool = False,
         dropout: float = 0.0,
         dtype: npt.DTypeLike = np.float32,
-        rng: Seed = None,
+        rng: Rng = None,
     ) -> None:
-        check.probability("Seq2Seq", "dropout", dropout)
-        rng = np.random.default_rng(rng)
+        owner = "Seq2Seq"
+        self.source_size = check.size(owner, "source_size", source_size)
+        self.target_size = check.size(owner, "target_size", target_size)
+        if self.target_size <= EOS:
+            raise ValueError(f"{owner}: target_size must be at least {EOS + 1}, got {target_size}")
         common: dict[str, Any] = {
-            "cell": cell,
-            "num_layers": num_layers,
-            "dropout": dropout,
-            "dtype": dtype,
-            "rng": rng,
+            "embedding_size": check.size(owner, "embedding_size", embedding_size),
+            "hidden_size": check.size(owner, "hidden_size", hidden_size),
+            "cell": check.option(owner, "cell", cell, CELLS),
+            "num_layers": check.size(owner, "num_layers", num_layers),
+            "dropout": check.probability(owner, "dropout", dropout),
+            "dtype": check.dtype(owner, dtype).name,
         }
+        if attention is not None:
+            attention = check.option(owner, "attention", attention, SCORES)
+        self._config = {
+            "source_size": self.source_size,
+            "target_size": self.target_size,
+            "attention": attention,
+            "peeky": bool(peeky),
+            "reverse_source": bool(reverse_source),
+            "bidirectional_encoder": bool(bidirectional_encoder),
+            "hidden_only": bool(hidden_only),
+            **common,
+        }
+        rng = common["rng"] = check.seeded(owner, rng)
         self.encoder = Encoder(
-            source_size,
-            embedding_size,
-            hidden_size,
-            reverse=reverse_source,
-            bidirectional=bidirectional_encoder,
-            hidden_only=hidden_only,
+            self.source_size,
+            reverse=bool(reverse_source),
+            bidirectional=bool(bidirectional_encoder),
+            hidden_only=bool(hidden_only),
             **common,
         )
-        self.decoder = Decoder(
-            target_size, embedding_size, hidden_size, attention=attention, peeky=peeky, **common
-        )
+        self.decoder = Decoder(self.target_size, attention=attention, peeky=bool(peeky), **common)
         self.criterion = SoftmaxCrossEntropy(ignore_index=PAD)
         super().__init__(
             {f"encoder.{name}": layer for name, layer in self.encoder.layers.items()}
@@ -99,23 +114,6 @@ class Seq2Seq(Model):
             | {"criterion": self.criterion},
             rng,
         )
-        self.source_size = source_size
-        self.target_size = target_size
-        self._config = {
-            "source_size": source_size,
-            "target_size": target_size,
-            "embedding_size": embedding_size,
-            "hidden_size": hidden_size,
-            "cell": cell,
-            "num_layers": num_layers,
-            "attention": attention,
-            "peeky": peeky,
-            "reverse_source": reverse_source,
-            "bidirectional_encoder": bidirectional_encoder,
-            "hidden_only": hidden_only,
-            "dropout": dropout,
-            "dtype": np.dtype(dtype).name,
-        }
 
     def config(self) -> dict[str, Any]:
         """Return the constructor's arguments, without ``rng``."""
@@ -222,10 +220,11 @@ class Seq2Seq(Model):
         ------
         ValueError
             If an argument is wrong, or weights are wanted of a model without attention.
+        TypeError
+            If one is of a wrong type.
         """
         source, lengths = self._check_source(source, lengths)
-        if max_length < 1:
-            raise ValueError(f"Seq2Seq: max_length must be at least 1, got {max_length}")
+        max_length = check.size("Seq2Seq", "max_length", max_length)
         if return_attention and self.decoder.attention is None:
             raise ValueError("Seq2Seq: return_attention needs a model with attention")
         with evaluating(self):

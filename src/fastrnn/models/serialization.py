@@ -6,9 +6,14 @@ it; nothing in a file is ever executed.
 
 from __future__ import annotations
 
+import errno
+import math
 import os
+import tempfile
 from collections.abc import Mapping
 from typing import Any, TypeAlias
+
+import numpy as np
 
 from fastrnn import _storage, layers
 from fastrnn.layers import Layer
@@ -56,7 +61,7 @@ def save(model: Model | Layer, path: Path, *, extra: Mapping[str, Any] | None = 
     import json
 
     name = type(model).__name__
-    if name not in _CLASSES:
+    if not isinstance(model, _CLASSES.get(name, ())):
         raise TypeError(f"save: model must be one of {', '.join(_CLASSES)}, got {name}")
     metadata = {
         "kind": "model",
@@ -100,12 +105,60 @@ def load_with_extra(path: Path) -> tuple[Any, dict[str, Any]]:
     if name not in _CLASSES:
         raise ValueError(f"{file}: unknown class {name!r}, known: {', '.join(_CLASSES)}")
     try:
-        model: Any = _CLASSES[name](**json.loads(metadata["config"]))
+        model = _build(_CLASSES[name], dict(json.loads(metadata["config"])), arrays)
         extra = dict(json.loads(metadata["extra"]))
-    except (KeyError, TypeError, ValueError, OverflowError, MemoryError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise ValueError(f"{file}: the metadata does not describe a {name}: {error}") from error
     _fill(file, model.params, arrays)
     return model, extra
+
+
+def check_writable(path: Path) -> None:
+    """Find out before long work, rather than after it, whether ``save`` can write a file.
+
+    Raises
+    ------
+    OSError
+        If ``path`` is a folder, or its folder is missing or not writable; names ``path``.
+    """
+    target = os.path.realpath(path)
+    try:
+        if os.path.isdir(target):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        tempfile.TemporaryFile(dir=os.path.dirname(target)).close()
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from error
+
+
+class _Allowance(np.random.Generator):
+    """Draws at most so many initial parameters, lest a small file ask for a huge model."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(np.random.PCG64())
+        self._left = count
+
+    def standard_normal(self, size: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Draw as a generator does, if what was allowed suffices."""
+        self._left -= math.prod(size)
+        if self._left < 0:
+            raise ValueError("it has more parameters than the file has values")
+        return super().standard_normal(size, *args, **kwargs)
+
+
+def _build(cls: type[Model] | type[Layer], config: dict[str, Any], arrays: dict[str, Array]) -> Any:
+    """Construct the class, as long as its size is in proportion to the file's."""
+    if cls is layers.SoftmaxCrossEntropy:  # the one that draws nothing
+        return cls(**config)
+    if config.get("num_layers", 0) > len(arrays):
+        raise ValueError("it has more layers than the file has arrays")
+    # Twice, as a classifier with tied weights is drawn and its values are not in the file.
+    allowance = _Allowance(2 * sum(array.size for array in arrays.values()))
+    built: Any = cls(**config, rng=allowance)
+    rng = np.random.Generator(allowance.bit_generator)
+    within: list[Layer] = list(built.layers.values()) if isinstance(built, Model) else []
+    for part in (built, *within):
+        part.rng = rng
+    return built
 
 
 def _fill(file: str, params: dict[str, Array], arrays: dict[str, Array]) -> None:

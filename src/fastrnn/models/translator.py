@@ -59,7 +59,14 @@ class Translator:
             As for ``Seq2Seq``.
         level : {"char", "word"}
             What a token is, in both languages.
+
+        Raises
+        ------
+        ValueError
+            If there are no pairs, or an option is out of range.
         """
+        if not pairs:
+            raise ValueError("Translator: pairs must hold at least one pair, got none")
         sources, targets = zip(*pairs, strict=True)
         source = Vocabulary.from_texts(sources, level=level)
         target = Vocabulary.from_texts(targets, level=level)
@@ -83,7 +90,14 @@ class Translator:
             All go through the model as one batch.
         max_length : int
             Most tokens of a translation.
+
+        Raises
+        ------
+        TypeError
+            If ``texts`` is one string.
         """
+        if isinstance(texts, str):
+            raise TypeError("Translator: texts must be several strings, got one; put it in a list")
         if not texts:
             return []
         ids, lengths = pad([self.source.encode(text) for text in texts])

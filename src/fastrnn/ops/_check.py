@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 Array: TypeAlias = NDArray[Any]
 DType: TypeAlias = np.dtype[Any]
+Rng: TypeAlias = "np.random.Generator | int | None"
 Shape: TypeAlias = tuple["int | str | EllipsisType", ...]
 
 _FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
@@ -177,6 +178,17 @@ def dtype(layer: str, value: Any) -> DType:
     if came is None or came not in (_FLOAT32, _FLOAT64):
         raise TypeError(f"{layer}: dtype must be float32 or float64, got {_shown(value)}")
     return came
+
+
+def seeded(layer: str, rng: Rng) -> np.random.Generator:
+    """Return the generator itself, or one seeded by an integer or by the system."""
+    if isinstance(rng, np.random.Generator):
+        return rng
+    try:
+        return np.random.default_rng(None if rng is None else operator.index(rng))
+    except (TypeError, ValueError):
+        wanted = "None, an integer from 0 or a numpy.random.Generator"
+        raise ValueError(f"{layer}: rng must be {wanted}, got {rng!r}") from None
 
 
 def _as_array(layer: str, name: str, value: Any) -> Array:
