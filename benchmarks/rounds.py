@@ -7,8 +7,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-# Before a sample: time for the pools of the one before to stop spinning, and to wake one's own.
-PAUSE_SECONDS, WARM_UP_SECONDS = 0.005, 0.002
+# Before a sample: time for the pools of the one before to stop spinning (OpenBLAS goes on for some
+# hundredths of a second), and to wake one's own.
+PAUSE_SECONDS, WARM_UP_SECONDS = 0.05, 0.002
 
 
 def interleaved(runs: dict[str, Callable[[], Any]], rounds: int, sample: float) -> dict[str, float]:
