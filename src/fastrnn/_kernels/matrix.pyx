@@ -1,5 +1,4 @@
-"""Products of plain matrices on the packed product: for whole threads pools, or small ones inside
-a thread."""
+"""Products of plain matrices on the packed product: shared by threads, or small ones inside one."""
 
 cimport numpy as cnp
 from cython.parallel cimport prange

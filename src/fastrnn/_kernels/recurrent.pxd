@@ -27,7 +27,7 @@ cdef class Recurrence:
     cdef double work(self)
     cdef fr_view view(self, list owner, object array)
     cdef object state_of_sequences(self, void *state, fr_index slots)
-    cdef void *state_rows(self, list scratch, object dstate) except NULL
+    cdef void *state_rows(self, list owner, fr_index slots, object state) except NULL
     cdef int begin(self, object x, object Wx, object Wh, object lengths, bint reverse) except -1
     cdef void *reserve(self, list owner, fr_index count, bint zeroed=*) except NULL
     cdef list forward(self, object b, list states, object y, bint train, object num_threads)

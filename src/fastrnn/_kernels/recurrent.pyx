@@ -84,8 +84,7 @@ cdef class Recurrence:
         cdef const fr_kernels *k = self.kernels
         cdef Projection projection
         cdef list scratch = []
-        cdef fr_index rows = m.schedule.rows, state_size = rows * m.ld
-        cdef int threads = threads_for(num_threads, self.work(), rows)
+        cdef int threads = threads_for(num_threads, self.work(), m.schedule.rows)
         cdef Buffer wx = packed(k, self.Wx, &self.layout_x)
         cdef Buffer wh = packed(k, self.Wh, &self.layout_h)
         cdef Buffer bias = packed(k, b, &self.layout_x)
@@ -94,11 +93,9 @@ cdef class Recurrence:
         m.c_slots = m.schedule.steps + 1 if train else 1
         m.x = self.view(self.tape, self.x)
         m.y = self.view(scratch, y)
-        m.h = self.reserve(self.tape, m.h_slots * state_size)
-        self.schedule.copy_in(<char *>m.h, m.ld * k.itemsize, states[0])
+        m.h = self.state_rows(self.tape, m.h_slots, states[0])
         if len(states) == 2:
-            m.c = self.reserve(self.tape, m.c_slots * state_size)
-            self.schedule.copy_in(<char *>m.c, m.ld * k.itemsize, states[1])
+            m.c = self.state_rows(self.tape, m.c_slots, states[1])
         m.tape_rows = m.schedule.offset[m.schedule.steps]
         if train and self.gated:
             m.gates = self.reserve(self.tape, m.ld * 4 * m.tape_rows)
@@ -114,7 +111,6 @@ cdef class Recurrence:
         if len(states) == 2:
             final.append(self.state_of_sequences(m.c, m.c_slots))
         return final
-
 
     cdef fr_view view(self, list owner, object array):
         """A caller's array in processing order."""
@@ -140,9 +136,9 @@ cdef class Recurrence:
         b.wx_t, b.m.wh_t = wx_t.data, wh_t.data
         b.m.dy = self.view(scratch, dy)
         b.dx = self.view(scratch, dx)
-        b.m.dh = self.state_rows(scratch, dstates[0])
+        b.m.dh = self.state_rows(scratch, 1, dstates[0])
         if len(dstates) == 2:
-            b.m.dc = self.state_rows(scratch, dstates[1])
+            b.m.dc = self.state_rows(scratch, 1, dstates[1])
         self.backward_extras(scratch, &b.m.wh_n_t, &b.m.dreset_h)
         plan_gradients(self, &b, scratch, gradients)
         with nogil:
@@ -156,11 +152,11 @@ cdef class Recurrence:
             dstates0.append(self.state_of_sequences(b.m.dc, 1))
         return dx, dstates0
 
-    cdef void *state_rows(self, list scratch, object dstate) except NULL:
-        """A copy of a state's gradient in processing order."""
+    cdef void *state_rows(self, list owner, fr_index slots, object state) except NULL:
+        """Slots for a state or its gradient in processing order, a copy of it in the first."""
         cdef fr_index ld = self.cell.ld
-        cdef void *rows = self.reserve(scratch, self.cell.schedule.rows * ld)
-        self.schedule.copy_in(<char *>rows, ld * self.kernels.itemsize, dstate)
+        cdef void *rows = self.reserve(owner, slots * self.cell.schedule.rows * ld)
+        self.schedule.copy_in(<char *>rows, ld * self.kernels.itemsize, state)
         return rows
 
 

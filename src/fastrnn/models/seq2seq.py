@@ -254,6 +254,6 @@ class Seq2Seq(Model):
         right, count = 0.0, 0
         for source, lengths, target in batches.epoch(0):
             ids = self.generate(source, lengths, max_length=target.shape[1])
-            right += exact_match(ids, target) * len(target)
+            right += exact_match(ids, target, eos=EOS) * len(target)
             count += len(target)
         return right / count
