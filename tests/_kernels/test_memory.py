@@ -12,6 +12,7 @@ import pytest
 from helpers import VARIANTS, attention_problem, recurrent_problem
 
 from fastrnn import _kernels
+from fastrnn._kernels import memory
 
 
 @pytest.fixture
@@ -24,7 +25,8 @@ def traced():
 
 
 def peak(function):
-    """Most bytes held at once during a call."""
+    """Most bytes held at once during a call that finds no memory of those before it."""
+    memory.release()
     tracemalloc.reset_peak()
     before = tracemalloc.get_traced_memory()[0]
     function()
@@ -72,3 +74,22 @@ def test_additive_attention_stores_no_hidden_layer(traced):
         problem.backward(_kernels, problem.forward(_kernels)[2])
 
     assert peak(call) < hidden / 2
+
+
+def test_memory_of_a_call_serves_the_next_one(traced):
+    problem = recurrent_problem(
+        "lstm", np.random.default_rng(4), N=8, T=100, D=16, H=32, dtype=np.float32
+    )
+
+    def call():
+        problem.backward(_kernels, problem.forward(_kernels)[2])
+
+    first = peak(call)
+    kept = memory.release()
+    assert first / 2 < kept <= first
+    call()
+    before = tracemalloc.get_traced_memory()[0]
+    tracemalloc.reset_peak()
+    call()
+    assert tracemalloc.get_traced_memory()[1] - before < first / 2
+    assert memory.release() == kept

@@ -1,3 +1,7 @@
+cdef struct Block:
+    void *address
+    Py_ssize_t bytes
+
 cdef class Buffer:
-    cdef void *block
+    cdef Block block
     cdef void *data
