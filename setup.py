@@ -25,6 +25,7 @@ MODULES = [
     "memory",
     "layout",
     "schedule",
+    "team",
     "forward",
     "backward",
     "recurrent",

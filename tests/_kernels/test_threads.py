@@ -8,9 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from helpers import recurrent_problem
+from helpers import VARIANTS, random_lengths, recurrent_problem
 
 from fastrnn import _kernels
+from fastrnn._kernels import team
 
 LARGE = {"N": 64, "T": 4, "D": 65, "H": 64, "dtype": np.float32}
 
@@ -44,6 +45,35 @@ def test_any_number_of_threads_gives_the_same_result(make_call, dtype):
     wanted, *others = (call() for call in calls)
     for results in others:
         np.testing.assert_equal(results, wanted)
+
+
+@pytest.fixture(params=["rows", "units"])
+def shared(request):
+    team.share(request.param)
+    yield request.param
+    team.share("auto")
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize(("N", "T", "H"), [(1, 60, 270), (3, 40, 200), (9, 20, 513)])
+def test_sharing_rows_or_units_gives_the_same_result(isa, variant, N, T, H, dtype, shared):
+    rng = np.random.default_rng(3)
+    problem = recurrent_problem(variant, rng, N=N, T=T, D=45, H=H, dtype=dtype)
+    lengths = random_lengths(rng, N, T)
+
+    def call(num_threads):
+        y, states, stash = problem.forward(_kernels, lengths=lengths, num_threads=num_threads)
+        gradients = problem.backward(_kernels, stash, num_threads=num_threads)
+        return [y, *states, *gradients.values()]
+
+    wanted = call(1)
+    for num_threads in (2, 3):
+        np.testing.assert_equal(call(num_threads), wanted)
+
+
+def test_what_is_shared_must_be_known():
+    with pytest.raises(ValueError, match=r"^team: share must be auto, rows or units, got 'steps'"):
+        team.share("steps")
 
 
 def test_calls_from_several_python_threads(make_call):

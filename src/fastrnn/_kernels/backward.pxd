@@ -1,13 +1,14 @@
 from fastrnn._kernels.simd cimport (
     fr_backward_step, fr_cell_backward, fr_index, fr_kernels, fr_layout, fr_schedule, fr_view
 )
+from fastrnn._kernels.team cimport Team
 
 # One block of the weight gradients: operand^T dgates, for some rows of the operand (x, h, r*h, or
 # a constant 1 for a bias) and some vectors of every panel of dgates.
 cdef struct GradientPart:
     fr_index operand   # its first vector, or -1 for the constant
     fr_index rows
-    fr_index vector    # first vector of a panel of dgates
+    fr_index gate      # of a panel of dgates, the first
     fr_layout layout   # where its columns belong
     void *out
     fr_index out_step
@@ -23,9 +24,9 @@ cdef struct Backward:
     int part_count
     void **operands    # pointers to every row of every part's operand
     void **results     # and of its result
-    void **chunk_rows  # pointers to every row of dgates in the chunk, then of dx
+    void **chunk_rows  # pointers to every row of dgates in the chunk, of its last panel, of dx
     const void *one
     fr_index row_bytes # of dgates and operand in a chunk
 
 cdef fr_index largest_chunk(const fr_schedule *schedule, fr_index row_bytes) noexcept nogil
-cdef void run_backward(const fr_kernels *k, Backward *b, int threads) noexcept nogil
+cdef void run_backward(const fr_kernels *k, Backward *b, Team team) noexcept nogil

@@ -1,15 +1,19 @@
 """Backpropagation through time for every cell.
 
-The steps are walked from the last to the first in chunks. Within a chunk each thread takes its own
-rows through all steps; then dgates of the whole chunk meets x, h and the weights in large products,
+The steps are walked from the last to the first in chunks. Within a chunk each thread takes its
+share through all steps; then dgates of the whole chunk meets x, h and the weights in large products,
 split by rows of the results, so that no sum depends on the number of threads.
 """
 
-from cython.parallel cimport prange
+from cython.parallel cimport parallel, threadid
+from libc.string cimport memset
 
 from fastrnn._kernels.cpu cimport flush_denormals, restore_mode
-from fastrnn._kernels.layout cimport packed_columns
-from fastrnn._kernels.simd cimport fr_index, fr_kernels, fr_product, fr_schedule, fr_share
+from fastrnn._kernels.layout cimport used_columns
+from fastrnn._kernels.simd cimport (
+    fr_barrier, fr_index, fr_kernels, fr_meet, fr_product, fr_schedule, fr_share
+)
+from fastrnn._kernels.team cimport Team, learn, share_of, team_size
 
 # Bytes of dgates, x and h in a chunk: they stay in the cache until the products have read them.
 # LSTM backward, one thread, GF/s with 1, 2, 4, 8 MiB: N32 H256 169 180 168 150; N64 H512 125 163 183
@@ -20,51 +24,68 @@ cdef fr_index CHUNK_BYTES = 4 << 20
 cdef void backward_share(
     const Backward *b, fr_share share, fr_index first, fr_index end
 ) noexcept nogil:
-    """Steps end-1 down to `first` of one thread's rows: dgates and the gradients of the state."""
-    cdef unsigned mode = flush_denormals()
+    """Steps end-1 down to `first` of one thread's share: dgates and the gradients of the state."""
     cdef fr_index s
     for s in range(end - 1, first - 1, -1):
         b.step(&b.m, share, s)
-    restore_mode(mode)
 
 
 cdef void add_weight_gradients(
     const fr_kernels *k, const Backward *b, int thread, int threads
 ) noexcept nogil:
     """dW += operand^T dgates over the chunk; each thread has its own rows of dW."""
-    cdef unsigned mode = flush_denormals()
     cdef fr_product product
     cdef const GradientPart *part
-    cdef fr_index before = 0
+    cdef fr_index before = 0, full, columns, begin, end
     cdef int i
     for i in range(b.part_count):
         part = &b.parts[i]
+        begin, end = part.rows * thread // threads, part.rows * (thread + 1) // threads
+        columns = used_columns(k, &part.layout)
+        full = columns // (part.layout.width * k.lanes)
         product = fr_product(
             blocks=1, depth=b.m.chunk_rows, a=b.operands + before,
             a_step=0 if part.operand < 0 else k.lanes, a_block=0,
-            b=<char *>b.m.dgates + part.vector * k.lanes * k.itemsize, b_step=4,
+            b=<char *>b.m.dgates + part.gate * k.lanes * k.itemsize, b_step=4,
             b_panel=b.m.chunk_rows * 4 * k.lanes, width=part.layout.width,
-            columns=packed_columns(k, &part.layout), bias=NULL, c=b.results + before, accumulate=1,
+            columns=full * part.layout.width * k.lanes, skip=0, bias=NULL, c=b.results + before,
+            accumulate=1,
         )
-        k.product(&product, part.rows * thread // threads, part.rows * (thread + 1) // threads)
+        k.product(&product, begin, end)
+        # In a last panel that is not full the gates are nearer to each other.
+        product.skip, product.columns = full, columns
+        product.b = <char *>b.m.dgates + part.gate * units_left(k, part) * k.itemsize
+        k.product(&product, begin, end)
         before += part.rows
-    restore_mode(mode)
+
+
+cdef fr_index units_left(const fr_kernels *k, const GradientPart *part) noexcept nogil:
+    """Columns of each gate in the last panel."""
+    return part.layout.limit[0] - (
+        part.layout.start[0] + (part.layout.panels - 1) * part.layout.advance
+    )
 
 
 cdef void input_gradient(
     const fr_kernels *k, const Backward *b, int thread, int threads
 ) noexcept nogil:
     """dx = dgates Wx^T over the chunk; each thread has its own rows of dx."""
-    cdef unsigned mode = flush_denormals()
     cdef fr_index rows = b.m.chunk_rows, depth = b.layout_x.width * k.lanes
+    cdef fr_index begin = rows * thread // threads, end = rows * (thread + 1) // threads
+    cdef fr_index columns = used_columns(k, &b.layout_x), full = columns // depth
     cdef fr_product product = fr_product(
-        blocks=b.layout_x.panels, depth=depth, a=b.chunk_rows, a_step=1,
-        a_block=rows * 4 * k.lanes, b=b.wx_t, b_step=4,
-        b_panel=b.layout_x.panels * depth * 4 * k.lanes, width=4, columns=b.m.cell.input,
-        bias=NULL, c=b.chunk_rows + rows, accumulate=0,
+        blocks=full, depth=depth, a=b.chunk_rows, a_step=1, a_block=rows * 4 * k.lanes,
+        b=b.wx_t, b_step=4, b_panel=b.layout_x.panels * depth * 4 * k.lanes, width=4,
+        columns=b.m.cell.input, skip=0, bias=NULL, c=b.chunk_rows + 2 * rows, accumulate=0,
     )
-    k.product(&product, rows * thread // threads, rows * (thread + 1) // threads)
-    restore_mode(mode)
+    if full:
+        k.product(&product, begin, end)
+    if columns > full * depth:
+        product.blocks, product.depth = 1, columns - full * depth
+        product.a = b.chunk_rows + rows
+        product.b = <const char *>b.wx_t + full * depth * 4 * k.lanes * k.itemsize
+        product.accumulate = full > 0
+        k.product(&product, begin, end)
 
 
 cdef void point_at_chunk(
@@ -72,7 +93,8 @@ cdef void point_at_chunk(
 ) noexcept nogil:
     """Aim every pointer of `b` at the chunk of steps first .. end-1."""
     cdef const fr_schedule *schedule = &b.m.cell.schedule
-    cdef fr_index i, j, s, r, n = 0, vector
+    cdef fr_index i, j, s, r, n = 0, vector, rows
+    cdef fr_index last = (b.layout_x.panels - 1) * 4 * k.lanes * k.itemsize
     b.m.chunk_first = schedule.offset[first]
     b.m.chunk_rows = schedule.offset[end] - schedule.offset[first]
     for i in range(b.part_count):
@@ -84,12 +106,12 @@ cdef void point_at_chunk(
             )
             n += 1
     n = 0
+    rows = b.m.chunk_rows
     for s in range(first, end):
         for r in range(schedule.active[s]):
             b.chunk_rows[n] = <char *>b.m.dgates + n * 4 * k.lanes * k.itemsize
-            b.chunk_rows[b.m.chunk_rows + n] = (
-                <char *>b.dx.row[r] + s * b.dx.step * k.itemsize
-            )
+            b.chunk_rows[rows + n] = <char *>b.chunk_rows[n] + last * rows
+            b.chunk_rows[2 * rows + n] = <char *>b.dx.row[r] + s * b.dx.step * k.itemsize
             n += 1
 
 
@@ -113,21 +135,42 @@ cdef fr_index largest_chunk(const fr_schedule *schedule, fr_index row_bytes) noe
     return rows
 
 
-cdef void run_backward(const fr_kernels *k, Backward *b, int threads) noexcept nogil:
+cdef void backward_chunk(
+    const fr_kernels *k, const Backward *b, Team team, int thread, fr_barrier *barrier,
+    fr_index first, fr_index end,
+) noexcept nogil:
+    """What one thread does for a chunk."""
+    cdef unsigned mode = flush_denormals()
+    cdef fr_share share = share_of(team, b.m.cell.ld // k.lanes, thread, barrier)
+    backward_share(b, share, first, end)
+    if team.threads > 1:
+        fr_meet(barrier, team.threads)
+    add_weight_gradients(k, b, thread, team.threads)
+    input_gradient(k, b, thread, team.threads)
+    restore_mode(mode)
+
+
+cdef void backward_member(
+    const fr_kernels *k, const Backward *b, Team team, int thread, fr_barrier *barrier,
+    fr_index first, fr_index end,
+) noexcept nogil:
+    """What one thread of a parallel region does for a chunk."""
+    team.threads = team_size()
+    backward_chunk(k, b, team, thread, barrier, first, end)
+
+
+cdef void run_backward(const fr_kernels *k, Backward *b, Team team) noexcept nogil:
     """All steps from the last to the first, a chunk at a time."""
     cdef fr_index end = b.m.cell.schedule.steps, first
-    cdef int t
+    cdef fr_barrier barrier
+    memset(&barrier, 0, sizeof(barrier))
     while end > 0:
         first = chunk_before(&b.m.cell.schedule, b.row_bytes, end)
         point_at_chunk(k, b, first, end)
-        if threads == 1:
-            backward_share(b, fr_share(0, 1), first, end)
-            add_weight_gradients(k, b, 0, 1)
-            input_gradient(k, b, 0, 1)
+        if team.threads == 1:
+            backward_chunk(k, b, team, 0, NULL, first, end)
         else:
-            for t in prange(threads, num_threads=threads, schedule="static", chunksize=1):
-                backward_share(b, fr_share(t, threads), first, end)
-            for t in prange(threads, num_threads=threads, schedule="static", chunksize=1):
-                add_weight_gradients(k, b, t, threads)
-                input_gradient(k, b, t, threads)
+            with parallel(num_threads=team.threads):
+                backward_member(k, b, team, threadid(), &barrier, first, end)
         end = first
+    learn(team, b.m.cell.schedule.steps, &barrier)

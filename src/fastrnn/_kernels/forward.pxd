@@ -1,4 +1,5 @@
 from fastrnn._kernels.simd cimport fr_cell, fr_index, fr_kernels, fr_layout, fr_step
+from fastrnn._kernels.team cimport Team
 
 # How x is projected ahead of the loop; not at all where `memory` is NULL.
 cdef struct Projection:
@@ -8,5 +9,5 @@ cdef struct Projection:
     fr_index thread_bytes  # then the result
 
 cdef void run_forward(
-    const fr_kernels *k, fr_step *step, const fr_cell *m, const Projection *projection, int threads
+    const fr_kernels *k, fr_step *step, const fr_cell *m, const Projection *projection, Team team
 ) noexcept nogil

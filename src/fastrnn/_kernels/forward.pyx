@@ -1,15 +1,22 @@
-"""The forward time loop of every cell.
+"""The forward time loop of every cell: each thread runs its share of all steps."""
 
-Rows are dealt to threads for the whole sequence: no thread waits for another inside the loop.
-"""
-
-from cython.parallel cimport prange
+from cython.parallel cimport parallel, threadid
+from libc.string cimport memset
 
 from fastrnn._kernels.cpu cimport flush_denormals, restore_mode
-from fastrnn._kernels.layout cimport packed_columns
+from fastrnn._kernels.layout cimport used_columns
 from fastrnn._kernels.simd cimport (
-    fr_cell, fr_index, fr_kernels, fr_product, fr_share, fr_step
+    fr_barrier, fr_cell, fr_index, fr_kernels, fr_meet, fr_product, fr_share, fr_step
 )
+from fastrnn._kernels.team cimport Team, learn, share_of, team_size
+
+# What one thread projects: columns of its panels of Wx, for rows of its share.
+cdef struct Projected:
+    fr_product product
+    void **rows
+    void **results
+    char *memory
+    fr_index row_bytes
 
 
 cdef fr_index in_share(const fr_cell *m, fr_share share, fr_index s) noexcept nogil:
@@ -18,71 +25,95 @@ cdef fr_index in_share(const fr_cell *m, fr_share share, fr_index s) noexcept no
     return (left + share.stride - 1) // share.stride if left > 0 else 0
 
 
-cdef fr_index project(
-    const fr_kernels *k, const fr_cell *m, fr_share share, fr_index first,
-    const Projection *projection,
+cdef Projected plan_product(
+    const fr_kernels *k, const fr_cell *m, fr_share share, int thread, const Projection *projection
 ) noexcept nogil:
-    """bias + x Wx for the share's steps from `first`, as many as fit; returns where it stopped."""
-    cdef void **rows = <void **>(projection.memory + share.first * projection.thread_bytes)
-    cdef void **results = rows + projection.chunk_rows
-    cdef char *result = <char *>(results + projection.chunk_rows)
-    cdef fr_index columns = packed_columns(k, &projection.layout)
+    """The product bias + x Wx for the panels of a share; its rows are aimed by `project`."""
+    cdef Projected own
+    cdef fr_index vectors = projection.layout.advance // k.lanes  # of hidden units in a panel
+    cdef fr_index first = share.begin // vectors, end = (share.end + vectors - 1) // vectors
+    cdef fr_index size = projection.layout.width * k.lanes
+    own.row_bytes = (end - first) * size * k.itemsize
+    own.rows = <void **>(projection.memory + thread * projection.thread_bytes)
+    own.results = own.rows + projection.chunk_rows
+    own.memory = <char *>(own.results + projection.chunk_rows)
+    own.product = fr_product(
+        blocks=1, depth=m.input, a=own.rows, a_step=1, a_block=0,
+        b=<const char *>m.wx + first * m.input * size * k.itemsize,
+        b_step=projection.layout.width, b_panel=m.input * size, width=projection.layout.width,
+        columns=min(end * size, used_columns(k, &projection.layout)) - first * size, skip=0, bias=<const char *>m.bias + first * size * k.itemsize,
+        c=own.results, accumulate=0,
+    )
+    return own
+
+
+cdef fr_index project(
+    const fr_kernels *k, const fr_cell *m, fr_share share, fr_index first, Projected *own,
+    fr_index most_rows,
+) noexcept nogil:
+    """Project the share's steps from `first`, as many as fit; returns where it stopped."""
     cdef fr_index s = first, i, n = 0, count
     while s < m.schedule.steps:
         count = in_share(m, share, s)
-        if count == 0 or n + count > projection.chunk_rows:
+        if count == 0 or n + count > most_rows:
             break
         for i in range(count):
-            rows[n] = (
+            own.rows[n] = (
                 <char *>m.x.row[share.first + i * share.stride] + s * m.x.step * k.itemsize
             )
-            results[n] = result + n * columns * k.itemsize
+            own.results[n] = own.memory + n * own.row_bytes
             n += 1
         s += 1
-    cdef fr_product product = fr_product(
-        blocks=1, depth=m.input, a=rows, a_step=1, a_block=0,
-        b=m.wx, b_step=projection.layout.width,
-        b_panel=m.input * projection.layout.width * k.lanes,
-        width=projection.layout.width, columns=columns, bias=m.bias, c=results,
-        accumulate=0,
-    )
-    k.product(&product, 0, n)
+    k.product(&own.product, 0, n)
     return s
 
 
 cdef void forward_share(
-    const fr_kernels *k, fr_step *step, const fr_cell *m, fr_share share,
+    const fr_kernels *k, fr_step *step, const fr_cell *m, fr_share share, int thread,
     const Projection *projection,
 ) noexcept nogil:
-    """Every step of one thread's rows."""
+    """Every step of one thread's share."""
     cdef unsigned mode = flush_denormals()
-    cdef fr_index s = 0, end
+    cdef fr_index s = 0, end = m.schedule.steps
     cdef const char *projected = NULL
+    cdef Projected own
+    if projection.memory:
+        end = 0
+        own = plan_product(k, m, share, thread, projection)
     while s < m.schedule.steps and in_share(m, share, s):
-        end = m.schedule.steps
-        if projection.memory:
-            end = project(k, m, share, s, projection)
-            projected = (
-                projection.memory + share.first * projection.thread_bytes
-                + 2 * projection.chunk_rows * sizeof(void *)
-            )
-        while s < end and in_share(m, share, s):
-            step(m, share, s, projected)
-            if projected:
-                projected += (
-                    in_share(m, share, s) * packed_columns(k, &projection.layout) * k.itemsize
-                )
-            s += 1
+        if s == end:
+            end = project(k, m, share, s, &own, projection.chunk_rows)
+            projected = own.memory
+        step(m, share, s, projected)
+        if projected:
+            projected += in_share(m, share, s) * own.row_bytes
+        if share.barrier:
+            fr_meet(share.barrier, share.threads)
+        s += 1
     restore_mode(mode)
 
 
 cdef void run_forward(
-    const fr_kernels *k, fr_step *step, const fr_cell *m, const Projection *projection, int threads
+    const fr_kernels *k, fr_step *step, const fr_cell *m, const Projection *projection, Team team
 ) noexcept nogil:
     """All steps of all rows."""
-    cdef int t
-    if threads == 1:
-        forward_share(k, step, m, fr_share(0, 1), projection)
+    cdef fr_barrier barrier
+    cdef fr_index vectors = m.ld // k.lanes
+    if team.threads == 1:
+        forward_share(k, step, m, share_of(team, vectors, 0, NULL), 0, projection)
         return
-    for t in prange(threads, num_threads=threads, schedule="static", chunksize=1):
-        forward_share(k, step, m, fr_share(t, threads), projection)
+    memset(&barrier, 0, sizeof(barrier))
+    with parallel(num_threads=team.threads):
+        run_member(k, step, m, projection, team, threadid(), &barrier)
+    learn(team, m.schedule.steps, &barrier)
+
+
+cdef void run_member(
+    const fr_kernels *k, fr_step *step, const fr_cell *m, const Projection *projection, Team team,
+    int thread, fr_barrier *barrier,
+) noexcept nogil:
+    """What one thread of a parallel region runs."""
+    team.threads = team_size()
+    forward_share(
+        k, step, m, share_of(team, m.ld // k.lanes, thread, barrier), thread, projection
+    )

@@ -36,7 +36,7 @@ cdef class GRURecurrence(Recurrence):
         self.layout_h = gate_layout(
             self.kernels, self.cell.hidden, 2 if bh is None else 3, GATES_H
         )
-        self.h_vector = 1
+        self.h_gate = 1
         self.gated = True
         return 0
 

@@ -43,6 +43,15 @@ cdef fr_index packed_columns(const fr_kernels *kernels, const fr_layout *layout)
     return layout.panels * layout.width * kernels.lanes
 
 
+cdef fr_index used_columns(const fr_kernels *kernels, const fr_layout *layout) noexcept nogil:
+    """Columns of a packed matrix up to the last one that exists."""
+    cdef fr_index last = layout.panels - 1, columns = last * layout.width * kernels.lanes, v, left
+    for v in range(layout.width):
+        left = layout.limit[v] - (layout.start[v] + last * layout.advance)
+        columns += max(0, min(left, kernels.lanes))
+    return columns
+
+
 cdef Buffer packed(const fr_kernels *kernels, object matrix, const fr_layout *layout):
     """Pack the layout's columns of a C-contiguous matrix (K, columns) or row (columns,)."""
     cdef cnp.ndarray source = matrix

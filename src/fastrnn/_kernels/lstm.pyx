@@ -23,7 +23,7 @@ cdef class LSTMRecurrence(Recurrence):
         self.backward_step = self.kernels.lstm_backward_step
         self.layout_x = gate_layout(self.kernels, self.cell.hidden, 4, GATES)
         self.layout_h = self.layout_x
-        self.h_vector = 0
+        self.h_gate = 0
         self.gated = True
         return 0
 

@@ -57,7 +57,7 @@ cdef fr_product plain_product(
     """C = A B; B was packed from `operand_depth` rows, of which the first `depth` take part."""
     return fr_product(
         blocks=1, depth=depth, a=rows, a_step=a_step, a_block=0, b=operand, b_step=4,
-        b_panel=operand_depth * 4 * k.lanes, width=4, columns=columns, bias=NULL, c=results,
+        b_panel=operand_depth * 4 * k.lanes, width=4, columns=columns, skip=0, bias=NULL, c=results,
         accumulate=0,
     )
 

@@ -3,6 +3,7 @@ from fastrnn._kernels.schedule cimport Schedule
 from fastrnn._kernels.simd cimport (
     fr_backward_step, fr_cell, fr_index, fr_kernels, fr_layout, fr_step, fr_view
 )
+from fastrnn._kernels.team cimport Team
 
 # Rows up to which a step streams the weights as they lie, once a row, instead of packing them.
 cdef enum:
@@ -17,7 +18,7 @@ cdef class Recurrence:
     cdef fr_layout layout_x
     cdef fr_layout layout_h
     cdef fr_index first_h
-    cdef fr_index h_vector
+    cdef fr_index h_gate
     cdef bint gated
     cdef Schedule schedule
     cdef object x
@@ -25,6 +26,7 @@ cdef class Recurrence:
     cdef object Wh
     cdef list tape
     cdef double work(self)
+    cdef Team team(self, object num_threads, double work)
     cdef fr_view view(self, list owner, object array)
     cdef object state_of_sequences(self, void *state, fr_index slots)
     cdef void *state_rows(self, list owner, fr_index slots, object state) except NULL

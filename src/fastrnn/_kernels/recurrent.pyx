@@ -11,7 +11,7 @@ from fastrnn._kernels.layout cimport packed, packed_columns, packed_transposed
 from fastrnn._kernels.memory cimport Buffer
 from fastrnn._kernels.schedule cimport Schedule
 from fastrnn._kernels.simd cimport fr_cell, fr_index, fr_kernels, fr_view
-from fastrnn._kernels.threads cimport threads_for
+from fastrnn._kernels.team cimport Team, choose_team
 
 cnp.import_array()
 
@@ -33,7 +33,7 @@ cdef class Recurrence:
     """One direction of one layer over one batch; after a forward in training, its tape.
 
     After `begin`, a cell's class sets `step`, `backward_step`, `layout_x` and `layout_h` (how the
-    gates as seen by x and by h are packed), `h_vector` (where the latter begin in a panel of
+    gates as seen by x and by h are packed), `h_gate` (the first of the latter in a panel of
     dgates) and `gated` (whether the backward needs the activated gates); then come `forward` and
     `backward`. `first_h` is the vector at which h begins in the operand of the weight gradients.
     """
@@ -78,13 +78,20 @@ cdef class Recurrence:
             * (self.cell.input + self.cell.hidden)
         )
 
+    cdef Team team(self, object num_threads, double work):
+        """How threads share `work` multiply-adds."""
+        cdef fr_cell *m = &self.cell
+        return choose_team(
+            num_threads, work, m.schedule.rows, m.schedule.steps, m.ld // self.kernels.lanes
+        )
+
     cdef list forward(self, object b, list states, object y, bint train, object num_threads):
         """Run every step; writes y and returns the final states."""
         cdef fr_cell *m = &self.cell
         cdef const fr_kernels *k = self.kernels
         cdef Projection projection
         cdef list scratch = []
-        cdef int threads = threads_for(num_threads, self.work(), m.schedule.rows)
+        cdef Team team = self.team(num_threads, self.work())
         cdef Buffer wx = packed(k, self.Wx, &self.layout_x)
         cdef Buffer wh = packed(k, self.Wh, &self.layout_h)
         cdef Buffer bias = packed(k, b, &self.layout_x)
@@ -100,9 +107,9 @@ cdef class Recurrence:
         if train and self.gated:
             m.gates = self.reserve(self.tape, m.ld * 4 * m.tape_rows)
         self.forward_extras(scratch)
-        plan_projection(self, &projection, scratch, threads)
+        plan_projection(self, &projection, scratch, team)
         with nogil:
-            run_forward(k, self.step, m, &projection, threads)
+            run_forward(k, self.step, m, &projection, team)
         self.schedule.clear_padding(y)
         # What they point to is about to go; the tape keeps no way to it.
         m.wx = m.wh = m.bias = m.wh_n = m.reset_h = m.waiting = NULL
@@ -127,7 +134,7 @@ cdef class Recurrence:
         cdef const fr_kernels *k = self.kernels
         cdef list scratch = []
         cdef Backward b
-        cdef int threads = threads_for(num_threads, 2 * self.work(), self.cell.schedule.rows)
+        cdef Team team = self.team(num_threads, 2 * self.work())
         cdef cnp.ndarray dx = np.empty((<object>self.x).shape, self.x.dtype)
         cdef Buffer wx_t = packed_transposed(k, self.Wx, &self.layout_x)
         cdef Buffer wh_t = packed_transposed(k, self.Wh, &self.layout_h)
@@ -142,7 +149,7 @@ cdef class Recurrence:
         self.backward_extras(scratch, &b.m.wh_n_t, &b.m.dreset_h)
         plan_gradients(self, &b, scratch, gradients)
         with nogil:
-            run_backward(k, &b, threads)
+            run_backward(k, &b, team)
             for i in range(b.part_count):
                 k.unpack(b.parts[i].out, b.packed[i], b.parts[i].rows, b.parts[i].out_step,
                          &b.parts[i].layout)
@@ -160,11 +167,12 @@ cdef class Recurrence:
         return rows
 
 
-cdef int plan_projection(Recurrence run, Projection *plan, list scratch, int threads) except -1:
+cdef int plan_projection(Recurrence run, Projection *plan, list scratch, Team team) except -1:
     """Decide whether x is projected ahead of the loop."""
     cdef const fr_kernels *k = run.kernels
     cdef fr_index columns = packed_columns(k, &run.layout_x)
-    cdef fr_index share = (run.cell.schedule.rows + threads - 1) // threads
+    cdef fr_index dealt = 1 if team.by_units else team.threads
+    cdef fr_index share = (run.cell.schedule.rows + dealt - 1) // dealt
     cdef fr_index weights = (run.cell.input + run.cell.hidden) * columns * k.itemsize
     plan.memory = NULL
     plan.layout = run.layout_x
@@ -173,7 +181,7 @@ cdef int plan_projection(Recurrence run, Projection *plan, list scratch, int thr
     plan.chunk_rows = max(PROJECTION_ROWS, share)
     plan.thread_bytes = plan.chunk_rows * (2 * sizeof(void *) + columns * k.itemsize)
     plan.thread_bytes = (plan.thread_bytes + 63) // 64 * 64
-    plan.memory = <char *>run.reserve(scratch, threads * plan.thread_bytes // k.itemsize)
+    plan.memory = <char *>run.reserve(scratch, team.threads * plan.thread_bytes // k.itemsize)
     return 0
 
 
@@ -189,7 +197,7 @@ cdef int plan_gradients(Recurrence run, Backward *b, list scratch, list gradient
     cdef fr_index rows = 0, i, j, n, width
     b.parts[0] = GradientPart(0, m.input, 0, run.layout_x, cnp.PyArray_DATA(dWx), columns)
     b.parts[1] = GradientPart(
-        run.first_h, m.hidden, run.h_vector, run.layout_h, cnp.PyArray_DATA(dWh), columns
+        run.first_h, m.hidden, run.h_gate, run.layout_h, cnp.PyArray_DATA(dWh), columns
     )
     b.parts[2] = GradientPart(-1, 1, 0, run.layout_x, cnp.PyArray_DATA(db), columns)
     b.part_count = 3 + run.extra_part(gradients, &b.parts[3])
@@ -206,7 +214,7 @@ cdef int plan_gradients(Recurrence run, Backward *b, list scratch, list gradient
             n += 1
     b.row_bytes = (gates + operand) * k.itemsize
     chunk = largest_chunk(&m.schedule, b.row_bytes)
-    b.chunk_rows = reserve_pointers(scratch, 2 * chunk)
+    b.chunk_rows = reserve_pointers(scratch, 3 * chunk)
     b.m.dgates = run.reserve(scratch, chunk * gates)
     b.m.operand = run.reserve(scratch, chunk * operand)
     one = np.ones(1, dWx.dtype)

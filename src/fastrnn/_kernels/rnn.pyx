@@ -19,7 +19,7 @@ cdef class RNNRecurrence(Recurrence):
         self.backward_step = self.kernels.rnn_backward_step
         self.layout_x = plain_layout(self.kernels, self.cell.hidden)
         self.layout_h = self.layout_x
-        self.h_vector = 0
+        self.h_gate = 0
         self.gated = False
         self.cell.relu = relu
         return 0

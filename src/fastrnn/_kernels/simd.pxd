@@ -3,9 +3,18 @@
 cdef extern from "fastrnn_simd.h" nogil:
     ctypedef Py_ssize_t fr_index
 
+    ctypedef struct fr_barrier:
+        int yields
+
+    void fr_meet(fr_barrier *, int)
+
     ctypedef struct fr_share:
         fr_index first
         fr_index stride
+        fr_index begin
+        fr_index end
+        fr_barrier *barrier
+        int threads
 
     ctypedef struct fr_schedule:
         fr_index rows
@@ -35,6 +44,7 @@ cdef extern from "fastrnn_simd.h" nogil:
         fr_index b_panel
         fr_index width
         fr_index columns
+        fr_index skip
         const void *bias
         void **c
         int accumulate

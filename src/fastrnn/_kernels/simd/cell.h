@@ -11,15 +11,12 @@ INLINE fr_index share_count(fr_share share, fr_index active) {
 
 INLINE fr_index share_row(fr_share share, fr_index i) { return share.first + i * share.stride; }
 
-INLINE fr_index round_up(fr_index n) { return (n + VL - 1) / VL * VL; }
+INLINE fr_index vectors_of(fr_index columns) { return (columns + VL - 1) / VL; }
 
-/* Panels of a gated cell, VL hidden units each. */
-INLINE fr_index hidden_panels(const fr_cell *m) { return m->ld / VL; }
-
-/* Panels of plain columns, four vectors each, and the vectors that panel p of them has. */
-INLINE fr_index plain_panels(const fr_cell *m) { return (m->ld + PANEL - 1) / PANEL; }
-INLINE fr_index plain_width(const fr_cell *m, fr_index panel) {
-    return min_index(4, m->ld / VL - panel * 4);
+/* A gated cell has panels of VL hidden units, the last one of what is left: a gate's columns of
+ * panel p lie units_in(p) apart. */
+INLINE fr_index units_in(const fr_cell *m, fr_index panel) {
+    return min_index(VL, m->hidden - panel * VL);
 }
 
 INLINE real *view_at(fr_view view, fr_index row, fr_index s) {
@@ -47,124 +44,174 @@ INLINE real *dgates_at(const fr_cell_backward *m, fr_index panel, fr_index numbe
     return (real *)m->dgates + (panel * m->chunk_rows + number) * PANEL;
 }
 
-/* One tile of a step. Its lines are several rows by one panel or, where the share has only one row,
- * that row by two neighbouring panels (one where there is no full second). */
+/* One tile of a step: some rows by one panel out of begin .. end-1. */
 typedef struct {
-    fr_index height;
-    fr_index row[TILE_ROWS], panel[TILE_ROWS];
-    fr_index number[TILE_ROWS]; /* of the row in the share */
+    fr_index begin, end, panel;
+    fr_index number, height; /* of the first row in the share, and of rows */
+    fr_index row[TILE_ROWS];
     const real *x[TILE_ROWS], *h[TILE_ROWS];
-    fr_index next_panel, next_number;
 } step_tile;
 
-/* Moves on to the next tile, panel by panel; 0 after the last. `full` panels have all vectors. */
+/* Before the first tile of a gated cell, or of a cell with plain panels of four vectors. */
+INLINE step_tile gated_tiles(fr_share share) {
+    return (step_tile){.begin = share.begin, .end = share.end, .panel = share.begin};
+}
+INLINE step_tile plain_tiles(fr_share share) {
+    const fr_index begin = share.begin / 4;
+    return (step_tile){.begin = begin, .end = (share.end + 3) / 4, .panel = begin};
+}
+
+/* Vectors of a plain panel. */
+INLINE fr_index plain_width(const fr_cell *m, fr_index panel) {
+    return min_index(4, m->ld / VL - panel * 4);
+}
+
+/* Moves on to the next tile, panel by panel; 0 after the last. */
 INLINE int next_tile(const fr_cell *m, fr_share share, fr_index s, const real *h_prev,
-                     fr_index panels, fr_index full, step_tile *t) {
+                     step_tile *t) {
     const fr_index count = share_count(share, m->schedule.active[s]);
-    const fr_index panel = t->next_panel, first = t->next_number;
-    if (count == 0 || panel == panels) return 0;
-    const fr_index pair = count == 1 && panel + 1 < full;
-    t->height = pair ? 2 : tile_height(first, count);
+    t->number += t->height;
+    if (t->number == count) {
+        t->number = 0;
+        t->panel++;
+    }
+    if (count == 0 || t->panel >= t->end) return 0;
+    t->height = tile_height(t->number, count);
     for (fr_index i = 0; i < t->height; i++) {
-        t->number[i] = pair ? 0 : first + i;
-        t->panel[i] = pair ? panel + i : panel;
-        t->row[i] = share_row(share, t->number[i]);
+        t->row[i] = share_row(share, t->number + i);
         t->x[i] = view_at(m->x, t->row[i], s);
         t->h[i] = h_prev + t->row[i] * m->ld;
-    }
-    t->next_number = t->number[t->height - 1] + 1;
-    t->next_panel = t->panel[t->height - 1];
-    if (t->next_number == count) {
-        t->next_number = 0;
-        t->next_panel++;
     }
     return 1;
 }
 
-/* acc += a W for `width` vectors of the tile's panels of W, packed (depth, `stored` a panel). */
-INLINE void tile_product(const step_tile *t, const real *const *a, fr_index depth, const void *w,
-                         fr_index stored, fr_index width, real *acc) {
+/* acc = from + a W for `width` vectors of the tile's panel of W, packed (depth, `stored` a panel). */
+INLINE void tile_product(const step_tile *t, const real *const *from, const real *const *a,
+                         fr_index depth, const void *w, fr_index stored, fr_index width,
+                         real *acc) {
     const tile_shape shape = {1, depth, 1, 0, stored};
-    const fr_index panel_size = depth * stored * VL;
-    const real *b = (const real *)w + t->panel[0] * panel_size;
-    if (t->panel[t->height - 1] != t->panel[0])
-        single_row(2, width, &shape, acc, a[0], b, panel_size);
-    else
-        tile(t->height, width, &shape, acc, a, b);
+    real *to[TILE_ROWS];
+    for (fr_index i = 0; i < t->height; i++) to[i] = acc + i * PANEL;
+    tile(t->height, width, &shape, from, to, a, (const real *)w + t->panel * depth * stored * VL);
 }
 
-/* acc = projected where x was projected before the loop, else bias + x Wx, for the first `width`
- * vectors of each line. Wx, bias and projected have `stored` vectors a panel. */
-INLINE void input_tile(const fr_cell *m, const step_tile *t, fr_index panels, fr_index stored,
-                       fr_index width, const real *projected, real *acc) {
-    const fr_index panel_size = stored * VL;
-    for (fr_index i = 0; i < t->height; i++) {
-        const real *init = projected ? projected + t->number[i] * panels * panel_size : m->bias;
+/* Where the sums of a tile's rows stand once x has met Wx: in `projected`, where x was projected
+ * before the loop, else in acc = bias + x Wx. Wx, bias and projected have `stored` vectors a panel,
+ * of which `width` take part. */
+INLINE void input_tile(const fr_cell *m, const step_tile *t, fr_index stored, fr_index width,
+                       const real *projected, real *acc, const real **from) {
+    const fr_index panels = t->end - t->begin, size = stored * VL;
+    for (fr_index i = 0; i < t->height; i++)
+        from[i] = projected ? projected + ((t->number + i) * panels + t->panel - t->begin) * size
+                            : (const real *)m->bias + t->panel * size;
+    if (projected) return;
+    tile_product(t, from, t->x, m->input, m->wx, stored, width, acc);
+    for (fr_index i = 0; i < t->height; i++) from[i] = acc + i * PANEL;
+}
+
+/* The same, and acc is where they stand. */
+INLINE void input_tile_in(const fr_cell *m, const step_tile *t, fr_index stored, fr_index width,
+                          const real *projected, real *acc) {
+    const real *from[TILE_ROWS];
+    input_tile(m, t, stored, width, projected, acc, from);
+    if (!projected) return;
+    for (fr_index i = 0; i < t->height; i++)
         for (fr_index v = 0; v < width; v++)
-            store(acc + i * PANEL + v * VL, load(init + t->panel[i] * panel_size + v * VL));
-    }
-    if (!projected) tile_product(t, t->x, m->input, m->wx, stored, width, acc);
+            store(acc + i * PANEL + v * VL, load(from[i] + v * VL));
 }
 
-/* acc += h Wh for the first `width` vectors of each line. */
-INLINE void hidden_tile(const fr_cell *m, const step_tile *t, fr_index stored, fr_index width,
-                        real *acc) {
-    tile_product(t, t->h, m->hidden, m->wh, stored, width, acc);
+/* acc = from + h Wh for the first `width` vectors of each row. */
+INLINE void hidden_tile(const fr_cell *m, const step_tile *t, const real *const *from,
+                        fr_index stored, fr_index width, real *acc) {
+    tile_product(t, from, t->h, m->hidden, m->wh, stored, width, acc);
+}
+
+/* acc += h Wh. */
+INLINE void hidden_tile_in(const fr_cell *m, const step_tile *t, fr_index stored, fr_index width,
+                           real *acc) {
+    const real *from[TILE_ROWS];
+    for (fr_index i = 0; i < t->height; i++) from[i] = acc + i * PANEL;
+    hidden_tile(m, t, from, stored, width, acc);
 }
 
 /* Rows that one call of product takes, so that each panel of weights is read once for many rows. */
 #define ROW_GROUP 96
 
-/* out[row] (+)= dgates W^T for the share's rows of step s: the backward of h W. Vectors
- * `first` .. first+width-1 of every panel of dgates take part. */
-static void through_hidden(const fr_cell_backward *m, fr_share share, fr_index s, fr_index panels,
-                           fr_index first, fr_index width, const void *w_t, real *out,
+/* The rows of step s that a share has: pointers to their dgates in `panel` and to their part of
+ * `out`, (rows, ld), from number `at` on. Returns how many. */
+static fr_index point_at_rows(const fr_cell_backward *m, fr_share share, fr_index s, fr_index at,
+                              fr_index panel, fr_index first, real *out, void **a, void **c) {
+    const fr_index count = share_count(share, m->cell.schedule.active[s]) - at;
+    const fr_index height = min_index(ROW_GROUP, count);
+    for (fr_index i = 0; i < height; i++) {
+        const fr_index row = share_row(share, at + i);
+        a[i] = dgates_at(m, panel, chunk_number(m, s, row)) + first;
+        c[i] = out + row * m->cell.ld + share.begin * VL;
+    }
+    return height;
+}
+
+/* out[row] (+)= dgates W^T for the share's rows and vectors of step s: the backward of h W. A panel
+ * of dgates has `units` hidden units; gates first .. first+gates-1 of each take part. */
+static void through_hidden(const fr_cell_backward *m, fr_share share, fr_index s, fr_index units,
+                           fr_index first, fr_index gates, const void *w_t, real *out,
                            int accumulate) {
-    const fr_index count = share_count(share, m->cell.schedule.active[s]);
-    const fr_index depth = width * VL, ld = m->cell.ld;
-    fr_product p = {.blocks = panels,
-                    .depth = depth,
-                    .a_step = 1,
-                    .a_block = m->chunk_rows * PANEL,
-                    .b = w_t,
-                    .b_step = 4,
-                    .b_panel = panels * depth * PANEL,
-                    .width = 4,
-                    .columns = ld,
-                    .accumulate = accumulate};
+    const fr_index full = m->cell.hidden / units, left = m->cell.hidden % units;
+    const fr_index b_panel = (full + (left > 0)) * gates * units * PANEL;
     void *a[ROW_GROUP], *c[ROW_GROUP];
-    p.a = a;
-    p.c = c;
-    for (fr_index at = 0; at < count; at += ROW_GROUP) {
-        const fr_index height = min_index(ROW_GROUP, count - at);
-        for (fr_index i = 0; i < height; i++) {
-            const fr_index row = share_row(share, at + i);
-            a[i] = dgates_at(m, 0, chunk_number(m, s, row)) + first * VL;
-            c[i] = out + row * ld;
-        }
-        product(&p, 0, height);
+    const fr_product whole = {.blocks = full,
+                              .depth = gates * units,
+                              .a = a,
+                              .a_step = 1,
+                              .a_block = m->chunk_rows * PANEL,
+                              .b = (const real *)w_t + share.begin / 4 * b_panel,
+                              .b_step = 4,
+                              .b_panel = b_panel,
+                              .width = 4,
+                              .columns = (share.end - share.begin) * VL,
+                              .c = c,
+                              .accumulate = accumulate};
+    fr_product rest = whole; /* of the last panel, which is not full */
+    rest.blocks = 1;
+    rest.depth = gates * left;
+    rest.b = (const real *)whole.b + full * gates * units * PANEL;
+    rest.accumulate = accumulate || full;
+    for (fr_index at = 0, height;
+         (height = point_at_rows(m, share, s, at, 0, first * units, out, a, c)) > 0;
+         at += height) {
+        if (full) product(&whole, 0, height);
+        if (!left) continue;
+        point_at_rows(m, share, s, at, full, first * left, out, a, c);
+        product(&rest, 0, height);
     }
 }
 
-/* Copies one row into vectors `first` .. of the operand of the weight gradient. */
+/* Copies vectors begin .. end-1 of one row into the operand of the weight gradient, in which the
+ * row's vectors are from `first` on. */
 INLINE void operand_row(const fr_cell_backward *m, fr_index first, fr_index number,
-                        const real *from, fr_index size) {
-    for (fr_index i = 0; i < size; i += VL)
-        store((real *)m->operand + ((first + i / VL) * m->chunk_rows + number) * VL,
-              load_part(from + i, size - i));
+                        const real *from, fr_index size, fr_index begin, fr_index end) {
+    for (fr_index v = begin; v < end; v++)
+        store((real *)m->operand + ((first + v) * m->chunk_rows + number) * VL,
+              load_part(from + v * VL, size - v * VL));
 }
 
 /* The x and h that made step s, beside the dgates that step s has just left. */
 static void operand_step(const fr_cell_backward *m, fr_share share, fr_index s) {
     const fr_cell *cell = &m->cell;
     const fr_index count = share_count(share, cell->schedule.active[s]);
-    const fr_index first_h = round_up(cell->input) / VL;
+    const fr_index in = vectors_of(cell->input), vectors = cell->ld / VL;
+    const fr_index begin = in * share.begin / vectors, end = in * share.end / vectors;
     const real *h_prev = h_at(cell, s);
     for (fr_index i = 0; i < count; i++) {
         const fr_index row = share_row(share, i), number = chunk_number(m, s, row);
-        operand_row(m, 0, number, view_at(cell->x, row, s), cell->input);
-        operand_row(m, first_h, number, h_prev + row * cell->ld, cell->hidden);
+        operand_row(m, 0, number, view_at(cell->x, row, s), cell->input, begin, end);
+        operand_row(m, in, number, h_prev + row * cell->ld, cell->hidden, share.begin, share.end);
     }
+}
+
+/* Waits for the threads that share the rows, if there are any. */
+INLINE void meet(fr_share share) {
+    if (share.barrier) fr_meet(share.barrier, share.threads);
 }
 
 /* dy of a row's vector of hidden units; zeros where there is no dy. */

@@ -6,7 +6,9 @@
  * Words used throughout:
  *   VL      real numbers in a vector; `lanes` in the table.
  *   panel   the columns that a tile computes together: up to four vectors of VL columns.
- *   packed  a matrix (K, columns) laid out [panel][k][vector][VL], zero where no column exists.
+ *   packed  a matrix (K, columns) laid out [panel][k][vector][VL]. Where fewer than VL columns are
+ *           left for a vector of the last panel, the next one follows them without a gap, so that
+ *           the multiply-adds end with the columns; zeros fill the rest.
  *   row     a sequence of the batch; rows are sorted by falling length, so that the rows still
  *           running at any step come first.
  *   step    a sequence's own step, counted from where its direction begins.
@@ -16,6 +18,8 @@
 
 #include <stddef.h>
 
+#include "barrier.h"
+
 #if defined(__GNUC__)
 #define FR_HIDDEN __attribute__((visibility("hidden")))
 #else
@@ -24,10 +28,15 @@
 
 typedef ptrdiff_t fr_index;
 
-/* One thread's share of the rows: first, first + stride, ... Dealt like cards, so that sequences
- * of falling length spread evenly. */
+/* One thread's share of a step: rows first, first + stride, ... (dealt like cards, so that sequences
+ * of falling length spread evenly) and, of each, vectors begin .. end-1 of the hidden units; begin
+ * is a multiple of 4. Either every thread has rows of its own, or all of them share all rows, have
+ * vectors of their own and meet at the barrier (else NULL). */
 typedef struct {
     fr_index first, stride;
+    fr_index begin, end;
+    fr_barrier *barrier;
+    int threads;
 } fr_share;
 
 /* Which rows run at which step. */
@@ -63,6 +72,7 @@ typedef struct {
     fr_index b_panel;    /* elements from one panel to the next */
     fr_index width;      /* vectors used of each panel */
     fr_index columns;    /* columns of C, at most panels*width*VL; the last panel may be partial */
+    fr_index skip;       /* panels, and columns of C, left out in front */
     const void *bias;    /* packed with `width`, or NULL */
     void *const *c;
     int accumulate;
@@ -74,8 +84,8 @@ typedef struct {
  * `ld` is the hidden size rounded up to VL.
  * `gates` is the tape of activated gates, [panel][tape_rows][4][VL], or NULL in inference; the
  * number of (s, r) in it is schedule.offset[s] + r.
- * `projected`, where an argument, holds bias + x Wx for this share's steps from the last
- * projection on, [n][panel][width][VL]; where NULL, x joins the product with h. */
+ * `projected`, where an argument, holds bias + x Wx for this share's rows from this step on,
+ * [n][panel of the share][width][VL]; where NULL, x joins the product with h. */
 
 typedef struct {
     fr_schedule schedule;
@@ -95,7 +105,8 @@ typedef struct {
 
 /* --- cells: backward ------------------------------------------------------------------------
  * Walks a chunk of steps from the last to the first. dgates is [panel][chunk_rows][4][VL], the
- * number of (s, r) in it schedule.offset[s] - chunk_first + r; lanes past the hidden size are 0.
+ * number of (s, r) in it schedule.offset[s] - chunk_first + r. Where the last panel has n < VL
+ * hidden units, its gates lie n apart, as in packed weights, and what follows is arbitrary.
  * dh, dc (rows, ld) come in as the gradients of each row's state after step s and leave as those
  * of the state before it. */
 

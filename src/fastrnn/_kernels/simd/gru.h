@@ -32,46 +32,47 @@ INLINE void new_state(const fr_cell *m, const real *h_prev, real *h_next, fr_ind
 }
 
 static void gru_step_after(const fr_cell *m, fr_share share, fr_index s, const real *projected) {
-    const fr_index panels = hidden_panels(m);
     const real *h_prev = h_at(m, s);
     real *h_next = h_at(m, s + 1);
-    real acc[TILE_ROWS * PANEL] ALIGNED;
-    step_tile t = {0};
-    while (next_tile(m, share, s, h_prev, panels, panels, &t)) {
-        input_tile(m, &t, panels, 3, 3, projected, acc);
+    real acc[TILE_ROWS * PANEL] ALIGNED = {0};
+    step_tile t = gated_tiles(share);
+    while (next_tile(m, share, s, h_prev, &t)) {
+        const fr_index units = units_in(m, t.panel), width = vectors_of(3 * units);
+        input_tile_in(m, &t, 3, width, projected, acc);
+        const vec bias_h = load((const real *)m->bias_h + t.panel * VL);
         for (fr_index line = 0; line < t.height; line++)
-            store(acc + line * PANEL + 3 * VL, load((const real *)m->bias_h + t.panel[line] * VL));
-        hidden_tile(m, &t, 3, 3, acc + VL);
+            store_part(acc + line * PANEL + 3 * units, bias_h, units);
+        hidden_tile_in(m, &t, 3, width, acc + units);
         for (fr_index line = 0; line < t.height; line++) {
             const real *a = acc + line * PANEL;
-            const vec r = vsigmoid(load(a + VL)), z = vsigmoid(load(a + 2 * VL));
-            const vec q = load(a + 3 * VL);
+            const vec r = vsigmoid(load(a + units)), z = vsigmoid(load(a + 2 * units));
+            const vec q = load(a + 3 * units);
             const vec n = vtanh(load(a) + r * q);
-            new_state(m, h_prev, h_next, t.panel[line] * VL, s, t.row[line], n, z);
-            keep_gates(m, t.panel[line], s, t.row[line], n, r, z, q);
+            new_state(m, h_prev, h_next, t.panel * VL, s, t.row[line], n, z);
+            keep_gates(m, t.panel, s, t.row[line], n, r, z, q);
         }
     }
 }
 
 /* Where b_n + x Wn, r and z of one row and panel wait for the second pass of reset before. */
 INLINE real *waiting_at(const fr_cell *m, fr_index row, fr_index panel) {
-    return (real *)m->waiting + (row * hidden_panels(m) + panel) * PANEL;
+    return (real *)m->waiting + (row * (m->ld / VL) + panel) * PANEL;
 }
 
 /* First pass of reset before: r*h of every unit. */
 static void gru_reset(const fr_cell *m, fr_share share, fr_index s, const real *projected) {
-    const fr_index panels = hidden_panels(m);
     const real *h_prev = h_at(m, s);
-    real acc[TILE_ROWS * PANEL] ALIGNED;
-    step_tile t = {0};
-    while (next_tile(m, share, s, h_prev, panels, panels, &t)) {
-        input_tile(m, &t, panels, 3, 3, projected, acc);
-        hidden_tile(m, &t, 2, 2, acc + VL);
+    real acc[TILE_ROWS * PANEL] ALIGNED = {0};
+    step_tile t = gated_tiles(share);
+    while (next_tile(m, share, s, h_prev, &t)) {
+        const fr_index units = units_in(m, t.panel);
+        input_tile_in(m, &t, 3, vectors_of(3 * units), projected, acc);
+        hidden_tile_in(m, &t, 2, vectors_of(2 * units), acc + units);
         for (fr_index line = 0; line < t.height; line++) {
-            const fr_index at = t.row[line] * m->ld + t.panel[line] * VL;
+            const fr_index at = t.row[line] * m->ld + t.panel * VL;
             const real *a = acc + line * PANEL;
-            const vec r = vsigmoid(load(a + VL)), z = vsigmoid(load(a + 2 * VL));
-            real *waiting = waiting_at(m, t.row[line], t.panel[line]);
+            const vec r = vsigmoid(load(a + units)), z = vsigmoid(load(a + 2 * units));
+            real *waiting = waiting_at(m, t.row[line], t.panel);
             store(waiting, load(a));
             store(waiting + VL, r);
             store(waiting + 2 * VL, z);
@@ -81,22 +82,25 @@ static void gru_reset(const fr_cell *m, fr_share share, fr_index s, const real *
 }
 
 static void gru_step_before(const fr_cell *m, fr_share share, fr_index s, const real *projected) {
-    const fr_index panels = plain_panels(m), full = m->ld / PANEL;
     const real *h_prev = h_at(m, s);
     real *h_next = h_at(m, s + 1);
     real acc[TILE_ROWS * PANEL] ALIGNED;
-    step_tile t = {0};
+    step_tile t = plain_tiles(share);
     gru_reset(m, share, s, projected);
-    while (next_tile(m, share, s, m->reset_h, panels, full, &t)) {
-        const fr_index width = plain_width(m, t.panel[0]);
-        for (fr_index line = 0; line < t.height; line++)
+    meet(share);
+    while (next_tile(m, share, s, m->reset_h, &t)) {
+        const fr_index width = plain_width(m, t.panel);
+        const real *from[TILE_ROWS];
+        for (fr_index line = 0; line < t.height; line++) {
+            from[line] = acc + line * PANEL;
             for (fr_index v = 0; v < width; v++)
                 store(acc + line * PANEL + v * VL,
-                      load(waiting_at(m, t.row[line], t.panel[line] * 4 + v)));
-        tile_product(&t, t.h, m->hidden, m->wh_n, 4, width, acc);
+                      load(waiting_at(m, t.row[line], t.panel * 4 + v)));
+        }
+        tile_product(&t, from, t.h, m->hidden, m->wh_n, 4, width, acc);
         for (fr_index line = 0; line < t.height; line++)
             for (fr_index v = 0; v < width; v++) {
-                const fr_index row = t.row[line], panel = t.panel[line] * 4 + v;
+                const fr_index row = t.row[line], panel = t.panel * 4 + v;
                 const real *waiting = waiting_at(m, row, panel);
                 const vec r = load(waiting + VL), z = load(waiting + 2 * VL);
                 const vec n = vtanh(load(acc + line * PANEL + v * VL));
@@ -117,76 +121,84 @@ static void gru_step(const fr_cell *m, fr_share share, fr_index s, const void *p
 static void gru_backward_after(const fr_cell_backward *m, fr_share share, fr_index s) {
     const fr_cell *cell = &m->cell;
     const fr_index count = share_count(share, cell->schedule.active[s]);
-    const fr_index panels = hidden_panels(cell);
     const real *h_prev = h_at(cell, s);
-    for (fr_index at = 0; at < count; at++) {
-        const fr_index row = share_row(share, at), number = chunk_number(m, s, row);
-        real *dh_row = (real *)m->dh + row * cell->ld;
-        const real *h_row = h_prev + row * cell->ld;
-        for (fr_index panel = 0; panel < panels; panel++) {
-            const fr_index unit = panel * VL, lanes = cell->hidden - unit;
+    for (fr_index number = 0; number < count; number++) {
+        const fr_index row = share_row(share, number);
+        for (fr_index panel = share.begin; panel < share.end; panel++) {
+            const fr_index units = units_in(cell, panel), unit = panel * VL;
+            const fr_index at = row * cell->ld + unit;
+            real *dh_at = (real *)m->dh + at;
             const real *gates = tape_at(cell, panel, s, row);
             const vec n = load(gates), r = load(gates + VL), z = load(gates + 2 * VL);
             const vec q = load(gates + 3 * VL);
-            const vec dh = load(dh_row + unit) + upstream(m, row, s, unit);
+            const vec dh = load(dh_at) + upstream(m, row, s, unit);
             /* h' = (1-z)*n + z*h; n = tanh(b_n + x Wn + r*q) */
             const vec dn = dh * (1 - z) * (1 - n * n);
-            const vec dz = dh * (load(h_row + unit) - n) * z * (1 - z);
-            real *d = dgates_at(m, panel, number);
-            store(d, first_lanes(dn, lanes));
-            store(d + VL, first_lanes(dn * q * r * (1 - r), lanes));
-            store(d + 2 * VL, first_lanes(dz, lanes));
-            store(d + 3 * VL, first_lanes(dn * r, lanes));
-            store(dh_row + unit, dh * z);
+            const vec dz = dh * (load(h_prev + at) - n) * z * (1 - z);
+            real *d = dgates_at(m, panel, chunk_number(m, s, row));
+            store_part(d, dn, units);
+            store_part(d + units, dn * q * r * (1 - r), units);
+            store_part(d + 2 * units, dz, units);
+            store_part(d + 3 * units, dn * r, units);
+            store(dh_at, dh * z);
         }
     }
+    meet(share);
     /* r, z, q = b + h Wh */
-    through_hidden(m, share, s, panels, 1, 3, m->wh_t, m->dh, 1);
+    through_hidden(m, share, s, VL, 1, 3, m->wh_t, m->dh, 1);
     operand_step(m, share, s);
+}
+
+/* Up to the product with r*h; leaves dn, dz, the part of dh that passes by z, and r*h as operand. */
+static void gru_before_candidate(const fr_cell_backward *m, fr_share share, fr_index s) {
+    const fr_cell *cell = &m->cell;
+    const fr_index count = share_count(share, cell->schedule.active[s]);
+    const fr_index operand = vectors_of(cell->input) + cell->ld / VL;
+    const real *h_prev = h_at(cell, s);
+    for (fr_index i = 0; i < count; i++) {
+        const fr_index row = share_row(share, i), number = chunk_number(m, s, row);
+        for (fr_index panel = share.begin; panel < share.end; panel++) {
+            const fr_index units = units_in(cell, panel), unit = panel * VL;
+            const fr_index at = row * cell->ld + unit;
+            real *dh_at = (real *)m->dh + at;
+            const real *gates = tape_at(cell, panel, s, row);
+            const vec n = load(gates), z = load(gates + 2 * VL);
+            const vec dh = load(dh_at) + upstream(m, row, s, unit);
+            /* h' = (1-z)*n + z*h; n = tanh(b_n + x Wn + (r*h) Un) */
+            const vec dn = dh * (1 - z) * (1 - n * n);
+            const vec dz = dh * (load(h_prev + at) - n) * z * (1 - z);
+            real *d = dgates_at(m, panel, number);
+            store_part(d, dn, units);
+            store_part(d + 2 * units, dz, units);
+            store(dh_at, dh * z);
+            operand_row(m, operand + panel, number, gates + 3 * VL, units, 0, 1);
+        }
+    }
 }
 
 static void gru_backward_before(const fr_cell_backward *m, fr_share share, fr_index s) {
     const fr_cell *cell = &m->cell;
     const fr_index count = share_count(share, cell->schedule.active[s]);
-    const fr_index panels = hidden_panels(cell);
     const real *h_prev = h_at(cell, s);
-    const fr_index first_reset = (round_up(cell->input) + cell->ld) / VL;
-    for (fr_index at = 0; at < count; at++) {
-        const fr_index row = share_row(share, at), number = chunk_number(m, s, row);
-        real *dh_row = (real *)m->dh + row * cell->ld;
-        const real *h_row = h_prev + row * cell->ld;
-        for (fr_index panel = 0; panel < panels; panel++) {
-            const fr_index unit = panel * VL, lanes = cell->hidden - unit;
-            const real *gates = tape_at(cell, panel, s, row);
-            const vec n = load(gates), z = load(gates + 2 * VL);
-            const vec dh = load(dh_row + unit) + upstream(m, row, s, unit);
-            /* h' = (1-z)*n + z*h; n = tanh(b_n + x Wn + (r*h) Un) */
-            const vec dn = dh * (1 - z) * (1 - n * n);
-            const vec dz = dh * (load(h_row + unit) - n) * z * (1 - z);
-            real *d = dgates_at(m, panel, number);
-            store(d, first_lanes(dn, lanes));
-            store(d + 2 * VL, first_lanes(dz, lanes));
-            store(dh_row + unit, dh * z);
-            operand_row(m, first_reset + panel, number, gates + 3 * VL, min_index(lanes, VL));
-        }
-    }
+    gru_before_candidate(m, share, s);
+    meet(share);
     /* (r*h) Un */
-    through_hidden(m, share, s, panels, 0, 1, m->wh_n_t, m->dreset_h, 0);
-    for (fr_index at = 0; at < count; at++) {
-        const fr_index row = share_row(share, at), number = chunk_number(m, s, row);
-        real *dh_row = (real *)m->dh + row * cell->ld;
-        const real *h_row = h_prev + row * cell->ld;
-        for (fr_index panel = 0; panel < panels; panel++) {
-            const fr_index unit = panel * VL, lanes = cell->hidden - unit;
+    through_hidden(m, share, s, VL, 0, 1, m->wh_n_t, m->dreset_h, 0);
+    for (fr_index number = 0; number < count; number++) {
+        const fr_index row = share_row(share, number);
+        for (fr_index panel = share.begin; panel < share.end; panel++) {
+            const fr_index units = units_in(cell, panel), at = row * cell->ld + panel * VL;
+            real *dh_at = (real *)m->dh + at;
             const vec r = load(tape_at(cell, panel, s, row) + VL);
-            const vec dreset_h = load((real *)m->dreset_h + row * cell->ld + unit);
-            const vec dr = dreset_h * load(h_row + unit) * r * (1 - r);
-            store(dgates_at(m, panel, number) + VL, first_lanes(dr, lanes));
-            store(dh_row + unit, load(dh_row + unit) + dreset_h * r);
+            const vec dreset_h = load((real *)m->dreset_h + at);
+            const vec dr = dreset_h * load(h_prev + at) * r * (1 - r);
+            store_part(dgates_at(m, panel, chunk_number(m, s, row)) + units, dr, units);
+            store(dh_at, load(dh_at) + dreset_h * r);
         }
     }
+    meet(share);
     /* r, z = b + h Wh */
-    through_hidden(m, share, s, panels, 1, 2, m->wh_t, m->dh, 1);
+    through_hidden(m, share, s, VL, 1, 2, m->wh_t, m->dh, 1);
     operand_step(m, share, s);
 }
 

@@ -8,27 +8,27 @@
 #include "cell.h"
 
 static void lstm_step(const fr_cell *m, fr_share share, fr_index s, const void *projected) {
-    const fr_index panels = hidden_panels(m);
     const real *h_prev = h_at(m, s), *c_prev = c_at(m, s);
     real *h_next = h_at(m, s + 1), *c_next = c_at(m, s + 1);
-    real acc[TILE_ROWS * PANEL] ALIGNED;
-    step_tile t = {0};
-    while (next_tile(m, share, s, h_prev, panels, panels, &t)) {
-        input_tile(m, &t, panels, 4, 4, projected, acc);
-        hidden_tile(m, &t, 4, 4, acc);
+    real acc[TILE_ROWS * PANEL] ALIGNED = {0};
+    step_tile t = gated_tiles(share);
+    while (next_tile(m, share, s, h_prev, &t)) {
+        const fr_index n = units_in(m, t.panel), unit = t.panel * VL;
+        const real *from[TILE_ROWS];
+        input_tile(m, &t, 4, vectors_of(4 * n), projected, acc, from);
+        hidden_tile(m, &t, from, 4, vectors_of(4 * n), acc);
         for (fr_index line = 0; line < t.height; line++) {
-            const fr_index row = t.row[line], unit = t.panel[line] * VL;
-            const fr_index at = row * m->ld + unit;
+            const fr_index row = t.row[line], at = row * m->ld + unit;
             const real *a = acc + line * PANEL;
-            const vec i = vsigmoid(load(a)), f = vsigmoid(load(a + VL));
-            const vec g = vtanh(load(a + 2 * VL)), o = vsigmoid(load(a + 3 * VL));
+            const vec i = vsigmoid(load(a)), f = vsigmoid(load(a + n));
+            const vec g = vtanh(load(a + 2 * n)), o = vsigmoid(load(a + 3 * n));
             const vec c = f * load(c_prev + at) + i * g;
             const vec h = o * vtanh(c);
             store(c_next + at, c);
             store(h_next + at, h);
-            store_part(view_at(m->y, row, s) + unit, h, m->hidden - unit);
+            store_part(view_at(m->y, row, s) + unit, h, n);
             if (!m->gates) continue;
-            real *gates = tape_at(m, t.panel[line], s, row);
+            real *gates = tape_at(m, t.panel, s, row);
             store(gates, i);
             store(gates + VL, f);
             store(gates + 2 * VL, g);
@@ -40,33 +40,33 @@ static void lstm_step(const fr_cell *m, fr_share share, fr_index s, const void *
 static void lstm_backward_step(const fr_cell_backward *m, fr_share share, fr_index s) {
     const fr_cell *cell = &m->cell;
     const fr_index count = share_count(share, cell->schedule.active[s]);
-    const fr_index panels = hidden_panels(cell);
     const real *c_prev = c_at(cell, s), *c_next = c_at(cell, s + 1);
-    for (fr_index at = 0; at < count; at++) {
-        const fr_index row = share_row(share, at), number = chunk_number(m, s, row);
-        real *dh_row = (real *)m->dh + row * cell->ld, *dc_row = (real *)m->dc + row * cell->ld;
-        for (fr_index panel = 0; panel < panels; panel++) {
-            const fr_index unit = panel * VL, n = cell->hidden - unit;
+    for (fr_index number = 0; number < count; number++) {
+        const fr_index row = share_row(share, number);
+        for (fr_index panel = share.begin; panel < share.end; panel++) {
+            const fr_index n = units_in(cell, panel), unit = panel * VL;
+            const fr_index at = row * cell->ld + unit;
+            real *dc_at = (real *)m->dc + at;
             const real *gates = tape_at(cell, panel, s, row);
             const vec i = load(gates), f = load(gates + VL);
             const vec g = load(gates + 2 * VL), o = load(gates + 3 * VL);
-            const vec t = vtanh(load(c_next + row * cell->ld + unit));
-            const vec dh = load(dh_row + unit) + upstream(m, row, s, unit);
+            const vec t = vtanh(load(c_next + at));
+            const vec dh = load((real *)m->dh + at) + upstream(m, row, s, unit);
             /* h = o * tanh(c) */
             const vec d_o = dh * t;
-            const vec dc = load(dc_row + unit) + dh * o * (1 - t * t);
+            const vec dc = load(dc_at) + dh * o * (1 - t * t);
             /* c = f * c_prev + i * g, then through sigmoid and tanh */
-            real *d = dgates_at(m, panel, number);
-            store(d, first_lanes(dc * g * i * (1 - i), n));
-            store(d + VL,
-                  first_lanes(dc * load(c_prev + row * cell->ld + unit) * f * (1 - f), n));
-            store(d + 2 * VL, first_lanes(dc * i * (1 - g * g), n));
-            store(d + 3 * VL, first_lanes(d_o * o * (1 - o), n));
-            store(dc_row + unit, dc * f);
+            real *d = dgates_at(m, panel, chunk_number(m, s, row));
+            store_part(d, dc * g * i * (1 - i), n);
+            store_part(d + n, dc * load(c_prev + at) * f * (1 - f), n);
+            store_part(d + 2 * n, dc * i * (1 - g * g), n);
+            store_part(d + 3 * n, d_o * o * (1 - o), n);
+            store(dc_at, dc * f);
         }
     }
+    meet(share);
     /* a = bias + x Wx + h Wh: the part of h */
-    through_hidden(m, share, s, panels, 0, 4, m->wh_t, m->dh, 0);
+    through_hidden(m, share, s, VL, 0, 4, m->wh_t, m->dh, 0);
     operand_step(m, share, s);
 }
 

@@ -20,9 +20,11 @@ typedef struct {
     fr_index blocks, depth, a_step, a_block, b_step;
 } tile_shape;
 
-/* acc[r][v] += sum over k of a[r][k] * b[k][v]; acc is a tile buffer [rows][4][VL]. The sum runs in
- * the order of k in one accumulator, so a row's result is the same in a tile of any height. */
-INLINE void tile_body(const int rows, const int width, const tile_shape *shape, real *acc,
+/* to[r][v] = from[r][v] + sum over k of a[r][k] * b[k][v], vectors `at` and following of each row.
+ * The sum runs in the order of k in one accumulator, so a row's result is the same in a tile of any
+ * height. */
+INLINE void tile_body(const int rows, const int width, const tile_shape *shape,
+                      const real *const *from, real *const *to, fr_index at,
                       const real *const *a, const real *b) {
     vec sum[TILE_ROWS][TILE_VECTORS];
     const real *row[TILE_ROWS];
@@ -30,37 +32,39 @@ INLINE void tile_body(const int rows, const int width, const tile_shape *shape, 
     for (int r = 0; r < rows; r++) {
         row[r] = a[r];
 #pragma GCC unroll 8
-        for (int v = 0; v < width; v++) sum[r][v] = load(acc + r * PANEL + v * VL);
+        for (int v = 0; v < width; v++) sum[r][v] = load(from[r] + (at + v) * VL);
     }
     const fr_index a_step = shape->a_step, b_step = shape->b_step * VL;
     for (fr_index block = 0; block < shape->blocks; block++) {
-        fr_index at = block * shape->a_block;
+        fr_index k_at = block * shape->a_block;
         for (fr_index k = 0; k < shape->depth; k++) {
             vec column[TILE_VECTORS];
 #pragma GCC unroll 8
-            for (int v = 0; v < width; v++) column[v] = load(b + v * VL);
+            for (int v = 0; v < width; v++) column[v] = load(b + (at + v) * VL);
 #pragma GCC unroll 8
             for (int r = 0; r < rows; r++) {
-                const vec factor = broadcast(row[r][at]);
+                const vec factor = broadcast(row[r][k_at]);
 #pragma GCC unroll 8
                 for (int v = 0; v < width; v++) sum[r][v] += factor * column[v];
             }
-            at += a_step;
+            k_at += a_step;
             b += b_step;
         }
     }
 #pragma GCC unroll 8
     for (int r = 0; r < rows; r++)
 #pragma GCC unroll 8
-        for (int v = 0; v < width; v++) store(acc + r * PANEL + v * VL, sum[r][v]);
+        for (int v = 0; v < width; v++) store(to[r] + (at + v) * VL, sum[r][v]);
 }
 
-typedef void tile_function(const tile_shape *, real *, const real *const *, const real *);
+typedef void tile_function(const tile_shape *, const real *const *, real *const *, fr_index,
+                           const real *const *, const real *);
 
-#define TILE(rows, width)                                                                  \
-    static __attribute__((noinline)) void tile_##rows##x##width(                           \
-        const tile_shape *shape, real *acc, const real *const *a, const real *b) {         \
-        tile_body(rows, width, shape, acc, a, b);                                          \
+#define TILE(rows, width)                                                                   \
+    static __attribute__((noinline)) void tile_##rows##x##width(                            \
+        const tile_shape *shape, const real *const *from, real *const *to, fr_index at,     \
+        const real *const *a, const real *b) {                                              \
+        tile_body(rows, width, shape, from, to, at, a, b);                                  \
     }
 #define TILES(width) \
     TILE(2, width) TILE(3, width) TILE(4, width) TILE(5, width) TILE(6, width)
@@ -78,57 +82,44 @@ static tile_function *const tiles[][TILE_ROWS - 1] = {TILE_NAMES(1), TILE_NAMES(
 static tile_function *const tiles[][TILE_ROWS - 1] = {TILE_NAMES(1), TILE_NAMES(2)};
 #endif
 
-/* acc[p][v] += sum over k of a[k] * b[p][k][v]: one row by `panels` panels that lie b_panel apart.
- * Two panels of four vectors are eight sums under way at once, which a multiply-add of four cycles
- * needs on two ports; the order of each sum is that of a tile. */
-INLINE void single_body(const int panels, const int width, const tile_shape *shape, real *acc,
-                        const real *a, const real *b, fr_index b_panel) {
-    vec sum[2][4];
+/* The same for one row and a whole panel. Four sums under way suffice: what bounds a single row is
+ * the stream of the panel, which is read faster than two side by side (165 against 137 GB/s from
+ * L2). */
+INLINE void single_body(const int width, const tile_shape *shape, const real *from, real *to,
+                        const real *a, const real *b) {
+    vec sum[4];
 #pragma GCC unroll 8
-    for (int p = 0; p < panels; p++)
-#pragma GCC unroll 8
-        for (int v = 0; v < width; v++) sum[p][v] = load(acc + p * PANEL + v * VL);
+    for (int v = 0; v < width; v++) sum[v] = load(from + v * VL);
     for (fr_index block = 0; block < shape->blocks; block++)
         for (fr_index k = 0; k < shape->depth; k++) {
             const vec factor = broadcast(a[block * shape->a_block + k * shape->a_step]);
 #pragma GCC unroll 8
-            for (int p = 0; p < panels; p++)
-#pragma GCC unroll 8
-                for (int v = 0; v < width; v++)
-                    sum[p][v] += factor * load(b + p * b_panel + v * VL);
+            for (int v = 0; v < width; v++) sum[v] += factor * load(b + v * VL);
             b += shape->b_step * VL;
         }
 #pragma GCC unroll 8
-    for (int p = 0; p < panels; p++)
-#pragma GCC unroll 8
-        for (int v = 0; v < width; v++) store(acc + p * PANEL + v * VL, sum[p][v]);
+    for (int v = 0; v < width; v++) store(to + v * VL, sum[v]);
 }
 
-/* acc += a b for one row and one or two panels of `width` (1 to 4) vectors. */
-static void single_row(fr_index panels, fr_index width, const tile_shape *shape, real *acc,
-                       const real *a, const real *b, fr_index b_panel) {
-    switch ((panels - 1) * 4 + width) {
-        case 1: single_body(1, 1, shape, acc, a, b, b_panel); break;
-        case 2: single_body(1, 2, shape, acc, a, b, b_panel); break;
-        case 3: single_body(1, 3, shape, acc, a, b, b_panel); break;
-        case 4: single_body(1, 4, shape, acc, a, b, b_panel); break;
-        case 5: single_body(2, 1, shape, acc, a, b, b_panel); break;
-        case 6: single_body(2, 2, shape, acc, a, b, b_panel); break;
-        case 7: single_body(2, 3, shape, acc, a, b, b_panel); break;
-        case 8: single_body(2, 4, shape, acc, a, b, b_panel); break;
+static void single_row(fr_index width, const tile_shape *shape, const real *from, real *to,
+                       const real *a, const real *b) {
+    switch (width) {
+        case 1: single_body(1, shape, from, to, a, b); break;
+        case 2: single_body(2, shape, from, to, a, b); break;
+        case 3: single_body(3, shape, from, to, a, b); break;
+        case 4: single_body(4, shape, from, to, a, b); break;
     }
 }
 
-/* acc += a b for `rows` rows and `width` (1 to 4) vectors of one packed panel. */
-INLINE void tile(fr_index rows, fr_index width, const tile_shape *shape, real *acc,
-                 const real *const *a, const real *b) {
+/* to[r] = from[r] + a[r] b for `rows` rows and `width` (1 to 4) vectors of one packed panel. */
+INLINE void tile(fr_index rows, fr_index width, const tile_shape *shape, const real *const *from,
+                 real *const *to, const real *const *a, const real *b) {
     if (rows == 1) {
-        single_row(1, width, shape, acc, a[0], b, 0);
+        single_row(width, shape, from[0], to[0], a[0], b);
         return;
     }
     for (fr_index v = 0; v < width; v += TILE_VECTORS)
-        tiles[min_index(width - v, TILE_VECTORS) - 1][rows - 2](shape, acc + v * VL, a,
-                                                                b + v * VL);
+        tiles[min_index(width - v, TILE_VECTORS) - 1][rows - 2](shape, from, to, v, a, b);
 }
 
 /* Splits `rows` into the fewest tiles of nearly equal height: 32 is 4*5 + 2*6, not 5*6 + 2.
@@ -138,34 +129,52 @@ INLINE fr_index tile_height(fr_index at, fr_index rows) {
     return (left + count - 1) / count;
 }
 
-static void product(const fr_product *p, fr_index row_begin, fr_index row_end) {
-    const tile_shape shape = {p->blocks, p->depth, p->a_step, p->a_block, p->b_step};
+/* C of some rows and one panel of columns that C has only in part, or begins with a bias and C. */
+static void product_edge(const fr_product *p, const tile_shape *shape, fr_index first, fr_index i,
+                         fr_index height, const real *b) {
     const real *const *a = (const real *const *)p->a;
     real *const *c = (real *const *)p->c;
-    const real *bias = p->bias;
+    const fr_index width = min_index(p->width, (p->columns - first + VL - 1) / VL);
+    real acc[TILE_ROWS * PANEL] ALIGNED, *line[TILE_ROWS];
+    for (fr_index r = 0; r < height; r++) {
+        line[r] = acc + r * PANEL;
+        for (fr_index v = 0; v < width; v++) {
+            const fr_index column = first + v * VL;
+            vec value = {0};
+            if (p->accumulate) value = load_part(c[i + r] + column, p->columns - column);
+            if (p->bias) value += load((const real *)p->bias + column);
+            store(line[r] + v * VL, value);
+        }
+    }
+    tile(height, width, shape, (const real *const *)line, line, a + i, b);
+    for (fr_index r = 0; r < height; r++)
+        for (fr_index v = 0; v < width; v++) {
+            const fr_index column = first + v * VL;
+            store_part(c[i + r] + column, load(line[r] + v * VL), p->columns - column);
+        }
+}
+
+static void product(const fr_product *p, fr_index row_begin, fr_index row_end) {
+    static const real zeros[PANEL];
+    const tile_shape shape = {p->blocks, p->depth, p->a_step, p->a_block, p->b_step};
     const fr_index panel_columns = p->width * VL;
-    real acc[TILE_ROWS * PANEL] ALIGNED;
-    for (fr_index first = 0, panel = 0; first < p->columns; first += panel_columns, panel++) {
-        const fr_index columns = min_index(panel_columns, p->columns - first);
-        const fr_index width = (columns + VL - 1) / VL;
+    for (fr_index panel = p->skip, first; (first = panel * panel_columns) < p->columns; panel++) {
         const real *b = (const real *)p->b + panel * p->b_panel;
+        const real *start = p->bias ? (const real *)p->bias + first : zeros;
+        const int edge = first + panel_columns > p->columns || (p->accumulate && p->bias);
         for (fr_index i = row_begin, height; i < row_end; i += height) {
             height = tile_height(i, row_end);
-            for (fr_index r = 0; r < height; r++)
-                for (fr_index v = 0; v < width; v++) {
-                    const fr_index column = first + v * VL, n = p->columns - column;
-                    vec value = {0};
-                    if (p->accumulate) value = load_part(c[i + r] + column, n);
-                    if (bias) value += load(bias + column);
-                    store(acc + r * PANEL + v * VL, value);
-                }
-            tile(height, width, &shape, acc, a + i, b);
-            for (fr_index r = 0; r < height; r++)
-                for (fr_index v = 0; v < width; v++) {
-                    const fr_index column = first + v * VL;
-                    store_part(c[i + r] + column, load(acc + r * PANEL + v * VL),
-                               p->columns - column);
-                }
+            if (edge) {
+                product_edge(p, &shape, first, i, height, b);
+                continue;
+            }
+            const real *from[TILE_ROWS];
+            real *to[TILE_ROWS];
+            for (fr_index r = 0; r < height; r++) {
+                to[r] = (real *)p->c[i + r] + first;
+                from[r] = p->accumulate ? to[r] : start;
+            }
+            tile(height, p->width, &shape, from, to, (const real *const *)p->a + i, b);
         }
     }
 }
@@ -176,52 +185,92 @@ INLINE fr_index columns_in(const fr_layout *l, fr_index p, fr_index v) {
     return left < 0 ? 0 : min_index(left, VL);
 }
 
-/* dst[p][k][v] = the layout's columns of src row k; its rows lie row_step elements apart. */
+/* dst = the layout's columns of src, packed; the rows of src lie row_step elements apart. */
 static void pack(void *dst, const void *src, fr_index depth, fr_index row_step,
                  const fr_layout *l) {
+    const fr_index size = l->width * VL;
     real *out = dst;
     for (fr_index p = 0; p < l->panels; p++)
-        for (fr_index k = 0; k < depth; k++)
-            for (fr_index v = 0; v < l->width; v++, out += VL) {
+        for (fr_index k = 0; k < depth; k++, out += size) {
+            const real *row = (const real *)src + k * row_step + p * l->advance;
+            fr_index at = 0;
+            for (fr_index v = 0; v < l->width; v++) {
                 const fr_index n = columns_in(l, p, v);
-                const real *row = (const real *)src + k * row_step;
-                store(out, n ? load_part(row + l->start[v] + p * l->advance, n) : (vec){0});
+                if (n) store_part(out + at, load_part(row + l->start[v], n), n);
+                at += n;
             }
+            if (at < size) memset(out + at, 0, (size_t)(size - at) * sizeof(real));
+        }
+}
+
+/* Exchanges bit `d` of the number of a row with that of a lane. */
+INLINE void exchange(const fr_index d, vec *row) {
+    if (d >= VL) return;
+    ivec low, high;
+    for (fr_index lane = 0; lane < VL; lane++) {
+        low[lane] = (bits)(lane & d ? VL + lane - d : lane);
+        high[lane] = (bits)(lane & d ? VL + lane : lane + d);
+    }
+#pragma GCC unroll 16
+    for (fr_index i = 0; i < VL; i++)
+        if (!(i & d)) {
+            const vec a = row[i], b = row[i + d];
+            row[i] = __builtin_shuffle(a, b, low);
+            row[i + d] = __builtin_shuffle(a, b, high);
+        }
+}
+
+/* dst[lane*PANEL + j] = src[j*row_step + lane] for j < rows and lane < n, at most VL each; zeros
+ * for the other j. */
+static void transpose_block(real *dst, const real *src, fr_index row_step, fr_index rows,
+                            fr_index n) {
+    vec row[VL];
+#pragma GCC unroll 16
+    for (fr_index j = 0; j < VL; j++) row[j] = j < rows ? load_part(src + j * row_step, n) : (vec){0};
+    exchange(1, row);
+    exchange(2, row);
+    exchange(4, row);
+    exchange(8, row);
+#pragma GCC unroll 16
+    for (fr_index lane = 0; lane < VL; lane++)
+        if (lane < n) store(dst + lane * PANEL, row[lane]);
 }
 
 /* The transpose of a packed matrix, packed: src is (rows, columns of `l`); dst is
- * [panel of rows][(p, v, lane) of l][4][VL], zero for lanes that are no column. */
+ * [panel of rows][(p, v, lane) of l][4][VL], zero where there is no row. */
 static void pack_transposed(void *dst, const void *src, fr_index rows, fr_index row_step,
                             const fr_layout *l) {
+    const fr_index size = l->width * VL;
     real *out = dst;
-    for (fr_index first = 0; first < rows; first += PANEL) {
-        const fr_index count = min_index(PANEL, rows - first);
-        for (fr_index p = 0; p < l->panels; p++)
+    for (fr_index first = 0; first < rows; first += PANEL)
+        for (fr_index p = 0; p < l->panels; p++, out += size * PANEL) {
+            const real *from = (const real *)src + first * row_step + p * l->advance;
+            real *at = out;
             for (fr_index v = 0; v < l->width; v++) {
                 const fr_index n = columns_in(l, p, v);
-                const real *from =
-                    (const real *)src + first * row_step + (n ? l->start[v] + p * l->advance : 0);
-                memset(out, 0, (size_t)(VL * PANEL) * sizeof(real));
-                for (fr_index j = 0; j < count; j++)
-                    for (fr_index lane = 0; lane < n; lane++)
-                        out[lane * PANEL + j] = from[j * row_step + lane];
-                out += VL * PANEL;
+                for (fr_index j = 0; j < PANEL; j += VL)
+                    transpose_block(at + j, from + j * row_step + (n ? l->start[v] : 0), row_step,
+                                    rows - first - j, n);
+                at += n * PANEL;
             }
-    }
+        }
 }
 
-/* Inverts pack for a row-major packed matrix src[row][p][v][VL]. */
+/* Inverts pack for a row-major packed matrix src[row][panel][width][VL]. */
 static void unpack(void *dst, const void *src, fr_index rows, fr_index row_step,
                    const fr_layout *l) {
+    const fr_index size = l->width * VL;
     const real *from = src;
     for (fr_index r = 0; r < rows; r++)
-        for (fr_index p = 0; p < l->panels; p++)
-            for (fr_index v = 0; v < l->width; v++, from += VL) {
+        for (fr_index p = 0; p < l->panels; p++, from += size) {
+            real *row = (real *)dst + r * row_step + p * l->advance;
+            fr_index at = 0;
+            for (fr_index v = 0; v < l->width; v++) {
                 const fr_index n = columns_in(l, p, v);
-                if (n)
-                    store_part((real *)dst + r * row_step + l->start[v] + p * l->advance,
-                               load(from), n);
+                if (n) store_part(row + l->start[v], load_part(from + at, n), n);
+                at += n;
             }
+        }
 }
 
 #endif

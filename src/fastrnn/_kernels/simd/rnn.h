@@ -6,18 +6,18 @@
 INLINE vec vrelu(vec a) { return select(a < 0, broadcast(0), a); }
 
 static void rnn_step(const fr_cell *m, fr_share share, fr_index s, const void *projected) {
-    const fr_index panels = plain_panels(m), full = m->ld / PANEL;
     const real *h_prev = h_at(m, s);
     real *h_next = h_at(m, s + 1);
     real acc[TILE_ROWS * PANEL] ALIGNED;
-    step_tile t = {0};
-    while (next_tile(m, share, s, h_prev, panels, full, &t)) {
-        const fr_index width = plain_width(m, t.panel[0]);
-        input_tile(m, &t, panels, 4, width, projected, acc);
-        hidden_tile(m, &t, 4, width, acc);
+    step_tile t = plain_tiles(share);
+    while (next_tile(m, share, s, h_prev, &t)) {
+        const fr_index width = plain_width(m, t.panel);
+        const real *from[TILE_ROWS];
+        input_tile(m, &t, 4, width, projected, acc, from);
+        hidden_tile(m, &t, from, 4, width, acc);
         for (fr_index line = 0; line < t.height; line++)
             for (fr_index v = 0; v < width; v++) {
-                const fr_index row = t.row[line], unit = (t.panel[line] * 4 + v) * VL;
+                const fr_index row = t.row[line], unit = (t.panel * 4 + v) * VL;
                 const vec a = load(acc + line * PANEL + v * VL);
                 const vec h = m->relu ? vrelu(a) : vtanh(a);
                 store(h_next + row * m->ld + unit, h);
@@ -29,26 +29,20 @@ static void rnn_step(const fr_cell *m, fr_share share, fr_index s, const void *p
 static void rnn_backward_step(const fr_cell_backward *m, fr_share share, fr_index s) {
     const fr_cell *cell = &m->cell;
     const fr_index count = share_count(share, cell->schedule.active[s]);
-    const fr_index panels = plain_panels(cell);
     const real *h_next = h_at(cell, s + 1);
-    for (fr_index at = 0; at < count; at++) {
-        const fr_index row = share_row(share, at), number = chunk_number(m, s, row);
-        const real *h_row = h_next + row * cell->ld;
-        for (fr_index unit = 0; unit < panels * PANEL; unit += VL) {
-            real *d = dgates_at(m, unit / PANEL, number) + unit % PANEL;
-            const fr_index n = cell->hidden - unit;
-            if (n <= 0) {
-                store(d, (vec){0});
-                continue;
-            }
-            const vec dh = load((real *)m->dh + row * cell->ld + unit) + upstream(m, row, s, unit);
-            const vec h = load(h_row + unit);
+    for (fr_index number = 0; number < count; number++) {
+        const fr_index row = share_row(share, number);
+        for (fr_index v = share.begin; v < share.end; v++) {
+            const fr_index at = row * cell->ld + v * VL;
+            const vec dh = load((real *)m->dh + at) + upstream(m, row, s, v * VL);
+            const vec h = load(h_next + at);
             /* h = tanh(a), or relu(a), whose slope at 0 is 0 */
             const vec da = cell->relu ? select(h <= 0, broadcast(0), dh) : dh * (1 - h * h);
-            store(d, first_lanes(da, n));
+            store(dgates_at(m, v / 4, chunk_number(m, s, row)) + v % 4 * VL, da);
         }
     }
-    through_hidden(m, share, s, panels, 0, 4, m->wh_t, m->dh, 0);
+    meet(share);
+    through_hidden(m, share, s, PANEL, 0, 1, m->wh_t, m->dh, 0);
     operand_step(m, share, s);
 }
 

@@ -1,0 +1,46 @@
+/* Where threads that share a step meet. They wait awake, as the wait is some hundred nanoseconds;
+ * a thread whose partner has lost its processor yields its own, and counts that. */
+#ifndef FASTRNN_BARRIER_H
+#define FASTRNN_BARRIER_H
+
+#if defined(_WIN32)
+#include <windows.h>
+#define fr_yield() SwitchToThread()
+#else
+#include <sched.h>
+#define fr_yield() sched_yield()
+#endif
+
+#if defined(__x86_64__) || defined(__i386__)
+#define fr_pause() __builtin_ia32_pause()
+#else
+#define fr_pause() ((void)0)
+#endif
+
+#define PATIENCE 1000 /* turns, of about 10 nanoseconds each */
+
+/* Begins as zeros. */
+typedef struct {
+    int arrived, round;
+    int yields; /* meetings for which a thread gave up its processor */
+} fr_barrier;
+
+/* Returns when all of `threads` threads have called it; what they wrote before is seen after. */
+static inline void fr_meet(fr_barrier *b, int threads) {
+    const int round = __atomic_load_n(&b->round, __ATOMIC_RELAXED);
+    if (__atomic_add_fetch(&b->arrived, 1, __ATOMIC_ACQ_REL) == threads) {
+        __atomic_store_n(&b->arrived, 0, __ATOMIC_RELAXED);
+        __atomic_store_n(&b->round, round + 1, __ATOMIC_RELEASE);
+        return;
+    }
+    for (int turn = 0; __atomic_load_n(&b->round, __ATOMIC_ACQUIRE) == round; turn++) {
+        if (turn < PATIENCE) {
+            fr_pause();
+            continue;
+        }
+        if (turn == PATIENCE) __atomic_add_fetch(&b->yields, 1, __ATOMIC_RELAXED);
+        fr_yield();
+    }
+}
+
+#endif

@@ -1,0 +1,96 @@
+"""How the steps of a call are shared by threads.
+
+Threads that have rows of their own never wait for each other. With few rows that leaves threads
+idle, or reads all weights in every thread: then they share the hidden units instead, and meet after
+each step (`simd/barrier.h`). Either way each number is summed in the same order.
+"""
+
+from fastrnn._kernels.simd cimport fr_barrier, fr_index, fr_share
+from fastrnn._kernels.threads cimport threads_for
+
+cdef extern from *:
+    """
+    #ifdef _OPENMP
+    #include <omp.h>
+    #else
+    #define omp_get_num_threads() 1
+    #endif
+    """
+    int omp_get_num_threads() nogil
+
+# On a busy machine a thread loses its processor, and every other one waits for it at each step: ten
+# times the time of one thread was seen. After a call in which that happened, this many calls keep to
+# rows; the number doubles each time until a call goes well.
+cdef int FIRST_PAUSE = 32, LONGEST_PAUSE = 1 << 12
+cdef int pause = 32, calls_to_pause = 0
+
+# Rows of a thread below which units are shared, and multiply-adds of a step and thread from which a
+# meeting is worth it.
+cdef fr_index FEW_ROWS = 6
+cdef double STEP_WORK = 3e4
+
+
+# "auto", or for tests: "units" where there are enough of them, or "rows".
+cdef str wanted = "auto"
+
+
+def share(what):
+    """Share "rows" or "units", whatever the size of a call; "auto" goes back to the rule."""
+    global wanted
+    if what not in ("auto", "rows", "units"):
+        raise ValueError(f"team: share must be auto, rows or units, got {what!r}")
+    wanted = what
+
+
+cdef int team_size() noexcept nogil:
+    """Threads of the parallel region that calls: those that OpenMP gave, not those asked for."""
+    return omp_get_num_threads()
+
+
+cdef Team choose_team(
+    object num_threads, double work, fr_index rows, fr_index steps, fr_index vectors
+):
+    """The team for `work` multiply-adds over so many rows, steps and vectors of hidden units."""
+    cdef int by_rows = threads_for(num_threads, work, rows)
+    cdef int by_units = threads_for(num_threads, work, vectors // 4)
+    if wanted == "units":
+        return Team(max(by_units, 1), by_units > 1)
+    if (
+        wanted == "rows" or by_units < by_rows or by_units == 1 or rows >= FEW_ROWS * by_units
+        or work < STEP_WORK * steps * by_units or on_pause()
+    ):
+        return Team(by_rows, False)
+    return Team(by_units, True)
+
+
+cdef bint on_pause() noexcept:
+    """Whether units are not shared for now; counts the call."""
+    global calls_to_pause
+    if calls_to_pause == 0:
+        return False
+    calls_to_pause -= 1
+    return True
+
+
+cdef void learn(Team team, fr_index steps, const fr_barrier *barrier) noexcept nogil:
+    """Take note of how the meetings of a call of so many steps went."""
+    global pause, calls_to_pause
+    if not team.by_units:
+        return
+    if barrier.yields * 8 > steps + 8:
+        calls_to_pause = pause
+        pause = min(2 * pause, LONGEST_PAUSE)
+    else:
+        pause = FIRST_PAUSE
+
+
+cdef fr_share share_of(
+    Team team, fr_index vectors, int thread, fr_barrier *barrier
+) noexcept nogil:
+    cdef fr_index quads = (vectors + 3) // 4
+    if not team.by_units:
+        return fr_share(thread, team.threads, 0, vectors, NULL, 1)
+    return fr_share(
+        0, 1, quads * thread // team.threads * 4,
+        min(vectors, quads * (thread + 1) // team.threads * 4), barrier, team.threads,
+    )
