@@ -55,12 +55,36 @@ def test_beyond_the_range_of_exp(name, dtype):
     np.testing.assert_allclose(getattr(elementwise, name)(x), np.repeat(wanted, 3), 0, tiny)
 
 
+def test_across_the_ends_of_the_range(name, dtype):
+    """Where exp leaves the normal numbers, and where the others have long been constant."""
+    end = np.abs(EXP_RANGE[dtype]).max()
+    magnitudes = np.linspace(end - 3, end + 37, 20_001, dtype=dtype)
+    x = np.concatenate([-magnitudes[::-1], magnitudes])
+    y, limits = getattr(elementwise, name)(x), np.finfo(dtype)
+    with np.errstate(over="ignore"):
+        wanted = exact(name, x).astype(dtype)
+    known = np.isfinite(y) & np.isfinite(wanted)
+    np.testing.assert_allclose(y[known], wanted[known], BOUNDS[name] * limits.eps, limits.tiny)
+    # exp may reach infinity half a power of two early
+    assert (y[~known] == np.inf).all()
+    assert (wanted[~known] > limits.max / 2).all()
+
+
 def test_exact_values_and_nan(name, dtype):
     x = np.array([0.0, -0.0, np.nan], dtype)
     at_zero = {"exp": 1, "sigmoid": 0.5, "tanh": 0}[name]
     result = getattr(elementwise, name)(x)
     assert result.dtype == dtype
     np.testing.assert_array_equal(result, np.array([at_zero, at_zero, np.nan]))
+
+
+def test_nan_stays_in_its_lane(name, dtype):
+    x = np.random.default_rng(3).standard_normal(64).astype(dtype)
+    wanted = getattr(elementwise, name)(x)
+    for payload in (np.nan, -np.nan):
+        for lane in range(32):
+            x[lane], wanted[lane] = payload, np.nan
+            np.testing.assert_array_equal(getattr(elementwise, name)(x), wanted)
 
 
 def test_results_do_not_depend_on_the_place(name, dtype):

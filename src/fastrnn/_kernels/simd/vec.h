@@ -8,6 +8,10 @@
 #include <stdint.h>
 #include <string.h>
 
+#ifdef __SSE2__
+#include <immintrin.h>
+#endif
+
 #include "fastrnn_simd.h"
 
 #if FR_REAL_BYTES == 4
@@ -49,6 +53,28 @@ INLINE void store_part(real *p, vec v, fr_index n) {
 INLINE vec select(ivec mask, vec yes, vec no) {
     return (vec)((mask & (ivec)yes) | (~mask & (ivec)no));
 }
+
+/* max(x, low) and min(x, high) with NaN passing through: one instruction each on x86, which returns
+ * its second operand where the comparison fails. */
+#if FR_REAL_BYTES == 4
+#define WITH_SUFFIX(name) name##_ps
+#else
+#define WITH_SUFFIX(name) name##_pd
+#endif
+#if FR_VECTOR_BYTES == 64 && defined __AVX512F__
+#define LANEWISE(name) WITH_SUFFIX(_mm512_##name)
+#elif FR_VECTOR_BYTES == 32 && defined __AVX__
+#define LANEWISE(name) WITH_SUFFIX(_mm256_##name)
+#elif FR_VECTOR_BYTES == 16 && defined __SSE2__
+#define LANEWISE(name) WITH_SUFFIX(_mm_##name)
+#endif
+#ifdef LANEWISE
+INLINE vec at_least(vec x, real low) { return LANEWISE(max)(broadcast(low), x); }
+INLINE vec at_most(vec x, real high) { return LANEWISE(min)(broadcast(high), x); }
+#else
+INLINE vec at_least(vec x, real low) { return select(x < low, broadcast(low), x); }
+INLINE vec at_most(vec x, real high) { return select(x > high, broadcast(high), x); }
+#endif
 
 /* All lanes from n on cleared, whatever they hold. */
 INLINE vec first_lanes(vec v, fr_index n) {
