@@ -205,3 +205,19 @@ class _NoBatches:
 
     def epoch(self, k: int, /) -> Any:
         return iter(())
+
+
+def test_a_frozen_layer_in_a_model():
+    model = LanguageModel(7, 5, 6, num_layers=2, rng=1)
+    wanted = model.sample([1, 2], 9, seed=3)
+    model.rnn.freeze()
+    np.testing.assert_array_equal(model.sample([1, 2], 9, seed=3), wanted)
+    assert model.training and model.output.training and not model.rnn.training
+    model.eval()
+    with pytest.raises(
+        ValueError, match=r"^LanguageModel: train needs unfrozen layers, .* got frozen rnn$"
+    ):
+        model.train()
+    assert not model.training and not model.output.training
+    model.rnn.unfreeze()
+    assert model.train().rnn.training

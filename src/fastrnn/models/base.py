@@ -94,6 +94,11 @@ class Model(ABC):
         return self._set_mode(False)
 
     def _set_mode(self, training: bool) -> Self:
+        frozen = [name for name, layer in self.layers.items() if layer.frozen]
+        if training and frozen:
+            wanted = "unfrozen layers, call their unfreeze() first"
+            owner = type(self).__name__
+            raise ValueError(f"{owner}: train needs {wanted}, got frozen {', '.join(frozen)}")
         for layer in self.layers.values():
             if training:
                 layer.train()
@@ -121,18 +126,21 @@ class Model(ABC):
 
 @contextmanager
 def evaluating(model: Model) -> Iterator[None]:
-    """Eval mode in the body, then the mode that the model had.
+    """Eval mode in the body, then the mode that the model and each of its layers had.
 
     A model that is in eval mode already is not written to, so threads may share it.
     """
     if not model.training:
         yield
         return
+    training = [layer for layer in model.layers.values() if layer.training]
     model.eval()
     try:
         yield
     finally:
-        model.train()
+        for layer in training:  # the others may be frozen
+            layer.train()
+        model.training = True
 
 
 def build_rnn(
