@@ -34,6 +34,9 @@ cdef class Frozen:
     ) noexcept
     cdef bint accepts_input(self, object x) noexcept
     cdef bint accepts_state(self, object state, bint written, fr_index rows) noexcept
+    cdef bint accepts_out(self, object out, fr_index rows) noexcept
+    cdef int compute(self, object x, object state, object out, fr_index rows) except -1
+    cdef list of_cell(self, object state, fr_index index)
     cdef object array(self, fr_index first, fr_index second, fr_index third=*, bint zeroed=*)
     cdef object state(self, fr_index rows, bint zeroed=*)
     cdef StepMemory memory_at(self, char *block, fr_index rows) noexcept

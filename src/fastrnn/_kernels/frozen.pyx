@@ -56,11 +56,6 @@ cdef class Frozen:
     def step(self, x, state, out):
         """One time step: out, or a new (y, state) where it is None."""
         cdef fr_index rows = cnp.PyArray_DIM(x, 0) if is_array(x, 2) else 0
-        cdef const void *x_data
-        cdef StepMemory memory
-        cdef Buffer scratch
-        cdef double work = rows * self.row_work
-        cdef int threads
         if rows == 0 or self.directions == 2 or self.stale():
             return None
         if not self.accepts(x, False, rows, self.input):
@@ -69,21 +64,28 @@ cdef class Frozen:
             return None
         if out is None:
             out = self.array(rows, self.hidden), self.state(rows)
-        elif (
-            type(out) is not tuple or len(out) != 2
-            or not self.accepts((<tuple>out)[0], True, rows, self.hidden)
-            or not self.accepts_state((<tuple>out)[1], True, rows)
-        ):
+        elif not self.accepts_out(out, rows):
             return None
-        x_data, threads = cnp.PyArray_DATA(x), threads_for(None, work, rows)
-        # Another Python thread may be in the middle of a long step: then the memory is its own.
-        cdef bint taken = self.scratch_taken
-        if taken or rows != self.scratch_rows:
+        self.compute(x, state, out, rows)
+        return out
+
+    cdef int compute(self, object x, object state, object out, fr_index rows) except -1:
+        """Run a step on accepted arguments."""
+        cdef double work = rows * self.row_work
+        cdef int threads = threads_for(None, work, rows)
+        cdef const void *x_data = cnp.PyArray_DATA(x)
+        cdef Buffer scratch = None
+        cdef StepMemory memory
+        cdef bint taken
+        if self.scratch_taken or rows != self.scratch_rows:
             scratch = Buffer(self.memory_at(NULL, rows).bytes, 1)
-            if not taken:
-                self.scratch, self.scratch_rows = scratch, rows
-        else:
+        # Another Python thread may be in the middle of a long step, and others may have come while
+        # memory was reserved; from here on none comes between.
+        taken = self.scratch_taken
+        if scratch is None:
             scratch = self.scratch
+        elif not taken:
+            self.scratch, self.scratch_rows = scratch, rows
         self.scratch_taken = True
         memory = self.memory_at(<char *>scratch.data, rows)
         self.load(&memory, state, rows)
@@ -95,13 +97,12 @@ cdef class Frozen:
         self.store(&memory, out, rows)
         if not taken:
             self.scratch_taken = False
-        return out
+        return 0
 
     def forward(self, x, state, lengths, num_threads):
         """Run over time: a new (y, state). `lengths` and `num_threads` have been checked."""
         cdef fr_index rows = 0, steps = 0, layer, direction, index
         cdef Recurrence run
-        cdef list states, finals
         if is_array(x, 3):
             rows, steps = cnp.PyArray_DIM(x, 0), cnp.PyArray_DIM(x, 1)
         if rows == 0 or steps == 0 or self.stale():
@@ -117,19 +118,21 @@ cdef class Frozen:
             y = self.array(rows, steps, self.directions * self.hidden)
             for direction in range(self.directions):
                 index = layer * self.directions + direction
-                if self.states == 1:
-                    states, finals = [state[index]], [final[index]]
-                else:
-                    states = [state[0][index], state[1][index]]
-                    finals = [final[0][index], final[1][index]]
                 part = y
                 if self.directions == 2:
                     part = y[:, :, direction * self.hidden : (direction + 1) * self.hidden]
                 run = Recurrence.__new__(Recurrence)
                 run.begin(x, self.cells[index], lengths, direction == 1)
-                run.forward(states, finals, part, False, num_threads)
+                run.forward(
+                    self.of_cell(state, index), self.of_cell(final, index), part, False,
+                    num_threads,
+                )
             x = y
         return x, final
+
+    cdef list of_cell(self, object state, fr_index index):
+        """The arrays (N, H) of one cell."""
+        return [state[index]] if self.states == 1 else [state[0][index], state[1][index]]
 
     cdef bint stale(self) noexcept:
         """Whether the packed weights may not be those that a call should use."""
@@ -169,6 +172,14 @@ cdef class Frozen:
             if not self.accepts(part, written, self.count, rows, self.hidden):
                 return False
         return True
+
+    cdef bint accepts_out(self, object out, fr_index rows) noexcept:
+        """Whether a step can write to this (y, state)."""
+        return (
+            type(out) is tuple and len(<tuple>out) == 2
+            and self.accepts((<tuple>out)[0], True, rows, self.hidden)
+            and self.accepts_state((<tuple>out)[1], True, rows)
+        )
 
     cdef object array(
         self, fr_index first, fr_index second, fr_index third=0, bint zeroed=False

@@ -197,7 +197,8 @@ cdef int plan_gradients(Recurrence run, Backward *b, list scratch, list gradient
     cdef fr_index rows = 0, i, j, n, width
     b.parts[0] = GradientPart(0, m.input, 0, run.weights.layout_x, cnp.PyArray_DATA(dWx), columns)
     b.parts[1] = GradientPart(
-        run.first_h, m.hidden, run.weights.h_vector, run.weights.layout_h, cnp.PyArray_DATA(dWh), columns
+        run.first_h, m.hidden, run.weights.h_vector, run.weights.layout_h, cnp.PyArray_DATA(dWh),
+        columns,
     )
     b.parts[2] = GradientPart(-1, 1, 0, run.weights.layout_x, cnp.PyArray_DATA(db), columns)
     b.part_count = 3 + run.extra_part(gradients, &b.parts[3])

@@ -13,8 +13,8 @@ cnp.import_array()
 cdef class Weights:
     """The arrays of one cell; packed once for each call, or once for all if it is frozen.
 
-    A cell's module sets `step`, `backward_step`, `layout_x` and `layout_h` (how the gates as seen by
-    x and by h are packed), `h_vector` (where the latter begin in a panel of dgates), `gated`
+    A cell's module sets `step`, `backward_step`, `layout_x` and `layout_h` (how the gates as seen
+    by x and by h are packed), `h_vector` (where the latter begin in a panel of dgates), `gated`
     (whether the backward needs the activated gates) and what only this cell has.
     """
 
