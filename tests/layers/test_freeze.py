@@ -218,7 +218,7 @@ def test_frozen_parameters_cannot_change(kind, backend):
             change(layer.params)
     with pytest.raises(ValueError, match="'Wx_l0' must be C-contiguous and writeable"):
         SGD(0.1).update(layer.params, layer.grads)
-    with pytest.raises(ValueError, match=r"train needs an unfrozen layer, call unfreeze\(\) first"):
+    with pytest.raises(ValueError, match=r"train needs unfreeze\(\) first, the layer is frozen"):
         layer.train()
     with pytest.raises(ValueError, match="backward needs a forward in train mode before it"):
         layer.backward()

@@ -132,7 +132,7 @@ class Recurrent(Layer):
             If the layer is frozen.
         """
         if self.frozen:
-            raise ValueError(f"{self._name}: train needs an unfrozen layer, call unfreeze() first")
+            raise ValueError(f"{self._name}: train needs unfreeze() first, the layer is frozen")
         return super().train()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -322,16 +322,16 @@ class Recurrent(Layer):
         """Run one time step on checked arguments and the weights as they lie."""
         new = [np.empty_like(state) for state in states]
         for index in range(self.num_layers):
-            results = self._cell.run_step(
+            last = self._cell.run_step(
                 x,
                 [state[index] for state in states],
                 self._weights(index),
                 self._options,
                 self._backend,
             )
-            for array, value in zip(new, results, strict=True):
+            for array, value in zip(new, last, strict=True):
                 array[index] = value
-            x = results[0]
+            x = last[0]
         return x, self._join(new)
 
     def _outputs(self, out: Any, states: list[Array]) -> list[Array]:

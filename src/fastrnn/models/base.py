@@ -86,19 +86,43 @@ class Model(ABC):
             raise ValueError(f"{type(self).__name__}: has no buffers, got {names}")
 
     def train(self) -> Self:
-        """Switch every layer to train mode."""
+        """Switch every layer to train mode.
+
+        Raises
+        ------
+        ValueError
+            If a layer is frozen.
+        """
         return self._set_mode(True)
 
     def eval(self) -> Self:
         """Switch every layer to eval mode: no dropout, and nothing kept for ``backward``."""
         return self._set_mode(False)
 
+    def freeze(self) -> Self:
+        """Switch to eval mode and freeze the recurrent layers, for generation and short calls.
+
+        Their ``freeze`` says what that means: in short, the parameters may not change until
+        ``unfreeze``.
+        """
+        for layer in self._recurrent():
+            layer.freeze()
+        return self.eval()
+
+    def unfreeze(self) -> Self:
+        """Undo ``freeze``, except that the model stays in eval mode."""
+        for layer in self._recurrent():
+            layer.unfreeze()
+        return self
+
+    def _recurrent(self) -> list[RNN | LSTM | GRU]:
+        return [layer for layer in self.layers.values() if isinstance(layer, (RNN, LSTM, GRU))]
+
     def _set_mode(self, training: bool) -> Self:
         frozen = [name for name, layer in self.layers.items() if layer.frozen]
         if training and frozen:
-            wanted = "unfrozen layers, call their unfreeze() first"
-            owner = type(self).__name__
-            raise ValueError(f"{owner}: train needs {wanted}, got frozen {', '.join(frozen)}")
+            owner, names = type(self).__name__, ", ".join(frozen)
+            raise ValueError(f"{owner}: train needs unfreeze() first, frozen are {names}")
         for layer in self.layers.values():
             if training:
                 layer.train()
