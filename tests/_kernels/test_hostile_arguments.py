@@ -110,6 +110,13 @@ def layer_calls(_):
             (layer, [x, state], {"lengths": np.array([4, 0, 2]), **threads}),
             (cell(5, 2, 4, rng=1).step, [x[:, 0], state], {}),
         ]
+        frozen = cell(5, 2, 2, bidirectional=True, rng=1).freeze()
+        out = np.empty((3, 2), "f4"), (h.copy(), h.copy()) if cell is fr.LSTM else h.copy()
+        calls += [
+            (frozen, [x, state], {}),
+            (frozen, [x, state], {"lengths": np.array([4, 0, 2]), **threads}),
+            (cell(5, 2, 4, rng=1).freeze().step, [x[:, 0].copy(), state], {"out": out}),
+        ]
     embedding, attention = fr.Embedding(7, 3, rng=1), fr.Attention()
     dy, context = embedding(np.array([1, 6])), attention(x, x, x)[0]
     return [

@@ -205,3 +205,26 @@ class _NoBatches:
 
     def epoch(self, k: int, /) -> Any:
         return iter(())
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_frozen_model(cell, backend):
+    model = make(1, cell=cell, num_layers=2, dropout=0.3)
+    wanted = model.sample([1, 2], 9, seed=3)
+    assert model.freeze() is model and model.rnn.frozen and not model.training
+    np.testing.assert_array_equal(model.sample([1, 2], 9, seed=3), wanted)
+    with pytest.raises(
+        ValueError, match=r"^LanguageModel: train needs unfreeze\(\) first, frozen are rnn$"
+    ):
+        model.train()
+    assert not model.training and not model.output.training
+    assert model.unfreeze() is model and not model.rnn.frozen
+    assert model.train().rnn.training
+
+
+def test_a_frozen_layer_in_a_model_in_train_mode():
+    model = make(1)
+    wanted = model.sample([1, 2], 9, seed=3)
+    model.rnn.freeze()
+    np.testing.assert_array_equal(model.sample([1, 2], 9, seed=3), wanted)
+    assert model.training and model.output.training and not model.rnn.training

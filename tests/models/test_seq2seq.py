@@ -163,6 +163,16 @@ def test_generate_leaves_the_mode_alone_and_uses_no_dropout() -> None:
     assert not model.training and not model.encoder.rnn.training
 
 
+@pytest.mark.parametrize("bidirectional_encoder", [False, True])
+def test_a_frozen_model_generates_the_same(bidirectional_encoder: bool) -> None:
+    model = make(2, attention="dot", bidirectional_encoder=bidirectional_encoder)
+    source, lengths = np.array([[3, 4, 5, 3], [4, 5, 0, 0]]), [4, 2]
+    wanted = model.generate(source, lengths, max_length=9)
+    model.freeze()
+    assert model.layers["encoder.rnn"].frozen and model.layers["decoder.rnn"].frozen
+    np.testing.assert_array_equal(model.generate(source, lengths, max_length=9), wanted)
+
+
 def test_dropout_changes_the_loss_in_train_mode_only() -> None:
     batch = random_batch(np.random.default_rng(4))
     model = make(dropout=0.5)

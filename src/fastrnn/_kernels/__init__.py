@@ -6,9 +6,9 @@ from fastrnn._kernels import waiting  # noqa: F401, before anything loads OpenMP
 from fastrnn._kernels.attention import attention_backward, attention_forward
 from fastrnn._kernels.dropout import dropout
 from fastrnn._kernels.embedding import embedding_backward, embedding_forward
-from fastrnn._kernels.gru import gru_backward, gru_forward, gru_step
+from fastrnn._kernels.gru import gru_backward, gru_forward, gru_freeze, gru_step
 from fastrnn._kernels.linear import linear_backward, linear_forward
-from fastrnn._kernels.lstm import lstm_backward, lstm_forward, lstm_step
+from fastrnn._kernels.lstm import lstm_backward, lstm_forward, lstm_freeze, lstm_step
 from fastrnn._kernels.optimizers import (
     adagrad_update,
     adam_update,
@@ -18,7 +18,7 @@ from fastrnn._kernels.optimizers import (
     sgd_update,
     squared_norm,
 )
-from fastrnn._kernels.rnn import rnn_backward, rnn_forward, rnn_step
+from fastrnn._kernels.rnn import rnn_backward, rnn_forward, rnn_freeze, rnn_step
 from fastrnn._kernels.softmax_cross_entropy import softmax_cross_entropy
 from fastrnn._kernels.system import cpu_info, get_num_threads, set_num_threads
 
@@ -34,16 +34,19 @@ __all__ = [
     "get_num_threads",
     "gru_backward",
     "gru_forward",
+    "gru_freeze",
     "gru_step",
     "linear_backward",
     "linear_forward",
     "lstm_backward",
     "lstm_forward",
+    "lstm_freeze",
     "lstm_step",
     "momentum_update",
     "rmsprop_update",
     "rnn_backward",
     "rnn_forward",
+    "rnn_freeze",
     "rnn_step",
     "scale_in_place",
     "set_num_threads",

@@ -1,9 +1,13 @@
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeAlias
 
 from numpy.typing import NDArray
 
+from fastrnn._kernels.frozen import Frozen
+
 _Array: TypeAlias = NDArray[Any]
 
+class GRUWeights: ...
 class GRURecurrence: ...
 
 def gru_forward(
@@ -23,6 +27,12 @@ def gru_forward(
 def gru_backward(
     dy: _Array, dh: _Array, stash: GRURecurrence, *, num_threads: int | None = None
 ) -> tuple[_Array, _Array, _Array, _Array, _Array, _Array | None]: ...
+def gru_freeze(
+    cells: Sequence[Sequence[_Array | None]],
+    *,
+    directions: int,
+    owners: Iterable[_Array],
+) -> Frozen: ...
 def gru_step(
     x: _Array, h: _Array, Wx: _Array, Wh: _Array, b: _Array, bh: _Array | None
 ) -> _Array: ...

@@ -5,10 +5,12 @@ import numpy as np
 
 from fastrnn._kernels.backward cimport GradientPart
 from fastrnn._kernels.cpu cimport flush_denormals, kernels_for, restore_mode
+from fastrnn._kernels.frozen cimport Frozen
 from fastrnn._kernels.layout cimport gate_layout, packed, packed_transposed, plain_layout
 from fastrnn._kernels.memory cimport Buffer
 from fastrnn._kernels.recurrent cimport SINGLE_ROWS, Recurrence
 from fastrnn._kernels.simd cimport fr_index, fr_kernels, fr_layout
+from fastrnn._kernels.weights cimport Weights
 
 cnp.import_array()
 
@@ -23,48 +25,43 @@ cdef fr_index ONLY[1]
 ONLY[:] = [0]
 
 
-cdef class GRURecurrence(Recurrence):
+cdef class GRUWeights(Weights):
     """n, r, z, q of the same hidden units side by side; see simd/gru.h."""
 
-    cdef object bh
-
-    cdef int describe(self, object bh) except -1:
-        self.bh = bh
-        self.step = self.kernels.gru_step
-        self.backward_step = self.kernels.gru_backward_step
-        self.layout_x = gate_layout(self.kernels, self.cell.hidden, 3, GATES_X)
-        self.layout_h = gate_layout(
-            self.kernels, self.cell.hidden, 2 if bh is None else 3, GATES_H
-        )
-        self.h_gate = 1
-        self.gated = True
-        return 0
-
-    cdef int forward_extras(self, list scratch) except -1:
+    cdef int pack_extras(self) except -1:
         cdef fr_layout layout
-        cdef Buffer buffer
-        cdef fr_index rows = self.cell.schedule.rows, hidden = self.cell.hidden
         if self.bh is not None:
-            layout = gate_layout(self.kernels, hidden, 1, ONLY)
-            buffer = packed(self.kernels, self.bh, &layout)
-            self.tape.append(buffer)
-            self.cell.bias_h = buffer.data
-            return 0
-        layout = plain_layout(self.kernels, hidden, 2 * hidden)
-        buffer = packed(self.kernels, self.Wh, &layout)
-        scratch.append(buffer)
-        self.cell.wh_n = buffer.data
-        self.cell.reset_h = self.reserve(scratch, rows * self.cell.ld)
-        self.cell.waiting = self.reserve(scratch, 4 * rows * self.cell.ld)
+            layout = gate_layout(self.kernels, self.hidden(), 1, ONLY)
+            self.bias_h = packed(self.kernels, self.bh, &layout)
+        else:
+            layout = plain_layout(self.kernels, self.hidden(), 2 * self.hidden())
+            self.wh_n = packed(self.kernels, self.Wh, &layout)
         return 0
+
+
+cdef Weights gru_weights(object Wx, object Wh, object b, object bh):
+    cdef Weights weights = GRUWeights(Wx, Wh, b, bh)
+    weights.step = weights.kernels.gru_step
+    weights.backward_step = weights.kernels.gru_backward_step
+    weights.layout_x = gate_layout(weights.kernels, weights.hidden(), 3, GATES_X)
+    weights.layout_h = gate_layout(
+        weights.kernels, weights.hidden(), 2 if bh is None else 3, GATES_H
+    )
+    weights.h_gate = 1
+    weights.gated = True
+    return weights
+
+
+cdef class GRURecurrence(Recurrence):
+    """The tape of a GRU, and what its backward needs beside that of the other cells."""
 
     cdef int backward_extras(self, list scratch, const void **wh_n_t, void **dreset_h) except -1:
         cdef fr_layout layout
         cdef Buffer buffer
-        if self.bh is not None:
+        if self.weights.bh is not None:
             return 0
         layout = gate_layout(self.kernels, self.cell.hidden, 1, GATE_N)
-        buffer = packed_transposed(self.kernels, self.Wh, &layout)
+        buffer = packed_transposed(self.kernels, self.weights.Wh, &layout)
         scratch.append(buffer)
         wh_n_t[0] = buffer.data
         dreset_h[0] = self.reserve(scratch, self.cell.schedule.rows * self.cell.ld)
@@ -73,7 +70,7 @@ cdef class GRURecurrence(Recurrence):
     cdef int extra_part(self, list gradients, GradientPart *part):
         cdef fr_index hidden = self.cell.hidden
         cdef cnp.ndarray dWh = gradients[1], dbh
-        if self.bh is not None:
+        if self.weights.bh is not None:
             dbh = gradients[3]
             part[0] = GradientPart(
                 -1, 1, 3, gate_layout(self.kernels, hidden, 1, ONLY), cnp.PyArray_DATA(dbh), hidden
@@ -90,19 +87,22 @@ def gru_forward(
     x, h0, Wx, Wh, b, bh, *, lengths, bint reverse, bint train, num_threads=None, out=None
 ):
     cdef GRURecurrence run = GRURecurrence()
-    run.begin(x, Wx, Wh, lengths, reverse)
-    run.describe(bh)
-    y = np.empty((*x.shape[:2], Wh.shape[0]), x.dtype) if out is None else out
-    (h,) = run.forward(b, [h0], y, train, num_threads)
-    return y, h, run if train else None
+    cdef Weights weights = gru_weights(Wx, Wh, b, bh)
+    return run.forward_once(x, weights, [h0], lengths, reverse, train, num_threads, out)
 
 
 def gru_backward(dy, dh, GRURecurrence stash not None, *, num_threads=None):
-    dWx, dWh = np.empty_like(stash.Wx), np.empty_like(stash.Wh)
+    dWx, dWh = np.empty_like(stash.weights.Wx), np.empty_like(stash.weights.Wh)
     db = np.empty(dWx.shape[1], dWx.dtype)
-    dbh = None if stash.bh is None else np.empty_like(stash.bh)
+    dbh = None if stash.weights.bh is None else np.empty_like(stash.weights.bh)
     dx, (dh0,) = stash.backward(dy, [dh], [dWx, dWh, db, dbh], num_threads)
     return dx, dh0, dWx, dWh, db, dbh
+
+
+def gru_freeze(cells, *, directions, owners):
+    """The stacked `cells`, each given by its weights, packed once; see `Frozen`."""
+    stack = [gru_weights(Wx, Wh, b, bh) for Wx, Wh, b, bh in cells]
+    return Frozen(stack, directions, 1, owners)
 
 
 def gru_step(cnp.ndarray x, cnp.ndarray h, cnp.ndarray Wx, cnp.ndarray Wh, cnp.ndarray b,

@@ -1,6 +1,9 @@
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeAlias
 
 from numpy.typing import NDArray
+
+from fastrnn._kernels.frozen import Frozen
 
 _Array: TypeAlias = NDArray[Any]
 
@@ -23,6 +26,12 @@ def lstm_forward(
 def lstm_backward(
     dy: _Array, dh: _Array, dc: _Array, stash: LSTMRecurrence, *, num_threads: int | None = None
 ) -> tuple[_Array, _Array, _Array, _Array, _Array, _Array]: ...
+def lstm_freeze(
+    cells: Sequence[Sequence[_Array | None]],
+    *,
+    directions: int,
+    owners: Iterable[_Array],
+) -> Frozen: ...
 def lstm_step(
     x: _Array, h: _Array, c: _Array, Wx: _Array, Wh: _Array, b: _Array
 ) -> tuple[_Array, _Array]: ...

@@ -4,10 +4,12 @@ cimport numpy as cnp
 import numpy as np
 
 from fastrnn._kernels.cpu cimport flush_denormals, kernels_for, restore_mode
+from fastrnn._kernels.frozen cimport Frozen
 from fastrnn._kernels.layout cimport gate_layout
 from fastrnn._kernels.memory cimport Buffer
 from fastrnn._kernels.recurrent cimport SINGLE_ROWS, Recurrence
 from fastrnn._kernels.simd cimport fr_index, fr_kernels
+from fastrnn._kernels.weights cimport Weights
 
 cnp.import_array()
 
@@ -16,34 +18,40 @@ GATES[:] = [0, 1, 2, 3]
 
 
 cdef class LSTMRecurrence(Recurrence):
-    """i, f, g, o of the same hidden units side by side."""
+    """The tape of an LSTM."""
 
-    cdef int describe(self) except -1:
-        self.step = self.kernels.lstm_step
-        self.backward_step = self.kernels.lstm_backward_step
-        self.layout_x = gate_layout(self.kernels, self.cell.hidden, 4, GATES)
-        self.layout_h = self.layout_x
-        self.h_gate = 0
-        self.gated = True
-        return 0
+
+cdef Weights lstm_weights(object Wx, object Wh, object b):
+    """i, f, g, o of the same hidden units side by side."""
+    cdef Weights weights = Weights(Wx, Wh, b)
+    weights.step = weights.kernels.lstm_step
+    weights.backward_step = weights.kernels.lstm_backward_step
+    weights.layout_x = gate_layout(weights.kernels, weights.hidden(), 4, GATES)
+    weights.layout_h = weights.layout_x
+    weights.h_gate = 0
+    weights.gated = True
+    return weights
 
 
 def lstm_forward(
     x, h0, c0, Wx, Wh, b, *, lengths, bint reverse, bint train, num_threads=None, out=None
 ):
     cdef LSTMRecurrence run = LSTMRecurrence()
-    run.begin(x, Wx, Wh, lengths, reverse)
-    run.describe()
-    y = np.empty((*x.shape[:2], Wh.shape[0]), x.dtype) if out is None else out
-    h, c = run.forward(b, [h0, c0], y, train, num_threads)
-    return y, h, c, run if train else None
+    cdef Weights weights = lstm_weights(Wx, Wh, b)
+    return run.forward_once(x, weights, [h0, c0], lengths, reverse, train, num_threads, out)
 
 
 def lstm_backward(dy, dh, dc, LSTMRecurrence stash not None, *, num_threads=None):
-    dWx, dWh = np.empty_like(stash.Wx), np.empty_like(stash.Wh)
+    dWx, dWh = np.empty_like(stash.weights.Wx), np.empty_like(stash.weights.Wh)
     db = np.empty(dWx.shape[1], dWx.dtype)
     dx, (dh0, dc0) = stash.backward(dy, [dh, dc], [dWx, dWh, db], num_threads)
     return dx, dh0, dc0, dWx, dWh, db
+
+
+def lstm_freeze(cells, *, directions, owners):
+    """The stacked `cells`, each given by its weights, packed once; see `Frozen`."""
+    stack = [lstm_weights(Wx, Wh, b) for Wx, Wh, b in cells]
+    return Frozen(stack, directions, 2, owners)
 
 
 def lstm_step(cnp.ndarray x, cnp.ndarray h, cnp.ndarray c, cnp.ndarray Wx, cnp.ndarray Wh,

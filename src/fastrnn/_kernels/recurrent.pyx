@@ -5,13 +5,13 @@ import numpy as np
 from libc.string cimport memset
 
 from fastrnn._kernels.backward cimport Backward, GradientPart, largest_chunk, run_backward
-from fastrnn._kernels.cpu cimport kernels_for
 from fastrnn._kernels.forward cimport Projection, run_forward
-from fastrnn._kernels.layout cimport packed, packed_columns, packed_transposed
+from fastrnn._kernels.layout cimport packed_columns, packed_transposed
 from fastrnn._kernels.memory cimport Buffer
 from fastrnn._kernels.schedule cimport Schedule
 from fastrnn._kernels.simd cimport fr_cell, fr_index, fr_kernels, fr_view
 from fastrnn._kernels.team cimport Team, choose_team
+from fastrnn._kernels.weights cimport Weights
 
 cnp.import_array()
 
@@ -32,23 +32,21 @@ cdef void **reserve_pointers(list owner, fr_index count) except NULL:
 cdef class Recurrence:
     """One direction of one layer over one batch; after a forward in training, its tape.
 
-    After `begin`, a cell's class sets `step`, `backward_step`, `layout_x` and `layout_h` (how the
-    gates as seen by x and by h are packed), `h_gate` (the first of the latter in a panel of
-    dgates) and `gated` (whether the backward needs the activated gates); then come `forward` and
-    `backward`. `first_h` is the vector at which h begins in the operand of the weight gradients.
+    `begin` comes first, then `forward` and, after one in training, `backward`. `first_h` is the
+    vector at which h begins in the operand of the weight gradients.
     """
 
-    cdef int begin(self, object x, object Wx, object Wh, object lengths, bint reverse) except -1:
+    cdef int begin(self, object x, Weights weights, object lengths, bint reverse) except -1:
         cdef cnp.ndarray x_array = x
         cdef fr_index lanes
-        self.kernels = kernels_for(x_array.itemsize)
+        self.kernels = weights.kernels
         lanes = self.kernels.lanes
-        self.x, self.Wx, self.Wh = x, Wx, Wh
+        self.x, self.weights = x, weights
         self.tape = []
         self.schedule = Schedule(x_array.shape[0], x_array.shape[1], lengths, reverse)
         self.cell.schedule = self.schedule.c
-        self.cell.input = x_array.shape[2]
-        self.cell.hidden = Wh.shape[0]
+        self.cell.input = weights.input()
+        self.cell.hidden = weights.hidden()
         self.cell.ld = (self.cell.hidden + lanes - 1) // lanes * lanes
         self.first_h = (self.cell.input + lanes - 1) // lanes
         return 0
@@ -59,11 +57,8 @@ cdef class Recurrence:
         owner.append(buffer)
         return buffer.data
 
-    cdef int forward_extras(self, list scratch) except -1:
-        """What only some cells need; scratch memory goes to `scratch`."""
-        return 0
-
     cdef int backward_extras(self, list scratch, const void **wh_n_t, void **dreset_h) except -1:
+        """What only some cells need; scratch memory goes to `scratch`."""
         return 0
 
     cdef int extra_part(self, list gradients, GradientPart *part):
@@ -74,7 +69,7 @@ cdef class Recurrence:
         """Multiply-adds of the forward."""
         return (
             <double>self.cell.schedule.offset[self.cell.schedule.steps]
-            * packed_columns(self.kernels, &self.layout_x)
+            * packed_columns(self.kernels, &self.weights.layout_x)
             * (self.cell.input + self.cell.hidden)
         )
 
@@ -85,17 +80,29 @@ cdef class Recurrence:
             num_threads, work, m.schedule.rows, m.schedule.steps, m.ld // self.kernels.lanes
         )
 
-    cdef list forward(self, object b, list states, object y, bint train, object num_threads):
-        """Run every step; writes y and returns the final states."""
+    cdef tuple forward_once(
+        self, object x, Weights weights, list states, object lengths, bint reverse, bint train,
+        object num_threads, object out,
+    ):
+        """A forward that packs the weights for itself: y, the final states, the tape or None."""
+        y = np.empty((*x.shape[:2], weights.hidden()), x.dtype) if out is None else out
+        finals = [np.empty_like(state) for state in states]
+        weights.pack()
+        self.begin(x, weights, lengths, reverse)
+        self.forward(states, finals, y, train, num_threads)
+        weights.drop()
+        return y, *finals, self if train else None
+
+    cdef int forward(
+        self, list states, list finals, object y, bint train, object num_threads
+    ) except -1:
+        """Run every step on packed weights; writes y and the final states."""
         cdef fr_cell *m = &self.cell
         cdef const fr_kernels *k = self.kernels
         cdef Projection projection
         cdef list scratch = []
         cdef Team team = self.team(num_threads, self.work())
-        cdef Buffer wx = packed(k, self.Wx, &self.layout_x)
-        cdef Buffer wh = packed(k, self.Wh, &self.layout_h)
-        cdef Buffer bias = packed(k, b, &self.layout_x)
-        m.wx, m.wh, m.bias = wx.data, wh.data, bias.data
+        self.weights.give(m)
         m.h_slots = m.schedule.steps + 1 if train else 2
         m.c_slots = m.schedule.steps + 1 if train else 1
         m.x = self.view(self.tape, self.x)
@@ -104,30 +111,30 @@ cdef class Recurrence:
         if len(states) == 2:
             m.c = self.state_rows(self.tape, m.c_slots, states[1])
         m.tape_rows = m.schedule.offset[m.schedule.steps]
-        if train and self.gated:
+        if train and self.weights.gated:
             m.gates = self.reserve(self.tape, m.ld * 4 * m.tape_rows)
-        self.forward_extras(scratch)
+        if m.wh_n:
+            m.reset_h = self.reserve(scratch, m.schedule.rows * m.ld)
+            m.waiting = self.reserve(scratch, 4 * m.schedule.rows * m.ld)
         plan_projection(self, &projection, scratch, team)
         with nogil:
-            run_forward(k, self.step, m, &projection, team)
+            run_forward(k, self.weights.step, m, &projection, team)
         self.schedule.clear_padding(y)
         # What they point to is about to go; the tape keeps no way to it.
         m.wx = m.wh = m.bias = m.wh_n = m.reset_h = m.waiting = NULL
         m.y.row = NULL
-        final = [self.state_of_sequences(m.h, m.h_slots)]
+        self.state_of_sequences(finals[0], m.h, m.h_slots)
         if len(states) == 2:
-            final.append(self.state_of_sequences(m.c, m.c_slots))
-        return final
+            self.state_of_sequences(finals[1], m.c, m.c_slots)
+        return 0
 
     cdef fr_view view(self, list owner, object array):
         """A caller's array in processing order."""
         return self.schedule.view(array, reserve_pointers(owner, self.cell.schedule.rows))
 
-    cdef object state_of_sequences(self, void *state, fr_index slots):
+    cdef void state_of_sequences(self, object out, void *state, fr_index slots) noexcept:
         """A state as the caller has it, (N, H)."""
-        out = np.empty((self.cell.schedule.rows, self.cell.hidden), self.x.dtype)
         self.schedule.copy_out(out, <char *>state, slots, self.cell.ld * self.kernels.itemsize)
-        return out
 
     cdef tuple backward(self, object dy, list dstates, list gradients, object num_threads):
         """Returns dx and the gradients of the initial states; fills `gradients` (dWx, dWh, db)."""
@@ -136,10 +143,10 @@ cdef class Recurrence:
         cdef Backward b
         cdef Team team = self.team(num_threads, 2 * self.work())
         cdef cnp.ndarray dx = np.empty((<object>self.x).shape, self.x.dtype)
-        cdef Buffer wx_t = packed_transposed(k, self.Wx, &self.layout_x)
-        cdef Buffer wh_t = packed_transposed(k, self.Wh, &self.layout_h)
+        cdef Buffer wx_t = packed_transposed(k, self.weights.Wx, &self.weights.layout_x)
+        cdef Buffer wh_t = packed_transposed(k, self.weights.Wh, &self.weights.layout_h)
         memset(&b, 0, sizeof(b))
-        b.m.cell, b.step, b.layout_x = self.cell, self.backward_step, self.layout_x
+        b.m.cell, b.step, b.layout_x = self.cell, self.weights.backward_step, self.weights.layout_x
         b.wx_t, b.m.wh_t = wx_t.data, wh_t.data
         b.m.dy = self.view(scratch, dy)
         b.dx = self.view(scratch, dx)
@@ -154,9 +161,10 @@ cdef class Recurrence:
                 k.unpack(b.parts[i].out, b.packed[i], b.parts[i].rows, b.parts[i].out_step,
                          &b.parts[i].layout)
         self.schedule.clear_padding(dx)
-        dstates0 = [self.state_of_sequences(b.m.dh, 1)]
+        dstates0 = [np.empty_like(dstate) for dstate in dstates]
+        self.state_of_sequences(dstates0[0], b.m.dh, 1)
         if len(dstates) == 2:
-            dstates0.append(self.state_of_sequences(b.m.dc, 1))
+            self.state_of_sequences(dstates0[1], b.m.dc, 1)
         return dx, dstates0
 
     cdef void *state_rows(self, list owner, fr_index slots, object state) except NULL:
@@ -170,12 +178,12 @@ cdef class Recurrence:
 cdef int plan_projection(Recurrence run, Projection *plan, list scratch, Team team) except -1:
     """Decide whether x is projected ahead of the loop."""
     cdef const fr_kernels *k = run.kernels
-    cdef fr_index columns = packed_columns(k, &run.layout_x)
+    cdef fr_index columns = packed_columns(k, &run.weights.layout_x)
     cdef fr_index dealt = 1 if team.by_units else team.threads
     cdef fr_index share = (run.cell.schedule.rows + dealt - 1) // dealt
     cdef fr_index weights = (run.cell.input + run.cell.hidden) * columns * k.itemsize
     plan.memory = NULL
-    plan.layout = run.layout_x
+    plan.layout = run.weights.layout_x
     if share > 1 and weights <= JOINED_BYTES:
         return 0
     plan.chunk_rows = max(PROJECTION_ROWS, share)
@@ -191,15 +199,16 @@ cdef int plan_gradients(Recurrence run, Backward *b, list scratch, list gradient
     cdef fr_cell *m = &run.cell
     cdef cnp.ndarray one, dWx = gradients[0], dWh = gradients[1], db = gradients[2]
     cdef fr_index columns = dWx.shape[1], chunk
-    cdef fr_index gates = run.layout_x.panels * 4 * k.lanes
+    cdef fr_index gates = run.weights.layout_x.panels * 4 * k.lanes
     cdef bint reset_before = b.m.wh_n_t != NULL  # then r*h is an operand, too
     cdef fr_index operand = run.first_h * k.lanes + (1 + reset_before) * m.ld
     cdef fr_index rows = 0, i, j, n, width
-    b.parts[0] = GradientPart(0, m.input, 0, run.layout_x, cnp.PyArray_DATA(dWx), columns)
+    b.parts[0] = GradientPart(0, m.input, 0, run.weights.layout_x, cnp.PyArray_DATA(dWx), columns)
     b.parts[1] = GradientPart(
-        run.first_h, m.hidden, run.h_gate, run.layout_h, cnp.PyArray_DATA(dWh), columns
+        run.first_h, m.hidden, run.weights.h_gate, run.weights.layout_h, cnp.PyArray_DATA(dWh),
+        columns,
     )
-    b.parts[2] = GradientPart(-1, 1, 0, run.layout_x, cnp.PyArray_DATA(db), columns)
+    b.parts[2] = GradientPart(-1, 1, 0, run.weights.layout_x, cnp.PyArray_DATA(db), columns)
     b.part_count = 3 + run.extra_part(gradients, &b.parts[3])
     for i in range(b.part_count):
         rows += b.parts[i].rows

@@ -1,6 +1,9 @@
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeAlias
 
 from numpy.typing import NDArray
+
+from fastrnn._kernels.frozen import Frozen
 
 _Array: TypeAlias = NDArray[Any]
 
@@ -23,6 +26,13 @@ def rnn_forward(
 def rnn_backward(
     dy: _Array, dh: _Array, stash: RNNRecurrence, *, num_threads: int | None = None
 ) -> tuple[_Array, _Array, _Array, _Array, _Array]: ...
+def rnn_freeze(
+    cells: Sequence[Sequence[_Array | None]],
+    *,
+    directions: int,
+    owners: Iterable[_Array],
+    nonlinearity: str,
+) -> Frozen: ...
 def rnn_step(
     x: _Array, h: _Array, Wx: _Array, Wh: _Array, b: _Array, *, nonlinearity: str
 ) -> _Array: ...

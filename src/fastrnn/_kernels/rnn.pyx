@@ -4,25 +4,30 @@ cimport numpy as cnp
 import numpy as np
 
 from fastrnn._kernels.cpu cimport flush_denormals, kernels_for, restore_mode
+from fastrnn._kernels.frozen cimport Frozen
 from fastrnn._kernels.layout cimport plain_layout
 from fastrnn._kernels.recurrent cimport SINGLE_ROWS, Recurrence
 from fastrnn._kernels.simd cimport fr_index, fr_kernels
+from fastrnn._kernels.weights cimport Weights
 
 cnp.import_array()
 
 
 cdef class RNNRecurrence(Recurrence):
-    """One plain block of columns; h itself is all that the backward needs."""
+    """The tape of an RNN."""
 
-    cdef int describe(self, bint relu) except -1:
-        self.step = self.kernels.rnn_step
-        self.backward_step = self.kernels.rnn_backward_step
-        self.layout_x = plain_layout(self.kernels, self.cell.hidden)
-        self.layout_h = self.layout_x
-        self.h_gate = 0
-        self.gated = False
-        self.cell.relu = relu
-        return 0
+
+cdef Weights rnn_weights(object Wx, object Wh, object b, object nonlinearity):
+    """One plain block of columns; h itself is all that the backward needs."""
+    cdef Weights weights = Weights(Wx, Wh, b)
+    weights.step = weights.kernels.rnn_step
+    weights.backward_step = weights.kernels.rnn_backward_step
+    weights.layout_x = plain_layout(weights.kernels, weights.hidden())
+    weights.layout_h = weights.layout_x
+    weights.h_gate = 0
+    weights.gated = False
+    weights.relu = nonlinearity == "relu"
+    return weights
 
 
 def rnn_forward(
@@ -30,18 +35,21 @@ def rnn_forward(
     out=None,
 ):
     cdef RNNRecurrence run = RNNRecurrence()
-    run.begin(x, Wx, Wh, lengths, reverse)
-    run.describe(nonlinearity == "relu")
-    y = np.empty((*x.shape[:2], Wh.shape[0]), x.dtype) if out is None else out
-    (h,) = run.forward(b, [h0], y, train, num_threads)
-    return y, h, run if train else None
+    cdef Weights weights = rnn_weights(Wx, Wh, b, nonlinearity)
+    return run.forward_once(x, weights, [h0], lengths, reverse, train, num_threads, out)
 
 
 def rnn_backward(dy, dh, RNNRecurrence stash not None, *, num_threads=None):
-    dWx, dWh = np.empty_like(stash.Wx), np.empty_like(stash.Wh)
+    dWx, dWh = np.empty_like(stash.weights.Wx), np.empty_like(stash.weights.Wh)
     db = np.empty(dWx.shape[1], dWx.dtype)
     dx, (dh0,) = stash.backward(dy, [dh], [dWx, dWh, db], num_threads)
     return dx, dh0, dWx, dWh, db
+
+
+def rnn_freeze(cells, *, directions, owners, nonlinearity):
+    """The stacked `cells`, each given by its weights, packed once; see `Frozen`."""
+    stack = [rnn_weights(Wx, Wh, b, nonlinearity) for Wx, Wh, b in cells]
+    return Frozen(stack, directions, 1, owners)
 
 
 def rnn_step(cnp.ndarray x, cnp.ndarray h, cnp.ndarray Wx, cnp.ndarray Wh, cnp.ndarray b, *,

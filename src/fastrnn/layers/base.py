@@ -45,6 +45,11 @@ class Layer:
         """Call `forward`."""
         return self.forward(*args, **kwargs)
 
+    @property
+    def frozen(self) -> bool:
+        """Whether the parameters are read-only, as the `freeze` of recurrent layers makes them."""
+        return False
+
     def train(self: Self) -> Self:
         """Set train mode and return the layer."""
         self.training = True

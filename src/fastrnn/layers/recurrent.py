@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, TypeAlias
+import reprlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from fastrnn import ops
 from fastrnn.layers.base import Layer
+from fastrnn.layers.frozen import FrozenParams
 from fastrnn.ops import _check as check
 from fastrnn.ops._check import Array, Rng
-from fastrnn.ops._recurrent import NO_OPTIONS, Cell
+from fastrnn.ops._recurrent import NO_OPTIONS, Cell, Frozen
 
 State: TypeAlias = Any  # h, or (h, c) for an LSTM
+Self = TypeVar("Self", bound="Recurrent")
 
 
 class Recurrent(Layer):
@@ -54,6 +57,8 @@ class Recurrent(Layer):
         ]
         for index, keys in enumerate(self._keys):
             self._add_cell(index, keys)
+        self._packed: Frozen | None = None  # while frozen, if the backend packs
+        self._to_thaw: list[Array] | None = None  # while frozen, what was writeable before
 
     def config(self) -> dict[str, Any]:
         """Return the constructor's arguments, except `rng`, as JSON has them."""
@@ -70,6 +75,70 @@ class Recurrent(Layer):
         """Return a state of zeros."""
         N = check.size(self._name, "batch_size", batch_size, least=0)
         return self._join(self._states("", None, N))
+
+    @property
+    def frozen(self) -> bool:
+        """Whether `freeze` has made the parameters read-only."""
+        return self._to_thaw is not None
+
+    def freeze(self: Self) -> Self:
+        """Prepare the weights once for all further calls, and return the layer.
+
+        For streaming and other short calls: without it every call packs the weights anew, or reads
+        them as they lie. Sets evaluation mode. Until `unfreeze`, the arrays of `params` are
+        read-only, no other can be put in their place, and `train` is an error. Views of them that
+        were made before must not be written to.
+
+        Copies, pickles and files of a frozen layer are not frozen themselves.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a parameter was replaced by something of another shape or dtype.
+        """
+        if self.frozen:
+            return self
+        cells = [self._weights(index) for index in range(len(self._keys))]
+        params = {key: np.asanyarray(param) for key, param in self.params.items()}
+        packed = self._cell.freeze(
+            cells,
+            self._options,
+            directions=len(self._suffixes),
+            owners=params.values(),
+            backend=self._backend,
+        )
+        self.eval()
+        self._to_thaw = [param for param in params.values() if param.flags.writeable]
+        for param in self._to_thaw:
+            param.flags.writeable = False
+        self.params = FrozenParams(self._name, params)
+        self._packed = packed
+        return self
+
+    def unfreeze(self: Self) -> Self:
+        """Undo `freeze`, except that the layer stays in evaluation mode; return the layer."""
+        for param in self._to_thaw or ():
+            param.flags.writeable = True
+        self._packed = self._to_thaw = None
+        self.params = dict(self.params)
+        return self
+
+    def train(self: Self) -> Self:
+        """Set train mode and return the layer.
+
+        Raises
+        ------
+        ValueError
+            If the layer is frozen.
+        """
+        if self.frozen:
+            raise ValueError(f"{self._name}: train needs unfreeze() first, the layer is frozen")
+        return super().train()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out of copies and pickles what `freeze` made."""
+        state = super().__getstate__()
+        return state | {"params": dict(self.params), "_packed": None, "_to_thaw": None}
 
     def forward(
         self,
@@ -106,11 +175,20 @@ class Recurrent(Layer):
         TypeError
             If a dtype is wrong.
         """
+        packed = self._packed
+        if packed is not None and lengths is None and num_threads is None:
+            result = packed.forward(x, state)
+            if result is not None:
+                return result
         x = check.array(self._name, "x", x, ("N", "T", self.input_size), self.dtype)
         N, T, _ = x.shape
         states = self._states("", state, N)
         lengths = check.lengths(self._name, lengths, N, T)
-        check.threads(self._name, num_threads)
+        num_threads = check.threads(self._name, num_threads)
+        if packed is not None:
+            result = packed.forward(x, self._join(states), lengths, num_threads)
+            if result is not None:
+                return result
         weights = [self._weights(index) for index in range(len(self._keys))]
         train = self.training
         final = [np.empty_like(state) for state in states]
@@ -192,7 +270,9 @@ class Recurrent(Layer):
         self._set_grads(grads)
         return dy, self._join(dinitial)
 
-    def step(self, x: Any, state: State = None) -> tuple[Array, State]:
+    def step(
+        self, x: Any, state: State = None, out: tuple[Array, State] | None = None
+    ) -> tuple[Array, State]:
         """Run one time step, without dropout; nothing is kept for `backward`.
 
         Parameters
@@ -201,6 +281,10 @@ class Recurrent(Layer):
             The inputs of this step.
         state : optional
             The state before it; the default is zeros.
+        out : (y, state), optional
+            Arrays for the results, of the shapes and dtype below: no others are made if the layer
+            is frozen. They may be those of the arguments:
+            ``y, state = layer.step(x, state, out=(y, state))``.
 
         Returns
         -------
@@ -216,23 +300,55 @@ class Recurrent(Layer):
         TypeError
             If a dtype is wrong.
         """
+        packed = self._packed
+        if packed is not None:
+            result = packed.step(x, state, out)
+            if result is not None:
+                return result
         if self.bidirectional:
             raise ValueError(f"{self._name}: step needs bidirectional=False, got True")
         x = check.array(self._name, "x", x, ("N", self.input_size), self.dtype, contiguous=True)
         states = self._states("", state, len(x))
+        into = None if out is None else self._outputs(out, states)
+        result = None if packed is None else packed.step(x, self._join(states), None)
+        y, new = result or self._step(x, states)
+        if into is None:
+            return y, new
+        for array, value in zip(into, [y, *self._parts(new)], strict=True):
+            array[...] = value
+        return into[0], self._join(into[1:])
+
+    def _step(self, x: Array, states: list[Array]) -> tuple[Array, State]:
+        """Run one time step on checked arguments and the weights as they lie."""
         new = [np.empty_like(state) for state in states]
         for index in range(self.num_layers):
-            results = self._cell.run_step(
+            last = self._cell.run_step(
                 x,
                 [state[index] for state in states],
                 self._weights(index),
                 self._options,
                 self._backend,
             )
-            for array, value in zip(new, results, strict=True):
+            for array, value in zip(new, last, strict=True):
                 array[index] = value
-            x = results[0]
+            x = last[0]
         return x, self._join(new)
+
+    def _outputs(self, out: Any, states: list[Array]) -> list[Array]:
+        """Return the arrays of `out`, y and those of the state, checked."""
+        names = self._cell.states
+        wanted = names[0] if len(names) == 1 else f"({', '.join(names)})"
+        parts = self._parts(out[1]) if type(out) is tuple and len(out) == 2 else ()
+        if len(parts) != len(names):
+            raise ValueError(f"{self._name}: out must be (y, {wanted}), got {reprlib.repr(out)}")
+        shape = states[0].shape
+        return [
+            check.output(self._name, "out y", out[0], shape[1:], self.dtype),
+            *(
+                check.output(self._name, f"out {name}", part, shape, self.dtype)
+                for name, part in zip(names, parts, strict=True)
+            ),
+        ]
 
     def _add_cell(self, index: int, keys: list[str]) -> None:
         """Draw the weights of one layer and direction."""
@@ -277,6 +393,12 @@ class Recurrent(Layer):
             )
             for name, array in zip(names, state, strict=True)
         ]
+
+    def _parts(self, state: State) -> Sequence[Array]:
+        """Return the arrays of a state."""
+        if len(self._cell.states) == 1:
+            return (state,)
+        return state if isinstance(state, tuple) else ()
 
     def _join(self, states: list[Array]) -> State:
         """Return the state of which `states` are the arrays."""

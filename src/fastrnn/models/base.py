@@ -86,14 +86,43 @@ class Model(ABC):
             raise ValueError(f"{type(self).__name__}: has no buffers, got {names}")
 
     def train(self) -> Self:
-        """Switch every layer to train mode."""
+        """Switch every layer to train mode.
+
+        Raises
+        ------
+        ValueError
+            If a layer is frozen.
+        """
         return self._set_mode(True)
 
     def eval(self) -> Self:
         """Switch every layer to eval mode: no dropout, and nothing kept for ``backward``."""
         return self._set_mode(False)
 
+    def freeze(self) -> Self:
+        """Switch to eval mode and freeze the recurrent layers, for generation and short calls.
+
+        Their ``freeze`` says what that means: in short, the parameters may not change until
+        ``unfreeze``.
+        """
+        for layer in self._recurrent():
+            layer.freeze()
+        return self.eval()
+
+    def unfreeze(self) -> Self:
+        """Undo ``freeze``, except that the model stays in eval mode."""
+        for layer in self._recurrent():
+            layer.unfreeze()
+        return self
+
+    def _recurrent(self) -> list[RNN | LSTM | GRU]:
+        return [layer for layer in self.layers.values() if isinstance(layer, (RNN, LSTM, GRU))]
+
     def _set_mode(self, training: bool) -> Self:
+        frozen = [name for name, layer in self.layers.items() if layer.frozen]
+        if training and frozen:
+            owner, names = type(self).__name__, ", ".join(frozen)
+            raise ValueError(f"{owner}: train needs unfreeze() first, frozen are {names}")
         for layer in self.layers.values():
             if training:
                 layer.train()
@@ -121,18 +150,21 @@ class Model(ABC):
 
 @contextmanager
 def evaluating(model: Model) -> Iterator[None]:
-    """Eval mode in the body, then the mode that the model had.
+    """Eval mode in the body, then the mode that the model and each of its layers had.
 
     A model that is in eval mode already is not written to, so threads may share it.
     """
     if not model.training:
         yield
         return
+    training = [layer for layer in model.layers.values() if layer.training]
     model.eval()
     try:
         yield
     finally:
-        model.train()
+        for layer in training:  # the others may be frozen
+            layer.train()
+        model.training = True
 
 
 def build_rnn(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
@@ -12,6 +12,34 @@ from fastrnn.ops import _check as check
 from fastrnn.ops._check import Array, DType
 
 NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Frozen:
+    """The weights of stacked cells as a backend packed them, good as long as it is in use.
+
+    Both methods check nothing themselves: they return None, and have done nothing, where the
+    backend is another one or cannot use the arguments as they are.
+    """
+
+    backend: str
+    data: Any  # the backend's
+
+    def step(self, x: Any, state: Any, out: Any) -> tuple[Array, Any] | None:
+        """Run one time step of all cells: y and the state, in `out` if given."""
+        if _backend.choose() != self.backend:
+            return None
+        result: tuple[Array, Any] | None = self.data.step(x, state, out)
+        return result
+
+    def forward(
+        self, x: Any, state: Any, lengths: Array | None = None, num_threads: int | None = None
+    ) -> tuple[Array, Any] | None:
+        """Run all cells over time: y and the state. The last two arguments are checked ones."""
+        if _backend.choose() != self.backend:
+            return None
+        result: tuple[Array, Any] | None = self.data.forward(x, state, lengths, num_threads)
+        return result
 
 
 @dataclass(frozen=True)
@@ -118,6 +146,26 @@ class Cell:
         step = getattr(_backend.get(backend), f"{self.kernel}_step")
         new = step(x, *states, *weights, **options)
         return new if len(self.states) > 1 else (new,)
+
+    def freeze(
+        self,
+        cells: Sequence[Sequence[Array | None]],
+        options: Mapping[str, Any],
+        *,
+        directions: int,
+        owners: Iterable[Array],
+        backend: str | None,
+    ) -> Frozen | None:
+        """Pack the checked weights of stacked cells; None where the backend does not pack.
+
+        `cells` come layer by layer, in each the forward direction first. `owners` are the arrays
+        that shall not change: while one of them is writeable, the packed weights are not used.
+        """
+        chosen = _backend.choose(backend)
+        freeze = getattr(_backend.get(chosen), f"{self.kernel}_freeze", None)
+        if freeze is None:
+            return None
+        return Frozen(chosen, freeze(cells, directions=directions, owners=owners, **options))
 
     def _weights(self, weights: Sequence[Any]) -> tuple[list[Array | None], int, int, DType]:
         """Return the weights as a backend wants them, with D, H and the dtype that they set."""
