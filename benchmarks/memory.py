@@ -19,6 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from cases import GATES, Attention, Recurrent
+from contenders import installed
+from contenders.fastrnn_compiled import Fastrnn
+from contenders.fastrnn_frozen import Frozen
 from records import PLAIN, PYTORCH, Record
 
 TRAINING = [
@@ -60,13 +63,12 @@ def result_bytes(case: Recurrent) -> int:
 
 def training_record(case: Recurrent) -> Record:
     figures = {"stash": stash_bytes(case), "results": result_bytes(case)}
-    figures |= {name: _peak_of("training", case, name) for name in _trainers(case)}
+    figures |= _peaks("training", case)
     return Record("memory", str(case), 0, figures)
 
 
 def attention_record(case: Attention) -> Record:
-    figures = {name: _peak_of("attention", case, name) for name in (PLAIN, PYTORCH)}
-    return Record("memory", f"attention: {case}", 0, figures)
+    return Record("memory", f"attention: {case}", 0, _peaks("attention", case))
 
 
 def growth_record() -> Record:
@@ -78,13 +80,14 @@ def available() -> bool:
     return CLEAR.exists()
 
 
-def _trainers(case: Recurrent) -> list[str]:
-    return [PLAIN] if case.cell == "gru_before" else [PLAIN, PYTORCH]
-
-
-def _peak_of(question: str, case: Any, name: str) -> float:
+def _peaks(question: str, case: Any) -> dict[str, float]:
+    """Bytes of ours and PyTorch's, if it is there and has the operation."""
     fields = [str(value) for value in vars(case).values()]
-    return _in_process([question, *fields, name])
+    return {
+        kind.name: _in_process([question, *fields, kind.name])
+        for kind in installed()
+        if kind.name in (PLAIN, PYTORCH) and kind.answers(question, case)
+    }
 
 
 def _in_process(arguments: list[str]) -> float:
@@ -95,8 +98,6 @@ def _in_process(arguments: list[str]) -> float:
 
 
 def _peak(question: str, fields: list[str], name: str) -> int:
-    from contenders import installed
-
     kind = next(kind for kind in installed() if kind.name == name)
     make = Recurrent if question == "training" else Attention
     small = SMALL_LAYER if question == "training" else SMALL_ATTENTION
@@ -115,13 +116,10 @@ def _peak(question: str, fields: list[str], name: str) -> int:
 
 def _growth() -> int:
     """Bytes that became resident between the first tenth of the calls and the last."""
-    import fastrnn
-    from contenders.fastrnn_compiled import Fastrnn
-
-    fastrnn.set_num_threads(1)
-    contender = Fastrnn(1)
-    tasks = [contender.training(SMALL_LAYER), contender.inference(SMALL_LAYER)]
-    tasks += [contender.step(SMALL_LAYER), contender.attention(SMALL_ATTENTION)]
+    ours, frozen = Fastrnn(1), Frozen(1)
+    tasks = [ours.training(SMALL_LAYER), ours.attention(SMALL_ATTENTION)]
+    tasks += [task(SMALL_LAYER) for task in (ours.inference, ours.step)]
+    tasks += [task(SMALL_LAYER) for task in (frozen.inference, frozen.step)]
     _repeat([task.run for task in tasks], GROWTH_CALLS // 10)
     before = _resident("VmRSS")
     _repeat([task.run for task in tasks], GROWTH_CALLS)
