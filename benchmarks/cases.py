@@ -40,6 +40,16 @@ class Recurrent:
     def states(self) -> tuple[str, ...]:
         return ("h", "c") if self.cell == "lstm" else ("h",)
 
+    @property
+    def flops(self) -> float:
+        """Of a forward's products; those of a backward, for x and weights, are twice as many."""
+        return 2.0 * self.N * self.T * self.weights
+
+    @property
+    def weights(self) -> int:
+        """Elements of Wx and Wh."""
+        return (self.D + self.H) * GATES[self.cell] * self.H
+
     def arrays(self) -> dict[str, Array]:
         """x, the initial state, the weights as fastrnn has them, and gradients of the results."""
         normal, (N, T, D, H) = _Normal(), (self.N, self.T, self.D, self.H)

@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-from cases import Attention
+from grid import SELECTION
 from harness import comparison
 
-CASES = [
-    Attention("dot", N=64, Tq=30, Tk=40, size=256),
-    Attention("general", N=64, Tq=30, Tk=40, size=256),
-    Attention("additive", N=64, Tq=30, Tk=40, size=256),
-]
-
-test_attention = comparison("attention", CASES)
+test_attention = comparison("attention", SELECTION["attention"])

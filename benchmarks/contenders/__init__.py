@@ -16,6 +16,7 @@ __all__ = ["Contender", "Task", "installed", "missing"]
 
 # The module of each contender, in the order of the tables, and what it needs installed.
 _NEEDS = {
+    "fastrnn_frozen": ("fastrnn",),
     "fastrnn_compiled": ("fastrnn",),
     "fastrnn_reference": ("fastrnn",),
     "pytorch": ("torch",),

@@ -28,7 +28,6 @@ class Contender:
     """
 
     name: ClassVar[str]
-    is_peer: ClassVar[bool] = True  # whether it is another library, that fastrnn is measured by
     cells: ClassVar[tuple[str, ...]] = ("rnn", "lstm", "gru", "gru_before")
 
     def __init__(self, threads: int) -> None:

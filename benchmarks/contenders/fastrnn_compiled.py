@@ -23,7 +23,6 @@ LAYERS: dict[str, tuple[str, dict[str, Any]]] = {
 
 class Fastrnn(Contender):
     name = "fastrnn"
-    is_peer = False
     backend: ClassVar[str] = "compiled"
     layers: ClassVar[ModuleType] = fastrnn
 
@@ -44,24 +43,24 @@ class Fastrnn(Contender):
 
     def inference(self, case: Recurrent) -> Task:
         arrays = case.arrays()
-        layer, x, state = self._layer(case, arrays).eval(), arrays["x"], _state(arrays, "{}0")
-        return Task(lambda: layer(x, state), lambda result: [result[0], *_rows(result[1])])
+        layer, x, state = self._layer(case, arrays).eval(), arrays["x"], initial_state(arrays)
+        return Task(lambda: layer(x, state), lambda result: [result[0], *rows(result[1])])
 
     def training(self, case: Recurrent) -> Task:
         arrays = case.arrays()
         layer, x, dy = self._layer(case, arrays), arrays["x"], arrays["dy"]
-        state, dstate = _state(arrays, "{}0"), _state(arrays, "d{}")
+        state, dstate = initial_state(arrays), _state(arrays, "d{}")
 
         def run() -> Any:
             layer(x, state)
             return layer.backward(dy, dstate)
 
-        return Task(run, lambda result: [result[0], *_rows(result[1]), *layer.grads.values()])
+        return Task(run, lambda result: [result[0], *rows(result[1]), *layer.grads.values()])
 
     def step(self, case: Recurrent) -> Task:
         arrays = case.arrays()
-        layer, x, state = self._layer(case, arrays).eval(), arrays["x"][:, 0], _state(arrays, "{}0")
-        return Task(lambda: layer.step(x, state), lambda result: _rows(result[1]))
+        layer, x, state = self._layer(case, arrays).eval(), arrays["x"][:, 0], initial_state(arrays)
+        return Task(lambda: layer.step(x, state), lambda result: rows(result[1]))
 
     def attention(self, case: Attention) -> Task:
         arrays, size = case.arrays(), case.size
@@ -102,13 +101,18 @@ def seq2seq_model(case: Seq2Seq) -> Seq2SeqModel:
     )
 
 
+def initial_state(arrays: dict[str, Array]) -> Any:
+    """The state of a single layer before the first step."""
+    return _state(arrays, "{}0")
+
+
 def _state(arrays: dict[str, Array], name: str) -> Any:
     """The state of a single layer that is called `name`, with h or c in the place of {}."""
     parts = [arrays[name.format(part)][None] for part in "hc" if name.format(part) in arrays]
     return tuple(parts) if len(parts) > 1 else parts[0]
 
 
-def _rows(state: Any) -> list[Array]:
+def rows(state: Any) -> list[Array]:
     """The arrays (N, H) of the state of a single layer."""
     return [array[0] for array in (state if isinstance(state, tuple) else (state,))]
 

@@ -1,0 +1,113 @@
+"""What the machine allows: the rates of bare multiply-adds and reads, to measure beside a cell.
+
+Both are loops in C, built once for this very processor by its compiler (CC, or cc), on as many
+threads as the contenders have.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import subprocess
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+SOURCE = Path(__file__).with_name("limits.c")
+FLAGS = ("-O3", "-march=native", "-ffp-contract=fast", "-shared", "-fPIC")
+# Work of one call on each thread: some milliseconds.
+FLOPS, BYTES = 1e9, 2.5e8
+CACHE = Path("/sys/devices/system/cpu/cpu0/cache")
+
+
+class Limit(NamedTuple):
+    """Something that only the machine bounds, and the FLOPs or bytes of a call."""
+
+    run: Callable[[], Any]
+    amount: float
+
+
+def missing() -> list[str]:
+    """A line if the limits cannot be measured."""
+    if _library() is None:
+        return ["benchmarks: the machine's limits are left out, for want of a C compiler"]
+    return []
+
+
+def multiply_adds(threads: int) -> Limit | None:
+    """Multiply-adds of float32 on registers."""
+    if (library := _library()) is None:
+        return None
+    flops = library.round_flops()
+    rounds = int(FLOPS / flops)
+    return Limit(_on_threads(library.multiply_add, [(rounds,)] * threads), threads * rounds * flops)
+
+
+def reads(size: int, threads: int) -> Limit | None:
+    """Reads of a block of `size` bytes over and over, by each thread of its own part."""
+    if (library := _library()) is None:
+        return None
+    parts = [_aligned(size // 4 // threads) for _ in range(threads)]
+    rounds = max(1, int(BYTES / parts[0].nbytes))
+    # The arrays themselves are the arguments, so that they live as long as the call.
+    run = _on_threads(
+        lambda part: library.read_block(part.ctypes.data_as(_FLOATS), part.size, rounds),
+        [(part,) for part in parts],
+    )
+    return Limit(run, threads * rounds * parts[0].nbytes)
+
+
+def cache_bytes(level: int, default: int) -> int:
+    """The size of a cache as the system tells it."""
+    for index in sorted(CACHE.glob("index*")):
+        kind, found = (index / "type").read_text().strip(), (index / "level").read_text()
+        if int(found) == level and kind != "Instruction":
+            return int((index / "size").read_text().strip().removesuffix("K")) * 1024
+    return default
+
+
+_FLOATS = ctypes.POINTER(ctypes.c_float)
+
+
+@cache
+def _library() -> ctypes.CDLL | None:
+    with tempfile.TemporaryDirectory() as folder:
+        built = Path(folder) / "limits.so"
+        command = [os.environ.get("CC", "cc"), *FLAGS, str(SOURCE), "-o", str(built)]
+        try:
+            subprocess.run(command, check=True, capture_output=True)
+        except (OSError, subprocess.CalledProcessError):
+            return None
+        library = ctypes.CDLL(str(built))
+    library.round_flops.restype = ctypes.c_long
+    library.multiply_add.argtypes = [ctypes.c_long]
+    library.multiply_add.restype = ctypes.c_float
+    library.read_block.argtypes = [_FLOATS, ctypes.c_long, ctypes.c_long]
+    library.read_block.restype = ctypes.c_float
+    return library
+
+
+def _on_threads(call: Callable[..., Any], arguments: list[tuple[Any, ...]]) -> Callable[[], Any]:
+    """Call once with each of the arguments, all at once; ctypes lets go of the interpreter."""
+    if len(arguments) == 1:
+        return lambda: call(*arguments[0])
+    pool = _pool(len(arguments))
+    return lambda: list(pool.map(lambda given: call(*given), arguments))
+
+
+@cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads)
+
+
+def _aligned(size: int) -> np.ndarray[Any, Any]:
+    """Zeros, float32, written once, from a cache line on."""
+    block = np.zeros(size + 16, np.float32)
+    block += 0.0
+    start = -block.ctypes.data // 4 % 16
+    return block[start : start + size]

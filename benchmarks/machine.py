@@ -1,0 +1,62 @@
+"""What the figures were measured on: processor, its limits, versions, date."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+import subprocess
+
+import numpy as np
+
+import fastrnn
+import limits
+from contenders import installed
+from contenders.fastrnn_compiled import Fastrnn
+from rounds import interleaved
+
+
+def facts() -> dict[str, str]:
+    return {
+        "processor": _processor(),
+        "instruction set": fastrnn.cpu_info()["simd"],
+        **_rates(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "Python": platform.python_version(),
+        "NumPy": np.__version__,
+        **_versions(),
+        "measured": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d"),
+    }
+
+
+def _versions() -> dict[str, str]:
+    return {
+        kind.name: kind.version()
+        for kind in installed()
+        if kind is Fastrnn or not issubclass(kind, Fastrnn)
+    }
+
+
+def _rates() -> dict[str, str]:
+    """The machine's limits as they were at the start: they drift."""
+    cores = os.cpu_count() or 1
+    l2, l3 = limits.cache_bytes(2, 2**20), limits.cache_bytes(3, 2**25)
+    bounds = {
+        "multiply-adds, one core": limits.multiply_adds(1),
+        f"multiply-adds, {cores} cores": limits.multiply_adds(cores),
+        f"reads of {l2 // 2048} kB, in the L2": limits.reads(l2 // 2, 1),
+        f"reads of {l3 // 4 >> 20} MB, in the L3": limits.reads(l3 // 4, 1),
+    }
+    known = {name: bound for name, bound in bounds.items() if bound is not None}
+    seconds = interleaved({name: bound.run for name, bound in known.items()}, 9, 0.02, 1)
+    units = {name: "GFLOP/s" if "adds" in name else "GB/s" for name in known}
+    return {n: f"{b.amount / seconds[n] / 1e9:.0f} {units[n]}" for n, b in known.items()}
+
+
+def _processor() -> str:
+    try:
+        found = subprocess.run(["lscpu"], capture_output=True, text=True, check=True).stdout
+        told = dict(line.split(":", 1) for line in found.splitlines() if ":" in line)
+        return f"{told['Model name'].strip()}, {told['CPU(s)'].strip()} CPUs"
+    except (OSError, KeyError, subprocess.CalledProcessError):
+        return platform.processor() or platform.machine()

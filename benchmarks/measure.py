@@ -1,0 +1,76 @@
+"""Times the cases of a question: results checked, then all contenders and the machine's limits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from dataclasses import replace
+from functools import partial
+from typing import Any, NamedTuple
+
+import fastrnn
+import limits
+from cases import Recurrent
+from contenders.fastrnn_compiled import Fastrnn
+from contenders.fastrnn_reference import Reference
+from harness import blas_threads, checked_task, entrants
+from records import ONE_THREAD, Record
+from rounds import interleaved
+
+
+class Effort(NamedTuple):
+    """How long a cell is timed: rounds, in each a sample of at least so many seconds."""
+
+    rounds: int
+    sample: float
+
+
+def timed(
+    question: str,
+    case: Any,
+    threads: int,
+    effort: Effort,
+    names: Collection[str] | None = None,
+) -> Record:
+    """Time a case, and beside it what the machine allows for it, by the contenders named or all.
+
+    All are without the reference, which would take most of the time.
+    """
+    kinds = [
+        kind
+        for kind in entrants(question, case)
+        if (kind is not Reference if names is None else kind.name in names)
+    ]
+    with blas_threads(threads):
+        runs = {kind.name: checked_task(kind, question, case, threads).run for kind in kinds}
+        layer = case if isinstance(case, Recurrent) else None
+        record = Record(question, str(case), threads, {}, layer=layer)
+        if threads > 1 and layer is not None and layer.N >= 32:
+            ours = next(iter(runs.values()))  # the first contender, frozen where that can be
+            runs[ONE_THREAD] = partial(_on_one_thread, ours, threads)
+        bounds = _bounds(record)
+        runs |= {name: bound.run for name, bound in bounds.items()}
+        seconds = interleaved(runs, *effort, threads)
+    rates = {name: bound.amount / seconds.pop(name) for name, bound in bounds.items()}
+    return replace(record, figures=seconds, limits=rates)
+
+
+def against_numpy(question: str, case: Any, effort: Effort) -> Record:
+    """Time the reference beside ours on one thread."""
+    record = timed(question, case, 1, effort, (Fastrnn.name, Reference.name))
+    return Record("numpy", f"{question}: {case}", 1, record.figures)
+
+
+def _on_one_thread(run: Callable[[], Any], threads: int) -> None:
+    fastrnn.set_num_threads(1)
+    run()
+    fastrnn.set_num_threads(threads)
+
+
+def _bounds(record: Record) -> dict[str, limits.Limit]:
+    """The limits of a layer's products; those of reading the weights where a step is one row."""
+    if record.layer is None:
+        return {}
+    found = {"multiply-adds": limits.multiply_adds(record.threads)}
+    if record.layer.N == 1 and record.question != "training":
+        found["reads"] = limits.reads(record.streamed_bytes, record.threads)
+    return {name: bound for name, bound in found.items() if bound is not None}

@@ -1,0 +1,95 @@
+"""The plots of docs/performance.md, as small SVG files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from records import Results
+
+AHEAD, BEHIND, GUIDE = "#2a6f97", "#c1440e", "#888888"
+# Text as text, and the same file from the same results.
+STYLE = {"svg.fonttype": "none", "svg.hashsalt": "fastrnn", "font.size": 8}
+
+
+def draw(results: Results, folder: Path) -> Iterator[tuple[str, Path]]:
+    """Write the plots that the results have data for; yield what each shows and its file."""
+    try:
+        import matplotlib
+    except ModuleNotFoundError:
+        print("report: plots are left out, for want of matplotlib")
+        return
+    matplotlib.use("svg")
+    folder.mkdir(parents=True, exist_ok=True)
+    with matplotlib.rc_context(STYLE):
+        for threads, (name, shown, questions, values) in product(results.threads, _PLOTS):
+            panels = {question: values(results, question, threads) for question in questions}
+            if any(panels.values()):
+                found = {question: cases for question, cases in panels.items() if cases}
+                title = f"{shown}, {threads} thread{'s' * (threads > 1)}"
+                path = folder / f"{name}-{threads}.svg"
+                yield title, _plot(found, title, path, ratios=name == "ratio")
+
+
+def _ratios(results: Results, question: str, threads: int) -> dict[str, float]:
+    records = results.of(question, threads)
+    return {record.case: record.ratio for record in records if record.ratio is not None}
+
+
+def _peak_shares(results: Results, question: str, threads: int) -> dict[str, float]:
+    records = results.of(question, threads)
+    return {record.case: record.peak_share for record in records if record.peak_share is not None}
+
+
+def _speedups(results: Results, question: str, threads: int) -> dict[str, float]:
+    records = results.of(question, threads)
+    return {record.case: record.speedup for record in records if record.speedup is not None}
+
+
+# The name of each plot's file, what it shows, and its values by case for a question and threads.
+_PLOTS: list[tuple[str, str, tuple[str, ...], Callable[[Results, str, int], dict[str, float]]]] = [
+    (
+        "ratio",
+        "Time of fastrnn in that of the best peer",
+        ("inference", "training", "step"),
+        _ratios,
+    ),
+    ("peak", "Share of the FMA peak", ("inference", "training"), _peak_shares),
+    ("scaling", "Times as fast as on one thread", ("inference", "training"), _speedups),
+]
+
+
+def _plot(panels: dict[str, dict[str, float]], shown: str, path: Path, *, ratios: bool) -> Path:
+    """A panel for each title, in it a line for each case, all of the same height."""
+    from matplotlib import pyplot
+
+    lines = max(map(len, panels.values()))
+    size = (3.4 * len(panels), 1.0 + 0.13 * lines)
+    figure, axes = pyplot.subplots(1, len(panels), figsize=size, sharex=True, squeeze=False)
+    for panel, (title, values) in zip(axes[0], panels.items(), strict=True):
+        _panel(panel, values, ratios=ratios)
+        panel.set_title(title, fontsize=8)
+        panel.set_ylim(len(values) - lines - 0.7, len(values) - 0.3)
+    figure.suptitle(shown)
+    figure.tight_layout()
+    figure.savefig(path, metadata={"Date": None})
+    pyplot.close(figure)
+    return path
+
+
+def _panel(panel: Any, values: dict[str, float], *, ratios: bool) -> None:
+    """The best on top; ratios from 1 to either side, on a scale where 2 is as far as a half."""
+    ordered = sorted(values.items(), key=lambda item: item[1], reverse=ratios)
+    names, found = zip(*ordered, strict=True)
+    colours = [BEHIND if ratios and value > 1 else AHEAD for value in found]
+    panel.hlines(range(len(found)), 1 if ratios else 0, found, colors=colours, linewidth=1)
+    panel.scatter(found, range(len(found)), c=colours, s=9)
+    panel.axvline(1, color=GUIDE, linewidth=0.8, linestyle="--")
+    panel.set_yticks(range(len(names)), names, fontsize=6)
+    if ratios:
+        panel.set_xscale("log", base=2)
+        panel.xaxis.set_major_formatter("{x:g}")
+    else:
+        panel.set_xlim(left=0)

@@ -1,0 +1,160 @@
+"""What was measured: records, and the file that keeps them, to render tables without measuring."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cases import Recurrent
+
+FROZEN, PLAIN = "fastrnn frozen", "fastrnn"
+PYTORCH, ONNX = "PyTorch", "ONNX Runtime"
+PEERS = (PYTORCH, ONNX)
+ONE_THREAD = "fastrnn, one thread"  # beside more threads
+
+
+@dataclass(frozen=True)
+class Record:
+    """One case on one number of threads: a figure (seconds of a call, or bytes) of each contender.
+
+    `limits` are the rates, in FLOPs or bytes a second, of "multiply-adds" and "reads" measured in
+    the same rounds; `layer` is the case if it is a single recurrent layer in float32.
+    """
+
+    question: str
+    case: str
+    threads: int
+    figures: dict[str, float]
+    limits: dict[str, float] = field(default_factory=dict)
+    layer: Recurrent | None = None
+    simd: str = ""  # the instruction set that all were restricted to, or "" for none
+
+    @property
+    def key(self) -> tuple[str, str, int, str]:
+        return self.question, self.case, self.threads, self.simd
+
+    @property
+    def ours(self) -> float:
+        """Frozen where that can be: it is how a model is run."""
+        return self.figures[FROZEN] if FROZEN in self.figures else self.figures[PLAIN]
+
+    @property
+    def ratio(self) -> float | None:
+        """Our figure in that of the best peer; None where no peer has the operation."""
+        return self._ratio_of(self.ours)
+
+    @property
+    def ratio_not_frozen(self) -> float | None:
+        """The same without freezing; None where that is not measured beside it."""
+        if not {FROZEN, PLAIN} <= self.figures.keys():
+            return None
+        return self._ratio_of(self.figures[PLAIN])
+
+    def _ratio_of(self, figure: float) -> float | None:
+        peers = [self.figures[name] for name in PEERS if name in self.figures]
+        return figure / min(peers) if peers else None
+
+    @property
+    def speedup(self) -> float | None:
+        """How many times as fast it is as on one thread."""
+        return self.figures[ONE_THREAD] / self.ours if ONE_THREAD in self.figures else None
+
+    @property
+    def peak_share(self) -> float | None:
+        """The products' FLOPs a second, in the multiply-adds that the machine did beside them."""
+        if self.layer is None or "multiply-adds" not in self.limits:
+            return None
+        flops = self.layer.flops * (3 if self.question == "training" else 1)
+        return flops / self.ours / self.limits["multiply-adds"]
+
+    @property
+    def streamed_bytes(self) -> int:
+        """Of the weights that every step reads: Wh, and in a single step Wx too."""
+        layer = self.layer
+        recurrent = layer.weights * layer.H // (layer.D + layer.H)
+        return 4 * (layer.weights if self.question == "step" else recurrent)
+
+    @property
+    def read_share(self) -> float | None:
+        """The rate at which steps read those weights, in that of a bare read of as many bytes."""
+        if "reads" not in self.limits:
+            return None
+        return self._read_seconds / self.ours
+
+    @property
+    def bound_share(self) -> float | None:
+        """`read_share` with the time that the product of the inputs needs at the FMA peak."""
+        if "reads" not in self.limits or "multiply-adds" not in self.limits:
+            return None
+        ahead = 2 * self.layer.N * self.layer.T * (self.layer.weights - self.streamed_bytes / 4)
+        return (self._read_seconds + ahead / self.limits["multiply-adds"]) / self.ours
+
+    @property
+    def _read_seconds(self) -> float:
+        return self.layer.T * self.streamed_bytes / self.limits["reads"]
+
+
+@dataclass
+class Results:
+    """The facts of the machine and what was measured on it."""
+
+    machine: dict[str, str] = field(default_factory=dict)
+    records: list[Record] = field(default_factory=list)
+
+    def add(self, records: Iterable[Record]) -> None:
+        """Add records, in the place of older ones of the same cases."""
+        found = {record.key: record for record in self.records}
+        self.records = list((found | {record.key: record for record in records}).values())
+
+    def save(self, path: Path) -> None:
+        text = json.dumps(asdict(self), indent=1)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = path.with_suffix(".part")
+        beside.write_text(text)
+        beside.replace(path)  # a run that is interrupted leaves a whole file
+
+    @classmethod
+    def load(cls, *paths: Path) -> Results:
+        """All records of several files; of the same case, the last file's."""
+        results = cls()
+        for path in paths:
+            given = json.loads(path.read_text())
+            results.machine |= given["machine"]
+            results.add(read_record(entry) for entry in given["records"])
+        return results
+
+    def of(
+        self,
+        question: str,
+        threads: int | None = None,
+        simd: str = "",
+        where: Callable[[Record], bool] = lambda record: True,
+    ) -> list[Record]:
+        """The records of a question, for all numbers of threads or one."""
+        return [
+            record
+            for record in self.records
+            if (record.question, record.simd) == (question, simd)
+            and threads in (None, record.threads)
+            and where(record)
+        ]
+
+    @property
+    def threads(self) -> list[int]:
+        """The numbers of threads that cases were measured on, in order; 0 is for others."""
+        return sorted({record.threads for record in self.records} - {0})
+
+
+def read_record(fields: dict[str, Any]) -> Record:
+    """Make the record of which `asdict` made the fields."""
+    layer = fields["layer"]
+    return Record(**fields | {"layer": layer and Recurrent(**layer)})
+
+
+def geometric_mean(values: Iterable[float]) -> float:
+    logs = [math.log(value) for value in values]
+    return math.exp(sum(logs) / len(logs))
