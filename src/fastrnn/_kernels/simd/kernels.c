@@ -35,6 +35,7 @@ const fr_kernels TABLE_NAME(FR_ISA, FR_REAL_BYTES) = {
     .softmax = softmax,
     .softmax_backward = softmax_backward,
     .cross_entropy = cross_entropy,
+    .row_products = row_products,
     .additive_scores = additive_scores,
     .additive_backward = additive_backward,
     .exp = map_exp,
