@@ -36,10 +36,10 @@ def random_problem(score, dtype, seed, sizes, ragged):
     return problem, lengths
 
 
-def everything(problem, module, lengths, **options):
+def everything(problem, module, lengths, *, shared=False, **options):
     """All that a forward and its backward return, by name."""
     context, alignment, stash = problem.forward(module, lengths=lengths, **options)
-    gradients = problem.backward(module, stash, **options)
+    gradients = problem.backward(module, stash, shared=shared, **options)
     return {
         "context": context,
         "alignment": alignment,
@@ -165,3 +165,16 @@ def test_a_stash_serves_twice_and_outputs_are_the_callers(score, dtype):
     for result in (*outputs, *first.values()):
         result[...] = np.nan
     np.testing.assert_equal(problem.backward(_kernels, stash), wanted)
+
+
+@pytest.mark.parametrize("size", [13, 16, 64, 72])
+def test_keys_that_are_the_values_have_one_gradient(score, dtype, assert_agree, size):
+    sizes = {"N": 3, "Tq": 7, "Tk": 9, "Dq": size, "Dk": size, "Dv": size, "A": size}
+    problem, lengths = random_problem(score, dtype, 8, sizes, True)
+    problem.inputs["values"] = problem.inputs["keys"]
+    wanted = everything(problem, _reference, lengths)
+    wanted["dkeys"] += wanted.pop("dvalues")
+    for module in (_kernels, _reference):
+        actual = everything(problem, module, lengths, shared=True)
+        assert actual.pop("dvalues") is None
+        assert_agree(actual, wanted)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
 from helpers import VARIANTS, random_lengths, recurrent_problem
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from fastrnn import _kernels
 from fastrnn._kernels import team
-
-LARGE = {"N": 64, "T": 4, "D": 65, "H": 64, "dtype": np.float32}
 
 
 @pytest.fixture
@@ -76,6 +78,59 @@ def test_what_is_shared_must_be_known():
         team.share("steps")
 
 
+def test_updates_on_any_number_of_threads(update, dtype, restored_threads):
+    name, moments, options = update
+    arrays = np.abs(np.random.default_rng(3).standard_normal((2 + moments, 300_001))).astype(dtype)
+    results = []
+    for num_threads in (1, 2, 3):
+        _kernels.set_num_threads(num_threads)
+        changed = arrays.copy()
+        getattr(_kernels, name)(*changed, **options)
+        norm = _kernels.squared_norm(changed[0])
+        _kernels.scale_in_place(changed[1], 0.3)
+        results.append([changed, norm])
+        assert norm == pytest.approx(float(np.sum(changed[0].astype(np.float64) ** 2)), rel=1e-12)
+    np.testing.assert_equal(results[1:], results[:1] * 2)
+
+
+def test_a_limit_on_openmp_is_a_limit_here(restored_threads):
+    assert any(pool["user_api"] == "openmp" for pool in threadpool_info())
+    for setting in (2, 3):
+        _kernels.set_num_threads(setting)
+        with threadpool_limits(1, user_api="openmp"):
+            assert _kernels.get_num_threads() == 1
+            with ThreadPoolExecutor(1) as pool:  # OpenMP has a setting for each thread
+                assert pool.submit(_kernels.get_num_threads).result() == setting
+        assert _kernels.get_num_threads() == setting
+
+
+LIMITED = """
+import os
+import numpy as np
+from threadpoolctl import threadpool_limits
+from fastrnn import _kernels
+
+logits = np.random.default_rng(1).standard_normal((100, 3000)).astype(np.float32)
+targets = np.arange(100)
+count = lambda: len(os.listdir("/proc/self/task"))
+before = count()
+for num_threads in (None, 2):
+    with threadpool_limits(1):
+        _kernels.softmax_cross_entropy(
+            logits, targets, ignore_index=None, train=True, num_threads=num_threads
+        )
+    assert count() == before, "a thread in spite of the limit"
+_kernels.softmax_cross_entropy(logits, targets, ignore_index=None, train=True, num_threads=2)
+assert count() == before + 1, "no thread without a limit"
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads cannot be counted here")
+def test_no_thread_is_made_in_spite_of_a_limit():
+    environment = {**os.environ, "OMP_NUM_THREADS": "2", "FASTRNN_NUM_THREADS": "2"}
+    subprocess.run([sys.executable, "-c", LIMITED], env=environment, check=True, timeout=60)
+
+
 def test_calls_from_several_python_threads(make_call):
     calls = [
         make_call(np.random.default_rng(seed), size, size, "float32", num_threads=1 + seed % 2)
@@ -88,27 +143,34 @@ def test_calls_from_several_python_threads(make_call):
             np.testing.assert_equal(results, wanted)
 
 
-def results_of(problem):
-    y, states, stash = problem.forward(_kernels, num_threads=2)
-    return [y, *states, *problem.backward(_kernels, stash, num_threads=2).values()]
+CHILDREN = """
+import multiprocessing, sys
+import numpy as np
+import fastrnn
+
+def train():
+    rng = np.random.default_rng(1)
+    layer, attention = fastrnn.LSTM(65, 64, rng=2), fastrnn.Attention()
+    y, _ = layer(rng.standard_normal((64, 9, 65), np.float32))
+    context, _ = attention(y, y)
+    dquery, dkeys, _ = attention.backward(context)
+    layer.backward(dquery + dkeys)
+    return {key: grad.tobytes() for key, grad in layer.grads.items()}, fastrnn.get_num_threads()
+
+if __name__ == "__main__":
+    fastrnn.set_num_threads(2)
+    wanted, _ = train()
+    with multiprocessing.get_context(sys.argv[1]).Pool(2) as pool:
+        for result in [pool.apply_async(train) for _ in range(4)]:
+            came, num_threads = result.get(timeout=60)
+            assert came == wanted
+            assert sys.argv[1] != "fork" or num_threads == 1
+    assert train() == (wanted, 2)
+"""
 
 
-def check_in_child(problem, wanted):
-    assert _kernels.get_num_threads() == 1
-    np.testing.assert_equal(results_of(problem), wanted)
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
-@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
-def test_a_forked_child_computes_after_its_parent_used_threads():
-    problem = recurrent_problem("lstm", np.random.default_rng(2), **LARGE)
-    wanted = results_of(problem)
-    child = multiprocessing.get_context("fork").Process(
-        target=check_in_child, args=(problem, wanted)
-    )
-    child.start()
-    child.join(timeout=60)
-    if child.is_alive():
-        child.kill()
-    assert child.exitcode == 0
-    np.testing.assert_equal(results_of(problem), wanted)
+@pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
+def test_children_compute_after_their_parent_used_threads(method, tmp_path):
+    script = tmp_path / "children.py"
+    script.write_text(CHILDREN)
+    subprocess.run([sys.executable, str(script), method], check=True, timeout=120)

@@ -22,5 +22,6 @@ def attention_backward(
     dalignment: _Array | None,
     stash: _Stash,
     *,
+    shared: bool = False,
     num_threads: int | None = None,
-) -> tuple[_Array, _Array, _Array, tuple[_Array, ...]]: ...
+) -> tuple[_Array, _Array, _Array | None, tuple[_Array, ...]]: ...

@@ -1,23 +1,23 @@
 """Attention: the functions of `fastrnn._reference.attention`, compiled.
 
-Every score is a dot product or an additive one between projected queries and projected keys; what
-follows runs sequence by sequence, a thread taking whole sequences.
+Every score is a dot product, scaled or not, or an additive one between projected queries and
+projected keys; what follows runs sequence by sequence, a thread taking whole sequences.
 """
-
-import math
 
 cimport numpy as cnp
 import numpy as np
-from cython.parallel cimport prange
+from libc.math cimport sqrt
 from libc.string cimport memset
 
-from fastrnn._kernels.cpu cimport flush_denormals, kernels_for, restore_mode
+from fastrnn._kernels.cpu cimport kernels_for
+from fastrnn._kernels.layout cimport plain_layout
 from fastrnn._kernels.matrix cimport (
-    Matrix, Workspace, item, multiply, packed_bytes, workspace_at, workspace_bytes
+    Matrix, Workspace, item, packed_bytes, plain_product, point_columns, point_rows, workspace_at,
+    workspace_bytes,
 )
 from fastrnn._kernels.memory cimport Buffer
-from fastrnn._kernels.simd cimport fr_additive, fr_index, fr_kernels
-from fastrnn._kernels.threads cimport threads_for
+from fastrnn._kernels.simd cimport fr_additive, fr_index, fr_kernels, fr_layout, fr_product
+from fastrnn._kernels.threads cimport share_out, threads_for
 
 from fastrnn._kernels.linear import linear_backward, linear_forward
 
@@ -25,6 +25,32 @@ cnp.import_array()
 
 # Multiply-adds that one tanh of the additive score costs, for the choice of threads.
 cdef double WORK_PER_TANH = 16
+
+
+# Attention over a batch; what a pass does not use is NULL.
+cdef struct Job:
+    const fr_kernels *kernels
+    char *memory           # for each thread: the workspace of its products
+    fr_index thread_bytes
+    fr_index largest_side
+    fr_index sequences
+    fr_index *lengths      # of the keys; NULL: all of them
+    const char *v          # of the additive score, else NULL
+    double scale           # of the other scores
+    # For each sequence:
+    const Matrix *q
+    const Matrix *k
+    const Matrix *values
+    const Matrix *alignment
+    const Matrix *context
+    const Matrix *dcontext
+    const Matrix *dalignment
+    const Matrix *dscore   # scratch of the alignment's shape
+    const Matrix *dq
+    const Matrix *dk
+    const Matrix *dvalues
+    const Matrix *dv       # of one row
+    bint shared            # whether dk is dvalues, to which it adds
 
 
 def attention_forward(
@@ -36,29 +62,32 @@ def attention_forward(
     alignment = np.empty((*query.shape[:2], keys.shape[1]), query.dtype)
     context = np.empty((*query.shape[:2], values.shape[2]), query.dtype)
     v = weights[2] if score == "additive" else None
-    _attend(q, k, v, values, lengths, alignment, context, num_threads)
+    _attend(score, q, k, v, values, lengths, alignment, context, num_threads)
     if not train:
         return context, alignment, None
     stash = (query, keys, values, weights, score, lengths, q, k, alignment.copy())
     return context, alignment, stash
 
 
-def attention_backward(dcontext, dalignment, stash, *, num_threads=None):
+def attention_backward(dcontext, dalignment, stash, *, bint shared=False, num_threads=None):
     query, keys, values, weights, score, lengths, q, k, alignment = stash
     v = weights[2] if score == "additive" else None
     dq, dk, dvalues, dv = _attend_backward(
-        dcontext, dalignment, q, k, v, values, lengths, alignment, num_threads
+        score, dcontext, dalignment, q, k, v, values, lengths, alignment, shared and v is None,
+        num_threads,
     )
-    if score == "dot":
+    if shared and v is None:
+        dvalues = None
+    if not weights:
         return dq, dk, dvalues, ()
-    if score == "scaled_dot":
-        return dq / math.sqrt(keys.shape[2]), dk, dvalues, ()
     dquery, dWq = _linear_backward(dq, query, weights[0], num_threads)
     if score == "general":
         return dquery, dk, dvalues, (dWq,)
     dkeys, dWk = _linear_backward(dk, keys, weights[1], num_threads)
     if lengths is not None:
         dkeys = _without_padding(dkeys, lengths)
+    if shared:
+        return dquery, np.add(dkeys, dvalues, out=dkeys), None, (dWq, dWk, dv)
     return dquery, dkeys, dvalues, (dWq, dWk, dv)
 
 
@@ -68,10 +97,8 @@ def _without_padding(keys, lengths):
 
 def _project(query, keys, weights, score, num_threads):
     """Queries and keys between which the score is a dot product or an additive one."""
-    if score == "dot":
+    if not weights:
         return query, keys
-    if score == "scaled_dot":
-        return query / math.sqrt(keys.shape[2]), keys
     q = _linear(query, weights[0], num_threads)
     return q, _linear(keys, weights[1], num_threads) if score == "additive" else keys
 
@@ -97,18 +124,6 @@ cdef double attention_work(object q, object values, object alignment, bint addit
     return <double>alignment.size * (q.shape[2] * per_score + values.shape[2])
 
 
-cdef fr_additive additive_problem(
-    Matrix q, Matrix k, const void *v, fr_index keys, Matrix alignment
-) noexcept nogil:
-    cdef fr_additive problem
-    memset(&problem, 0, sizeof(problem))
-    problem.queries, problem.keys = q.rows, keys
-    problem.tk, problem.size = alignment.columns, q.columns
-    problem.q, problem.k, problem.v = q.data, k.data, v
-    problem.alignment = alignment.data
-    return problem
-
-
 cdef Matrix first_rows(Matrix matrix, fr_index rows) noexcept nogil:
     return Matrix(matrix.data, rows, matrix.columns, matrix.row_bytes)
 
@@ -124,139 +139,194 @@ cdef void clear_rows(const fr_kernels *kernels, Matrix matrix, fr_index first) n
         memset(matrix.data + r * matrix.row_bytes, 0, matrix.columns * kernels.itemsize)
 
 
-cdef void attend(
-    const fr_kernels *kernels, Workspace work, Matrix q, Matrix k, const void *v, Matrix values,
-    fr_index keys, Matrix alignment, Matrix context,
+cdef void scale_row(
+    const fr_kernels *kernels, void *row, fr_index count, double factor
 ) noexcept nogil:
-    """One sequence: alignment = softmax(score(q, k)), context = alignment values."""
+    if factor != 1:
+        kernels.scale(&row, count, &factor)
+
+
+cdef void row_products(const fr_kernels *k, Matrix a, Matrix b, Matrix c) noexcept nogil:
+    """c = a b^T."""
+    k.row_products(
+        c.data, c.row_bytes // k.itemsize, a.data, a.rows, a.row_bytes // k.itemsize,
+        b.data, b.rows, b.row_bytes // k.itemsize, b.columns,
+    )
+
+
+cdef void product(
+    const fr_kernels *k, Workspace work, Matrix a, bint a_transposed, Matrix b, Matrix c,
+    bint accumulate=False,
+) noexcept nogil:
+    """c = a b, or c += a b; b is packed only where its rows are not whole vectors."""
+    cdef fr_layout layout
+    cdef fr_index row_step = b.row_bytes // k.itemsize
+    if a_transposed:
+        point_columns(work.rows, a, k.itemsize)
+    else:
+        point_rows(work.rows, a)
+    point_rows(work.results, c)
+    cdef fr_product p = plain_product(
+        k, work.rows, a.row_bytes // k.itemsize if a_transposed else 1, b.rows, b.data, b.rows,
+        work.results, c.columns,
+    )
+    p.accumulate = accumulate
+    if b.columns % k.lanes or row_step % k.lanes:
+        layout = plain_layout(k, b.columns)
+        k.pack(work.operand, b.data, b.rows, row_step, &layout)
+        p.b = work.operand
+    else:
+        p.b_step, p.b_panel = row_step // k.lanes, 4 * k.lanes
+    k.product(&p, 0, c.rows)
+
+
+cdef fr_additive additive_problem(const Job *m, fr_index n, fr_index keys) noexcept nogil:
+    cdef fr_additive problem
+    memset(&problem, 0, sizeof(problem))
+    problem.queries, problem.keys = m.q[n].rows, keys
+    problem.tk, problem.size = m.alignment[n].columns, m.q[n].columns
+    problem.q, problem.k, problem.v = m.q[n].data, m.k[n].data, m.v
+    problem.alignment = m.alignment[n].data
+    return problem
+
+
+cdef void attend(const Job *m, fr_index n, fr_index keys, Workspace work) noexcept nogil:
+    """alignment = softmax(score(q, k)), context = alignment values, in sequence n."""
+    cdef const fr_kernels *kernels = m.kernels
+    cdef Matrix alignment = m.alignment[n], own = first_columns(alignment, keys)
     cdef fr_additive problem
     cdef fr_index i
     cdef char *row
-    if v == NULL:
-        multiply(kernels, work, q, False, first_rows(k, keys), True,
-                 first_columns(alignment, keys))
+    if m.v == NULL:
+        row_products(kernels, m.q[n], first_rows(m.k[n], keys), own)
     else:
-        problem = additive_problem(q, k, v, keys, alignment)
+        problem = additive_problem(m, n, keys)
         kernels.additive_scores(&problem)
     for i in range(alignment.rows):
         row = alignment.data + i * alignment.row_bytes
+        scale_row(kernels, row, keys, m.scale)
         kernels.softmax(row, keys)
         memset(row + keys * kernels.itemsize, 0, (alignment.columns - keys) * kernels.itemsize)
-    multiply(kernels, work, first_columns(alignment, keys), False, first_rows(values, keys), False,
-             context)
+    product(kernels, work, own, False, first_rows(m.values[n], keys), m.context[n])
 
 
-cdef void attend_backward(
-    const fr_kernels *kernels, Workspace work, Matrix dcontext, Matrix dalignment, Matrix q,
-    Matrix k, const void *v, Matrix values, fr_index keys, Matrix alignment, Matrix dscore,
-    Matrix dq, Matrix dk, Matrix dvalues, void *dv,
-) noexcept nogil:
-    """One sequence; `dscore` is scratch of the alignment's shape."""
+cdef void attend_backward(const Job *m, fr_index n, fr_index keys, Workspace work) noexcept nogil:
+    """Gradients of q, k, values and, for the additive score, v in sequence n."""
+    cdef const fr_kernels *kernels = m.kernels
+    cdef Matrix alignment = first_columns(m.alignment[n], keys)
+    cdef Matrix dscore = first_columns(m.dscore[n], keys)
     cdef fr_additive problem
     cdef fr_index i
-    cdef Matrix own = first_columns(alignment, keys), dscore_own = first_columns(dscore, keys)
+    cdef char *row
     # context = alignment values
-    multiply(kernels, work, own, True, dcontext, False, first_rows(dvalues, keys))
-    clear_rows(kernels, dvalues, keys)
-    multiply(kernels, work, dcontext, False, first_rows(values, keys), True, dscore_own)
+    product(kernels, work, alignment, True, m.dcontext[n], first_rows(m.dvalues[n], keys))
+    clear_rows(kernels, m.dvalues[n], keys)
+    row_products(kernels, m.dcontext[n], first_rows(m.values[n], keys), dscore)
     for i in range(alignment.rows):
-        if dalignment.data:
-            kernels.add_rows(dscore.data + i * dscore.row_bytes,
-                             dalignment.data + i * dalignment.row_bytes, keys)
+        row = dscore.data + i * dscore.row_bytes
+        if m.dalignment:
+            kernels.add_rows(row, m.dalignment[n].data + i * m.dalignment[n].row_bytes, keys)
         # alignment = softmax(score)
-        kernels.softmax_backward(dscore.data + i * dscore.row_bytes,
-                                 alignment.data + i * alignment.row_bytes, keys)
-    if v == NULL:
-        # score = q k^T
-        multiply(kernels, work, dscore_own, False, first_rows(k, keys), False, dq)
-        multiply(kernels, work, dscore_own, True, q, False, first_rows(dk, keys))
-        clear_rows(kernels, dk, keys)
+        kernels.softmax_backward(row, alignment.data + i * alignment.row_bytes, keys)
+        scale_row(kernels, row, keys, m.scale)
+    if m.v == NULL:
+        # score = scale q k^T
+        product(kernels, work, dscore, False, first_rows(m.k[n], keys), m.dq[n])
+        product(kernels, work, dscore, True, m.q[n], first_rows(m.dk[n], keys), m.shared)
+        if not m.shared:
+            clear_rows(kernels, m.dk[n], keys)
         return
-    clear_rows(kernels, dk, 0)
-    problem = additive_problem(q, k, v, keys, alignment)
+    clear_rows(kernels, m.dk[n], 0)
+    problem = additive_problem(m, n, keys)
     problem.dscore = dscore.data
-    problem.dq, problem.dk, problem.dv = dq.data, dk.data, dv
+    problem.dq, problem.dk, problem.dv = m.dq[n].data, m.dk[n].data, m.dv[n].data
     kernels.additive_backward(&problem)
 
 
-cdef fr_index largest_side(object q, object values, object alignment):
-    """No matrix of a sequence is larger than this either way."""
-    return max(*q.shape[1:], *values.shape[1:], *alignment.shape[1:], 1)
+cdef void attention_share(void *job, int t, int threads) noexcept nogil:
+    """A thread's sequences, forward or backward."""
+    cdef const Job *m = <const Job *>job
+    cdef Workspace work = workspace_at(m.memory + t * m.thread_bytes, m.largest_side)
+    cdef fr_index n, keys
+    for n in range(m.sequences * t // threads, m.sequences * (t + 1) // threads):
+        keys = m.lengths[n] if m.lengths else m.k[n].rows
+        if m.dcontext:
+            attend_backward(m, n, keys, work)
+        else:
+            attend(m, n, keys, work)
 
 
-cdef fr_index largest_operand(
-    const fr_kernels *kernels, object q, object k, object values
-):
-    """Bytes of the largest matrix that a product of `attend` or `attend_backward` packs."""
-    cdef fr_index Tq = q.shape[1], Tk = k.shape[1], D = k.shape[2], Dv = values.shape[2]
-    return max(
-        packed_bytes(kernels, Tk, D), packed_bytes(kernels, Tk, Dv),
-        packed_bytes(kernels, Tq, D), packed_bytes(kernels, Tq, Dv),
-    )
+cdef Matrix *matrices(list owner, cnp.ndarray array) except NULL:
+    """The matrices of a 3-D array; they and the array live as long as `owner`."""
+    cdef Buffer buffer = Buffer(array.shape[0], sizeof(Matrix))
+    cdef Matrix *each = <Matrix *>buffer.data
+    cdef fr_index n
+    for n in range(array.shape[0]):
+        each[n] = item(array, n)
+    owner += (array, buffer)
+    return each
 
 
-cdef const fr_index *key_counts(object lengths) noexcept:
-    if lengths is None:
-        return NULL
-    return <const fr_index *>cnp.PyArray_DATA(lengths)
+cdef Job new_job(list owner, score, q, k, v, values, lengths, alignment):
+    """What both passes take."""
+    cdef Job job
+    memset(&job, 0, sizeof(job))
+    job.kernels = kernels_for(q.itemsize)
+    job.sequences = q.shape[0]
+    job.lengths = NULL if lengths is None else <fr_index *>cnp.PyArray_DATA(lengths)
+    job.v = NULL if v is None else cnp.PyArray_BYTES(v)
+    job.scale = 1 / sqrt(k.shape[2]) if score == "scaled_dot" else 1
+    job.q, job.k = matrices(owner, q), matrices(owner, k)
+    job.values, job.alignment = matrices(owner, values), matrices(owner, alignment)
+    return job
 
 
-def _attend(q, k, v, values, lengths, alignment, context, num_threads):
-    """Attend in every sequence."""
-    cdef const fr_kernels *kernels = kernels_for(q.itemsize)
-    cdef const void *weights = NULL if v is None else cnp.PyArray_DATA(v)
-    cdef fr_index n, N = q.shape[0], Tk = k.shape[1], largest = largest_side(q, values, alignment)
-    cdef fr_index bytes_each = workspace_bytes(largest, largest_operand(kernels, q, k, values))
-    cdef int t, threads = threads_for(
-        num_threads, attention_work(q, values, alignment, v is not None), N
-    )
-    cdef Buffer memory = Buffer(threads, bytes_each)
-    cdef const fr_index *counts = key_counts(lengths)
-    cdef unsigned mode
-    cdef cnp.ndarray Q = q, K = k, V = values, A = alignment, C = context
+cdef int run(Job *job, double work, object num_threads) except -1:
+    """Give each thread its workspace, and all of them the sequences."""
+    cdef int threads = threads_for(num_threads, work, job.sequences)
+    cdef Buffer memory
+    cdef Matrix q, k, values
+    if job.sequences == 0:
+        return 0
+    q, k, values = job.q[0], job.k[0], job.values[0]
+    # No product has a side that is longer, none packs more.
+    job.largest_side = max(q.rows, q.columns, k.rows, values.columns, 1)
+    job.thread_bytes = workspace_bytes(job.largest_side, max(
+        packed_bytes(job.kernels, k.rows, q.columns),
+        packed_bytes(job.kernels, k.rows, values.columns),
+        packed_bytes(job.kernels, q.rows, q.columns),
+        packed_bytes(job.kernels, q.rows, values.columns),
+    ))
+    memory = Buffer(threads, job.thread_bytes)
+    job.memory = <char *>memory.data
     with nogil:
-        for t in prange(threads, num_threads=threads, schedule="static", chunksize=1):
-            mode = flush_denormals()
-            for n in range(N * t // threads, N * (t + 1) // threads):
-                attend(
-                    kernels, workspace_at(<char *>memory.data + t * bytes_each, largest),
-                    item(Q, n), item(K, n), weights, item(V, n), counts[n] if counts else Tk,
-                    item(A, n), item(C, n),
-                )
-            restore_mode(mode)
+        share_out(attention_share, job, threads)
+    return 0
+
+
+def _attend(score, q, k, v, values, lengths, alignment, context, num_threads):
+    """Attend in every sequence."""
+    cdef list owner = []
+    cdef Job job = new_job(owner, score, q, k, v, values, lengths, alignment)
+    job.context = matrices(owner, context)
+    run(&job, attention_work(q, values, alignment, v is not None), num_threads)
 
 
 def _attend_backward(
-    dcontext, dalignment, q, k, v, values, lengths, alignment, num_threads
+    score, dcontext, dalignment, q, k, v, values, lengths, alignment, bint shared, num_threads
 ):
-    """Gradients of q, k, values and, for the additive score, v."""
-    cdef const fr_kernels *kernels = kernels_for(q.itemsize)
-    cdef const void *weights = NULL if v is None else cnp.PyArray_DATA(v)
-    cdef fr_index n, N = q.shape[0], Tk = k.shape[1], largest = largest_side(q, values, alignment)
-    cdef fr_index bytes_each = workspace_bytes(largest, largest_operand(kernels, q, k, values))
-    cdef int t, threads = threads_for(
-        num_threads, 3 * attention_work(q, values, alignment, v is not None), N
-    )
-    cdef Buffer memory = Buffer(threads, bytes_each)
-    cdef const fr_index *counts = key_counts(lengths)
-    cdef unsigned mode
-    cdef bint has_dalignment = dalignment is not None
-    cdef cnp.ndarray dC = dcontext, Q = q, K = k, V = values, A = alignment
-    cdef cnp.ndarray dA = dalignment if has_dalignment else alignment
-    cdef cnp.ndarray dS = np.empty_like(alignment), dQ = np.empty(q.shape, q.dtype)
-    cdef cnp.ndarray dK = np.empty(k.shape, k.dtype), dV = np.empty(values.shape, values.dtype)
-    cdef cnp.ndarray dv = np.empty((N, 0 if v is None else v.shape[0]), q.dtype)
-    cdef Matrix no_matrix = Matrix(NULL, 0, 0, 0)
-    with nogil:
-        for t in prange(threads, num_threads=threads, schedule="static", chunksize=1):
-            mode = flush_denormals()
-            for n in range(N * t // threads, N * (t + 1) // threads):
-                attend_backward(
-                    kernels, workspace_at(<char *>memory.data + t * bytes_each, largest),
-                    item(dC, n), item(dA, n) if has_dalignment else no_matrix, item(Q, n),
-                    item(K, n), weights, item(V, n), counts[n] if counts else Tk, item(A, n),
-                    item(dS, n), item(dQ, n), item(dK, n), item(dV, n),
-                    cnp.PyArray_BYTES(dv) + n * dv.strides[0],
-                )
-            restore_mode(mode)
-    return dQ, dK, dV, dv.sum(axis=0)
+    """Gradients of q, k, values and, for the additive score, v; if `shared`, dk is dvalues."""
+    cdef list owner = []
+    cdef Job job = new_job(owner, score, q, k, v, values, lengths, alignment)
+    dq, dvalues = np.empty(q.shape, q.dtype), np.empty(values.shape, q.dtype)
+    dk = dvalues if shared else np.empty(k.shape, q.dtype)
+    dv = np.empty((q.shape[0], 1, 0 if v is None else v.shape[0]), q.dtype)
+    job.dcontext = matrices(owner, dcontext)
+    job.dscore = matrices(owner, np.empty_like(alignment))
+    job.dq, job.dk = matrices(owner, dq), matrices(owner, dk)
+    job.dvalues, job.dv = matrices(owner, dvalues), matrices(owner, dv)
+    job.shared = shared
+    if dalignment is not None:
+        job.dalignment = matrices(owner, dalignment)
+    run(&job, 3 * attention_work(q, values, alignment, v is not None), num_threads)
+    return dq, dk, dvalues, dv.sum(axis=(0, 1))

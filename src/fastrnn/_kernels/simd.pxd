@@ -99,6 +99,7 @@ cdef extern from "fastrnn_simd.h" nogil:
         void *dv
 
     ctypedef void fr_step(const fr_cell *, fr_share, fr_index, const void *) noexcept nogil
+    ctypedef void fr_update(void *const *, fr_index, const double *) noexcept nogil
     ctypedef void fr_backward_step(const fr_cell_backward *, fr_share, fr_index) noexcept nogil
 
     ctypedef struct fr_kernels:
@@ -128,6 +129,8 @@ cdef extern from "fastrnn_simd.h" nogil:
         void (*softmax)(void *, fr_index) noexcept nogil
         void (*softmax_backward)(void *, const void *, fr_index) noexcept nogil
         double (*cross_entropy)(const void *, fr_index, fr_index, double, void *) noexcept nogil
+        void (*row_products)(void *, fr_index, const void *, fr_index, fr_index, const void *,
+                             fr_index, fr_index, fr_index) noexcept nogil
         void (*additive_scores)(const fr_additive *) noexcept nogil
         void (*additive_backward)(const fr_additive *) noexcept nogil
         void (*exp)(void *, const void *, fr_index) noexcept nogil
@@ -136,12 +139,10 @@ cdef extern from "fastrnn_simd.h" nogil:
         void (*add_rows)(void *, const void *, fr_index) noexcept nogil
         void (*dropout)(void *, const void *, const unsigned char *, double,
                         fr_index) noexcept nogil
-        void (*scale)(void *, double, fr_index) noexcept nogil
         double (*squared_norm)(const void *, fr_index) noexcept nogil
-        void (*sgd)(void *, const void *, fr_index, double) noexcept nogil
-        void (*momentum)(void *, const void *, void *, fr_index, double, double) noexcept nogil
-        void (*adagrad)(void *, const void *, void *, fr_index, double, double) noexcept nogil
-        void (*rmsprop)(void *, const void *, void *, fr_index, double, double,
-                        double) noexcept nogil
-        void (*adam)(void *, const void *, void *, void *, fr_index, double, double, double,
-                     double, double, double) noexcept nogil
+        fr_update *scale
+        fr_update *sgd
+        fr_update *momentum
+        fr_update *adagrad
+        fr_update *rmsprop
+        fr_update *adam

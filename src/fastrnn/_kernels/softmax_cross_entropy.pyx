@@ -2,55 +2,70 @@
 
 cimport numpy as cnp
 import numpy as np
-from cython.parallel cimport prange
 from libc.string cimport memset
 
-from fastrnn._kernels.cpu cimport flush_denormals, kernels_for, restore_mode
+from fastrnn._kernels.cpu cimport kernels_for
 from fastrnn._kernels.matrix cimport Matrix, as_matrix
 from fastrnn._kernels.memory cimport Buffer
 from fastrnn._kernels.simd cimport fr_index, fr_kernels
-from fastrnn._kernels.threads cimport threads_for
+from fastrnn._kernels.threads cimport share_out, threads_for
 
 # Multiply-adds that one logit costs, for the choice of threads.
 cdef double WORK_PER_LOGIT = 16
+
+
+cdef struct Job:
+    const fr_kernels *kernels
+    Matrix logits
+    Matrix dlogits  # data == NULL: not wanted
+    const cnp.int64_t *target
+    bint ignoring
+    cnp.int64_t ignored
+    double share    # of a row in the mean
+    double *loss    # of every row
 
 
 def softmax_cross_entropy(
     logits, cnp.ndarray targets not None, *, ignore_index, bint train, num_threads=None
 ):
     dlogits = np.empty(logits.shape, logits.dtype) if train else None
-    cdef const fr_kernels *k = kernels_for(logits.itemsize)
-    cdef Matrix rows = as_matrix(logits), gradients = rows
-    cdef fr_index r, counted = 0, row_bytes = rows.columns * k.itemsize
-    cdef const cnp.int64_t *target = <const cnp.int64_t *>cnp.PyArray_DATA(targets)
-    cdef bint ignoring = ignore_index is not None
-    cdef cnp.int64_t ignored = ignore_index if ignoring else 0
-    cdef Buffer losses = Buffer(rows.rows, sizeof(double))
-    cdef double *loss = <double *>losses.data
-    cdef double total = 0, share
-    cdef int t, threads = threads_for(
-        num_threads, WORK_PER_LOGIT * rows.rows * rows.columns, rows.rows
+    cdef Job job
+    cdef fr_index r, counted = 0
+    cdef double total = 0
+    job.kernels = kernels_for(logits.itemsize)
+    job.logits = as_matrix(logits)
+    job.dlogits = as_matrix(dlogits) if train else Matrix(NULL, 0, 0, 0)
+    job.target = <const cnp.int64_t *>cnp.PyArray_DATA(targets)
+    job.ignoring = ignore_index is not None
+    job.ignored = ignore_index if job.ignoring else 0
+    cdef Buffer losses = Buffer(job.logits.rows, sizeof(double))
+    job.loss = <double *>losses.data
+    for r in range(job.logits.rows):
+        counted += not (job.ignoring and job.target[r] == job.ignored)
+    job.share = 1.0 / max(counted, 1)
+    cdef int threads = threads_for(
+        num_threads, WORK_PER_LOGIT * job.logits.rows * job.logits.columns, job.logits.rows
     )
-    cdef unsigned mode
-    if train:
-        gradients = as_matrix(dlogits)
-    for r in range(rows.rows):
-        counted += not (ignoring and target[r] == ignored)
-    share = 1.0 / max(counted, 1)
     with nogil:
-        for t in prange(threads, num_threads=threads, schedule="static", chunksize=1):
-            mode = flush_denormals()
-            for r in range(rows.rows * t // threads, rows.rows * (t + 1) // threads):
-                if ignoring and target[r] == ignored:
-                    loss[r] = 0
-                    if train:
-                        memset(gradients.data + r * gradients.row_bytes, 0, row_bytes)
-                else:
-                    loss[r] = k.cross_entropy(
-                        rows.data + r * rows.row_bytes, rows.columns, target[r], share,
-                        gradients.data + r * gradients.row_bytes if train else NULL,
-                    )
-            restore_mode(mode)
-        for r in range(rows.rows):
-            total += loss[r]
-    return total * share, dlogits
+        share_out(cross_entropy_share, &job, threads)
+        for r in range(job.logits.rows):
+            total += job.loss[r]
+    return total * job.share, dlogits
+
+
+cdef void cross_entropy_share(void *job, int t, int threads) noexcept nogil:
+    cdef Job *m = <Job *>job
+    cdef char *dlogits = NULL
+    cdef fr_index r
+    for r in range(m.logits.rows * t // threads, m.logits.rows * (t + 1) // threads):
+        if m.dlogits.data:
+            dlogits = m.dlogits.data + r * m.dlogits.row_bytes
+        if not (m.ignoring and m.target[r] == m.ignored):
+            m.loss[r] = m.kernels.cross_entropy(
+                m.logits.data + r * m.logits.row_bytes, m.logits.columns, m.target[r], m.share,
+                dlogits,
+            )
+            continue
+        m.loss[r] = 0
+        if dlogits:
+            memset(dlogits, 0, m.logits.columns * m.kernels.itemsize)

@@ -1,16 +1,29 @@
-"""The number of threads: `FASTRNN_NUM_THREADS`, then `OMP_NUM_THREADS`, then the processors."""
+"""The number of threads: `FASTRNN_NUM_THREADS`, then `OMP_NUM_THREADS`, then the processors.
+
+Kernels ask OpenMP for a number of threads by name, which overrides its own setting. So that
+whoever limits OpenMP in a thread (threadpoolctl, `omp_set_num_threads`) limits the kernels that
+this thread calls, a setting below the one that OpenMP begins with is a limit here, too, also for
+`num_threads`. One that is not below cannot be told from its beginning and limits nothing.
+"""
 
 import os
+
+from cython.parallel cimport prange
+
+from fastrnn._kernels.cpu cimport flush_denormals, restore_mode
 
 cdef extern from *:
     """
     #ifdef _OPENMP
+    #include <omp.h>
     #define FR_OPENMP 1
     #else
     #define FR_OPENMP 0
+    static int omp_get_max_threads(void) { return 1; }
     #endif
     """
     const bint FR_OPENMP
+    int omp_get_max_threads() nogil
 
 # Multiply-adds below which a second thread costs more than it brings. Waking it takes 10 to 40
 # microseconds, in which one core does some millions of them: 1.0e6 ran at 0.4 to 1.1 of the speed of
@@ -18,6 +31,7 @@ cdef extern from *:
 cdef double SMALL_WORK = 3e6
 
 cdef int thread_count
+cdef int openmp_count  # what OpenMP begins with
 # More threads than this a call never gets, however many were asked for: where the system refuses
 # one, OpenMP ends the process.
 cdef Py_ssize_t most_threads = 4 * (os.cpu_count() or 1)
@@ -31,7 +45,8 @@ def set_num_threads(num_threads):
     Parameters
     ----------
     num_threads : int
-        At least 1. Results do not depend on it. A call uses at most four for each processor.
+        At least 1. Results do not depend on it. A call uses at most four for each processor, and
+        no more than a limit that was set on OpenMP in the calling thread, as by threadpoolctl.
 
     Raises
     ------
@@ -50,7 +65,7 @@ def get_num_threads():
     int
         1 in a forked child process and where the build had no OpenMP.
     """
-    return 1 if forked or not FR_OPENMP else thread_count
+    return allowed(thread_count)
 
 
 def checked(value, name):
@@ -64,12 +79,40 @@ def checked(value, name):
     return min(number, 1024)
 
 
+cdef Py_ssize_t allowed(Py_ssize_t count) noexcept:
+    """At most `count`, as the process and a limit on OpenMP permit."""
+    cdef int limit
+    if forked or not FR_OPENMP:
+        return 1
+    limit = omp_get_max_threads()
+    return min(count, limit) if limit < openmp_count else count
+
+
 cdef int threads_for(object num_threads, double work, Py_ssize_t pieces) except -1:
     """Threads for a call of `work` multiply-adds in `pieces` independent pieces."""
     cdef Py_ssize_t count = thread_count if num_threads is None else num_threads
-    if forked or not FR_OPENMP or work < SMALL_WORK:
+    if work < SMALL_WORK:
         return 1
-    return <int>max(1, min(count, pieces, most_threads))
+    return <int>max(1, min(allowed(count), pieces, most_threads))
+
+
+cdef void share_out(fr_work *work, void *job, int threads) noexcept nogil:
+    """work(job, t, threads) for every t, each in a thread of its own with denormals flushed.
+
+    One thread is the calling one, which does not enter OpenMP for it.
+    """
+    cdef int t
+    if threads == 1:
+        run_share(work, job, 0, 1)
+        return
+    for t in prange(threads, num_threads=threads, schedule="static", chunksize=1):
+        run_share(work, job, t, threads)
+
+
+cdef void run_share(fr_work *work, void *job, int t, int threads) noexcept nogil:
+    cdef unsigned mode = flush_denormals()
+    work(job, t, threads)
+    restore_mode(mode)
 
 
 def has_openmp():
@@ -82,8 +125,9 @@ def _after_fork():
     forked = True
 
 
-def _initial():
-    for name in ("FASTRNN_NUM_THREADS", "OMP_NUM_THREADS"):
+def _initial(*names):
+    """What the first of the environment variables says that is set, else the processors."""
+    for name in names:
         value = os.environ.get(name, "")
         if value:
             # OMP_NUM_THREADS may hold one number for each level of nesting.
@@ -93,6 +137,7 @@ def _initial():
     return os.cpu_count() or 1
 
 
-thread_count = _initial()
+thread_count = _initial("FASTRNN_NUM_THREADS", "OMP_NUM_THREADS")
+openmp_count = _initial("OMP_NUM_THREADS")
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)

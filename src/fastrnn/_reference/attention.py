@@ -54,9 +54,17 @@ def attention_forward(
 
 
 def attention_backward(
-    dcontext: Array, dalignment: Array | None, stash: Stash, *, num_threads: int | None = None
-) -> tuple[Array, Array, Array, tuple[Array, ...]]:
-    """Return ``(dquery, dkeys, dvalues, dweights)``; `dalignment` None means zeros."""
+    dcontext: Array,
+    dalignment: Array | None,
+    stash: Stash,
+    *,
+    shared: bool = False,
+    num_threads: int | None = None,
+) -> tuple[Array, Array, Array | None, tuple[Array, ...]]:
+    """Return ``(dquery, dkeys, dvalues, dweights)``; `dalignment` None means zeros.
+
+    If keys and values are `shared`, dkeys is the gradient of both and dvalues None.
+    """
     query, keys, values, weights, score, owned, alignment, internals = stash
     dvalues = alignment.swapaxes(1, 2) @ dcontext  # context = alignment @ values
     da = dcontext @ values.swapaxes(1, 2)  # context = alignment @ values
@@ -66,7 +74,10 @@ def attention_backward(
     mean = (alignment * da).sum(axis=2, keepdims=True)
     dscores = alignment * (da - mean)  # alignment = softmax(scores)
     dquery, dkeys, *dweights = _SCORES[score][1](dscores, query, keys, internals, *weights)
-    return dquery, np.where(owned, dkeys, 0), np.where(owned, dvalues, 0), tuple(dweights)
+    dkeys, dvalues = np.where(owned, dkeys, 0), np.where(owned, dvalues, 0)
+    if shared:
+        return dquery, dkeys + dvalues, None, tuple(dweights)
+    return dquery, dkeys, dvalues, tuple(dweights)
 
 
 def _owned(keys: Array, lengths: Array | None) -> Array:

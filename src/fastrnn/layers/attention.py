@@ -151,10 +151,10 @@ class Attention(Layer):
         """
         stash, shared = self._recorded()
         dquery, dkeys, dvalues, grads = ops.attention_backward(
-            dcontext, dweights, stash, num_threads=num_threads
+            dcontext, dweights, stash, shared=shared, num_threads=num_threads
         )
         self._set_grads(dict(zip(self.grads, grads, strict=True)))
-        return (dquery, dkeys + dvalues, None) if shared else (dquery, dkeys, dvalues)
+        return dquery, dkeys, dvalues
 
     def _size(self, name: str) -> int:
         """Return a size that the score needs."""

@@ -112,7 +112,7 @@ class Decoder:
         if self.attention is not None:
             # context = attention(y, outputs): y is used here a second time
             dquery, doutputs, _ = self.attention.backward(dparts[1])
-            dy = dy + dquery
+            dy = np.add(dy, dquery, out=dquery)
         dx, dstate = self.rnn.backward(dy)
         if self.peeky:
             # the one summary was given to the classifier and to the inputs, at every step

@@ -95,8 +95,13 @@ def attention_forward(
 
 
 def attention_backward(
-    dcontext: Any, dalignment: Any, stash: Stash, *, num_threads: int | None = None
-) -> tuple[Array, Array, Array, tuple[Array, ...]]:
+    dcontext: Any,
+    dalignment: Any,
+    stash: Stash,
+    *,
+    shared: bool = False,
+    num_threads: int | None = None,
+) -> tuple[Array, Array, Array | None, tuple[Array, ...]]:
     """Return the gradients (dquery, dkeys, dvalues, dweights).
 
     Parameters
@@ -107,6 +112,8 @@ def attention_backward(
         Gradient of the alignment; None is zeros.
     stash : Stash
         From `attention_forward`; the backward runs on the backend that ran it.
+    shared : bool
+        Whether keys and values were one array: dkeys is then the gradient of both, dvalues None.
     num_threads : int, optional
         For this call.
     """
@@ -119,7 +126,7 @@ def attention_backward(
     num_threads = check.threads("Attention", num_threads)
     backend = _backend.get(stash.backend)
     dquery, dkeys, dvalues, dweights = backend.attention_backward(
-        dcontext, dalignment, stash.data, num_threads=num_threads
+        dcontext, dalignment, stash.data, shared=shared, num_threads=num_threads
     )
     return dquery, dkeys, dvalues, tuple(dweights)
 

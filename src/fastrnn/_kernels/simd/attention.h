@@ -1,9 +1,83 @@
+/* Scores of attention, a sequence at a time. */
+#include "vmath.h"
+
+/* Rows of a and of b whose products are summed at once: as many as registers hold. */
+#define DOT_ROWS 4
+#if FR_VECTOR_BYTES == 64
+#define DOT_COLUMNS 4
+#else
+#define DOT_COLUMNS 2
+#endif
+
+typedef real quarter __attribute__((vector_size(16)));
+typedef real half __attribute__((vector_size(32)));
+
+/* The sum of all lanes, half on half: a chain of additions as short as it can be. */
+INLINE real sum_halves(vec v) {
+    quarter q[2] = {{0}};
+#if FR_VECTOR_BYTES == 64
+    half h[2];
+    memcpy(h, &v, sizeof h);
+    h[0] += h[1];
+    memcpy(q, h, sizeof q);
+#else
+    memcpy(q, &v, sizeof v);
+#endif
+    q[0] += q[1];
+    real sum = 0;
+    for (fr_index i = 0; i < 16 / FR_REAL_BYTES; i++) sum += q[0][i];
+    return sum;
+}
+
+/* c[i][j] = a[i] . b[j] for a few rows; neither side is packed, for each is read a few times only. */
+INLINE void dot_block(const int rows, const int columns, real *c, fr_index c_step, const real *a,
+                      fr_index a_step, const real *b, fr_index b_step, fr_index depth) {
+    vec sum[DOT_ROWS][DOT_COLUMNS] = {0};
+    for (fr_index d = 0; d < depth; d += VL) {
+        vec column[DOT_COLUMNS];
+#pragma GCC unroll 4
+        for (int j = 0; j < columns; j++) column[j] = load_part(b + j * b_step + d, depth - d);
+#pragma GCC unroll 4
+        for (int i = 0; i < rows; i++) {
+            const vec row = load_part(a + i * a_step + d, depth - d);
+#pragma GCC unroll 4
+            for (int j = 0; j < columns; j++) sum[i][j] += row * column[j];
+        }
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < rows; i++)
+#pragma GCC unroll 4
+        for (int j = 0; j < columns; j++) c[i * c_step + j] = sum_halves(sum[i][j]);
+}
+
+/* Some rows of c; the last columns one by one. */
+INLINE void dot_strip(const int rows, real *c, fr_index c_step, const real *a, fr_index a_step,
+                      const real *b, fr_index b_rows, fr_index b_step, fr_index depth) {
+    fr_index j = 0;
+    for (; j + DOT_COLUMNS <= b_rows; j += DOT_COLUMNS)
+        dot_block(rows, DOT_COLUMNS, c + j, c_step, a, a_step, b + j * b_step, b_step, depth);
+    for (; j < b_rows; j++)
+        dot_block(rows, 1, c + j, c_step, a, a_step, b + j * b_step, b_step, depth);
+}
+
+static void row_products(void *c, fr_index c_step, const void *a, fr_index a_rows,
+                         fr_index a_step, const void *b, fr_index b_rows, fr_index b_step,
+                         fr_index depth) {
+    real *out = c;
+    const real *row = a;
+    fr_index i = 0;
+    for (; i + DOT_ROWS <= a_rows; i += DOT_ROWS)
+        dot_strip(DOT_ROWS, out + i * c_step, c_step, row + i * a_step, a_step, b, b_rows, b_step,
+                  depth);
+    for (; i < a_rows; i++)
+        dot_strip(1, out + i * c_step, c_step, row + i * a_step, a_step, b, b_rows, b_step, depth);
+}
+
 /* The additive score (Bahdanau et al. 2015, A.1.2) of one sequence.
  *
  *   score[i][j] = sum over a of v[a] * tanh(q[i][a] + k[j][a])
  *
  * The tanh is made again in the backward: nothing of size (Tq, Tk, A) is ever stored. */
-#include "vmath.h"
 
 static void additive_scores(const fr_additive *m) {
     const real *v = m->v;
@@ -15,7 +89,7 @@ static void additive_scores(const fr_additive *m) {
                 const fr_index n = m->size - a;
                 sum += load_part(v + a, n) * vtanh(load_part(q + a, n) + load_part(k + a, n));
             }
-            ((real *)m->alignment)[i * m->tk + j] = sum_lanes(sum);
+            ((real *)m->alignment)[i * m->tk + j] = sum_halves(sum);
         }
 }
 

@@ -15,10 +15,6 @@ static void dropout(void *dst, const void *src, const unsigned char *keep, doubl
     for (fr_index i = 0; i < count; i++) d[i] = s[i] * (real)keep[i] * factor;
 }
 
-static void scale(void *dst, double factor, fr_index count) {
-    scale_row(dst, count, (real)factor);
-}
-
 /* Sum of squares in double, in eight partial sums. */
 static double squared_norm(const void *src, fr_index count) {
     const real *x = src;
@@ -30,54 +26,62 @@ static double squared_norm(const void *src, fr_index count) {
     return ((sum[0] + sum[1]) + (sum[2] + sum[3])) + ((sum[4] + sum[5]) + (sum[6] + sum[7]));
 }
 
-static void sgd(void *param, const void *grad, fr_index count, double lr) {
-    real *restrict p = param;
-    const real *restrict g = grad, rate = (real)lr;
+/* The updates are of type fr_update: arrays are the parameter, its gradient and its moments. */
+
+/* options: factor; the one array is multiplied by it. */
+static void scale(void *const *arrays, fr_index count, const double *options) {
+    scale_row(arrays[0], count, (real)options[0]);
+}
+
+/* options: lr. */
+static void sgd(void *const *arrays, fr_index count, const double *options) {
+    real *restrict p = arrays[0];
+    const real *restrict g = arrays[1], rate = (real)options[0];
     for (fr_index i = 0; i < count; i++) p[i] -= rate * g[i];
 }
 
-static void momentum(void *param, const void *grad, void *velocity, fr_index count, double lr,
-                     double decay) {
-    real *restrict p = param, *restrict v = velocity;
-    const real *restrict g = grad, rate = (real)lr, mu = (real)decay;
+/* options: lr, momentum. */
+static void momentum(void *const *arrays, fr_index count, const double *options) {
+    real *restrict p = arrays[0], *restrict v = arrays[2];
+    const real *restrict g = arrays[1], rate = (real)options[0], mu = (real)options[1];
     for (fr_index i = 0; i < count; i++) {
         v[i] = mu * v[i] - rate * g[i];
         p[i] += v[i];
     }
 }
 
-static void adagrad(void *param, const void *grad, void *square, fr_index count, double lr,
-                    double epsilon) {
-    real *restrict p = param, *restrict s = square;
-    const real *restrict g = grad, rate = (real)lr, eps = (real)epsilon;
+/* options: lr, eps. */
+static void adagrad(void *const *arrays, fr_index count, const double *options) {
+    real *restrict p = arrays[0], *restrict s = arrays[2];
+    const real *restrict g = arrays[1], rate = (real)options[0], eps = (real)options[1];
     for (fr_index i = 0; i < count; i++) {
         s[i] += g[i] * g[i];
         p[i] -= rate * g[i] / ((real)sqrt(s[i]) + eps);
     }
 }
 
-static void rmsprop(void *param, const void *grad, void *square, fr_index count, double lr,
-                    double rho, double epsilon) {
-    real *restrict p = param, *restrict s = square;
-    const real *restrict g = grad, rate = (real)lr, eps = (real)epsilon;
-    const real keep = (real)rho, add = (real)(1 - rho);
+/* options: lr, rho, eps. */
+static void rmsprop(void *const *arrays, fr_index count, const double *options) {
+    real *restrict p = arrays[0], *restrict s = arrays[2];
+    const real *restrict g = arrays[1], rate = (real)options[0], eps = (real)options[2];
+    const real keep = (real)options[1], add = (real)(1 - options[1]);
     for (fr_index i = 0; i < count; i++) {
         s[i] = keep * s[i] + add * g[i] * g[i];
         p[i] -= rate * g[i] / ((real)sqrt(s[i]) + eps);
     }
 }
 
-/* m = beta1*m + (1-beta1)*g;  s = beta2*s + (1-beta2)*g*g;
+/* options: step_size, beta1, beta2, root_scale, eps, keep.
+ *
+ * m = beta1*m + (1-beta1)*g;  s = beta2*s + (1-beta2)*g*g;
  * p = keep*p - step_size * m / (root_scale*sqrt(s) + eps), the caller having folded the bias
  * corrections into step_size and root_scale, and decoupled weight decay into keep. */
-static void adam(void *param, const void *grad, void *mean, void *square, fr_index count,
-                 double step_size, double beta1, double beta2, double root_scale, double epsilon,
-                 double keep) {
-    real *restrict p = param, *restrict m = mean, *restrict s = square;
-    const real *restrict g = grad;
-    const real rate = (real)step_size, root = (real)root_scale, eps = (real)epsilon;
-    const real old1 = (real)beta1, new1 = (real)(1 - beta1), decay = (real)keep;
-    const real old2 = (real)beta2, new2 = (real)(1 - beta2);
+static void adam(void *const *arrays, fr_index count, const double *options) {
+    real *restrict p = arrays[0], *restrict m = arrays[2], *restrict s = arrays[3];
+    const real *restrict g = arrays[1];
+    const real rate = (real)options[0], root = (real)options[3], eps = (real)options[4];
+    const real old1 = (real)options[1], new1 = (real)(1 - options[1]), decay = (real)options[5];
+    const real old2 = (real)options[2], new2 = (real)(1 - options[2]);
     for (fr_index i = 0; i < count; i++) {
         m[i] = old1 * m[i] + new1 * g[i];
         s[i] = old2 * s[i] + new2 * g[i] * g[i];

@@ -135,6 +135,11 @@ typedef struct {
     void *dq, *dk, *dv;         /* as q, k, v */
 } fr_additive;
 
+/* --- optimizers -----------------------------------------------------------------------------
+ * One pass over arrays of `count` numbers: the parameter, its gradient, then its moments; all but
+ * the gradient are written. What the options are is said at each update. */
+typedef void fr_update(void *const *arrays, fr_index count, const double *options);
+
 typedef void fr_step(const fr_cell *m, fr_share share, fr_index s, const void *projected);
 typedef void fr_backward_step(const fr_cell_backward *m, fr_share share, fr_index s);
 
@@ -173,6 +178,10 @@ typedef struct {
     void (*softmax_backward)(void *drow, const void *row, fr_index count);
     double (*cross_entropy)(const void *logits, fr_index count, fr_index target, double scale,
                             void *dlogits);
+    /* c[i][j] = a[i] . b[j] for rows of `depth` numbers that lie *_step elements apart. */
+    void (*row_products)(void *c, fr_index c_step, const void *a, fr_index a_rows,
+                         fr_index a_step, const void *b, fr_index b_rows, fr_index b_step,
+                         fr_index depth);
     void (*additive_scores)(const fr_additive *a);
     void (*additive_backward)(const fr_additive *a);
 
@@ -183,18 +192,8 @@ typedef struct {
     void (*add_rows)(void *dst, const void *src, fr_index count);
     void (*dropout)(void *dst, const void *src, const unsigned char *keep, double scale,
                     fr_index count);
-    void (*scale)(void *dst, double factor, fr_index count);
     double (*squared_norm)(const void *src, fr_index count);
-    void (*sgd)(void *param, const void *grad, fr_index count, double lr);
-    void (*momentum)(void *param, const void *grad, void *velocity, fr_index count, double lr,
-                     double momentum);
-    void (*adagrad)(void *param, const void *grad, void *square, fr_index count, double lr,
-                    double eps);
-    void (*rmsprop)(void *param, const void *grad, void *square, fr_index count, double lr,
-                    double rho, double eps);
-    void (*adam)(void *param, const void *grad, void *mean, void *square, fr_index count,
-                 double step_size, double beta1, double beta2, double root_scale, double eps,
-                 double keep);
+    fr_update *scale, *sgd, *momentum, *adagrad, *rmsprop, *adam;
 } fr_kernels;
 
 /* NULL where the instruction set was not built. One per instruction set and real type. */
