@@ -9,6 +9,7 @@ from fastrnn._kernels.embedding import embedding_backward, embedding_forward
 from fastrnn._kernels.gru import gru_backward, gru_forward, gru_freeze, gru_step
 from fastrnn._kernels.linear import linear_backward, linear_forward
 from fastrnn._kernels.lstm import lstm_backward, lstm_forward, lstm_freeze, lstm_step
+from fastrnn._kernels.memory import empty
 from fastrnn._kernels.optimizers import (
     adagrad_update,
     adam_update,
@@ -31,6 +32,7 @@ __all__ = [
     "dropout",
     "embedding_backward",
     "embedding_forward",
+    "empty",
     "get_num_threads",
     "gru_backward",
     "gru_forward",

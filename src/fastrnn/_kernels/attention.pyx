@@ -15,7 +15,7 @@ from fastrnn._kernels.matrix cimport (
     Matrix, Workspace, item, packed_bytes, plain_product, point_columns, point_rows, workspace_at,
     workspace_bytes,
 )
-from fastrnn._kernels.memory cimport Buffer
+from fastrnn._kernels.memory cimport Buffer, empty, empty_like
 from fastrnn._kernels.simd cimport fr_additive, fr_index, fr_kernels, fr_layout, fr_product
 from fastrnn._kernels.threads cimport share_out, threads_for
 
@@ -59,8 +59,8 @@ def attention_forward(
     if score == "additive" and lengths is not None:
         keys = _without_padding(keys, lengths)
     q, k = _project(query, keys, weights, score, num_threads)
-    alignment = np.empty((*query.shape[:2], keys.shape[1]), query.dtype)
-    context = np.empty((*query.shape[:2], values.shape[2]), query.dtype)
+    alignment = empty((*query.shape[:2], keys.shape[1]), query.dtype)
+    context = empty((*query.shape[:2], values.shape[2]), query.dtype)
     v = weights[2] if score == "additive" else None
     _attend(score, q, k, v, values, lengths, alignment, context, num_threads)
     if not train:
@@ -318,11 +318,11 @@ def _attend_backward(
     """Gradients of q, k, values and, for the additive score, v; if `shared`, dk is dvalues."""
     cdef list owner = []
     cdef Job job = new_job(owner, score, q, k, v, values, lengths, alignment)
-    dq, dvalues = np.empty(q.shape, q.dtype), np.empty(values.shape, q.dtype)
-    dk = dvalues if shared else np.empty(k.shape, q.dtype)
-    dv = np.empty((q.shape[0], 1, 0 if v is None else v.shape[0]), q.dtype)
+    dq, dvalues = empty(q.shape, q.dtype), empty(values.shape, q.dtype)
+    dk = dvalues if shared else empty(k.shape, q.dtype)
+    dv = empty((q.shape[0], 1, 0 if v is None else v.shape[0]), q.dtype)
     job.dcontext = matrices(owner, dcontext)
-    job.dscore = matrices(owner, np.empty_like(alignment))
+    job.dscore = matrices(owner, empty_like(alignment))
     job.dq, job.dk = matrices(owner, dq), matrices(owner, dk)
     job.dvalues, job.dv = matrices(owner, dvalues), matrices(owner, dv)
     job.shared = shared

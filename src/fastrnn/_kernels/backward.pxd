@@ -1,3 +1,5 @@
+cimport numpy as cnp
+
 from fastrnn._kernels.simd cimport (
     fr_backward_step, fr_cell_backward, fr_index, fr_kernels, fr_layout, fr_schedule, fr_view
 )
@@ -10,8 +12,8 @@ cdef struct GradientPart:
     fr_index rows
     fr_index gate      # of a panel of dgates, the first
     fr_layout layout   # where its columns belong
-    void *out
-    fr_index out_step
+    char *out
+    fr_index out_bytes # from one row of it to the next
 
 cdef struct Backward:
     fr_cell_backward m
@@ -20,13 +22,16 @@ cdef struct Backward:
     const void *wx_t
     fr_layout layout_x
     GradientPart parts[4]
-    void *packed[4]    # the parts' results, packed
     int part_count
     void **operands    # pointers to every row of every part's operand
     void **results     # and of its result
     void **chunk_rows  # pointers to every row of dgates in the chunk, of its last panel, of dx
     const void *one
+    bint accumulate    # not in the first chunk
     fr_index row_bytes # of dgates and operand in a chunk
 
+cdef GradientPart gradient_part(
+    fr_index operand, fr_index rows, fr_index gate, const fr_layout *layout, cnp.ndarray out
+) noexcept
 cdef fr_index largest_chunk(const fr_schedule *schedule, fr_index row_bytes) noexcept nogil
 cdef void run_backward(const fr_kernels *k, Backward *b, Team team) noexcept nogil

@@ -5,13 +5,15 @@ share through all steps; then dgates of the whole chunk meets x, h and the weigh
 split by rows of the results, so that no sum depends on the number of threads.
 """
 
+cimport numpy as cnp
 from cython.parallel cimport parallel, threadid
 from libc.string cimport memset
 
 from fastrnn._kernels.cpu cimport flush_denormals, restore_mode
 from fastrnn._kernels.layout cimport used_columns
+from fastrnn._kernels.matrix cimport plain_product
 from fastrnn._kernels.simd cimport (
-    fr_barrier, fr_index, fr_kernels, fr_meet, fr_product, fr_schedule, fr_share
+    fr_barrier, fr_index, fr_kernels, fr_layout, fr_meet, fr_product, fr_schedule, fr_share
 )
 from fastrnn._kernels.team cimport Team, learn, share_of, team_size
 
@@ -19,6 +21,17 @@ from fastrnn._kernels.team cimport Team, learn, share_of, team_size
 # LSTM backward, one thread, GF/s with 1, 2, 4, 8 MiB: N32 H256 169 180 168 150; N64 H512 125 163 183
 # 164; N128 D128 H256 174 182 192 175; N16 H1024 70 97 115 117.
 cdef fr_index CHUNK_BYTES = 4 << 20
+
+cnp.import_array()
+
+
+cdef GradientPart gradient_part(
+    fr_index operand, fr_index rows, fr_index gate, const fr_layout *layout, cnp.ndarray out
+) noexcept:
+    """The part of which `out`, a matrix of so many rows or a bias, is the result."""
+    return GradientPart(
+        operand, rows, gate, layout[0], cnp.PyArray_BYTES(out), out.strides[0]
+    )
 
 
 cdef void backward_share(
@@ -36,24 +49,22 @@ cdef void add_weight_gradients(
     """dW += operand^T dgates over the chunk; each thread has its own rows of dW."""
     cdef fr_product product
     cdef const GradientPart *part
-    cdef fr_index before = 0, full, columns, begin, end
+    cdef fr_index before = 0, full, begin, end
     cdef int i
     for i in range(b.part_count):
         part = &b.parts[i]
         begin, end = part.rows * thread // threads, part.rows * (thread + 1) // threads
-        columns = used_columns(k, &part.layout)
-        full = columns // (part.layout.width * k.lanes)
+        full = used_columns(k, &part.layout) // (part.layout.width * k.lanes)
         product = fr_product(
             blocks=1, depth=b.m.chunk_rows, a=b.operands + before,
             a_step=0 if part.operand < 0 else k.lanes, a_block=0,
             b=<char *>b.m.dgates + part.gate * k.lanes * k.itemsize, b_step=4,
-            b_panel=b.m.chunk_rows * 4 * k.lanes, width=part.layout.width,
-            columns=full * part.layout.width * k.lanes, skip=0, bias=NULL, c=b.results + before,
-            accumulate=1,
+            b_panel=b.m.chunk_rows * 4 * k.lanes, layout=part.layout, begin=0, end=full, bias=NULL,
+            c=b.results + before, accumulate=b.accumulate,
         )
         k.product(&product, begin, end)
         # In a last panel that is not full the gates are nearer to each other.
-        product.skip, product.columns = full, columns
+        product.begin, product.end = full, part.layout.panels
         product.b = <char *>b.m.dgates + part.gate * units_left(k, part) * k.itemsize
         k.product(&product, begin, end)
         before += part.rows
@@ -73,11 +84,11 @@ cdef void input_gradient(
     cdef fr_index rows = b.m.chunk_rows, depth = b.layout_x.width * k.lanes
     cdef fr_index begin = rows * thread // threads, end = rows * (thread + 1) // threads
     cdef fr_index columns = used_columns(k, &b.layout_x), full = columns // depth
-    cdef fr_product product = fr_product(
-        blocks=full, depth=depth, a=b.chunk_rows, a_step=1, a_block=rows * 4 * k.lanes,
-        b=b.wx_t, b_step=4, b_panel=b.layout_x.panels * depth * 4 * k.lanes, width=4,
-        columns=b.m.cell.input, skip=0, bias=NULL, c=b.chunk_rows + 2 * rows, accumulate=0,
+    cdef fr_product product = plain_product(
+        k, b.chunk_rows, 1, depth, b.wx_t, b.layout_x.panels * depth, b.chunk_rows + 2 * rows,
+        b.m.cell.input,
     )
+    product.blocks, product.a_block = full, rows * 4 * k.lanes
     if full:
         k.product(&product, begin, end)
     if columns > full * depth:
@@ -172,5 +183,6 @@ cdef void run_backward(const fr_kernels *k, Backward *b, Team team) noexcept nog
         else:
             with parallel(num_threads=team.threads):
                 backward_member(k, b, team, threadid(), &barrier, first, end)
+        b.accumulate = True
         end = first
     learn(team, b.m.cell.schedule.steps, &barrier)

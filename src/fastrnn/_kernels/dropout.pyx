@@ -4,6 +4,7 @@ cimport numpy as cnp
 import numpy as np
 
 from fastrnn._kernels.cpu cimport flush_denormals, kernels_for, restore_mode
+from fastrnn._kernels.memory cimport empty_like
 from fastrnn._kernels.simd cimport fr_kernels
 
 cnp.import_array()
@@ -12,7 +13,7 @@ cnp.import_array()
 def dropout(x, keep, double scale):
     cdef cnp.ndarray source = np.ascontiguousarray(x)
     cdef cnp.ndarray mask = np.ascontiguousarray(keep)
-    cdef cnp.ndarray out = np.empty_like(source)
+    cdef cnp.ndarray out = empty_like(source)
     cdef const fr_kernels *k = kernels_for(source.itemsize)
     cdef unsigned mode
     with nogil:

@@ -4,12 +4,13 @@ cimport numpy as cnp
 import numpy as np
 
 from fastrnn._kernels.cpu cimport kernels_for
+from fastrnn._kernels.memory cimport empty_like
 
 cnp.import_array()
 
 
 def exp(x):
-    cdef cnp.ndarray source = np.ascontiguousarray(x), out = np.empty_like(source)
+    cdef cnp.ndarray source = np.ascontiguousarray(x), out = empty_like(source)
     kernels_for(source.itemsize).exp(
         cnp.PyArray_DATA(out), cnp.PyArray_DATA(source), cnp.PyArray_SIZE(source)
     )
@@ -17,7 +18,7 @@ def exp(x):
 
 
 def sigmoid(x):
-    cdef cnp.ndarray source = np.ascontiguousarray(x), out = np.empty_like(source)
+    cdef cnp.ndarray source = np.ascontiguousarray(x), out = empty_like(source)
     kernels_for(source.itemsize).sigmoid(
         cnp.PyArray_DATA(out), cnp.PyArray_DATA(source), cnp.PyArray_SIZE(source)
     )
@@ -25,7 +26,7 @@ def sigmoid(x):
 
 
 def tanh(x):
-    cdef cnp.ndarray source = np.ascontiguousarray(x), out = np.empty_like(source)
+    cdef cnp.ndarray source = np.ascontiguousarray(x), out = empty_like(source)
     kernels_for(source.itemsize).tanh(
         cnp.PyArray_DATA(out), cnp.PyArray_DATA(source), cnp.PyArray_SIZE(source)
     )

@@ -1,10 +1,10 @@
 """Embedding: the functions of `fastrnn._reference.embedding`, compiled."""
 
 cimport numpy as cnp
-import numpy as np
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 from fastrnn._kernels.cpu cimport flush_denormals, kernels_for, restore_mode
+from fastrnn._kernels.memory cimport empty
 from fastrnn._kernels.simd cimport fr_index, fr_kernels
 
 cnp.import_array()
@@ -12,7 +12,7 @@ cnp.import_array()
 
 def embedding_forward(cnp.ndarray ids not None, cnp.ndarray W not None):
     cdef const cnp.int64_t *id = <const cnp.int64_t *>cnp.PyArray_DATA(ids)
-    cdef cnp.ndarray out = np.empty((ids.shape[0], W.shape[1]), W.dtype)
+    cdef cnp.ndarray out = empty((ids.shape[0], W.shape[1]), W.dtype)
     cdef char *rows = cnp.PyArray_BYTES(out)
     cdef const char *table = cnp.PyArray_BYTES(W)
     cdef fr_index i, count = ids.shape[0], size = W.strides[0]
@@ -24,13 +24,14 @@ def embedding_forward(cnp.ndarray ids not None, cnp.ndarray W not None):
 
 def embedding_backward(cnp.ndarray dy not None, cnp.ndarray ids not None, num_embeddings):
     cdef const cnp.int64_t *id = <const cnp.int64_t *>cnp.PyArray_DATA(ids)
-    cdef cnp.ndarray dW = np.zeros((num_embeddings, dy.shape[1]), dy.dtype)
+    cdef cnp.ndarray dW = empty((num_embeddings, dy.shape[1]), dy.dtype)
     cdef const fr_kernels *k = kernels_for(dy.itemsize)
     cdef char *table = cnp.PyArray_BYTES(dW)
     cdef const char *rows = cnp.PyArray_BYTES(dy)
     cdef fr_index i, count = ids.shape[0], width = dy.shape[1], step = dy.strides[0]
     cdef unsigned mode
     with nogil:
+        memset(table, 0, dW.shape[0] * width * k.itemsize)
         mode = flush_denormals()
         for i in range(count):
             k.add_rows(table + id[i] * width * k.itemsize, rows + i * step, width)

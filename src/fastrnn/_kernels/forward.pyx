@@ -4,7 +4,7 @@ from cython.parallel cimport parallel, threadid
 from libc.string cimport memset
 
 from fastrnn._kernels.cpu cimport flush_denormals, restore_mode
-from fastrnn._kernels.layout cimport used_columns
+from fastrnn._kernels.layout cimport packed_columns, packed_layout
 from fastrnn._kernels.simd cimport (
     fr_barrier, fr_cell, fr_index, fr_kernels, fr_meet, fr_product, fr_share, fr_step
 )
@@ -31,18 +31,15 @@ cdef Projected plan_product(
     """The product bias + x Wx for the panels of a share; its rows are aimed by `project`."""
     cdef Projected own
     cdef fr_index vectors = projection.layout.advance // k.lanes  # of hidden units in a panel
-    cdef fr_index first = share.begin // vectors, end = (share.end + vectors - 1) // vectors
-    cdef fr_index size = projection.layout.width * k.lanes
-    own.row_bytes = (end - first) * size * k.itemsize
+    own.row_bytes = packed_columns(k, &projection.layout) * k.itemsize
     own.rows = <void **>(projection.memory + thread * projection.thread_bytes)
     own.results = own.rows + projection.chunk_rows
     own.memory = <char *>(own.results + projection.chunk_rows)
     own.product = fr_product(
-        blocks=1, depth=m.input, a=own.rows, a_step=1, a_block=0,
-        b=<const char *>m.wx + first * m.input * size * k.itemsize,
-        b_step=projection.layout.width, b_panel=m.input * size, width=projection.layout.width,
-        columns=min(end * size, used_columns(k, &projection.layout)) - first * size, skip=0, bias=<const char *>m.bias + first * size * k.itemsize,
-        c=own.results, accumulate=0,
+        blocks=1, depth=m.input, a=own.rows, a_step=1, a_block=0, b=m.wx,
+        b_step=projection.layout.width, b_panel=m.input * projection.layout.width * k.lanes,
+        layout=packed_layout(k, &projection.layout), begin=share.begin // vectors,
+        end=(share.end + vectors - 1) // vectors, bias=m.bias, c=own.results, accumulate=0,
     )
     return own
 

@@ -9,7 +9,7 @@ from libc.string cimport memcpy, memset
 
 from fastrnn._kernels.cpu cimport kernels_for
 from fastrnn._kernels.forward cimport Projection, run_forward
-from fastrnn._kernels.memory cimport Buffer
+from fastrnn._kernels.memory cimport Buffer, new_array
 from fastrnn._kernels.recurrent cimport Recurrence
 from fastrnn._kernels.simd cimport fr_cell, fr_index, fr_schedule, fr_view
 from fastrnn._kernels.team cimport Team
@@ -190,7 +190,7 @@ cdef class Frozen:
         cdef int dims = 3 if third else 2
         if zeroed:
             return cnp.PyArray_ZEROS(dims, shape, self.typenum, 0)
-        return cnp.PyArray_EMPTY(dims, shape, self.typenum, 0)
+        return new_array(dims, shape, self.typenum)
 
     cdef object state(self, fr_index rows, bint zeroed=False):
         """A new state."""

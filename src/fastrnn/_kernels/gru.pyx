@@ -1,13 +1,12 @@
 """GRU, reset after and before: the functions of `fastrnn._reference.gru`, compiled."""
 
 cimport numpy as cnp
-import numpy as np
 
-from fastrnn._kernels.backward cimport GradientPart
+from fastrnn._kernels.backward cimport GradientPart, gradient_part
 from fastrnn._kernels.cpu cimport flush_denormals, kernels_for, restore_mode
 from fastrnn._kernels.frozen cimport Frozen
 from fastrnn._kernels.layout cimport gate_layout, packed, packed_transposed, plain_layout
-from fastrnn._kernels.memory cimport Buffer
+from fastrnn._kernels.memory cimport Buffer, empty, empty_like
 from fastrnn._kernels.recurrent cimport SINGLE_ROWS, Recurrence
 from fastrnn._kernels.simd cimport fr_index, fr_kernels, fr_layout
 from fastrnn._kernels.weights cimport Weights
@@ -68,17 +67,15 @@ cdef class GRURecurrence(Recurrence):
         return 0
 
     cdef int extra_part(self, list gradients, GradientPart *part):
-        cdef fr_index hidden = self.cell.hidden
-        cdef cnp.ndarray dWh = gradients[1], dbh
+        cdef fr_layout layout
         if self.weights.bh is not None:
-            dbh = gradients[3]
-            part[0] = GradientPart(
-                -1, 1, 3, gate_layout(self.kernels, hidden, 1, ONLY), cnp.PyArray_DATA(dbh), hidden
-            )
+            layout = gate_layout(self.kernels, self.cell.hidden, 1, ONLY)
+            part[0] = gradient_part(-1, 1, 3, &layout, gradients[3])
         else:
-            part[0] = GradientPart(
-                self.first_h + self.cell.ld // self.kernels.lanes, hidden, 0,
-                gate_layout(self.kernels, hidden, 1, GATE_N), cnp.PyArray_DATA(dWh), 3 * hidden,
+            layout = gate_layout(self.kernels, self.cell.hidden, 1, GATE_N)
+            part[0] = gradient_part(
+                self.first_h + self.cell.ld // self.kernels.lanes, self.cell.hidden, 0, &layout,
+                gradients[1],
             )
         return 1
 
@@ -92,9 +89,9 @@ def gru_forward(
 
 
 def gru_backward(dy, dh, GRURecurrence stash not None, *, num_threads=None):
-    dWx, dWh = np.empty_like(stash.weights.Wx), np.empty_like(stash.weights.Wh)
-    db = np.empty(dWx.shape[1], dWx.dtype)
-    dbh = None if stash.weights.bh is None else np.empty_like(stash.weights.bh)
+    dWx, dWh = empty_like(stash.weights.Wx), empty_like(stash.weights.Wh)
+    db = empty((dWx.shape[1],), dWx.dtype)
+    dbh = None if stash.weights.bh is None else empty_like(stash.weights.bh)
     dx, (dh0,) = stash.backward(dy, [dh], [dWx, dWh, db, dbh], num_threads)
     return dx, dh0, dWx, dWh, db, dbh
 

@@ -5,5 +5,6 @@ cdef fr_layout plain_layout(const fr_kernels *kernels, fr_index columns, fr_inde
 cdef fr_layout gate_layout(const fr_kernels *kernels, fr_index hidden, fr_index gates, const fr_index *order) noexcept nogil
 cdef fr_index packed_columns(const fr_kernels *kernels, const fr_layout *layout) noexcept nogil
 cdef fr_index used_columns(const fr_kernels *kernels, const fr_layout *layout) noexcept nogil
+cdef fr_layout packed_layout(const fr_kernels *kernels, const fr_layout *layout) noexcept nogil
 cdef Buffer packed(const fr_kernels *kernels, object matrix, const fr_layout *layout)
 cdef Buffer packed_transposed(const fr_kernels *kernels, object matrix, const fr_layout *layout)

@@ -52,6 +52,17 @@ cdef fr_index used_columns(const fr_kernels *kernels, const fr_layout *layout) n
     return columns
 
 
+cdef fr_layout packed_layout(const fr_kernels *kernels, const fr_layout *layout) noexcept nogil:
+    """How the columns lie once they are packed: panel by panel, the last one ends with them."""
+    cdef fr_layout result = layout[0]
+    cdef fr_index v
+    result.advance = layout.width * kernels.lanes
+    for v in range(layout.width):
+        result.start[v] = v * kernels.lanes
+        result.limit[v] = used_columns(kernels, layout)
+    return result
+
+
 cdef Buffer packed(const fr_kernels *kernels, object matrix, const fr_layout *layout):
     """Pack the layout's columns of a C-contiguous matrix (K, columns) or row (columns,)."""
     cdef cnp.ndarray source = matrix

@@ -9,14 +9,14 @@ from fastrnn._kernels.matrix cimport (
     Matrix, as_matrix, packed_matrix, plain_product, point_columns, point_rows, row_pointers,
     run_product,
 )
-from fastrnn._kernels.memory cimport Buffer
+from fastrnn._kernels.memory cimport Buffer, empty
 from fastrnn._kernels.simd cimport fr_kernels, fr_layout, fr_product
 
 cnp.import_array()
 
 
 def linear_forward(x, W, b, *, num_threads=None):
-    y = np.empty((x.shape[0], W.shape[1]), x.dtype)
+    y = empty((x.shape[0], W.shape[1]), x.dtype)
     cdef Matrix X = as_matrix(x), Y = as_matrix(y)
     cdef const fr_kernels *k = kernels_for(x.itemsize)
     cdef fr_layout layout = plain_layout(k, Y.columns)
@@ -45,7 +45,7 @@ def linear_backward(dy, x, W, *, bint bias, num_threads=None):
 
 cdef object input_gradient(object dy, object W, object num_threads):
     """dx = dy W^T."""
-    dx = np.empty((dy.shape[0], W.shape[0]), W.dtype)
+    dx = empty((dy.shape[0], W.shape[0]), W.dtype)
     cdef Matrix dY = as_matrix(dy)
     cdef const fr_kernels *k = kernels_for(W.itemsize)
     cdef fr_layout layout = plain_layout(k, dY.columns)
@@ -63,7 +63,7 @@ cdef object input_gradient(object dy, object W, object num_threads):
 
 cdef object weight_gradient(object x, object dy, object num_threads):
     """dW = x^T dy."""
-    dW = np.empty((x.shape[1], dy.shape[1]), x.dtype)
+    dW = empty((x.shape[1], dy.shape[1]), x.dtype)
     cdef Matrix X = as_matrix(x), dY = as_matrix(dy)
     cdef const fr_kernels *k = kernels_for(x.itemsize)
     cdef fr_layout layout = plain_layout(k, dY.columns)

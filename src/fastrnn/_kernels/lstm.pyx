@@ -1,12 +1,11 @@
 """LSTM: the functions of `fastrnn._reference.lstm`, compiled."""
 
 cimport numpy as cnp
-import numpy as np
 
 from fastrnn._kernels.cpu cimport flush_denormals, kernels_for, restore_mode
 from fastrnn._kernels.frozen cimport Frozen
 from fastrnn._kernels.layout cimport gate_layout
-from fastrnn._kernels.memory cimport Buffer
+from fastrnn._kernels.memory cimport Buffer, empty, empty_like
 from fastrnn._kernels.recurrent cimport SINGLE_ROWS, Recurrence
 from fastrnn._kernels.simd cimport fr_index, fr_kernels
 from fastrnn._kernels.weights cimport Weights
@@ -42,8 +41,8 @@ def lstm_forward(
 
 
 def lstm_backward(dy, dh, dc, LSTMRecurrence stash not None, *, num_threads=None):
-    dWx, dWh = np.empty_like(stash.weights.Wx), np.empty_like(stash.weights.Wh)
-    db = np.empty(dWx.shape[1], dWx.dtype)
+    dWx, dWh = empty_like(stash.weights.Wx), empty_like(stash.weights.Wh)
+    db = empty((dWx.shape[1],), dWx.dtype)
     dx, (dh0, dc0) = stash.backward(dy, [dh, dc], [dWx, dWh, db], num_threads)
     return dx, dh0, dc0, dWx, dWh, db
 

@@ -9,7 +9,7 @@ cdef struct Matrix:
     fr_index columns
     fr_index row_bytes
 
-# What `multiply` needs: pointers to rows, then a packed operand.
+# What a small product needs: pointers to rows, then a packed operand.
 cdef struct Workspace:
     void **rows
     void **results
@@ -31,7 +31,3 @@ cdef int run_product(
 cdef fr_index packed_bytes(const fr_kernels *k, fr_index rows, fr_index columns) noexcept nogil
 cdef fr_index workspace_bytes(fr_index largest_side, fr_index largest_operand) noexcept nogil
 cdef Workspace workspace_at(char *memory, fr_index largest_side) noexcept nogil
-cdef void multiply(
-    const fr_kernels *k, Workspace work, Matrix a, bint a_transposed, Matrix b, bint b_transposed,
-    Matrix c,
-) noexcept nogil

@@ -55,10 +55,11 @@ cdef fr_product plain_product(
     fr_index operand_depth, void **results, fr_index columns,
 ) noexcept nogil:
     """C = A B; B was packed from `operand_depth` rows, of which the first `depth` take part."""
+    cdef fr_layout layout = plain_layout(k, columns)
     return fr_product(
         blocks=1, depth=depth, a=rows, a_step=a_step, a_block=0, b=operand, b_step=4,
-        b_panel=operand_depth * 4 * k.lanes, width=4, columns=columns, skip=0, bias=NULL, c=results,
-        accumulate=0,
+        b_panel=operand_depth * 4 * k.lanes, layout=layout, begin=0, end=layout.panels, bias=NULL,
+        c=results, accumulate=0,
     )
 
 
@@ -66,7 +67,7 @@ cdef int run_product(
     const fr_kernels *k, fr_product *product, fr_index rows, object num_threads
 ) except -1:
     """Every row of a product, split over threads."""
-    cdef double work = <double>rows * product.depth * product.columns
+    cdef double work = <double>rows * product.depth * product.layout.limit[0]
     cdef int t, threads = threads_for(num_threads, work, rows)
     cdef unsigned mode
     with nogil:
@@ -83,7 +84,7 @@ cdef int run_product(
 
 
 cdef fr_index packed_bytes(const fr_kernels *k, fr_index rows, fr_index columns) noexcept nogil:
-    """Bytes of a matrix packed for `multiply`, transposed or not, in whole cache lines."""
+    """Bytes of a packed matrix, in whole cache lines."""
     cdef fr_index panel = 4 * k.lanes
     rows = (rows + panel - 1) // panel * panel
     columns = (columns + panel - 1) // panel * panel
@@ -99,28 +100,3 @@ cdef Workspace workspace_at(char *memory, fr_index largest_side) noexcept nogil:
 cdef fr_index workspace_bytes(fr_index largest_side, fr_index largest_operand) noexcept nogil:
     """Bytes for products of at most so many rows, with a packed operand of so many bytes."""
     return (2 * largest_side * sizeof(void *) + 63) // 64 * 64 + largest_operand
-
-
-cdef void multiply(
-    const fr_kernels *k, Workspace work, Matrix a, bint a_transposed, Matrix b, bint b_transposed,
-    Matrix c,
-) noexcept nogil:
-    """c = a b in the calling thread; the inner size is that of b."""
-    cdef fr_layout layout = plain_layout(k, b.columns)
-    cdef fr_index depth = b.columns if b_transposed else b.rows
-    cdef fr_index operand_depth = packed_columns(k, &layout) if b_transposed else b.rows
-    cdef fr_index row_step = b.row_bytes // k.itemsize
-    if b_transposed:
-        k.pack_transposed(work.operand, b.data, b.rows, row_step, &layout)
-    else:
-        k.pack(work.operand, b.data, b.rows, row_step, &layout)
-    if a_transposed:
-        point_columns(work.rows, a, k.itemsize)
-    else:
-        point_rows(work.rows, a)
-    point_rows(work.results, c)
-    cdef fr_product product = plain_product(
-        k, work.rows, a.row_bytes // k.itemsize if a_transposed else 1, depth, work.operand,
-        operand_depth, work.results, c.columns,
-    )
-    k.product(&product, 0, c.rows)

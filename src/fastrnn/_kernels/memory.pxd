@@ -1,3 +1,5 @@
+cimport numpy as cnp
+
 cdef struct Block:
     void *address
     Py_ssize_t bytes
@@ -5,3 +7,7 @@ cdef struct Block:
 cdef class Buffer:
     cdef Block block
     cdef void *data
+
+cdef cnp.ndarray new_array(int dims, cnp.npy_intp *shape, int typenum)
+cpdef empty(tuple shape, dtype)
+cpdef empty_like(cnp.ndarray array)

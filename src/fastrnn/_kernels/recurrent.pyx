@@ -4,10 +4,12 @@ cimport numpy as cnp
 import numpy as np
 from libc.string cimport memset
 
-from fastrnn._kernels.backward cimport Backward, GradientPart, largest_chunk, run_backward
+from fastrnn._kernels.backward cimport (
+    Backward, GradientPart, gradient_part, largest_chunk, run_backward
+)
 from fastrnn._kernels.forward cimport Projection, run_forward
 from fastrnn._kernels.layout cimport packed_columns, packed_transposed
-from fastrnn._kernels.memory cimport Buffer
+from fastrnn._kernels.memory cimport Buffer, empty, empty_like
 from fastrnn._kernels.schedule cimport Schedule
 from fastrnn._kernels.simd cimport fr_cell, fr_index, fr_kernels, fr_view
 from fastrnn._kernels.team cimport Team, choose_team
@@ -85,8 +87,8 @@ cdef class Recurrence:
         object num_threads, object out,
     ):
         """A forward that packs the weights for itself: y, the final states, the tape or None."""
-        y = np.empty((*x.shape[:2], weights.hidden()), x.dtype) if out is None else out
-        finals = [np.empty_like(state) for state in states]
+        y = empty((*x.shape[:2], weights.hidden()), x.dtype) if out is None else out
+        finals = [empty_like(state) for state in states]
         weights.pack()
         self.begin(x, weights, lengths, reverse)
         self.forward(states, finals, y, train, num_threads)
@@ -142,7 +144,7 @@ cdef class Recurrence:
         cdef list scratch = []
         cdef Backward b
         cdef Team team = self.team(num_threads, 2 * self.work())
-        cdef cnp.ndarray dx = np.empty((<object>self.x).shape, self.x.dtype)
+        cdef cnp.ndarray dx = empty((<object>self.x).shape, self.x.dtype)
         cdef Buffer wx_t = packed_transposed(k, self.weights.Wx, &self.weights.layout_x)
         cdef Buffer wh_t = packed_transposed(k, self.weights.Wh, &self.weights.layout_h)
         memset(&b, 0, sizeof(b))
@@ -155,13 +157,14 @@ cdef class Recurrence:
             b.m.dc = self.state_rows(scratch, 1, dstates[1])
         self.backward_extras(scratch, &b.m.wh_n_t, &b.m.dreset_h)
         plan_gradients(self, &b, scratch, gradients)
+        if self.schedule.c.steps == 0:
+            for gradient in gradients:
+                if gradient is not None:
+                    gradient.fill(0)
         with nogil:
             run_backward(k, &b, team)
-            for i in range(b.part_count):
-                k.unpack(b.parts[i].out, b.packed[i], b.parts[i].rows, b.parts[i].out_step,
-                         &b.parts[i].layout)
         self.schedule.clear_padding(dx)
-        dstates0 = [np.empty_like(dstate) for dstate in dstates]
+        dstates0 = [empty_like(dstate) for dstate in dstates]
         self.state_of_sequences(dstates0[0], b.m.dh, 1)
         if len(dstates) == 2:
             self.state_of_sequences(dstates0[1], b.m.dc, 1)
@@ -198,28 +201,24 @@ cdef int plan_gradients(Recurrence run, Backward *b, list scratch, list gradient
     cdef const fr_kernels *k = run.kernels
     cdef fr_cell *m = &run.cell
     cdef cnp.ndarray one, dWx = gradients[0], dWh = gradients[1], db = gradients[2]
-    cdef fr_index columns = dWx.shape[1], chunk
+    cdef fr_index chunk
     cdef fr_index gates = run.weights.layout_x.panels * 4 * k.lanes
     cdef bint reset_before = b.m.wh_n_t != NULL  # then r*h is an operand, too
     cdef fr_index operand = run.first_h * k.lanes + (1 + reset_before) * m.ld
-    cdef fr_index rows = 0, i, j, n, width
-    b.parts[0] = GradientPart(0, m.input, 0, run.weights.layout_x, cnp.PyArray_DATA(dWx), columns)
-    b.parts[1] = GradientPart(
-        run.first_h, m.hidden, run.weights.h_gate, run.weights.layout_h, cnp.PyArray_DATA(dWh),
-        columns,
+    cdef fr_index rows = 0, i, j, n = 0
+    b.parts[0] = gradient_part(0, m.input, 0, &run.weights.layout_x, dWx)
+    b.parts[1] = gradient_part(
+        run.first_h, m.hidden, run.weights.h_gate, &run.weights.layout_h, dWh
     )
-    b.parts[2] = GradientPart(-1, 1, 0, run.weights.layout_x, cnp.PyArray_DATA(db), columns)
+    b.parts[2] = gradient_part(-1, 1, 0, &run.weights.layout_x, db)
     b.part_count = 3 + run.extra_part(gradients, &b.parts[3])
     for i in range(b.part_count):
         rows += b.parts[i].rows
     b.operands = reserve_pointers(scratch, rows)
     b.results = reserve_pointers(scratch, rows)
-    n = 0
     for i in range(b.part_count):
-        width = packed_columns(k, &b.parts[i].layout)
-        b.packed[i] = run.reserve(scratch, b.parts[i].rows * width, zeroed=True)
         for j in range(b.parts[i].rows):
-            b.results[n] = <char *>b.packed[i] + j * width * k.itemsize
+            b.results[n] = b.parts[i].out + j * b.parts[i].out_bytes
             n += 1
     b.row_bytes = (gates + operand) * k.itemsize
     chunk = largest_chunk(&m.schedule, b.row_bytes)

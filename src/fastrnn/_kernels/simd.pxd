@@ -42,9 +42,9 @@ cdef extern from "fastrnn_simd.h" nogil:
         const void *b
         fr_index b_step
         fr_index b_panel
-        fr_index width
-        fr_index columns
-        fr_index skip
+        fr_layout layout
+        fr_index begin
+        fr_index end
         const void *bias
         void **c
         int accumulate
@@ -109,8 +109,6 @@ cdef extern from "fastrnn_simd.h" nogil:
         void (*pack)(void *, const void *, fr_index, fr_index, const fr_layout *) noexcept nogil
         void (*pack_transposed)(void *, const void *, fr_index, fr_index,
                                 const fr_layout *) noexcept nogil
-        void (*unpack)(void *, const void *, fr_index, fr_index,
-                       const fr_layout *) noexcept nogil
         void (*product)(const fr_product *, fr_index, fr_index) noexcept nogil
         fr_step *rnn_step
         fr_backward_step *rnn_backward_step

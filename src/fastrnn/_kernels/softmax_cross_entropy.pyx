@@ -1,12 +1,11 @@
 """Softmax cross-entropy: the function of its namesake in `fastrnn._reference`, compiled."""
 
 cimport numpy as cnp
-import numpy as np
 from libc.string cimport memset
 
 from fastrnn._kernels.cpu cimport kernels_for
 from fastrnn._kernels.matrix cimport Matrix, as_matrix
-from fastrnn._kernels.memory cimport Buffer
+from fastrnn._kernels.memory cimport Buffer, empty
 from fastrnn._kernels.simd cimport fr_index, fr_kernels
 from fastrnn._kernels.threads cimport share_out, threads_for
 
@@ -28,7 +27,7 @@ cdef struct Job:
 def softmax_cross_entropy(
     logits, cnp.ndarray targets not None, *, ignore_index, bint train, num_threads=None
 ):
-    dlogits = np.empty(logits.shape, logits.dtype) if train else None
+    dlogits = empty(logits.shape, logits.dtype) if train else None
     cdef Job job
     cdef fr_index r, counted = 0
     cdef double total = 0

@@ -6,6 +6,8 @@ also returns a stash for its backward, which may be run more than once; with ``t
 returns None in that place.
 """
 
+from numpy import empty
+
 from .attention import attention_backward, attention_forward
 from .dropout import dropout
 from .embedding import embedding_backward, embedding_forward
@@ -32,6 +34,7 @@ __all__ = [
     "dropout",
     "embedding_backward",
     "embedding_forward",
+    "empty",
     "gru_backward",
     "gru_forward",
     "gru_step",

@@ -197,7 +197,8 @@ class Recurrent(Layer):
             if layer > 0 and train and self.dropout:
                 x, drop = ops.dropout_forward(x, self.dropout, rng=self.rng, backend=self._backend)
                 drops.append(drop)
-            y = np.empty((N, T, len(self._suffixes) * self.hidden_size), self.dtype)
+            width = len(self._suffixes) * self.hidden_size
+            y = self._cell.outputs((N, T, width), self.dtype, self._backend)
             for index, half, reverse in self._directions(layer, y):
                 _, last, stash = self._cell.forward(
                     x,

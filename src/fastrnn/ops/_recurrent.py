@@ -56,6 +56,11 @@ class Cell:
         G = self.gates * H
         return {"Wx": (D, G), "Wh": (H, G), "b": (G,), "bh": (H,)}
 
+    def outputs(self, shape: tuple[int, ...], dtype: DType, backend: str | None) -> Array:
+        """Return an array for outputs, uninitialised, in memory as the backend wants it."""
+        array: Array = _backend.get(backend).empty(shape, dtype)
+        return array
+
     def forward(
         self,
         x: Any,

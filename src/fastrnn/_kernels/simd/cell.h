@@ -44,21 +44,22 @@ INLINE real *dgates_at(const fr_cell_backward *m, fr_index panel, fr_index numbe
     return (real *)m->dgates + (panel * m->chunk_rows + number) * PANEL;
 }
 
-/* One tile of a step: some rows by one panel out of begin .. end-1. */
+/* One tile of a step: some rows by one panel of all `panels`, before `end`. */
 typedef struct {
-    fr_index begin, end, panel;
+    fr_index panels, end, panel;
     fr_index number, height; /* of the first row in the share, and of rows */
     fr_index row[TILE_ROWS];
     const real *x[TILE_ROWS], *h[TILE_ROWS];
 } step_tile;
 
 /* Before the first tile of a gated cell, or of a cell with plain panels of four vectors. */
-INLINE step_tile gated_tiles(fr_share share) {
-    return (step_tile){.begin = share.begin, .end = share.end, .panel = share.begin};
+INLINE step_tile gated_tiles(const fr_cell *m, fr_share share) {
+    return (step_tile){.panels = m->ld / VL, .end = share.end, .panel = share.begin};
 }
-INLINE step_tile plain_tiles(fr_share share) {
-    const fr_index begin = share.begin / 4;
-    return (step_tile){.begin = begin, .end = (share.end + 3) / 4, .panel = begin};
+INLINE step_tile plain_tiles(const fr_cell *m, fr_share share) {
+    return (step_tile){.panels = (m->ld + PANEL - 1) / PANEL,
+                       .end = (share.end + 3) / 4,
+                       .panel = share.begin / 4};
 }
 
 /* Vectors of a plain panel. */
@@ -89,7 +90,7 @@ INLINE int next_tile(const fr_cell *m, fr_share share, fr_index s, const real *h
 INLINE void tile_product(const step_tile *t, const real *const *from, const real *const *a,
                          fr_index depth, const void *w, fr_index stored, fr_index width,
                          real *acc) {
-    const tile_shape shape = {1, depth, 1, 0, stored};
+    const tile_shape shape = {1, depth, 1, 0, stored, neighbours, neighbours};
     real *to[TILE_ROWS];
     for (fr_index i = 0; i < t->height; i++) to[i] = acc + i * PANEL;
     tile(t->height, width, &shape, from, to, a, (const real *)w + t->panel * depth * stored * VL);
@@ -100,9 +101,9 @@ INLINE void tile_product(const step_tile *t, const real *const *from, const real
  * of which `width` take part. */
 INLINE void input_tile(const fr_cell *m, const step_tile *t, fr_index stored, fr_index width,
                        const real *projected, real *acc, const real **from) {
-    const fr_index panels = t->end - t->begin, size = stored * VL;
+    const fr_index size = stored * VL;
     for (fr_index i = 0; i < t->height; i++)
-        from[i] = projected ? projected + ((t->number + i) * panels + t->panel - t->begin) * size
+        from[i] = projected ? projected + ((t->number + i) * t->panels + t->panel) * size
                             : (const real *)m->bias + t->panel * size;
     if (projected) return;
     tile_product(t, from, t->x, m->input, m->wx, stored, width, acc);
@@ -137,8 +138,8 @@ INLINE void hidden_tile_in(const fr_cell *m, const step_tile *t, fr_index stored
 /* Rows that one call of product takes, so that each panel of weights is read once for many rows. */
 #define ROW_GROUP 96
 
-/* The rows of step s that a share has: pointers to their dgates in `panel` and to their part of
- * `out`, (rows, ld), from number `at` on. Returns how many. */
+/* The rows of step s that a share has: pointers to their dgates in `panel` and to `out`, (rows, ld),
+ * from number `at` on. Returns how many. */
 static fr_index point_at_rows(const fr_cell_backward *m, fr_share share, fr_index s, fr_index at,
                               fr_index panel, fr_index first, real *out, void **a, void **c) {
     const fr_index count = share_count(share, m->cell.schedule.active[s]) - at;
@@ -146,7 +147,7 @@ static fr_index point_at_rows(const fr_cell_backward *m, fr_share share, fr_inde
     for (fr_index i = 0; i < height; i++) {
         const fr_index row = share_row(share, at + i);
         a[i] = dgates_at(m, panel, chunk_number(m, s, row)) + first;
-        c[i] = out + row * m->cell.ld + share.begin * VL;
+        c[i] = out + row * m->cell.ld;
     }
     return height;
 }
@@ -156,25 +157,28 @@ static fr_index point_at_rows(const fr_cell_backward *m, fr_share share, fr_inde
 static void through_hidden(const fr_cell_backward *m, fr_share share, fr_index s, fr_index units,
                            fr_index first, fr_index gates, const void *w_t, real *out,
                            int accumulate) {
-    const fr_index full = m->cell.hidden / units, left = m->cell.hidden % units;
-    const fr_index b_panel = (full + (left > 0)) * gates * units * PANEL;
+    const fr_index full = m->cell.hidden / units, left = m->cell.hidden % units, ld = m->cell.ld;
     void *a[ROW_GROUP], *c[ROW_GROUP];
     const fr_product whole = {.blocks = full,
                               .depth = gates * units,
                               .a = a,
                               .a_step = 1,
                               .a_block = m->chunk_rows * PANEL,
-                              .b = (const real *)w_t + share.begin / 4 * b_panel,
+                              .b = w_t,
                               .b_step = 4,
-                              .b_panel = b_panel,
-                              .width = 4,
-                              .columns = (share.end - share.begin) * VL,
+                              .b_panel = (full + (left > 0)) * gates * units * PANEL,
+                              .layout = {.width = 4,
+                                         .advance = PANEL,
+                                         .start = {0, VL, 2 * VL, 3 * VL},
+                                         .limit = {ld, ld, ld, ld}},
+                              .begin = share.begin / 4,
+                              .end = (share.end + 3) / 4,
                               .c = c,
                               .accumulate = accumulate};
     fr_product rest = whole; /* of the last panel, which is not full */
     rest.blocks = 1;
     rest.depth = gates * left;
-    rest.b = (const real *)whole.b + full * gates * units * PANEL;
+    rest.b = (const real *)w_t + full * gates * units * PANEL;
     rest.accumulate = accumulate || full;
     for (fr_index at = 0, height;
          (height = point_at_rows(m, share, s, at, 0, first * units, out, a, c)) > 0;

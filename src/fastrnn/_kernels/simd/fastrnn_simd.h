@@ -54,7 +54,7 @@ typedef struct {
 } fr_view;
 
 /* How the columns of a plain matrix are dealt to the vectors of panels: vector v of panel p holds
- * columns start[v] + p*advance onwards, as far as limit[v]. */
+ * columns start[v] + p*advance onwards, at most VL, as far as limit[v]. */
 typedef struct {
     fr_index panels, width; /* width: vectors of a panel, 1 to 4 */
     fr_index advance;
@@ -68,12 +68,11 @@ typedef struct {
     void *const *a;
     fr_index a_step, a_block;
     const void *b;
-    fr_index b_step;     /* vectors from one k to the next: the width B was packed with */
+    fr_index b_step;     /* vectors from one k to the next */
     fr_index b_panel;    /* elements from one panel to the next */
-    fr_index width;      /* vectors used of each panel */
-    fr_index columns;    /* columns of C, at most panels*width*VL; the last panel may be partial */
-    fr_index skip;       /* panels, and columns of C, left out in front */
-    const void *bias;    /* packed with `width`, or NULL */
+    fr_layout layout;    /* which columns of C the vectors of a panel are */
+    fr_index begin, end; /* panels that take part */
+    const void *bias;    /* packed, or NULL */
     void *const *c;
     int accumulate;
 } fr_product;
@@ -85,7 +84,7 @@ typedef struct {
  * `gates` is the tape of activated gates, [panel][tape_rows][4][VL], or NULL in inference; the
  * number of (s, r) in it is schedule.offset[s] + r.
  * `projected`, where an argument, holds bias + x Wx for this share's rows from this step on,
- * [n][panel of the share][width][VL]; where NULL, x joins the product with h. */
+ * [n][panel][width][VL]; where NULL, x joins the product with h. */
 
 typedef struct {
     fr_schedule schedule;
@@ -151,8 +150,6 @@ typedef struct {
                  const fr_layout *layout);
     void (*pack_transposed)(void *dst, const void *src, fr_index rows, fr_index row_step,
                             const fr_layout *layout);
-    void (*unpack)(void *dst, const void *src, fr_index rows, fr_index row_step,
-                   const fr_layout *layout);
     void (*product)(const fr_product *p, fr_index row_begin, fr_index row_end);
 
     fr_step *rnn_step;

@@ -35,7 +35,7 @@ static void gru_step_after(const fr_cell *m, fr_share share, fr_index s, const r
     const real *h_prev = h_at(m, s);
     real *h_next = h_at(m, s + 1);
     real acc[TILE_ROWS * PANEL] ALIGNED = {0};
-    step_tile t = gated_tiles(share);
+    step_tile t = gated_tiles(m, share);
     while (next_tile(m, share, s, h_prev, &t)) {
         const fr_index units = units_in(m, t.panel), width = vectors_of(3 * units);
         input_tile_in(m, &t, 3, width, projected, acc);
@@ -63,7 +63,7 @@ INLINE real *waiting_at(const fr_cell *m, fr_index row, fr_index panel) {
 static void gru_reset(const fr_cell *m, fr_share share, fr_index s, const real *projected) {
     const real *h_prev = h_at(m, s);
     real acc[TILE_ROWS * PANEL] ALIGNED = {0};
-    step_tile t = gated_tiles(share);
+    step_tile t = gated_tiles(m, share);
     while (next_tile(m, share, s, h_prev, &t)) {
         const fr_index units = units_in(m, t.panel);
         input_tile_in(m, &t, 3, vectors_of(3 * units), projected, acc);
@@ -85,7 +85,7 @@ static void gru_step_before(const fr_cell *m, fr_share share, fr_index s, const 
     const real *h_prev = h_at(m, s);
     real *h_next = h_at(m, s + 1);
     real acc[TILE_ROWS * PANEL] ALIGNED;
-    step_tile t = plain_tiles(share);
+    step_tile t = plain_tiles(m, share);
     gru_reset(m, share, s, projected);
     meet(share);
     while (next_tile(m, share, s, m->reset_h, &t)) {

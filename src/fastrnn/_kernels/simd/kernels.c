@@ -21,7 +21,6 @@ const fr_kernels TABLE_NAME(FR_ISA, FR_REAL_BYTES) = {
     .itemsize = FR_REAL_BYTES,
     .pack = pack,
     .pack_transposed = pack_transposed,
-    .unpack = unpack,
     .product = product,
     .rnn_step = rnn_step,
     .rnn_backward_step = rnn_backward_step,

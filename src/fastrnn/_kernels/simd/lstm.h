@@ -11,7 +11,7 @@ static void lstm_step(const fr_cell *m, fr_share share, fr_index s, const void *
     const real *h_prev = h_at(m, s), *c_prev = c_at(m, s);
     real *h_next = h_at(m, s + 1), *c_next = c_at(m, s + 1);
     real acc[TILE_ROWS * PANEL] ALIGNED = {0};
-    step_tile t = gated_tiles(share);
+    step_tile t = gated_tiles(m, share);
     while (next_tile(m, share, s, h_prev, &t)) {
         const fr_index n = units_in(m, t.panel), unit = t.panel * VL;
         const real *from[TILE_ROWS];

@@ -15,10 +15,14 @@
 
 #define PANEL (4 * VL) /* elements from one row of a tile buffer to the next */
 
-/* What a tile multiplies: see fr_product. `a` points to one pointer a row. */
+/* What a tile multiplies, see fr_product, and where in a row of `from` and `to` its vectors lie. */
 typedef struct {
     fr_index blocks, depth, a_step, a_block, b_step;
+    const fr_index *from_at, *to_at;
 } tile_shape;
+
+/* Vectors side by side. */
+static const fr_index neighbours[4] = {0, VL, 2 * VL, 3 * VL};
 
 /* to[r][v] = from[r][v] + sum over k of a[r][k] * b[k][v], vectors `at` and following of each row.
  * The sum runs in the order of k in one accumulator, so a row's result is the same in a tile of any
@@ -32,7 +36,7 @@ INLINE void tile_body(const int rows, const int width, const tile_shape *shape,
     for (int r = 0; r < rows; r++) {
         row[r] = a[r];
 #pragma GCC unroll 8
-        for (int v = 0; v < width; v++) sum[r][v] = load(from[r] + (at + v) * VL);
+        for (int v = 0; v < width; v++) sum[r][v] = load(from[r] + shape->from_at[at + v]);
     }
     const fr_index a_step = shape->a_step, b_step = shape->b_step * VL;
     for (fr_index block = 0; block < shape->blocks; block++) {
@@ -54,7 +58,7 @@ INLINE void tile_body(const int rows, const int width, const tile_shape *shape,
 #pragma GCC unroll 8
     for (int r = 0; r < rows; r++)
 #pragma GCC unroll 8
-        for (int v = 0; v < width; v++) store(to[r] + (at + v) * VL, sum[r][v]);
+        for (int v = 0; v < width; v++) store(to[r] + shape->to_at[at + v], sum[r][v]);
 }
 
 typedef void tile_function(const tile_shape *, const real *const *, real *const *, fr_index,
@@ -89,7 +93,7 @@ INLINE void single_body(const int width, const tile_shape *shape, const real *fr
                         const real *a, const real *b) {
     vec sum[4];
 #pragma GCC unroll 8
-    for (int v = 0; v < width; v++) sum[v] = load(from + v * VL);
+    for (int v = 0; v < width; v++) sum[v] = load(from + shape->from_at[v]);
     for (fr_index block = 0; block < shape->blocks; block++)
         for (fr_index k = 0; k < shape->depth; k++) {
             const vec factor = broadcast(a[block * shape->a_block + k * shape->a_step]);
@@ -98,7 +102,7 @@ INLINE void single_body(const int width, const tile_shape *shape, const real *fr
             b += shape->b_step * VL;
         }
 #pragma GCC unroll 8
-    for (int v = 0; v < width; v++) store(to + v * VL, sum[v]);
+    for (int v = 0; v < width; v++) store(to + shape->to_at[v], sum[v]);
 }
 
 static void single_row(fr_index width, const tile_shape *shape, const real *from, real *to,
@@ -129,60 +133,80 @@ INLINE fr_index tile_height(fr_index at, fr_index rows) {
     return (left + count - 1) / count;
 }
 
-/* C of some rows and one panel of columns that C has only in part, or begins with a bias and C. */
-static void product_edge(const fr_product *p, const tile_shape *shape, fr_index first, fr_index i,
-                         fr_index height, const real *b) {
-    const real *const *a = (const real *const *)p->a;
-    real *const *c = (real *const *)p->c;
-    const fr_index width = min_index(p->width, (p->columns - first + VL - 1) / VL);
-    real acc[TILE_ROWS * PANEL] ALIGNED, *line[TILE_ROWS];
-    for (fr_index r = 0; r < height; r++) {
-        line[r] = acc + r * PANEL;
-        for (fr_index v = 0; v < width; v++) {
-            const fr_index column = first + v * VL;
-            vec value = {0};
-            if (p->accumulate) value = load_part(c[i + r] + column, p->columns - column);
-            if (p->bias) value += load((const real *)p->bias + column);
-            store(line[r] + v * VL, value);
-        }
-    }
-    tile(height, width, shape, (const real *const *)line, line, a + i, b);
-    for (fr_index r = 0; r < height; r++)
-        for (fr_index v = 0; v < width; v++) {
-            const fr_index column = first + v * VL;
-            store_part(c[i + r] + column, load(line[r] + v * VL), p->columns - column);
-        }
-}
-
-static void product(const fr_product *p, fr_index row_begin, fr_index row_end) {
-    static const real zeros[PANEL];
-    const tile_shape shape = {p->blocks, p->depth, p->a_step, p->a_block, p->b_step};
-    const fr_index panel_columns = p->width * VL;
-    for (fr_index panel = p->skip, first; (first = panel * panel_columns) < p->columns; panel++) {
-        const real *b = (const real *)p->b + panel * p->b_panel;
-        const real *start = p->bias ? (const real *)p->bias + first : zeros;
-        const int edge = first + panel_columns > p->columns || (p->accumulate && p->bias);
-        for (fr_index i = row_begin, height; i < row_end; i += height) {
-            height = tile_height(i, row_end);
-            if (edge) {
-                product_edge(p, &shape, first, i, height, b);
-                continue;
-            }
-            const real *from[TILE_ROWS];
-            real *to[TILE_ROWS];
-            for (fr_index r = 0; r < height; r++) {
-                to[r] = (real *)p->c[i + r] + first;
-                from[r] = p->accumulate ? to[r] : start;
-            }
-            tile(height, p->width, &shape, from, to, (const real *const *)p->a + i, b);
-        }
-    }
-}
-
 /* Columns of vector v of panel p that exist. */
 INLINE fr_index columns_in(const fr_layout *l, fr_index p, fr_index v) {
     const fr_index left = l->limit[v] - (l->start[v] + p * l->advance);
     return left < 0 ? 0 : min_index(left, VL);
+}
+
+/* C of some rows and a panel whose vectors are not all full, or that begins with a bias and C. Its
+ * columns meet in a buffer as packed ones lie: one after another. */
+static void product_edge(const fr_product *p, fr_index panel, fr_index i, fr_index height) {
+    const fr_layout *l = &p->layout;
+    const fr_index first = panel * l->advance;
+    real acc[TILE_ROWS * PANEL] ALIGNED = {0}, *line[TILE_ROWS];
+    fr_index at[5] = {0};
+    for (fr_index v = 0; v < l->width; v++) at[v + 1] = at[v] + columns_in(l, panel, v);
+    const fr_index columns = at[l->width], width = (columns + VL - 1) / VL;
+    for (fr_index r = 0; r < height; r++) {
+        const real *c = (const real *)p->c[i + r] + first;
+        line[r] = acc + r * PANEL;
+        for (fr_index v = 0; p->accumulate && v < l->width; v++)
+            memcpy(line[r] + at[v], c + l->start[v], (size_t)(at[v + 1] - at[v]) * sizeof(real));
+        const real *bias = (const real *)p->bias + panel * l->width * VL;
+        for (fr_index v = 0; p->bias && v < width; v++)
+            store(line[r] + v * VL, load(line[r] + v * VL) + load(bias + v * VL));
+    }
+    const tile_shape shape = {p->blocks, p->depth, p->a_step, p->a_block,
+                              p->b_step, neighbours, neighbours};
+    tile(height, width, &shape, (const real *const *)line, line, (const real *const *)p->a + i,
+         (const real *)p->b + panel * p->b_panel);
+    for (fr_index r = 0; r < height; r++)
+        for (fr_index v = 0; v < l->width; v++)
+            memcpy((real *)p->c[i + r] + first + l->start[v], line[r] + at[v],
+                   (size_t)(at[v + 1] - at[v]) * sizeof(real));
+}
+
+/* C of some rows and the full vectors of a panel, where they lie. */
+static void product_tile(const fr_product *p, fr_index panel, fr_index width, fr_index i,
+                         fr_index height) {
+    static const real zeros[PANEL];
+    const fr_layout *l = &p->layout;
+    const tile_shape shape = {p->blocks, p->depth,
+                              p->a_step, p->a_block,
+                              p->b_step, p->accumulate ? l->start : neighbours,
+                              l->start};
+    const real *start = p->bias ? (const real *)p->bias + panel * l->width * VL : zeros;
+    const real *from[TILE_ROWS];
+    real *to[TILE_ROWS];
+    for (fr_index r = 0; r < height; r++) {
+        to[r] = (real *)p->c[i + r] + panel * l->advance;
+        from[r] = p->accumulate ? to[r] : start;
+    }
+    tile(height, width, &shape, from, to, (const real *const *)p->a + i,
+         (const real *)p->b + panel * p->b_panel);
+}
+
+/* Vectors of a panel if each of them is full, else 0. */
+INLINE fr_index full_vectors(const fr_layout *l, fr_index panel) {
+    fr_index width = l->width;
+    while (width > 0 && columns_in(l, panel, width - 1) == 0) width--;
+    for (fr_index v = 0; v < width; v++)
+        if (columns_in(l, panel, v) < VL) return 0;
+    return width;
+}
+
+static void product(const fr_product *p, fr_index row_begin, fr_index row_end) {
+    for (fr_index panel = p->begin; panel < p->end; panel++) {
+        const fr_index width = p->accumulate && p->bias ? 0 : full_vectors(&p->layout, panel);
+        for (fr_index i = row_begin, height; i < row_end; i += height) {
+            height = tile_height(i, row_end);
+            if (width)
+                product_tile(p, panel, width, i, height);
+            else
+                product_edge(p, panel, i, height);
+        }
+    }
 }
 
 /* dst = the layout's columns of src, packed; the rows of src lie row_step elements apart. */
@@ -252,23 +276,6 @@ static void pack_transposed(void *dst, const void *src, fr_index rows, fr_index 
                     transpose_block(at + j, from + j * row_step + (n ? l->start[v] : 0), row_step,
                                     rows - first - j, n);
                 at += n * PANEL;
-            }
-        }
-}
-
-/* Inverts pack for a row-major packed matrix src[row][panel][width][VL]. */
-static void unpack(void *dst, const void *src, fr_index rows, fr_index row_step,
-                   const fr_layout *l) {
-    const fr_index size = l->width * VL;
-    const real *from = src;
-    for (fr_index r = 0; r < rows; r++)
-        for (fr_index p = 0; p < l->panels; p++, from += size) {
-            real *row = (real *)dst + r * row_step + p * l->advance;
-            fr_index at = 0;
-            for (fr_index v = 0; v < l->width; v++) {
-                const fr_index n = columns_in(l, p, v);
-                if (n) store_part(row + l->start[v], load_part(from + at, n), n);
-                at += n;
             }
         }
 }

@@ -9,7 +9,7 @@ static void rnn_step(const fr_cell *m, fr_share share, fr_index s, const void *p
     const real *h_prev = h_at(m, s);
     real *h_next = h_at(m, s + 1);
     real acc[TILE_ROWS * PANEL] ALIGNED;
-    step_tile t = plain_tiles(share);
+    step_tile t = plain_tiles(m, share);
     while (next_tile(m, share, s, h_prev, &t)) {
         const fr_index width = plain_width(m, t.panel);
         const real *from[TILE_ROWS];
