@@ -36,6 +36,14 @@ cdef class Frozen:
     cdef bint accepts_state(self, object state, bint written, fr_index rows) noexcept
     cdef bint accepts_out(self, object out, fr_index rows) noexcept
     cdef int compute(self, object x, object state, object out, fr_index rows) except -1
+    cdef int run_layer(
+        self, fr_index first, object x, object lengths, object num_threads, object state,
+        object final, object y,
+    ) except -1
+    cpdef int run_cell(
+        self, fr_index index, object x, object lengths, object state, object final, object y,
+        object num_threads,
+    ) except -1
     cdef list of_cell(self, object state, fr_index index)
     cdef object array(self, fr_index first, fr_index second, fr_index third=*, bint zeroed=*)
     cdef object state(self, fr_index rows, bint zeroed=*)

@@ -16,6 +16,10 @@ from fastrnn._kernels.team cimport Team
 from fastrnn._kernels.threads cimport threads_for
 from fastrnn._kernels.weights cimport Weights
 
+from functools import partial
+
+from fastrnn._kernels.directions import at_once, threads_of_each
+
 cnp.import_array()
 
 # Multiply-adds from which other Python threads may run meanwhile: about two microseconds.
@@ -102,8 +106,7 @@ cdef class Frozen:
 
     def forward(self, x, state, lengths, num_threads):
         """Run over time: a new (y, state). `lengths` and `num_threads` have been checked."""
-        cdef fr_index rows = 0, steps = 0, layer, direction, index
-        cdef Recurrence run
+        cdef fr_index rows = 0, steps = 0, layer
         if is_array(x, 3):
             rows, steps = cnp.PyArray_DIM(x, 0), cnp.PyArray_DIM(x, 1)
         if rows == 0 or steps == 0 or self.stale():
@@ -117,19 +120,46 @@ cdef class Frozen:
         final = self.state(rows)
         for layer in range(self.count // self.directions):
             y = self.array(rows, steps, self.directions * self.hidden)
-            for direction in range(self.directions):
-                index = layer * self.directions + direction
-                part = y
-                if self.directions == 2:
-                    part = y[:, :, direction * self.hidden : (direction + 1) * self.hidden]
-                run = Recurrence.__new__(Recurrence)
-                run.begin(x, self.cells[index], lengths, direction == 1)
-                run.forward(
-                    self.of_cell(state, index), self.of_cell(final, index), part, False,
-                    num_threads,
-                )
+            self.run_layer(layer * self.directions, x, lengths, num_threads, state, final, y)
             x = y
         return x, final
+
+    cdef int run_layer(
+        self, fr_index first, x, lengths, num_threads, state, final, y
+    ) except -1:
+        """All directions of the layer whose first cell this is."""
+        cdef Weights weights = self.cells[first]
+        cdef double work
+        if self.directions == 1:
+            return self.run_cell(first, x, lengths, state, final, y, num_threads)
+        work = <double>y.shape[0] * y.shape[1] * (
+            cnp.PyArray_SIZE(weights.Wx) + cnp.PyArray_SIZE(weights.Wh)
+        )
+        each = threads_of_each(num_threads, work)
+        calls = [
+            partial(
+                self.run_cell, first + direction, x, lengths, state, final,
+                y[:, :, direction * self.hidden : (direction + 1) * self.hidden],
+            )
+            for direction in range(2)
+        ]
+        if each is None:
+            for call in calls:
+                call(num_threads)
+        else:
+            at_once(*(partial(call, each) for call in calls))
+        return 0
+
+    cpdef int run_cell(
+        self, fr_index index, x, lengths, state, final, y, num_threads
+    ) except -1:
+        """One direction of one layer."""
+        cdef Recurrence run = Recurrence.__new__(Recurrence)
+        run.begin(x, self.cells[index], lengths, index % self.directions == 1)
+        run.forward(
+            self.of_cell(state, index), self.of_cell(final, index), y, False, num_threads
+        )
+        return 0
 
     cdef list of_cell(self, object state, fr_index index):
         """The arrays (N, H) of one cell."""

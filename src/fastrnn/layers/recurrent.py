@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar, TypeAlias, TypeVar
 
 import numpy as np
@@ -192,15 +193,17 @@ class Recurrent(Layer):
         weights = [self._weights(index) for index in range(len(self._keys))]
         train = self.training
         final = [np.empty_like(state) for state in states]
-        stashes, drops = [], []
+        stashes: list[Any] = []
+        drops = []
         for layer in range(self.num_layers):
             if layer > 0 and train and self.dropout:
                 x, drop = ops.dropout_forward(x, self.dropout, rng=self.rng, backend=self._backend)
                 drops.append(drop)
             width = len(self._suffixes) * self.hidden_size
             y = self._cell.outputs((N, T, width), self.dtype, self._backend)
-            for index, half, reverse in self._directions(layer, y):
-                _, last, stash = self._cell.forward(
+            calls = [
+                partial(
+                    self._cell.forward,
                     x,
                     [state[index] for state in states],
                     weights[index],
@@ -208,10 +211,14 @@ class Recurrent(Layer):
                     train=train,
                     lengths=lengths,
                     reverse=reverse,
-                    num_threads=num_threads,
                     backend=self._backend,
                     out=half,
                 )
+                for index, half, reverse in self._directions(layer, y)
+            ]
+            work = self._cell.work(N, T, self._width(layer), self.hidden_size)
+            for _, last, stash in self._cell.directions(calls, work, num_threads, self._backend):
+                index = len(stashes)
                 stashes.append(stash)
                 for array, value in zip(final, last, strict=True):
                     array[index] = value
@@ -258,11 +265,19 @@ class Recurrent(Layer):
         dinitial = [np.empty_like(state) for state in dfinal]
         grads: dict[str, Array] = {}
         for layer in reversed(range(self.num_layers)):
-            dx = None
-            for index, half, _ in self._directions(layer, dy):
-                part, *rest = self._cell.backward(
-                    half, [state[index] for state in dfinal], stashes[index], num_threads
+            calls = [
+                partial(
+                    self._cell.backward, half, [state[index] for state in dfinal], stashes[index]
                 )
+                for index, half, _ in self._directions(layer, dy)
+            ]
+            work = 2 * self._cell.work(N, T, self._width(layer), self.hidden_size)
+            backend = stashes[0].backend
+            results = self._cell.directions(calls, work, num_threads, backend)
+            dx = None
+            for (index, _, _), (part, *rest) in zip(
+                self._directions(layer, dy), results, strict=True
+            ):
                 dx = part if dx is None else np.add(dx, part, out=dx)
                 for array in dinitial:
                     array[index] = rest.pop(0)
@@ -353,8 +368,7 @@ class Recurrent(Layer):
 
     def _add_cell(self, index: int, keys: list[str]) -> None:
         """Draw the weights of one layer and direction."""
-        directions = len(self._suffixes)
-        D = self.input_size if index < directions else directions * self.hidden_size
+        D = self._width(index // len(self._suffixes))
         shapes = self._cell.shapes(D, self.hidden_size)
         for name, key in zip(self._weight_names, keys, strict=True):
             shape = shapes[name]
@@ -364,6 +378,10 @@ class Recurrent(Layer):
                 if len(shape) == 2
                 else np.zeros(shape, self.dtype),
             )
+
+    def _width(self, layer: int) -> int:
+        """Return how wide the inputs of a layer are."""
+        return len(self._suffixes) * self.hidden_size if layer else self.input_size
 
     def _weights(self, index: int) -> list[Array | None]:
         """Return the weights of one layer and direction, as the cell takes them."""

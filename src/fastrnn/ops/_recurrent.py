@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -171,6 +172,29 @@ class Cell:
         if freeze is None:
             return None
         return Frozen(chosen, freeze(cells, directions=directions, owners=owners, **options))
+
+    def directions(
+        self,
+        calls: Sequence[Callable[..., Any]],
+        work: float,
+        num_threads: int | None,
+        backend: str | None,
+    ) -> list[Any]:
+        """Return the results of the directions of a layer, run at once where threads allow it.
+
+        Each of the `calls` takes `num_threads` by name and does `work` multiply-adds.
+        """
+        module = _backend.get(backend)
+        each = None
+        if len(calls) == 2 and hasattr(module, "at_once"):
+            each = module.threads_of_each(num_threads, work)
+        if each is None:
+            return [call(num_threads=num_threads) for call in calls]
+        return list(module.at_once(*(partial(call, num_threads=each) for call in calls)))
+
+    def work(self, N: int, T: int, D: int, H: int) -> float:
+        """Return the multiply-adds of a forward."""
+        return float(N * T * (D + H) * self.gates * H)
 
     def _weights(self, weights: Sequence[Any]) -> tuple[list[Array | None], int, int, DType]:
         """Return the weights as a backend wants them, with D, H and the dtype that they set."""

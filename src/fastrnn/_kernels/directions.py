@@ -1,0 +1,45 @@
+"""Two directions of a layer at once, each in a Python thread of its own.
+
+The kernels let other Python threads run, and neither direction needs the other. That costs one
+wake-up of a thread, as OpenMP does, and shares out also the packing of the weights. LSTM D=H=128,
+training on two threads, against one direction after the other: N1 T100 0.87 of the time, N8 T50
+0.95, N32 T50 0.99.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from functools import cache
+from os import cpu_count
+from typing import TypeVar
+
+from fastrnn._kernels.threads import usable
+
+Result = TypeVar("Result")
+
+# Multiply-adds of a direction from which the wake-up is worth it; see SMALL_WORK in threads.pyx.
+SMALL_WORK = 3e6
+
+
+def threads_of_each(num_threads: int | None, work: float) -> int | None:
+    """Threads for each of two directions of `work` multiply-adds; None: not at once."""
+    total = usable(num_threads)
+    return None if total % 2 or work < SMALL_WORK else total // 2
+
+
+def at_once(first: Callable[[], Result], second: Callable[[], Result]) -> tuple[Result, Result]:
+    """Return the results of both, the second run in another thread but in this context."""
+    other = _pool().submit(copy_context().run, second)
+    try:
+        own = first()
+    finally:
+        other.exception()  # waits: what the second writes to is ours again after this
+    return own, other.result()
+
+
+@cache
+def _pool() -> ThreadPoolExecutor:
+    """Not used in a forked child: it has one thread."""
+    return ThreadPoolExecutor(cpu_count(), thread_name_prefix="fastrnn")
