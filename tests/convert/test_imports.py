@@ -32,6 +32,8 @@ import fastrnn
 from fastrnn.convert import *
 for layer in (fastrnn.LSTM(3, 4), fastrnn.Embedding(3, 4)):
     load_state_dict(layer, state_dict(layer))
+    load_keras_weights(layer, to_keras_weights(layer))
+from_keras(to_keras_weights(fastrnn.GRU(3, 4)))
 """
         )
         == "[]"

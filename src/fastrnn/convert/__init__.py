@@ -9,21 +9,28 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fastrnn.convert.keras import from_keras, load_keras_weights, to_keras_weights
     from fastrnn.convert.pytorch import from_torch, to_torch
     from fastrnn.convert.state_dicts import load_state_dict, state_dict
 
 __all__ = [
+    "from_keras",
     "from_torch",
+    "load_keras_weights",
     "load_state_dict",
     "state_dict",
+    "to_keras_weights",
     "to_torch",
 ]
 
 # Imported at their first use: the module of each name. No module is called as one of the names.
 _LATE = {
+    "from_keras": "fastrnn.convert.keras",
     "from_torch": "fastrnn.convert.pytorch",
+    "load_keras_weights": "fastrnn.convert.keras",
     "load_state_dict": "fastrnn.convert.state_dicts",
     "state_dict": "fastrnn.convert.state_dicts",
+    "to_keras_weights": "fastrnn.convert.keras",
     "to_torch": "fastrnn.convert.pytorch",
 }
 

@@ -19,6 +19,7 @@ from fastrnn.ops._check import Array
 _ORDERS: dict[str, dict[type[Recurrent], str]] = {
     "fastrnn": {RNN: "n", LSTM: "ifgo", GRU: "rzn"},
     "torch": {RNN: "n", LSTM: "ifgo", GRU: "rzn"},
+    "keras": {RNN: "n", LSTM: "ifgo", GRU: "zrn"},
 }
 
 
