@@ -189,3 +189,21 @@ def test_later_format(path):
     save_file({"x": np.arange(3.0)}, path, {"fastrnn": "2"})
     with pytest.raises(ValueError, match=r"file format 2, this fastrnn reads 1$"):
         _storage.read(path)
+
+
+def test_read_any_reads_what_somebody_else_wrote(path):
+    from safetensors.numpy import save_file
+
+    save_file({"a.x": np.arange(3.0), "a.y": np.arange(2), "b.x": np.ones(1)}, path)
+    assert _storage.read_any(path).keys() == {"a.x", "a.y", "b.x"}
+    arrays = _storage.read_any(path, "a.")
+    assert arrays.keys() == {"a.x", "a.y"}
+    np.testing.assert_array_equal(arrays["a.x"], np.arange(3.0))
+
+
+def test_read_any_of_a_damaged_file(path):
+    data = path.read_bytes()
+    for length in (0, 7, 100, len(data) - 1):
+        path.write_bytes(data[:length])
+        with pytest.raises(ValueError, match=one_line_naming(path)):
+            _storage.read_any(path)

@@ -19,7 +19,7 @@ from fastrnn.layers import (
 from fastrnn.ops._backend import backend
 
 if TYPE_CHECKING:
-    from fastrnn import data, models, training
+    from fastrnn import convert, data, models, training
     from fastrnn._kernels import cpu_info, get_num_threads, set_num_threads
     from fastrnn.models.serialization import load, save
 
@@ -34,6 +34,7 @@ __all__ = [
     "SoftmaxCrossEntropy",
     "__version__",
     "backend",
+    "convert",
     "cpu_info",
     "data",
     "get_num_threads",
@@ -49,6 +50,7 @@ __version__ = "0.1.0"
 
 # Imported at their first use, to keep `import fastrnn` short: the module of each name.
 _LATE = {
+    "convert": "fastrnn.convert",
     "cpu_info": "fastrnn._kernels",
     "data": "fastrnn.data",
     "get_num_threads": "fastrnn._kernels",

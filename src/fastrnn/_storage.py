@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +62,45 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]], dict[st
     ValueError
         The file is empty, truncated, of another format or not written by fastrnn.
     """
+    name = os.fspath(path)
+    with _opened(path) as tensors:
+        metadata = dict(tensors.metadata() or {})
+        version = metadata.pop(_MARKER, None)
+        if version is None:
+            raise ValueError(f"{name}: a safetensors file, but not one written by fastrnn")
+        if version != _VERSION:
+            raise ValueError(f"{name}: file format {version}, this fastrnn reads {_VERSION}")
+        return {key: tensors.get_tensor(key) for key in tensors.keys()}, metadata  # noqa: SIM118
+
+
+def read_any(path: str | os.PathLike[str], prefix: str = "") -> dict[str, NDArray[Any]]:
+    """Read the arrays whose names begin with `prefix` from any safetensors file.
+
+    Raises
+    ------
+    OSError
+        The file is missing or not readable.
+    ValueError
+        The file is empty, truncated or of another format.
+    TypeError
+        An array is of a dtype that NumPy has not.
+    """
+    arrays = {}
+    with _opened(path) as tensors:
+        for key in tensors.keys():  # noqa: SIM118
+            if key.startswith(prefix):
+                try:
+                    arrays[key] = tensors.get_tensor(key)
+                except (TypeError, AttributeError) as error:
+                    dtype = tensors.get_slice(key).get_dtype()
+                    message = f"{os.fspath(path)}: {key} has the dtype {dtype}, which NumPy has not"
+                    raise TypeError(message) from error
+    return arrays
+
+
+@contextmanager
+def _opened(path: str | os.PathLike[str]) -> Iterator[Any]:
+    """Open a safetensors file, with errors of one line that begins with the path."""
     from safetensors import SafetensorError, safe_open
 
     name = os.fspath(path)
@@ -70,13 +109,7 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]], dict[st
             raise ValueError(f"{name}: the file is empty")
     try:
         with safe_open(name, framework="numpy") as tensors:
-            metadata = dict(tensors.metadata() or {})
-            version = metadata.pop(_MARKER, None)
-            if version is None:
-                raise ValueError(f"{name}: a safetensors file, but not one written by fastrnn")
-            if version != _VERSION:
-                raise ValueError(f"{name}: file format {version}, this fastrnn reads {_VERSION}")
-            return {key: tensors.get_tensor(key) for key in tensors.keys()}, metadata  # noqa: SIM118
+            yield tensors
     except SafetensorError as error:
         raise ValueError(f"{name}: truncated or not a safetensors file ({error})") from error
 

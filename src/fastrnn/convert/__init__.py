@@ -1,0 +1,45 @@
+"""Weights and layers to and from other libraries; these are imported by the calls that need them.
+
+A conversion checks everything before it writes anything: an error leaves the layer as it was.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fastrnn.convert.keras import from_keras, load_keras_weights, to_keras_weights
+    from fastrnn.convert.pytorch import from_torch, to_torch
+    from fastrnn.convert.state_dicts import load_state_dict, state_dict
+
+__all__ = [
+    "from_keras",
+    "from_torch",
+    "load_keras_weights",
+    "load_state_dict",
+    "state_dict",
+    "to_keras_weights",
+    "to_torch",
+]
+
+# Imported at their first use: the module of each name. No module is called as one of the names.
+_LATE = {
+    "from_keras": "fastrnn.convert.keras",
+    "from_torch": "fastrnn.convert.pytorch",
+    "load_keras_weights": "fastrnn.convert.keras",
+    "load_state_dict": "fastrnn.convert.state_dicts",
+    "state_dict": "fastrnn.convert.state_dicts",
+    "to_keras_weights": "fastrnn.convert.keras",
+    "to_torch": "fastrnn.convert.pytorch",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATE:
+        raise AttributeError(f"module 'fastrnn.convert' has no attribute {name!r}")
+    return globals().setdefault(name, getattr(import_module(_LATE[name]), name))
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATE})

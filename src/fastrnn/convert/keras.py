@@ -1,0 +1,272 @@
+"""Layers of Keras, and their lists of weights, to layers and back. This file imports no Keras.
+
+Its matrices lie as ours, the update and the reset gate of its GRU the other way around; a GRU with
+``reset_after`` has two biases in one array (2, 3*H), everything else one.
+"""
+
+from __future__ import annotations
+
+import reprlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fastrnn.convert import loading
+from fastrnn.convert.cells import CellWeights, from_library, resets_after, suffixes, to_library
+from fastrnn.convert.loading import Convertible, RecurrentLayer
+from fastrnn.layers import GRU, LSTM, RNN, Embedding, Layer, Linear
+from fastrnn.layers.recurrent import Recurrent
+from fastrnn.ops import _check as check
+from fastrnn.ops._check import Array
+
+_RECURRENT: dict[str, type[RecurrentLayer]] = {"SimpleRNN": RNN, "LSTM": LSTM, "GRU": GRU}
+_KINDS = (*_RECURRENT, "Bidirectional", "Embedding", "Dense")
+_GATES: dict[int, type[RecurrentLayer]] = {1: RNN, 3: GRU, 4: LSTM}
+# What our layers always have, or never; an option that is not in a layer's configuration is right.
+_REQUIRED: dict[str, Any] = {
+    "recurrent_activation": "sigmoid",
+    "dropout": 0.0,
+    "recurrent_dropout": 0.0,
+    "stateful": False,
+}
+
+
+def from_keras(layer_or_weights: Any) -> Convertible:
+    """Build the layer that computes what a layer of Keras does.
+
+    Parameters
+    ----------
+    layer_or_weights : keras.Layer, or sequence of arrays
+        A SimpleRNN, LSTM, GRU, Embedding or Dense that is built, or a Bidirectional around one of
+        the first three; or what the ``get_weights`` of one of these returned. Weights do not tell
+        options: these are taken to be Keras's defaults.
+
+    Returns
+    -------
+    RNN, LSTM, GRU, Embedding or Linear
+        In train mode, with copies of the weights.
+
+    Raises
+    ------
+    TypeError
+        If the layer is of another class or dtype.
+    ValueError
+        If the layer is not built or has an option that ours have not, by name; or if the weights
+        are of no such layer, or of more than one.
+
+    Notes
+    -----
+    Not expressible, and refused: activations other than tanh, sigmoid and, for SimpleRNN, relu;
+    ``dropout``, ``recurrent_dropout``, ``go_backwards``, ``stateful``, ``mask_zero``, activations
+    of Dense, and a ``merge_mode`` other than concat. Without effect: ``unroll``,
+    ``return_sequences`` and ``return_state``, as a layer returns all of it; initializers,
+    regularizers and constraints, which are matters of training. Without biases
+    (``use_bias=False``) they are 0. Instead of masks, layers take ``lengths``.
+    """
+    if isinstance(layer_or_weights, (list, tuple)):
+        weights = [
+            loading.as_array("from_keras", f"weights[{index}]", array)
+            for index, array in enumerate(layer_or_weights)
+        ]
+        layer = _deduced(weights)
+    else:
+        layer = _described(layer_or_weights)
+        weights = layer_or_weights.get_weights()
+    load_keras_weights(layer, weights)
+    return layer
+
+
+def to_keras_weights(layer: Layer) -> list[Array]:
+    """Return copies of the parameters as the ``set_weights`` of the layer of Keras takes them.
+
+    Parameters
+    ----------
+    layer : RNN, LSTM, GRU, Embedding or Linear
+        A recurrent one with ``num_layers=1``, as Keras has a layer for each.
+
+    Returns
+    -------
+    list of array
+        For a recurrent layer kernel (D, gates * H), recurrent kernel (H, gates * H) and bias, the
+        forward direction's first; the bias is (2, 3 * H) for a GRU with ``reset_after``, in whose
+        second row the gates z and r are 0. Else embeddings, or kernel and bias.
+
+    Raises
+    ------
+    TypeError
+        If the layer is of another class.
+    ValueError
+        If it has more than one layer.
+    """
+    loading.check_layer("to_keras_weights", layer)
+    return list(_named(layer).values())
+
+
+def load_keras_weights(layer: Layer, weights: Sequence[Any]) -> None:
+    """Overwrite the parameters of a layer by the weights of a layer of Keras.
+
+    Parameters
+    ----------
+    layer : RNN, LSTM, GRU, Embedding or Linear
+        Of the sizes and the dtype of the weights.
+    weights : sequence of arrays
+        As ``to_keras_weights`` returns, with all biases or, for a recurrent layer, with none: then
+        they become 0.
+
+    Raises
+    ------
+    TypeError
+        If a dtype is not the layer's, or the layer or `weights` is of another class.
+    ValueError
+        If there are too many or too few arrays, a shape does not fit, or the layer is frozen. The
+        parameters are then as they were.
+    """
+    loading.check_layer("load_keras_weights", layer)
+    if not isinstance(weights, (list, tuple)):
+        came = type(weights).__name__
+        raise TypeError(f"load_keras_weights: weights must be a list of arrays, got {came}")
+    wanted = _named(layer)
+    arrays = loading.matching(layer, wanted, _zipped(layer, wanted, weights))
+    if isinstance(layer, Recurrent):
+        loading.assign(layer, _recurrent_params(layer, list(arrays.values())))
+    else:
+        params = zip(layer.params, arrays.values(), strict=True)
+        loading.assign(layer, {key: array.copy() for key, array in params})
+
+
+def _named(layer: Layer) -> dict[str, Array]:
+    """Return the weights in Keras's order, by the names that it gives them."""
+    if isinstance(layer, Embedding):
+        return {"embeddings": layer.params["W"].copy()}
+    if not isinstance(layer, Recurrent):
+        names = {"W": "kernel", "b": "bias"}
+        return {names[key]: param.copy() for key, param in layer.params.items()}
+    if layer.num_layers != 1:
+        name = type(layer).__name__
+        raise ValueError(
+            f"{name}: num_layers must be 1, as Keras has a layer for each, got {layer.num_layers}"
+        )
+    named = {}
+    for suffix, prefix in zip(suffixes(layer), ("", "backward "), strict=False):
+        Wx, Wh, bx, bh = to_library(layer, suffix, "keras")
+        named[prefix + "kernel"], named[prefix + "recurrent_kernel"] = Wx, Wh
+        named[prefix + "bias"] = np.stack((bx, bh)) if resets_after(layer) else bx
+    return named
+
+
+def _zipped(layer: Layer, wanted: dict[str, Array], weights: Sequence[Any]) -> dict[str, Any]:
+    """Return the weights by name; a recurrent layer's biases may be left out together."""
+    biases = {name: np.zeros_like(array) for name, array in wanted.items() if "bias" in name}
+    if not (isinstance(layer, Recurrent) and len(weights) == len(wanted) - len(biases)):
+        biases = {}
+    names = [name for name in wanted if name not in biases]
+    if len(weights) != len(names):
+        raise ValueError(
+            f"{type(layer).__name__}: weights must be {len(names)} arrays ({', '.join(names)}), "
+            f"got {len(weights)}"
+        )
+    return biases | dict(zip(names, weights, strict=True))
+
+
+def _recurrent_params(layer: Recurrent, arrays: list[Array]) -> dict[str, Array]:
+    """Return the parameters, given kernel, recurrent kernel and bias for each direction."""
+    params: dict[str, Array] = {}
+    for index, suffix in enumerate(suffixes(layer)):
+        Wx, Wh, bias = arrays[3 * index : 3 * index + 3]
+        bx, bh = bias if resets_after(layer) else (bias, np.zeros_like(bias))
+        params |= from_library(layer, suffix, "keras", CellWeights(Wx, Wh, bx, bh))
+    return params
+
+
+def _described(theirs: Any) -> Convertible:
+    """Construct the layer with the options of a layer of Keras."""
+    kind = _kind(theirs, _KINDS)
+    weights = theirs.get_weights()
+    if not weights:
+        raise ValueError(f"from_keras: the {kind} must be built first: call it on an input")
+    if kind == "Bidirectional":
+        return _bidirectional(theirs, len(weights[0]))
+    if kind in _RECURRENT:
+        layer_class, options = _options(theirs, kind, go_backwards=False)
+        return layer_class(len(weights[0]), **options)
+    config, dtype = theirs.get_config(), theirs.dtype_policy.name
+    if kind == "Embedding":
+        _require(config, "mask_zero", False)
+        return Embedding(config["input_dim"], config["output_dim"], dtype=dtype)
+    _require(config, "activation", "linear")
+    return Linear(len(weights[0]), config["units"], bias=config["use_bias"], dtype=dtype)
+
+
+def _bidirectional(theirs: Any, input_size: int) -> RecurrentLayer:
+    """Construct the layer of two directions."""
+    if theirs.merge_mode != "concat":
+        raise ValueError(f"from_keras: merge_mode must be 'concat', got {theirs.merge_mode!r}")
+    there, back = theirs.forward_layer, theirs.backward_layer
+    layer_class, options = _options(there, _kind(there, _RECURRENT), go_backwards=False)
+    if (layer_class, options) != _options(back, _kind(back, _RECURRENT), go_backwards=True):
+        raise ValueError("from_keras: both layers of a Bidirectional must have the same options")
+    return layer_class(input_size, bidirectional=True, **options)
+
+
+def _kind(theirs: Any, known: Sequence[str] | dict[str, Any]) -> str:
+    """Return the name of the class, if it is Keras's own and one of the known."""
+    cls = type(theirs)
+    if cls.__module__.partition(".")[0] != "keras" or cls.__name__ not in known:
+        wanted = ", ".join(known)
+        raise TypeError(f"from_keras: layer must be one of {wanted}, got {cls.__name__}")
+    return cls.__name__
+
+
+def _options(
+    theirs: Any, kind: str, *, go_backwards: bool
+) -> tuple[type[RecurrentLayer], dict[str, Any]]:
+    """Return our class and its options, without `input_size`."""
+    config = theirs.get_config()
+    for option, wanted in (_REQUIRED | {"go_backwards": go_backwards}).items():
+        _require(config, option, wanted)
+    options = {"hidden_size": config["units"], "dtype": theirs.dtype_policy.name}
+    if kind == "SimpleRNN":
+        known = ("tanh", "relu")
+        options["nonlinearity"] = check.option(
+            "from_keras", "activation", config["activation"], known
+        )
+    else:
+        _require(config, "activation", "tanh")
+    if kind == "GRU":
+        options["reset_after"] = config["reset_after"]
+    return _RECURRENT[kind], options
+
+
+def _require(config: dict[str, Any], option: str, wanted: Any) -> None:
+    """Raise unless an option has the one value that layers have."""
+    came = config.get(option, wanted)
+    if came != wanted:
+        raise ValueError(f"from_keras: {option} must be {wanted!r}, got {reprlib.repr(came)}")
+
+
+def _deduced(weights: list[Array]) -> Convertible:
+    """Construct the layer that has weights of these shapes."""
+    shapes = [array.shape for array in weights]
+    dimensions = [array.ndim for array in weights]
+    unknown = ValueError(
+        "from_keras: weights must be those of a SimpleRNN, LSTM, GRU, a Bidirectional of one, or "
+        f"a Dense with bias, got shapes {', '.join(map(str, shapes)) or 'of no array'}"
+    )
+    if dimensions == [2, 1]:
+        return Linear(*shapes[0], dtype=weights[0].dtype)
+    if len(weights) not in (2, 3, 4, 6) or dimensions[:2] != [2, 2]:
+        raise unknown
+    (D, _), (H, columns) = shapes[:2]
+    layer_class = _GATES.get(columns // max(H, 1))
+    if layer_class is None:
+        raise unknown
+    options: dict[str, Any] = {"bidirectional": len(weights) in (4, 6), "dtype": weights[0].dtype}
+    if layer_class is GRU:
+        if len(weights) in (2, 4):
+            raise ValueError(
+                "from_keras: a GRU's weights without bias do not tell reset_after: "
+                "give the layer, or use load_keras_weights"
+            )
+        options["reset_after"] = dimensions[2] == 2
+    return layer_class(D, H, **options)

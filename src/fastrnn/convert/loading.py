@@ -1,0 +1,71 @@
+"""What every load has in common: arrays are checked one and all, and then written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from fastrnn.layers import GRU, LSTM, RNN, Embedding, Layer, Linear
+from fastrnn.ops import _check as check
+from fastrnn.ops._check import Array
+
+RecurrentLayer: TypeAlias = RNN | LSTM | GRU
+Convertible: TypeAlias = RecurrentLayer | Embedding | Linear
+
+CONVERTIBLE = (RNN, LSTM, GRU, Embedding, Linear)
+
+
+def check_layer(function: str, layer: Any) -> None:
+    """Raise unless it is a layer that other libraries have, too."""
+    if not isinstance(layer, CONVERTIBLE):
+        names = ", ".join(cls.__name__ for cls in CONVERTIBLE)
+        raise TypeError(f"{function}: layer must be one of {names}, got {type(layer).__name__}")
+
+
+def matching(
+    layer: Layer, wanted: Mapping[str, Array], came: Mapping[str, Any]
+) -> dict[str, Array]:
+    """Return what came as arrays with the keys, shapes and dtypes of `wanted`, or raise."""
+    name = type(layer).__name__
+    missing = [key for key in wanted if key not in came]
+    surplus = [key for key in came if key not in wanted]
+    if missing or surplus:
+        problems = [
+            f"{kind} keys {_listed(keys)}"
+            for kind, keys in (("missing", missing), ("surplus", surplus))
+            if keys
+        ]
+        raise ValueError(f"{name}: {', '.join(problems)}")
+    return {
+        key: check.array(name, key, as_array(name, key, came[key]), like.shape, like.dtype)
+        for key, like in wanted.items()
+    }
+
+
+def as_array(name: str, key: str, value: Any) -> Array:
+    """Convert as NumPy does, with an error that names the array."""
+    try:
+        return np.asarray(value)
+    except (TypeError, ValueError, RuntimeError) as error:  # tensors that NumPy cannot hold
+        reason = " ".join(str(error).split())
+        raise TypeError(f"{name}: {key} must be a NumPy array: {reason}") from None
+
+
+def assign(layer: Layer, params: Mapping[str, Array]) -> None:
+    """Overwrite all parameters in place; `params` are copies of the right shapes and dtype."""
+    name = type(layer).__name__
+    if layer.frozen:
+        raise ValueError(f"{name}: loading needs unfreeze() first, the layer is frozen")
+    for key, new in params.items():
+        param = layer.params[key]
+        if (param.shape, param.dtype) != (new.shape, new.dtype) or not param.flags.writeable:
+            wanted = f"writeable, {new.dtype} and of shape {new.shape}"
+            raise ValueError(f"{name}: the parameter {key} must be {wanted} to be loaded")
+    for key, new in params.items():
+        layer.params[key][...] = new
+
+
+def _listed(keys: Iterable[str]) -> str:
+    return ", ".join(map(repr, keys))

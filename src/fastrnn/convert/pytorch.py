@@ -1,0 +1,143 @@
+"""Modules of PyTorch to layers and back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastrnn.convert import loading
+from fastrnn.convert.loading import Convertible, RecurrentLayer
+from fastrnn.convert.state_dicts import load_state_dict, state_dict
+from fastrnn.layers import GRU, LSTM, RNN, Embedding, Layer, Linear
+from fastrnn.layers.recurrent import Recurrent
+
+_RECURRENT: dict[str, type[RecurrentLayer]] = {"RNN": RNN, "LSTM": LSTM, "GRU": GRU}
+
+
+def from_torch(module: Any) -> Convertible:
+    """Build the layer that computes what a module of PyTorch does.
+
+    Parameters
+    ----------
+    module : torch.nn.RNN, LSTM, GRU, RNNCell, LSTMCell, GRUCell, Embedding or Linear
+        On any device, in float32 or float64.
+
+    Returns
+    -------
+    RNN, LSTM, GRU, Embedding or Linear
+        With copies of the weights, in the module's dtype and in its train or evaluation mode. A
+        cell becomes a layer whose `step` does the cell's work.
+
+    Raises
+    ------
+    TypeError
+        If the module is of another class or dtype.
+    ValueError
+        If it has an option that the layers have not: ``proj_size``, ``max_norm``,
+        ``scale_grad_by_freq``, or dropout with probability 1.
+
+    Notes
+    -----
+    Layers are batch-first, whatever the module's ``batch_first``. A module without biases becomes
+    a layer with biases of 0. The row ``padding_idx`` of an embedding is copied as it is; unlike
+    PyTorch's, it has a gradient.
+    """
+    import torch
+
+    names = (*_RECURRENT, *(f"{name}Cell" for name in _RECURRENT), "Embedding", "Linear")
+    kind = next((name for name in names if isinstance(module, getattr(torch.nn, name))), None)
+    if kind is None:
+        wanted = ", ".join(f"nn.{name}" for name in names)
+        raise TypeError(f"from_torch: module must be one of {wanted}, got {type(module).__name__}")
+    weights = {key: tensor.detach().cpu() for key, tensor in module.state_dict().items()}
+    dtype = str(next(iter(weights.values())).dtype).removeprefix("torch.")
+    layer = _build(kind, module, dtype)
+    load_state_dict(layer, weights)
+    return layer if module.training else layer.eval()
+
+
+def to_torch(layer: Layer, *, cell: bool = False) -> Any:
+    """Build the module of PyTorch that computes what a layer does.
+
+    Parameters
+    ----------
+    layer : RNN, LSTM, GRU, Embedding or Linear
+        A GRU with ``reset_after=True``, which is PyTorch's.
+    cell : bool
+        Build the ``*Cell`` of one layer in one direction.
+
+    Returns
+    -------
+    torch.nn.Module
+        On the CPU, with copies of the weights, in the layer's dtype and in its train or evaluation
+        mode; recurrent modules are batch-first and have both biases, of which ``bias_hh`` is 0
+        where the layer has one.
+
+    Raises
+    ------
+    TypeError
+        If the layer is of another class.
+    ValueError
+        If PyTorch has no such layer.
+    """
+    loading.check_layer("to_torch", layer)
+    import torch
+
+    if cell and not isinstance(layer, Recurrent):
+        raise ValueError(f"to_torch: cell=True needs a recurrent layer, got {type(layer).__name__}")
+    arrays = state_dict(layer, cell=cell)
+    name = next(cls.__name__ for cls in loading.CONVERTIBLE if isinstance(layer, cls))
+    options = _cell_options(layer) if cell else _options(layer)
+    module_class = getattr(torch.nn, name + "Cell" if cell else name)
+    # Made without memory, as initial values would be drawn from the user's global generator.
+    module = module_class(**options, device="meta").to_empty(device="cpu")
+    module.load_state_dict({key: torch.from_numpy(array) for key, array in arrays.items()})
+    return module.train(layer.training)
+
+
+def _build(kind: str, module: Any, dtype: str) -> Convertible:
+    """Construct the layer with the options of the module."""
+    if kind == "Linear":
+        bias = module.bias is not None
+        return Linear(module.in_features, module.out_features, bias=bias, dtype=dtype)
+    if kind == "Embedding":
+        _require(module, "max_norm", None)
+        _require(module, "scale_grad_by_freq", False)
+        return Embedding(module.num_embeddings, module.embedding_dim, dtype=dtype)
+    options: dict[str, Any] = {"dtype": dtype}
+    if kind.startswith("RNN"):
+        options["nonlinearity"] = module.nonlinearity
+    if not kind.endswith("Cell"):
+        _require(module, "proj_size", 0)
+        options |= {key: getattr(module, key) for key in ("num_layers", "bidirectional", "dropout")}
+    layer_class = _RECURRENT[kind.removesuffix("Cell")]
+    return layer_class(module.input_size, module.hidden_size, **options)
+
+
+def _require(module: Any, option: str, wanted: Any) -> None:
+    """Raise unless an option has the one value that layers have."""
+    came = getattr(module, option)
+    if came != wanted:
+        raise ValueError(f"from_torch: {option} must be {wanted}, got {came}")
+
+
+def _options(layer: Layer) -> dict[str, Any]:
+    """Return the arguments of the module's constructor."""
+    import torch
+
+    config = layer.config()
+    config["dtype"] = getattr(torch, config["dtype"])
+    if isinstance(layer, Linear):
+        names = {"input_size": "in_features", "output_size": "out_features"}
+    elif isinstance(layer, Embedding):
+        names = {"embedding_size": "embedding_dim"}
+    else:
+        names = {}
+        config.pop("reset_after", None)
+        config["batch_first"] = True
+    return {names.get(key, key): value for key, value in config.items()}
+
+
+def _cell_options(layer: Layer) -> dict[str, Any]:
+    """Return the arguments of the cell's constructor."""
+    names = ("input_size", "hidden_size", "nonlinearity", "dtype")
+    return {key: value for key, value in _options(layer).items() if key in names}

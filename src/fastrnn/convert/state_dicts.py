@@ -1,0 +1,155 @@
+"""Parameters under PyTorch's names, in dictionaries and files; PyTorch is not needed.
+
+Its matrices are the transposes of ours, its gates in the same order; every gate has two biases.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from fastrnn import _storage
+from fastrnn.convert import loading
+from fastrnn.convert.cells import CellWeights, from_library, resets_after, suffixes, to_library
+from fastrnn.layers import GRU, Layer, Linear
+from fastrnn.layers.recurrent import Recurrent
+from fastrnn.ops._check import Array
+
+_WEIGHTS = ("weight_ih", "weight_hh")
+_BIASES = ("bias_ih", "bias_hh")
+_PLAIN = {"W": "weight", "b": "bias"}  # of embeddings and linear layers
+
+
+def state_dict(layer: Layer, *, prefix: str = "", cell: bool = False) -> dict[str, Array]:
+    """Return copies of the parameters under the names and in the shapes of PyTorch.
+
+    Parameters
+    ----------
+    layer : RNN, LSTM, GRU, Embedding or Linear
+        A GRU with ``reset_after=True``, which is PyTorch's.
+    prefix : str
+        What each name shall begin with.
+    cell : bool
+        Take the names of the ``*Cell`` modules; for one layer in one direction.
+
+    Returns
+    -------
+    dict of str to array
+        ``weight_ih_l0 (gates * H, D)``, ``weight_hh_l0 (gates * H, H)``, ``bias_ih_l0`` and
+        ``bias_hh_l0 (gates * H,)``, and so on; or ``weight`` and ``bias``. Where this library has
+        one bias, it is ``bias_ih``, and ``bias_hh`` is 0.
+
+    Raises
+    ------
+    TypeError
+        If the layer is of another class.
+    ValueError
+        If PyTorch has no such layer.
+    """
+    loading.check_layer("state_dict", layer)
+    if not isinstance(layer, Recurrent):
+        return {
+            prefix + _PLAIN[key]: _transposed(layer, param).copy()
+            for key, param in layer.params.items()
+        }
+    _check_counterpart(layer, cell)
+    arrays: dict[str, Array] = {}
+    for suffix, names in _names(layer, prefix, cell):
+        Wx, Wh, bx, bh = to_library(layer, suffix, "torch")
+        arrays |= zip(names, (Wx.T.copy(), Wh.T.copy(), bx, bh), strict=True)
+    return arrays
+
+
+def load_state_dict(
+    layer: Layer, source: Mapping[str, Any] | str | os.PathLike[str], *, prefix: str = ""
+) -> None:
+    """Overwrite the parameters of a layer by arrays that have PyTorch's names and shapes.
+
+    Parameters
+    ----------
+    layer : RNN, LSTM, GRU, Embedding or Linear
+        Of the sizes and the dtype of the arrays; a GRU with ``reset_after=True``.
+    source : mapping of str to array, or path-like
+        The arrays, or a safetensors file of them. The names are those of ``state_dict``, in either
+        of its two forms. A recurrent layer without any bias, as PyTorch's ``bias=False`` makes
+        it, gets biases of 0.
+    prefix : str
+        Only names that begin with it count: ``"encoder.rnn."`` picks one layer of a model.
+
+    Raises
+    ------
+    TypeError
+        If a dtype is not the layer's, or the layer or the source is of another class.
+    ValueError
+        If names are missing or left over, a shape does not fit, the file is damaged, or the layer
+        is frozen. The parameters are then as they were.
+    OSError
+        If the file cannot be read.
+
+    Notes
+    -----
+    PyTorch adds two biases to every gate and this library, but for the candidate of a GRU, one:
+    the parameter is their sum.
+    """
+    loading.check_layer("load_state_dict", layer)
+    came = _read(source, prefix)
+    cell = isinstance(layer, Recurrent) and len(suffixes(layer)) == 1 and _of_cell(came, prefix)
+    wanted = state_dict(layer, prefix=prefix, cell=cell)
+    if not isinstance(layer, Recurrent):
+        arrays = loading.matching(layer, wanted, came)
+        params = {
+            key: _transposed(layer, arrays[prefix + _PLAIN[key]]).copy() for key in layer.params
+        }
+        loading.assign(layer, params)
+        return
+    biases = {key: np.zeros_like(array) for key, array in wanted.items() if array.ndim == 1}
+    if biases.keys().isdisjoint(came):
+        came |= biases
+    arrays = loading.matching(layer, wanted, came)
+    params = {}
+    for suffix, names in _names(layer, prefix, cell):
+        weight_ih, weight_hh, bias_ih, bias_hh = (arrays[name] for name in names)
+        weights = CellWeights(weight_ih.T, weight_hh.T, bias_ih, bias_hh)
+        params |= from_library(layer, suffix, "torch", weights)
+    loading.assign(layer, params)
+
+
+def _read(source: Any, prefix: str) -> dict[str, Any]:
+    """Return the arrays of a mapping or a file whose names begin with the prefix."""
+    if isinstance(source, Mapping):
+        return {str(key): array for key, array in source.items() if str(key).startswith(prefix)}
+    if isinstance(source, (str, os.PathLike)):
+        return dict(_storage.read_any(source, prefix))
+    came = type(source).__name__
+    raise TypeError(f"load_state_dict: source must be a mapping or a path, got {came}")
+
+
+def _names(layer: Recurrent, prefix: str, cell: bool) -> Iterator[tuple[str, list[str]]]:
+    """Yield the suffix of our names, and their names, for each layer and direction."""
+    for suffix in suffixes(layer):
+        theirs = "" if cell else suffix
+        yield suffix, [f"{prefix}{name}{theirs}" for name in _WEIGHTS + _BIASES]
+
+
+def _of_cell(names: Mapping[str, Any], prefix: str) -> bool:
+    return any(prefix + name in names for name in _WEIGHTS)
+
+
+def _transposed(layer: Layer, array: Array) -> Array:
+    """Turn one library's array into the other's."""
+    return array.T if isinstance(layer, Linear) else array
+
+
+def _check_counterpart(layer: Recurrent, cell: bool) -> None:
+    """Raise if PyTorch has no such layer."""
+    name = type(layer).__name__
+    if isinstance(layer, GRU) and not resets_after(layer):
+        raise ValueError(f"{name}: reset_after must be True, as PyTorch's always is, got False")
+    if cell and (layer.num_layers, layer.bidirectional) != (1, False):
+        raise ValueError(
+            f"{name}: cell=True needs num_layers=1 and bidirectional=False, got "
+            f"num_layers={layer.num_layers} and bidirectional={layer.bidirectional}"
+        )

@@ -1,0 +1,237 @@
+"""PyTorch to fastrnn to PyTorch: the same outputs at every stop."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+from helpers import assert_close
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from unchanged import unchanged
+
+import fastrnn as fr
+from fastrnn.convert import from_torch, load_state_dict, to_torch
+
+torch = pytest.importorskip("torch")
+nn = torch.nn
+
+RTOL = {"float32": 2e-5, "float64": 1e-12}
+DTYPES = st.sampled_from(sorted(RTOL))
+SIZES = st.integers(1, 9)
+
+
+def run(module, x, states):
+    """Run a module on (N, T, D) and states (L, N, H), whatever its batch_first."""
+    state = tuple(map(torch.tensor, states))
+    x = torch.tensor(x) if module.batch_first else torch.tensor(x).transpose(0, 1)
+    with torch.no_grad():
+        y, final = module(x, state if isinstance(module, nn.LSTM) else state[0])
+    y = y if module.batch_first else y.transpose(0, 1)
+    final = final if isinstance(final, tuple) else (final,)
+    return [array.numpy() for array in (y, *final)]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    kind=st.sampled_from(["RNN", "LSTM", "GRU"]),
+    options=st.fixed_dictionaries(
+        {
+            "num_layers": st.integers(1, 3),
+            "bidirectional": st.booleans(),
+            "bias": st.booleans(),
+            "batch_first": st.booleans(),
+        }
+    ),
+    nonlinearity=st.sampled_from(["tanh", "relu"]),
+    D=SIZES,
+    H=SIZES,
+    dtype=DTYPES,
+    seed=st.integers(0, 1000),
+)
+def test_recurrent_round_trip(kind, options, nonlinearity, D, H, dtype, seed):
+    if kind == "RNN":
+        options = {**options, "nonlinearity": nonlinearity}
+    torch.manual_seed(seed)
+    theirs = getattr(nn, kind)(D, H, **options, dtype=getattr(torch, dtype))
+    rng = np.random.default_rng(seed)
+    L = options["num_layers"] * (1 + options["bidirectional"])
+    x = rng.standard_normal((3, 4, D)).astype(dtype)
+    states = [rng.standard_normal((L, 3, H)).astype(dtype) for _ in range(1 + (kind == "LSTM"))]
+    wanted = run(theirs, x, states)
+
+    layer = from_torch(theirs)
+    assert type(layer) is getattr(fr, kind)
+    y, final = layer(x, tuple(states) if kind == "LSTM" else states[0])
+    back = to_torch(layer)
+    assert type(back) is type(theirs)
+    for ours in ([y, *(final if kind == "LSTM" else [final])], run(back, x, states)):
+        for array, like in zip(ours, wanted, strict=True):
+            assert array.dtype == dtype
+            assert_close(array, like, RTOL[dtype])
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    kind=st.sampled_from(["RNN", "LSTM", "GRU"]),
+    nonlinearity=st.sampled_from(["tanh", "relu"]),
+    bias=st.booleans(),
+    D=SIZES,
+    H=SIZES,
+    dtype=DTYPES,
+    seed=st.integers(0, 1000),
+)
+def test_cell_round_trip(kind, nonlinearity, bias, D, H, dtype, seed):
+    options = {"nonlinearity": nonlinearity} if kind == "RNN" else {}
+    torch.manual_seed(seed)
+    theirs = getattr(nn, f"{kind}Cell")(D, H, bias, **options, dtype=getattr(torch, dtype))
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((3, D)).astype(dtype)
+    states = [rng.standard_normal((3, H)).astype(dtype) for _ in range(1 + (kind == "LSTM"))]
+
+    def step(cell):
+        given = tuple(map(torch.tensor, states))
+        with torch.no_grad():
+            new = cell(torch.tensor(x), given if kind == "LSTM" else given[0])
+        return [tensor.numpy() for tensor in (new if kind == "LSTM" else (new,))]
+
+    layer = from_torch(theirs)
+    stacked = tuple(state[None] for state in states)
+    _, new = layer.step(x, stacked if kind == "LSTM" else stacked[0])
+    back = to_torch(layer, cell=True)
+    assert type(back) is type(theirs)
+    for ours in ([state[0] for state in (new if kind == "LSTM" else (new,))], step(back)):
+        for array, like in zip(ours, step(theirs), strict=True):
+            assert_close(array, like, RTOL[dtype])
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_linear_round_trip(bias, dtype):
+    theirs = nn.Linear(3, 4, bias, dtype=getattr(torch, dtype))
+    x = np.random.default_rng(0).standard_normal((5, 3)).astype(dtype)
+    wanted = theirs(torch.tensor(x)).detach().numpy()
+    layer = from_torch(theirs)
+    assert layer.bias is bias
+    assert_close(layer(x), wanted, RTOL[dtype])
+    back = to_torch(layer)
+    assert (back.bias is not None) is bias
+    assert torch.equal(back.weight, theirs.weight)
+
+
+@pytest.mark.parametrize("padding_idx", [None, 0, -1])
+def test_embedding_round_trip(padding_idx, dtype):
+    theirs = nn.Embedding(6, 3, padding_idx, sparse=True, dtype=getattr(torch, dtype))
+    ids = np.array([[0, 5, 2], [1, 1, 4]])
+    wanted = theirs(torch.tensor(ids)).detach().numpy()
+    layer = from_torch(theirs)
+    np.testing.assert_array_equal(layer(ids), wanted)
+    np.testing.assert_array_equal(to_torch(layer)(torch.tensor(ids)).detach().numpy(), wanted)
+
+
+def test_options_go_along():
+    module = nn.LSTM(3, 4, 2, dropout=0.25, bidirectional=True).eval()
+    layer = from_torch(module)
+    assert (layer.dropout, layer.bidirectional, layer.training) == (0.25, True, False)
+    back = to_torch(layer)
+    assert (back.dropout, back.bidirectional, back.training) == (0.25, True, False)
+    assert back.batch_first
+    assert from_torch(module.train()).training and to_torch(layer.train()).training
+    assert from_torch(nn.RNN(3, 4, nonlinearity="relu")).nonlinearity == "relu"
+    assert to_torch(fr.RNN(3, 4, nonlinearity="relu")).nonlinearity == "relu"
+
+
+def test_both_own_their_memory():
+    module = nn.GRU(3, 4)
+    layer = from_torch(module)
+    weights = {key: tensor.clone() for key, tensor in module.state_dict().items()}
+    for param in layer.params.values():
+        param += 1
+    back = to_torch(layer)
+    with unchanged(layer), torch.no_grad():
+        for parameter in back.parameters():
+            assert parameter.requires_grad
+            parameter += 1
+    assert all(torch.equal(tensor, weights[key]) for key, tensor in module.state_dict().items())
+
+
+def test_the_global_generator_is_left_alone():
+    before = torch.get_rng_state()
+    for layer in (fr.LSTM(3, 4, 2), fr.Embedding(3, 4), fr.Linear(3, 4)):
+        to_torch(layer)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_converted_module_trains():
+    module = to_torch(fr.LSTM(3, 4, 2, bidirectional=True))
+    y, _ = module(torch.ones(2, 5, 3))
+    y.sum().backward()
+    assert all(parameter.grad is not None for parameter in module.parameters())
+
+
+def test_tensors_in_a_mapping():
+    module, layer = nn.LSTM(3, 4), fr.LSTM(3, 4)
+    load_state_dict(layer, module.state_dict())
+    np.testing.assert_array_equal(layer.params["Wx_l0"].T, module.weight_ih_l0.detach().numpy())
+    for wrong in (module.half().state_dict(), module.bfloat16().state_dict()):
+        with (
+            unchanged(layer),
+            pytest.raises(TypeError, match=r"^LSTM: weight_ih_l0 must be [^\n]+"),
+        ):
+            load_state_dict(layer, wrong)
+    with unchanged(layer), pytest.raises(TypeError, match=r"must be a NumPy array: .*detach"):
+        load_state_dict(layer, dict(module.float().named_parameters()))
+
+
+@pytest.mark.parametrize(
+    ("module", "error", "message"),
+    [
+        (nn.LSTM(3, 4, proj_size=2), ValueError, "from_torch: proj_size must be 0, got 2"),
+        (
+            nn.Embedding(3, 4, max_norm=1.0),
+            ValueError,
+            "from_torch: max_norm must be None, got 1.0",
+        ),
+        (
+            nn.Embedding(3, 4, scale_grad_by_freq=True),
+            ValueError,
+            "from_torch: scale_grad_by_freq must be False, got True",
+        ),
+        (nn.GRU(3, 4, 2, dropout=1.0), ValueError, "GRU: dropout must be in [0, 1), got 1.0"),
+        (nn.LSTM(3, 4).half(), TypeError, "LSTM: dtype must be float32 or float64, got 'float16'"),
+        (
+            nn.Linear(3, 4).bfloat16(),
+            TypeError,
+            "Linear: dtype must be float32 or float64, got 'bfloat16'",
+        ),
+        (
+            nn.utils.parametrizations.weight_norm(nn.Linear(3, 4)),
+            ValueError,
+            "Linear: missing keys 'weight', surplus keys 'parametrizations.weight.original0', "
+            "'parametrizations.weight.original1'",
+        ),
+    ],
+)
+def test_modules_that_do_not_fit(module, error, message):
+    with pytest.raises(error, match=f"^{re.escape(message)}$"):
+        from_torch(module)
+
+
+@pytest.mark.parametrize("wrong", [nn.Conv1d(3, 4, 1), nn.Sequential(nn.LSTM(3, 4)), {}, None])
+def test_other_modules(wrong):
+    name = type(wrong).__name__
+    with pytest.raises(
+        TypeError, match=rf"^from_torch: module must be one of nn\.RNN.*got {name}$"
+    ):
+        from_torch(wrong)
+
+
+def test_layers_without_a_module():
+    with pytest.raises(TypeError, match=r"^to_torch: layer must be one of .*, got Attention$"):
+        to_torch(fr.Attention())
+    with pytest.raises(ValueError, match=r"^GRU: reset_after must be True"):
+        to_torch(fr.GRU(3, 4, reset_after=False))
+    with pytest.raises(ValueError, match=r"^to_torch: cell=True needs a recurrent .*got Linear$"):
+        to_torch(fr.Linear(3, 4), cell=True)
+    with pytest.raises(ValueError, match=r"^GRU: cell=True needs num_layers=1"):
+        to_torch(fr.GRU(3, 4, bidirectional=True), cell=True)
