@@ -17,22 +17,26 @@ static void lstm_step(const fr_cell *m, fr_share share, fr_index s, const void *
         const real *from[TILE_ROWS];
         input_tile(m, &t, 4, vectors_of(4 * n), projected, acc, from);
         hidden_tile(m, &t, from, 4, vectors_of(4 * n), acc);
+        /* The update of c for all rows before that of h: each row's chain from c to h is long. */
         for (fr_index line = 0; line < t.height; line++) {
             const fr_index row = t.row[line], at = row * m->ld + unit;
-            const real *a = acc + line * PANEL;
+            real *a = acc + line * PANEL;
             const vec i = vsigmoid(load(a)), f = vsigmoid(load(a + n));
             const vec g = vtanh(load(a + 2 * n)), o = vsigmoid(load(a + 3 * n));
-            const vec c = f * load(c_prev + at) + i * g;
-            const vec h = o * vtanh(c);
-            store(c_next + at, c);
-            store(h_next + at, h);
-            store_part(view_at(m->y, row, s) + unit, h, n);
+            store(c_next + at, f * load(c_prev + at) + i * g);
+            store(a, o);
             if (!m->gates) continue;
             real *gates = tape_at(m, t.panel, s, row);
             store(gates, i);
             store(gates + VL, f);
             store(gates + 2 * VL, g);
             store(gates + 3 * VL, o);
+        }
+        for (fr_index line = 0; line < t.height; line++) {
+            const fr_index row = t.row[line], at = row * m->ld + unit;
+            const vec h = load(acc + line * PANEL) * vtanh(load(c_next + at));
+            store(h_next + at, h);
+            store_part(view_at(m->y, row, s) + unit, h, n);
         }
     }
 }

@@ -209,21 +209,37 @@ static void product(const fr_product *p, fr_index row_begin, fr_index row_end) {
     }
 }
 
+/* One row of a panel that is not full: the columns of its vectors one after another, then zeros. */
+INLINE void pack_edge(real *dst, const real *src, const fr_layout *l, fr_index panel) {
+    const fr_index size = l->width * VL;
+    fr_index at = 0;
+    for (fr_index v = 0; v < l->width; v++) {
+        const fr_index n = columns_in(l, panel, v);
+        memcpy(dst + at, src + l->start[v], (size_t)n * sizeof(real));
+        at += n;
+    }
+    memset(dst + at, 0, (size_t)(size - at) * sizeof(real));
+}
+
+/* Rows of src that are packed together. Panel by panel, each row is a jump in memory; a few rows at
+ * a time stay in the cache meanwhile: 0.74 of the time of all rows for D=H=512, 0.88 for 256. */
+#define PACK_ROWS 4
+
 /* dst = the layout's columns of src, packed; the rows of src lie row_step elements apart. */
 static void pack(void *dst, const void *src, fr_index depth, fr_index row_step,
                  const fr_layout *l) {
     const fr_index size = l->width * VL;
-    real *out = dst;
-    for (fr_index p = 0; p < l->panels; p++)
-        for (fr_index k = 0; k < depth; k++, out += size) {
-            const real *row = (const real *)src + k * row_step + p * l->advance;
-            fr_index at = 0;
-            for (fr_index v = 0; v < l->width; v++) {
-                const fr_index n = columns_in(l, p, v);
-                if (n) store_part(out + at, load_part(row + l->start[v], n), n);
-                at += n;
+    for (fr_index first = 0; first < depth; first += PACK_ROWS)
+        for (fr_index panel = 0; panel < l->panels; panel++) {
+            const fr_index end = min_index(depth, first + PACK_ROWS);
+            const int full = full_vectors(l, panel) == l->width;
+            const real *row = (const real *)src + first * row_step + panel * l->advance;
+            real *out = (real *)dst + (panel * depth + first) * size;
+            for (fr_index k = first; k < end; k++, row += row_step, out += size) {
+                if (!full) pack_edge(out, row, l, panel);
+                for (fr_index v = 0; full && v < l->width; v++)
+                    store(out + v * VL, load(row + l->start[v]));
             }
-            if (at < size) memset(out + at, 0, (size_t)(size - at) * sizeof(real));
         }
 }
 
