@@ -71,6 +71,22 @@ class RecurrentProblem:
         """The arrays that have a gradient, by name, in the order of the cell's arguments."""
         return {"x": self.x, **self.states, **self.weights}
 
+    def in_float64(self) -> RecurrentProblem:
+        """The same numbers in float64."""
+
+        def wide(arrays: dict[str, Array]) -> dict[str, Array]:
+            return {name: array.astype(np.float64) for name, array in arrays.items()}
+
+        return RecurrentProblem(
+            self.cell,
+            self.x.astype(np.float64),
+            wide(self.states),
+            wide(self.weights),
+            self.options,
+            self.dy.astype(np.float64),
+            wide(self.dstates),
+        )
+
     def forward(self, module: ModuleType, **options: Any) -> tuple[Array, tuple[Array, ...], Any]:
         """Return y, the final states, the stash."""
         function = getattr(module, f"{self.cell}_forward")

@@ -79,7 +79,7 @@ def test_agrees_with_the_reference(variant, dtype, assert_agree, case):
     problem, options = case.problem(variant, dtype)
     wanted = everything(problem, _reference, **options)
     actual = everything(problem, _kernels, **options)
-    assert_agree(actual, wanted)
+    assert_agree(actual, wanted, everything(problem.in_float64(), _reference, **options))
 
 
 @pytest.mark.parametrize(("ragged", "reverse"), [(False, True), (True, False)])
