@@ -37,6 +37,17 @@ def write(
 
     native = {key: _plain(array) for key, array in arrays.items()}
     data = save(native, {**metadata, _MARKER: _VERSION})
+    write_bytes(path, data)
+
+
+def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
+    """Write a file of any format; whatever goes wrong, one that was there before stays whole.
+
+    Raises
+    ------
+    OSError
+        The disk is full, the folder is missing or not writable; names `path`.
+    """
     target = Path(path).resolve()
     temporary = target.with_name(f".fastrnn-{os.urandom(8).hex()}.tmp")
     try:

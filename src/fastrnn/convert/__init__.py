@@ -1,4 +1,4 @@
-"""Weights and layers to and from other libraries; these are imported by the calls that need them.
+"""Weights and models to and from other libraries; these are imported by the calls that need them.
 
 A conversion checks everything before it writes anything: an error leaves the layer as it was.
 """
@@ -9,28 +9,40 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fastrnn.convert import onnx_backend
+    from fastrnn.convert._onnx.export import to_onnx
+    from fastrnn.convert._onnx.model import OnnxModel, from_onnx
     from fastrnn.convert.keras import from_keras, load_keras_weights, to_keras_weights
     from fastrnn.convert.pytorch import from_torch, to_torch
     from fastrnn.convert.state_dicts import load_state_dict, state_dict
 
 __all__ = [
+    "OnnxModel",
     "from_keras",
+    "from_onnx",
     "from_torch",
     "load_keras_weights",
     "load_state_dict",
+    "onnx_backend",
     "state_dict",
     "to_keras_weights",
+    "to_onnx",
     "to_torch",
 ]
 
-# Imported at their first use: the module of each name. No module is called as one of the names.
+# Imported at their first use: the module of each name, which may be the module itself. No other
+# module is called as one of the names.
 _LATE = {
+    "OnnxModel": "fastrnn.convert._onnx.model",
     "from_keras": "fastrnn.convert.keras",
+    "from_onnx": "fastrnn.convert._onnx.model",
     "from_torch": "fastrnn.convert.pytorch",
     "load_keras_weights": "fastrnn.convert.keras",
     "load_state_dict": "fastrnn.convert.state_dicts",
+    "onnx_backend": "fastrnn.convert.onnx_backend",
     "state_dict": "fastrnn.convert.state_dicts",
     "to_keras_weights": "fastrnn.convert.keras",
+    "to_onnx": "fastrnn.convert._onnx.export",
     "to_torch": "fastrnn.convert.pytorch",
 }
 
@@ -38,7 +50,8 @@ _LATE = {
 def __getattr__(name: str) -> Any:
     if name not in _LATE:
         raise AttributeError(f"module 'fastrnn.convert' has no attribute {name!r}")
-    return globals().setdefault(name, getattr(import_module(_LATE[name]), name))
+    module = import_module(_LATE[name])
+    return globals().setdefault(name, getattr(module, name, module))
 
 
 def __dir__() -> list[str]:

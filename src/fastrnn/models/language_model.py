@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from fastrnn.layers import Dropout, Embedding, Linear, SoftmaxCrossEntropy
+from fastrnn.layers import GRU, LSTM, RNN, Dropout, Embedding, Linear, SoftmaxCrossEntropy
 from fastrnn.models.base import (
     CELLS,
     Array,
@@ -139,11 +139,16 @@ class LanguageModel(Model):
         return self.criterion(logits, targets), state
 
     def _classify(self, y: Array) -> Array:
+        logits: Array = self.chain[-1](y)
+        return logits
+
+    @property
+    def chain(self) -> tuple[Embedding, RNN | LSTM | GRU, Linear]:
+        """The layers through which ids become logits in evaluation mode, in their order."""
         if self.tie_weights:
             # Anew each time, as a copy of the model or its user may have put in another array.
             self.output.params["W"] = self.embedding.params["W"].T
-        logits: Array = self.output(y)
-        return logits
+        return self.embedding, self.rnn, self.output
 
     def backward(self) -> None:
         """Fill ``grads``; the gradient stops at the state carried into the batch.

@@ -1,0 +1,103 @@
+"""ONNX's recurrent cells with any activation, clip, peepholes and coupled gates, in plain NumPy.
+
+The equations are those of the operators RNN, GRU and LSTM (opset 22, "Equations"), in our order of
+gates and with our layout of weights: Wx (D, G*H), Wh (H, G*H), b (G*H,), and for a GRU bh (H,) or
+None. f, g and h are the activations. "Cell clip threshold ... is applied to the input of
+activations" (attribute `clip`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fastrnn._reference.sequence import outputs, steps
+from fastrnn.convert._onnx.activations import Function
+from fastrnn.ops._check import Array
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a compiled cell does not have."""
+
+    activations: Sequence[Function]
+    clip: float | None
+    input_forget: bool
+    peepholes: Array | None  # (3*H,), in ONNX's order i, o, f
+
+    def functions(self) -> list[Function]:
+        """Return the activations, each with the clip before it."""
+        if self.clip is None:
+            return list(self.activations)
+        return [_clipped(function, self.clip) for function in self.activations]
+
+
+def _clipped(function: Function, clip: float) -> Function:
+    return lambda x: function(np.clip(x, -clip, clip))
+
+
+def run(
+    op: str,
+    x: Array,
+    states: Sequence[Array],
+    weights: Sequence[Any],
+    options: Options,
+    *,
+    lengths: Array | None,
+    reverse: bool,
+    out: Array,
+) -> list[Array]:
+    """Run over time: x (N, T, D), states (N, H); write all h to `out`, return the final states."""
+    cell = CELLS[op]
+    y, states = outputs(out, x, states[0]), [state.copy() for state in states]
+    for t, rows in steps(x, lengths, reverse):
+        new = cell(x[rows, t], [state[rows] for state in states], weights, options)
+        for state, value in zip(states, new, strict=True):
+            state[rows] = value
+        y[rows, t] = new[0]
+    return states
+
+
+def _rnn(
+    x: Array, states: Sequence[Array], weights: Sequence[Any], options: Options
+) -> list[Array]:
+    """``Ht = f(Xt*(Wi^T) + Ht-1*(Ri^T) + Wbi + Rbi)``."""
+    (f,) = options.functions()
+    (h,), (Wx, Wh, b) = states, weights
+    return [f(x @ Wx + h @ Wh + b)]
+
+
+def _gru(
+    x: Array, states: Sequence[Array], weights: Sequence[Any], options: Options
+) -> list[Array]:
+    """``Ht = (1 - zt) (.) ht + zt (.) Ht-1``."""
+    f, g = options.functions()
+    (h,), (Wx, Wh, b, bh) = states, weights
+    ax_r, ax_z, ax_n = np.split(x @ Wx + b, 3, axis=1)
+    Wh_r, Wh_z, Wh_n = np.split(Wh, 3, axis=1)
+    r = f(ax_r + h @ Wh_r)
+    z = f(ax_z + h @ Wh_z)
+    # linear_before_reset is 0 where there is no bh, else 1
+    n = g(ax_n + ((r * h) @ Wh_n if bh is None else r * (h @ Wh_n + bh)))
+    return [(1 - z) * n + z * h]
+
+
+def _lstm(
+    x: Array, states: Sequence[Array], weights: Sequence[Any], options: Options
+) -> list[Array]:
+    """``Ct = ft (.) Ct-1 + it (.) ct`` and ``Ht = ot (.) h(Ct)``."""
+    f, g, h = options.functions()
+    (h_prev, c_prev), (Wx, Wh, b) = states, weights
+    p_i, p_o, p_f = (0, 0, 0) if options.peepholes is None else np.split(options.peepholes, 3)
+    a_i, a_f, a_g, a_o = np.split(x @ Wx + h_prev @ Wh + b, 4, axis=1)
+    i = f(a_i + p_i * c_prev)
+    forget = 1 - i if options.input_forget else f(a_f + p_f * c_prev)
+    c = forget * c_prev + i * g(a_g)
+    o = f(a_o + p_o * c)
+    return [o * h(c), c]
+
+
+CELLS = {"RNN": _rnn, "GRU": _gru, "LSTM": _lstm}

@@ -1,0 +1,189 @@
+"""ONNX's protobuf to and from our graph: the one place, beside the backend, that needs onnx."""
+
+from __future__ import annotations
+
+import os
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fastrnn import _storage
+from fastrnn.convert._onnx.graph import DTYPES, TYPE_OF, Graph, Node, Value
+from fastrnn.ops._check import Array
+
+OPSETS = range(7, 23)  # of the files that we read
+OPSET = 14  # of those that we write
+IR_VERSION = 7  # of the release of ONNX that brought this opset
+
+# The attributes of a node Constant that we read, with the dtype of its array (None: its own).
+CONSTANTS = {
+    "value": None,
+    "value_float": np.float32,
+    "value_floats": np.float32,
+    "value_int": np.int64,
+    "value_ints": np.int64,
+}
+
+
+def package(name: str = "onnx") -> Any:
+    """Return a module of the onnx package.
+
+    Raises
+    ------
+    ImportError
+        If it is not installed; says what installs it.
+    """
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as error:
+        extra = "pip install 'fastrnn[interop]'"
+        raise ImportError(f"fastrnn.convert needs the package onnx: {extra}") from error
+
+
+def load(path: str | os.PathLike[str]) -> Any:
+    """Return the model (a ModelProto) of a file.
+
+    Raises
+    ------
+    OSError
+        If the file is missing or not readable.
+    ValueError
+        If it is not an ONNX file.
+    ImportError
+        If onnx is not installed.
+    """
+    onnx = package()
+    data = Path(path).read_bytes()
+    model = onnx.ModelProto()
+    try:
+        model.ParseFromString(data)
+    except Exception:  # protobuf's DecodeError, which has moved between its versions
+        raise ValueError(f"{os.fspath(path)}: not an ONNX file") from None
+    if not (model.ir_version and model.opset_import and model.HasField("graph")):
+        raise ValueError(f"{os.fspath(path)}: not an ONNX file")
+    try:
+        onnx.load_external_data_for_model(model, os.path.dirname(os.path.abspath(path)))
+    except (OSError, ValueError, TypeError, onnx.checker.ValidationError) as error:
+        raise ValueError(f"{os.fspath(path)}: {_first_line(error)}") from None
+    return model
+
+
+def to_graph(owner: str, model: Any) -> Graph:
+    """Return the graph of a model.
+
+    Raises
+    ------
+    ValueError
+        If its opset is out of range, or a text or tensor in it is broken.
+    """
+    try:
+        opset = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), None)
+        graph = graph_of(model.graph)
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"{owner}: {_first_line(error)}") from None
+    if opset not in OPSETS:
+        wanted = f"{OPSETS[0]} to {OPSETS[-1]}"
+        raise ValueError(f"{owner}: opset must be {wanted}, got {opset}")
+    return graph
+
+
+def check(owner: str, model: Any) -> None:
+    """Let ONNX check a model.
+
+    Raises
+    ------
+    ValueError
+        If it breaks the rules of ONNX.
+    """
+    checker = package("onnx.checker")
+    try:
+        checker.check_model(model)
+    except (checker.ValidationError, ValueError) as error:  # ValueError: of a broken text
+        raise ValueError(f"{owner}: {_first_line(error)}") from None
+
+
+def write(path: str | os.PathLike[str], graph: Graph) -> None:
+    """Write a file; one that was there before stays whole if that fails.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
+    ImportError
+        If onnx is not installed.
+    """
+    onnx = package()
+    nodes = [
+        onnx.helper.make_node(
+            node.op, node.inputs, node.outputs, node.outputs[0], **node.attributes
+        )
+        for node in graph.nodes
+    ]
+    constants = [onnx.numpy_helper.from_array(a, name) for name, a in graph.constants.items()]
+    inputs, outputs = ([_info(onnx, v) for v in values] for values in (graph.inputs, graph.outputs))
+    model = onnx.helper.make_model(
+        onnx.helper.make_graph(nodes, "fastrnn", inputs, outputs, constants),
+        opset_imports=[onnx.helper.make_opsetid("", OPSET)],
+        ir_version=IR_VERSION,
+        producer_name="fastrnn",
+    )
+    _storage.write_bytes(path, model.SerializeToString())
+
+
+def _info(onnx: Any, value: Value) -> Any:
+    assert value.dtype is not None
+    return onnx.helper.make_tensor_value_info(value.name, TYPE_OF[value.dtype], value.shape)
+
+
+def graph_of(proto: Any) -> Graph:
+    """Return a GraphProto as a graph; a node Constant becomes a constant."""
+    constants = {tensor.name: _array(tensor) for tensor in proto.initializer}
+    nodes = []
+    for node in map(_node, proto.node):
+        if node.op == "Constant" and (kind := next(iter(node.attributes), "")) in CONSTANTS:
+            constants[node.outputs[0]] = np.asarray(node.attributes[kind], CONSTANTS[kind])
+        else:
+            nodes.append(node)
+    inputs = [_value(value) for value in proto.input if value.name not in constants]
+    return Graph(nodes, inputs, [_value(value) for value in proto.output], constants)
+
+
+def _node(proto: Any) -> Node:
+    """Return a NodeProto as a node; an operator of another domain has that before its name."""
+    values = {a.name: package("onnx.helper").get_attribute_value(a) for a in proto.attribute}
+    domain = "" if proto.domain in ("", "ai.onnx") else f"{proto.domain}."
+    return Node(
+        domain + proto.op_type,
+        tuple(proto.input),
+        tuple(proto.output),
+        {name: _plain(value) for name, value in values.items()},
+    )
+
+
+def _plain(value: Any) -> Any:
+    """Return an attribute's value with text as str and a tensor as an array."""
+    if isinstance(value, bytes):
+        return value.decode()
+    if isinstance(value, package().TensorProto):
+        return _array(value)
+    return [_plain(entry) for entry in value] if isinstance(value, list) else value
+
+
+def _array(tensor: Any) -> Array:
+    array: Array = package("onnx.numpy_helper").to_array(tensor)
+    return array
+
+
+def _value(proto: Any) -> Value:
+    """Return a ValueInfoProto as a value."""
+    tensor = proto.type.tensor_type
+    shape = None
+    if tensor.HasField("shape"):
+        shape = tuple(d.dim_value or d.dim_param or "?" for d in tensor.shape.dim)
+    return Value(proto.name, DTYPES.get(tensor.elem_type), shape)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]

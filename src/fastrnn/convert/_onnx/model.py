@@ -1,0 +1,124 @@
+"""Models from ONNX files: `from_onnx`."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from functools import cached_property
+from typing import Any
+
+from fastrnn.convert._onnx import files
+from fastrnn.convert._onnx.layers import layers_of
+from fastrnn.convert._onnx.program import Program, check_known
+from fastrnn.layers import Layer
+from fastrnn.ops._check import Array
+
+
+def from_onnx(path: str | os.PathLike[str]) -> OnnxModel:
+    """Read an ONNX file (opset 7 to 22) of the operators RNN, LSTM and GRU.
+
+    Between them there may be what `to_onnx` and PyTorch's export write there (Transpose, Reshape,
+    Gather, MatMul and the like; the message for any other names them). Weights must be constants of
+    the file, float32 or float64.
+
+    Other activations than the defaults (for RNN also Relu), ``clip``, ``input_forget`` and
+    peepholes run in NumPy, all others on the compiled kernels; a warning says so here, once.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+
+    Returns
+    -------
+    OnnxModel
+        To call with the inputs of the file; its ``layer`` is the layer of fastrnn, if there is one.
+
+    Raises
+    ------
+    OSError
+        If the file is missing or not readable.
+    ValueError
+        If it is not an ONNX file, or has an opset, an operator, an attribute or a shape that does
+        not fit, or weights that are no constants.
+    TypeError
+        If a dtype is neither float32 nor float64.
+    ImportError
+        If onnx is not installed.
+
+    Notes
+    -----
+    Where ONNX leaves it open, a sequence of length 0 passes its initial state through (ONNX
+    Runtime: zeros).
+    """
+    owner = os.fspath(path)
+    return OnnxModel(prepare(owner, files.load(path), constant_weights=True))
+
+
+def prepare(owner: str, model: Any, *, constant_weights: bool) -> Program:
+    """Return a ModelProto made ready to run."""
+    graph = files.to_graph(owner, model)
+    check_known(owner, graph)
+    files.check(owner, model)
+    return Program(owner, graph, constant_weights=constant_weights)
+
+
+class OnnxModel:
+    """A model from an ONNX file, with the meaning that ONNX gives it.
+
+    Attributes
+    ----------
+    inputs, outputs : tuple of str
+        Their names in the file.
+    """
+
+    def __init__(self, program: Program) -> None:
+        self._program = program
+        self.inputs = tuple(value.name for value in program.graph.inputs)
+        self.outputs = tuple(value.name for value in program.graph.outputs)
+        if program.rare:
+            message = f"{'; '.join(program.rare)}: this runs in NumPy, not compiled"
+            warnings.warn(message, stacklevel=3)  # of from_onnx, or of the backend's prepare
+
+    def __call__(self, *inputs: Any, **named: Any) -> tuple[Array, ...]:
+        """Return the outputs, given all inputs in their order or by name.
+
+        Raises
+        ------
+        ValueError
+            If an input is missing or unknown, or a shape or a length is wrong.
+        TypeError
+            If a dtype is wrong.
+        """
+        if len(inputs) > len(self.inputs):
+            wanted = f"{len(self.inputs)} inputs, got {len(inputs)}"
+            raise ValueError(f"{self._program.owner}: takes {wanted}")
+        return self._program.run(dict(zip(self.inputs, inputs, strict=False)) | named)
+
+    @cached_property
+    def layers(self) -> list[Layer]:
+        """The layers of fastrnn of which the file consists.
+
+        There are some where the file is one that `to_onnx` writes, or is a single recurrent
+        operator with constant weights and options that a layer has.
+
+        Raises
+        ------
+        ValueError
+            If there are none.
+        """
+        return layers_of(self._program)
+
+    @property
+    def layer(self) -> Layer:
+        """The one layer of fastrnn that is the file.
+
+        Raises
+        ------
+        ValueError
+            If there is none, or more than one.
+        """
+        if len(self.layers) > 1:
+            names = ", ".join(type(layer).__name__ for layer in self.layers)
+            raise ValueError(f"{self._program.owner}: has several layers ({names}), see layers")
+        return self.layers[0]

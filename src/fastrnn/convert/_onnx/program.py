@@ -1,0 +1,169 @@
+"""A graph made ready to run: the recurrent operators, and the few that stand between them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from fastrnn.convert._onnx.between import BETWEEN
+from fastrnn.convert._onnx.graph import DTYPES, Graph, Node, Value
+from fastrnn.convert._onnx.operators import WEIGHTS, Operator, Weights
+from fastrnn.convert._onnx.weights import KINDS
+from fastrnn.ops._check import Array
+
+Call: TypeAlias = Callable[..., Sequence[Array]]
+
+
+class Program:
+    """The nodes of a graph as functions.
+
+    Parameters
+    ----------
+    owner : str
+        What messages begin with.
+    graph : Graph
+        What to run.
+    constant_weights : bool
+        Whether the weights of recurrent operators must be constants.
+
+    Attributes
+    ----------
+    operators : list of Operator
+        The recurrent ones.
+    ready : list of Weights or None
+        Their weights, None where these are no constants.
+
+    Raises
+    ------
+    ValueError
+        If an attribute, a shape or a weight is wrong, or something is used that nothing makes.
+    TypeError
+        If a dtype is wrong.
+    """
+
+    def __init__(self, owner: str, graph: Graph, *, constant_weights: bool) -> None:
+        for value in graph.inputs:
+            if value.dtype is None:
+                wanted = ", ".join(dtype.name for dtype in DTYPES.values())
+                raise TypeError(f"{owner}: input {value.name!r} must be one of {wanted}")
+        _check_wiring(owner, graph)
+        self.owner, self.graph = owner, graph
+        self.operators: list[Operator] = []
+        self.ready: list[Weights | None] = []
+        self._calls = [self._call(node, constant_weights) for node in graph.nodes]
+
+    @property
+    def rare(self) -> list[str]:
+        """What NumPy will run, one line for each operator."""
+        return [f"{o.owner} has {', '.join(o.rare)}" for o in self.operators if o.rare]
+
+    def run(self, feeds: Mapping[str, Any]) -> tuple[Array, ...]:
+        """Run on inputs by name.
+
+        Raises
+        ------
+        ValueError
+            If an input is missing or unknown, or a shape is wrong.
+        TypeError
+            If a dtype is wrong.
+        """
+        values: dict[str, Array] = dict(self.graph.constants)
+        wanted = [value.name for value in self.graph.inputs]
+        if set(feeds) != set(wanted):
+            came = ", ".join(feeds)
+            raise ValueError(f"{self.owner}: inputs must be {', '.join(wanted)}, got {came}")
+        for value in self.graph.inputs:
+            values[value.name] = _checked(self.owner, value, feeds[value.name])
+        for node, call in zip(self.graph.nodes, self._calls, strict=True):
+            made = call(*(values[name] if name else None for name in node.inputs))
+            values.update(zip(node.outputs, made, strict=False))
+        return tuple(values[value.name] for value in self.graph.outputs)
+
+    def _call(self, node: Node, constant_weights: bool) -> Call:
+        """Return the node as a function of its inputs."""
+        owner = f"{self.owner}: {node}"
+        if node.op in KINDS:
+            return self._recurrent(Operator(owner, node), constant_weights)
+        if node.op == "Cast" and node.attributes.get("to") not in DTYPES:
+            raise ValueError(f"{owner}: to must be one of {', '.join(map(str, DTYPES))}")
+        function = BETWEEN[node.op]
+
+        def call(*inputs: Any) -> Sequence[Array]:
+            try:
+                made = function(node, *inputs)
+            except (ValueError, IndexError) as error:
+                raise ValueError(f"{owner}: {error}") from None
+            except TypeError as error:
+                raise TypeError(f"{owner}: {error}") from None
+            return made if isinstance(made, (list, tuple)) else (made,)
+
+        return call
+
+    def _recurrent(self, op: Operator, constant_weights: bool) -> Call:
+        """Return a recurrent operator as a function, its weights prepared if they are constants."""
+        names = {name: op.inputs[name] for name in WEIGHTS if op.inputs.get(name)}
+        free = [name for name, value in names.items() if value not in self.graph.constants]
+        if free and constant_weights:
+            raise ValueError(f"{op.owner}: {', '.join(free)} must be constants of the file")
+        ready = None
+        if not free:
+            ready = op.weights(
+                **{name: self.graph.constants[value] for name, value in names.items()}
+            )
+        self.operators.append(op)
+        self.ready.append(ready)
+
+        def call(*inputs: Any) -> Sequence[Array]:
+            given = dict(zip(op.inputs, inputs, strict=True))
+            mine = {name: given.pop(name, None) for name in WEIGHTS}
+            return op.run(op.weights(**mine) if ready is None else ready, **given)
+
+        return call
+
+
+def check_known(owner: str, graph: Graph) -> None:
+    """Check that all operators are ones that a `Program` runs.
+
+    Raises
+    ------
+    ValueError
+        If one is not.
+    """
+    unknown = sorted({node.op for node in graph.nodes} - {*KINDS, *BETWEEN})
+    if unknown:
+        known = ", ".join([*KINDS, *BETWEEN])
+        names = ", ".join(map(repr, unknown))
+        raise ValueError(f"{owner}: unknown operators {names}; known are {known}")
+
+
+def _check_wiring(owner: str, graph: Graph) -> None:
+    """Check that everything which is used is made."""
+    made = {"", *graph.constants, *(value.name for value in graph.inputs)}
+    for node in graph.nodes:
+        if missing := [name for name in node.inputs if name not in made]:
+            raise ValueError(f"{owner}: {node}: nothing before it makes {missing[0]!r}")
+        made.update(node.outputs)
+    for value in graph.outputs:
+        if value.name not in made:
+            raise ValueError(f"{owner}: no operator makes the output {value.name!r}")
+
+
+def _checked(owner: str, value: Value, given: Any) -> Array:
+    """Return an input as an array of the dtype and shape that the graph declares."""
+    array, dtype = np.asarray(given), value.dtype
+    assert dtype is not None
+    if array.dtype.kind not in "iu" if dtype.kind == "i" else array.dtype != dtype:
+        raise TypeError(f"{owner}: {value.name} must be {dtype}, got {array.dtype}")
+    shape = value.shape
+    if shape is not None and (
+        len(shape) != array.ndim
+        or any(isinstance(a, int) and a != b for a, b in zip(shape, array.shape, strict=True))
+    ):
+        wanted = ", ".join(map(str, shape))
+        raise ValueError(f"{owner}: {value.name} must have shape ({wanted}), got {array.shape}")
+    ready = array.astype(dtype, copy=False)
+    if ready.dtype != array.dtype and (ready != array).any():
+        raise ValueError(f"{owner}: {value.name} must fit in {dtype}, got {array.max()}")
+    return ready
