@@ -95,7 +95,7 @@ class OverTime(CellLayer):
         out: Array | None = None,
     ) -> Array:
         """Run on prepared arguments, and keep the state and what backward needs."""
-        stash = None
+        self.cache = stash = None  # the memory of the last one serves the next
         if out is None and xs.shape[1] == 1 and len(xs) <= STEP_ROWS:
             x = np.ascontiguousarray(xs[:, 0])
             new = self._cell.run_step(x, states, params, self._options, None)
