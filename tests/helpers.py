@@ -12,6 +12,7 @@ import numpy as np
 Array = np.ndarray[Any, np.dtype[Any]]
 
 VARIANTS = ("rnn_tanh", "rnn_relu", "lstm", "gru_after", "gru_before")
+TEXTBOOK = ("lstm_textbook", "gru_textbook")  # what only the backends and `compat` know
 SCORES = ("dot", "scaled_dot", "general", "additive")
 
 
@@ -62,7 +63,7 @@ class RecurrentProblem:
     x: Array
     states: dict[str, Array]
     weights: dict[str, Array]
-    options: dict[str, str]
+    options: dict[str, Any]
     dy: Array
     dstates: dict[str, Array]
 
@@ -129,7 +130,7 @@ def recurrent_problem(
     H: int = 2,
     dtype: Any = np.float64,
 ) -> RecurrentProblem:
-    """A random problem for one of `VARIANTS`, with gates well inside their range."""
+    """A random problem for one of `VARIANTS` or `TEXTBOOK`, with gates well inside their range."""
     cell, _, option = variant.partition("_")
     gates = {"rnn": 1, "lstm": 4, "gru": 3}[cell]
 
@@ -144,12 +145,15 @@ def recurrent_problem(
     }
     if option == "after":
         weights["bh"] = normal(H)
+    options: dict[str, Any] = {"nonlinearity": option} if cell == "rnn" else {}
+    if option == "textbook":
+        options["textbook"] = True
     return RecurrentProblem(
         cell=cell,
         x=normal(N, T, D),
         states={name: normal(N, H) for name in names},
         weights=weights,
-        options={"nonlinearity": option} if cell == "rnn" else {},
+        options=options,
         dy=normal(N, T, H),
         dstates={f"d{name[0]}": normal(N, H) for name in names},
     )

@@ -1,7 +1,8 @@
-"""Each example runs with `--quick`, prints its figures and draws its picture."""
+"""Each example runs with `--quick`, prints its figures and, but for the last, draws its picture."""
 
 from __future__ import annotations
 
+import re
 import runpy
 import sys
 from pathlib import Path
@@ -35,3 +36,16 @@ def test_an_example_runs_and_draws(
     runpy.run_path(str(path), run_name="__main__")
     assert PRINTED[path.name[:2]] in capsys.readouterr().out
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_swapped_in_layers_have_the_losses_of_numpy_s(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = EXAMPLES[0].with_name("swap_in.py")
+    monkeypatch.setattr(sys, "argv", [path.name, "--quick"])
+    runpy.run_path(str(path), run_name="__main__")
+    *steps, ratio = capsys.readouterr().out.splitlines()
+    pairs = [[float(number) for number in re.findall(r"\d\.\d{4}", line)] for line in steps]
+    assert len(pairs) == 5 and pairs[-1][0] < pairs[0][0]
+    assert all(abs(plain - swapped) <= 1e-3 for plain, swapped in pairs)
+    assert re.fullmatch(r"a step is \d+\.\d times as fast", ratio)

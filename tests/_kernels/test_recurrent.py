@@ -7,13 +7,16 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from helpers import VARIANTS, random_lengths, recurrent_problem
+from helpers import TEXTBOOK, VARIANTS, random_lengths, recurrent_problem
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastrnn import _kernels, _reference
 
-pytestmark = [pytest.mark.usefixtures("isa"), pytest.mark.parametrize("variant", VARIANTS)]
+pytestmark = [
+    pytest.mark.usefixtures("isa"),
+    pytest.mark.parametrize("variant", VARIANTS + TEXTBOOK),
+]
 
 
 class Case(NamedTuple):

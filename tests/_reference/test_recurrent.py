@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from helpers import (
+    TEXTBOOK,
     VARIANTS,
     assert_close,
     numeric_gradient,
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 
 from fastrnn import _reference
 
-pytestmark = pytest.mark.parametrize("variant", VARIANTS)
+pytestmark = pytest.mark.parametrize("variant", VARIANTS + TEXTBOOK)
 
 
 @pytest.mark.parametrize("reverse", [False, True])

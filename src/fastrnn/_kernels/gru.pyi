@@ -23,6 +23,7 @@ def gru_forward(
     train: bool,
     num_threads: int | None = None,
     out: _Array | None = None,
+    textbook: bool = False,
 ) -> tuple[_Array, _Array, GRURecurrence | None]: ...
 def gru_backward(
     dy: _Array, dh: _Array, stash: GRURecurrence, *, num_threads: int | None = None
@@ -34,5 +35,12 @@ def gru_freeze(
     owners: Iterable[_Array],
 ) -> Frozen: ...
 def gru_step(
-    x: _Array, h: _Array, Wx: _Array, Wh: _Array, b: _Array, bh: _Array | None
+    x: _Array,
+    h: _Array,
+    Wx: _Array,
+    Wh: _Array,
+    b: _Array,
+    bh: _Array | None,
+    *,
+    textbook: bool = False,
 ) -> _Array: ...

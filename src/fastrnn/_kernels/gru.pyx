@@ -13,12 +13,15 @@ from fastrnn._kernels.weights cimport Weights
 
 cnp.import_array()
 
-# Gates as x meets them (n, r, z) and as h does (r, z, and n where reset comes after).
-cdef fr_index GATES_X[3]
-cdef fr_index GATES_H[3]
+# Gates as x meets them (n, r, z) and as h does (r, z, and n where reset comes after): where they
+# lie among the columns r, z, n or, second, z, r, n of textbooks.
+cdef fr_index GATES_X[2][3]
+cdef fr_index GATES_H[2][3]
 cdef fr_index GATE_N[1]
-GATES_X[:] = [2, 0, 1]
-GATES_H[:] = [0, 1, 2]
+GATES_X[0][:] = [2, 0, 1]
+GATES_H[0][:] = [0, 1, 2]
+GATES_X[1][:] = [2, 1, 0]
+GATES_H[1][:] = [1, 0, 2]
 GATE_N[:] = [2]
 cdef fr_index ONLY[1]
 ONLY[:] = [0]
@@ -38,14 +41,15 @@ cdef class GRUWeights(Weights):
         return 0
 
 
-cdef Weights gru_weights(object Wx, object Wh, object b, object bh):
+cdef Weights gru_weights(object Wx, object Wh, object b, object bh, bint textbook=False):
     cdef Weights weights = GRUWeights(Wx, Wh, b, bh)
     weights.step = weights.kernels.gru_step
     weights.backward_step = weights.kernels.gru_backward_step
-    weights.layout_x = gate_layout(weights.kernels, weights.hidden(), 3, GATES_X)
+    weights.layout_x = gate_layout(weights.kernels, weights.hidden(), 3, GATES_X[textbook])
     weights.layout_h = gate_layout(
-        weights.kernels, weights.hidden(), 2 if bh is None else 3, GATES_H
+        weights.kernels, weights.hidden(), 2 if bh is None else 3, GATES_H[textbook]
     )
+    weights.complement = textbook
     weights.h_gate = 1
     weights.gated = True
     return weights
@@ -81,10 +85,11 @@ cdef class GRURecurrence(Recurrence):
 
 
 def gru_forward(
-    x, h0, Wx, Wh, b, bh, *, lengths, bint reverse, bint train, num_threads=None, out=None
+    x, h0, Wx, Wh, b, bh, *, lengths, bint reverse, bint train, num_threads=None, out=None,
+    bint textbook=False,
 ):
     cdef GRURecurrence run = GRURecurrence()
-    cdef Weights weights = gru_weights(Wx, Wh, b, bh)
+    cdef Weights weights = gru_weights(Wx, Wh, b, bh, textbook)
     return run.forward_once(x, weights, [h0], lengths, reverse, train, num_threads, out)
 
 
@@ -103,11 +108,12 @@ def gru_freeze(cells, *, directions, owners):
 
 
 def gru_step(cnp.ndarray x, cnp.ndarray h, cnp.ndarray Wx, cnp.ndarray Wh, cnp.ndarray b,
-             cnp.ndarray bh):
+             cnp.ndarray bh, *, bint textbook=False):
     cdef fr_index rows = x.shape[0], input = x.shape[1], hidden = h.shape[1], r
     if rows > SINGLE_ROWS:
         return gru_forward(
-            x[:, None], h, Wx, Wh, b, bh, lengths=None, reverse=False, train=False
+            x[:, None], h, Wx, Wh, b, bh, lengths=None, reverse=False, train=False,
+            textbook=textbook,
         )[1]
     cdef fr_index itemsize = cnp.PyArray_ITEMSIZE(x)
     cdef const fr_kernels *k = kernels_for(itemsize)
@@ -122,7 +128,7 @@ def gru_step(cnp.ndarray x, cnp.ndarray h, cnp.ndarray Wx, cnp.ndarray Wh, cnp.n
                 cnp.PyArray_BYTES(x) + r * input * itemsize, input,
                 cnp.PyArray_BYTES(h) + r * hidden * itemsize, hidden,
                 cnp.PyArray_DATA(Wx), cnp.PyArray_DATA(Wh), cnp.PyArray_DATA(b), bias_h,
-                work.data, cnp.PyArray_BYTES(h_next) + r * hidden * itemsize,
+                textbook, work.data, cnp.PyArray_BYTES(h_next) + r * hidden * itemsize,
             )
         restore_mode(mode)
     return h_next

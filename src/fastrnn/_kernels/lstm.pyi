@@ -22,6 +22,7 @@ def lstm_forward(
     train: bool,
     num_threads: int | None = None,
     out: _Array | None = None,
+    textbook: bool = False,
 ) -> tuple[_Array, _Array, _Array, LSTMRecurrence | None]: ...
 def lstm_backward(
     dy: _Array, dh: _Array, dc: _Array, stash: LSTMRecurrence, *, num_threads: int | None = None
@@ -33,5 +34,5 @@ def lstm_freeze(
     owners: Iterable[_Array],
 ) -> Frozen: ...
 def lstm_step(
-    x: _Array, h: _Array, c: _Array, Wx: _Array, Wh: _Array, b: _Array
+    x: _Array, h: _Array, c: _Array, Wx: _Array, Wh: _Array, b: _Array, *, textbook: bool = False
 ) -> tuple[_Array, _Array]: ...

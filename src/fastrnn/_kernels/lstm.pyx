@@ -12,20 +12,22 @@ from fastrnn._kernels.weights cimport Weights
 
 cnp.import_array()
 
-cdef fr_index GATES[4]
-GATES[:] = [0, 1, 2, 3]
+# Where i, f, g, o lie among the columns: in this order or, second, as f, g, i, o of textbooks.
+cdef fr_index GATES[2][4]
+GATES[0][:] = [0, 1, 2, 3]
+GATES[1][:] = [2, 0, 1, 3]
 
 
 cdef class LSTMRecurrence(Recurrence):
     """The tape of an LSTM."""
 
 
-cdef Weights lstm_weights(object Wx, object Wh, object b):
+cdef Weights lstm_weights(object Wx, object Wh, object b, bint textbook=False):
     """i, f, g, o of the same hidden units side by side."""
     cdef Weights weights = Weights(Wx, Wh, b)
     weights.step = weights.kernels.lstm_step
     weights.backward_step = weights.kernels.lstm_backward_step
-    weights.layout_x = gate_layout(weights.kernels, weights.hidden(), 4, GATES)
+    weights.layout_x = gate_layout(weights.kernels, weights.hidden(), 4, GATES[textbook])
     weights.layout_h = weights.layout_x
     weights.h_gate = 0
     weights.gated = True
@@ -33,10 +35,11 @@ cdef Weights lstm_weights(object Wx, object Wh, object b):
 
 
 def lstm_forward(
-    x, h0, c0, Wx, Wh, b, *, lengths, bint reverse, bint train, num_threads=None, out=None
+    x, h0, c0, Wx, Wh, b, *, lengths, bint reverse, bint train, num_threads=None, out=None,
+    bint textbook=False,
 ):
     cdef LSTMRecurrence run = LSTMRecurrence()
-    cdef Weights weights = lstm_weights(Wx, Wh, b)
+    cdef Weights weights = lstm_weights(Wx, Wh, b, textbook)
     return run.forward_once(x, weights, [h0, c0], lengths, reverse, train, num_threads, out)
 
 
@@ -54,11 +57,12 @@ def lstm_freeze(cells, *, directions, owners):
 
 
 def lstm_step(cnp.ndarray x, cnp.ndarray h, cnp.ndarray c, cnp.ndarray Wx, cnp.ndarray Wh,
-              cnp.ndarray b):
+              cnp.ndarray b, *, bint textbook=False):
     cdef fr_index rows = x.shape[0], input = x.shape[1], hidden = h.shape[1], r
     if rows > SINGLE_ROWS:
         return lstm_forward(
-            x[:, None], h, c, Wx, Wh, b, lengths=None, reverse=False, train=False
+            x[:, None], h, c, Wx, Wh, b, lengths=None, reverse=False, train=False,
+            textbook=textbook,
         )[1:3]
     cdef fr_index itemsize = cnp.PyArray_ITEMSIZE(x)
     cdef const fr_kernels *k = kernels_for(itemsize)
@@ -73,7 +77,8 @@ def lstm_step(cnp.ndarray x, cnp.ndarray h, cnp.ndarray c, cnp.ndarray Wx, cnp.n
                 cnp.PyArray_BYTES(x) + r * input * itemsize, input,
                 cnp.PyArray_BYTES(h) + r * hidden * itemsize,
                 cnp.PyArray_BYTES(c) + r * hidden * itemsize, hidden,
-                cnp.PyArray_DATA(Wx), cnp.PyArray_DATA(Wh), cnp.PyArray_DATA(b), work.data,
+                cnp.PyArray_DATA(Wx), cnp.PyArray_DATA(Wh), cnp.PyArray_DATA(b),
+                GATES[textbook], work.data,
                 cnp.PyArray_BYTES(h_next) + r * hidden * itemsize,
                 cnp.PyArray_BYTES(c_next) + r * hidden * itemsize,
             )

@@ -70,6 +70,7 @@ cdef extern from "fastrnn_simd.h" nogil:
         void *reset_h
         void *waiting
         fr_index relu
+        fr_index complement
 
     ctypedef struct fr_cell_backward:
         fr_cell cell
@@ -119,10 +120,10 @@ cdef extern from "fastrnn_simd.h" nogil:
         void (*rnn_single)(const void *, fr_index, const void *, fr_index, const void *,
                            const void *, const void *, fr_index, void *) noexcept nogil
         void (*lstm_single)(const void *, fr_index, const void *, const void *, fr_index,
-                            const void *, const void *, const void *, void *, void *,
-                            void *) noexcept nogil
+                            const void *, const void *, const void *, const fr_index *,
+                            void *, void *, void *) noexcept nogil
         void (*gru_single)(const void *, fr_index, const void *, fr_index, const void *,
-                           const void *, const void *, const void *, void *,
+                           const void *, const void *, const void *, fr_index, void *,
                            void *) noexcept nogil
         void (*softmax)(void *, fr_index) noexcept nogil
         void (*softmax_backward)(void *, const void *, fr_index) noexcept nogil

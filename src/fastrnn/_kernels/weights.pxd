@@ -13,6 +13,7 @@ cdef class Weights:
     cdef fr_index h_gate
     cdef bint gated
     cdef bint relu
+    cdef bint complement
     cdef object Wx
     cdef object Wh
     cdef object b

@@ -49,4 +49,4 @@ cdef class Weights:
         m.wx, m.wh, m.bias = self.wx.data, self.wh.data, self.bias.data
         m.bias_h = NULL if self.bias_h is None else self.bias_h.data
         m.wh_n = NULL if self.wh_n is None else self.wh_n.data
-        m.relu = self.relu
+        m.relu, m.complement = self.relu, self.complement

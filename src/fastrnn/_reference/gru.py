@@ -17,6 +17,7 @@ import numpy as np
 
 from .activations import sigmoid
 from .sequence import outputs, steps
+from .textbook import gru_from_textbook, gru_to_textbook
 from .types import Array, Stash
 
 
@@ -33,8 +34,11 @@ def gru_forward(
     train: bool,
     num_threads: int | None = None,
     out: Array | None = None,
+    textbook: bool = False,
 ) -> tuple[Array, Array, Stash | None]:
     """Return all states y, the final state h, and what `gru_backward` needs."""
+    if textbook:
+        Wx, Wh, b = map(gru_from_textbook, (Wx, Wh, b))
     y, h = outputs(out, x, h0), h0.copy()
     saved = []
     for t, rows in steps(x, lengths, reverse):
@@ -43,14 +47,14 @@ def gru_forward(
         if train:
             saved.append((t, rows, x_t, h_prev, *internals))
         y[rows, t] = h[rows] = h_t
-    return y, h, (Wx, Wh, b, bh, saved) if train else None
+    return y, h, (Wx, Wh, b, bh, textbook, saved) if train else None
 
 
 def gru_backward(
     dy: Array, dh: Array, stash: Stash, *, num_threads: int | None = None
 ) -> tuple[Array, Array, Array, Array, Array, Array | None]:
     """Return ``(dx, dh0, dWx, dWh, db, dbh)``; dbh is None for reset before."""
-    Wx, Wh, b, bh, saved = stash
+    Wx, Wh, b, bh, textbook, saved = stash
     N, T, _ = dy.shape
     dx, dh = np.zeros((N, T, len(Wx)), dy.dtype), dh.copy()
     dWx, dWh, db = np.zeros_like(Wx), np.zeros_like(Wh), np.zeros_like(b)
@@ -87,11 +91,24 @@ def gru_backward(
         db += dax.sum(axis=0)  # ax = x @ Wx + b
         dx[rows, t] = dax @ Wx.T  # ax = x @ Wx + b
         dh[rows] = dh_prev
+    if textbook:
+        dWx, dWh, db = map(gru_to_textbook, (dWx, dWh, db))
     return dx, dh, dWx, dWh, db, dbh
 
 
-def gru_step(x: Array, h: Array, Wx: Array, Wh: Array, b: Array, bh: Array | None) -> Array:
+def gru_step(
+    x: Array,
+    h: Array,
+    Wx: Array,
+    Wh: Array,
+    b: Array,
+    bh: Array | None,
+    *,
+    textbook: bool = False,
+) -> Array:
     """Return the state after one more input, x (N, D)."""
+    if textbook:
+        Wx, Wh, b = map(gru_from_textbook, (Wx, Wh, b))
     return _cell(x, h, Wx, Wh, b, bh)[0]
 
 

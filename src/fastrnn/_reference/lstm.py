@@ -16,6 +16,7 @@ import numpy as np
 
 from .activations import sigmoid
 from .sequence import outputs, steps
+from .textbook import lstm_from_textbook, lstm_to_textbook
 from .types import Array, Stash
 
 
@@ -32,8 +33,11 @@ def lstm_forward(
     train: bool,
     num_threads: int | None = None,
     out: Array | None = None,
+    textbook: bool = False,
 ) -> tuple[Array, Array, Array, Stash | None]:
     """Return all h as y, the final states h and c, and what `lstm_backward` needs."""
+    if textbook:
+        Wx, Wh, b = map(lstm_from_textbook, (Wx, Wh, b))
     y, h, c = outputs(out, x, h0), h0.copy(), c0.copy()
     saved = []
     for t, rows in steps(x, lengths, reverse):
@@ -43,14 +47,14 @@ def lstm_forward(
             saved.append((t, rows, x_t, h_prev, c_prev, *internals))
         y[rows, t] = h[rows] = h_t
         c[rows] = c_t
-    return y, h, c, (Wx, Wh, b, saved) if train else None
+    return y, h, c, (Wx, Wh, b, textbook, saved) if train else None
 
 
 def lstm_backward(
     dy: Array, dh: Array, dc: Array, stash: Stash, *, num_threads: int | None = None
 ) -> tuple[Array, Array, Array, Array, Array, Array]:
     """Return ``(dx, dh0, dc0, dWx, dWh, db)``: backpropagation through time."""
-    Wx, Wh, b, saved = stash
+    Wx, Wh, b, textbook, saved = stash
     N, T, _ = dy.shape
     dx, dh, dc = np.zeros((N, T, len(Wx)), dy.dtype), dh.copy(), dc.copy()
     dWx, dWh, db = np.zeros_like(Wx), np.zeros_like(Wh), np.zeros_like(b)
@@ -72,11 +76,17 @@ def lstm_backward(
         db += da.sum(axis=0)  # a = x @ Wx + h_prev @ Wh + b
         dx[rows, t] = da @ Wx.T  # a = x @ Wx + h_prev @ Wh + b
         dh[rows] = da @ Wh.T  # a = x @ Wx + h_prev @ Wh + b
+    if textbook:
+        dWx, dWh, db = map(lstm_to_textbook, (dWx, dWh, db))
     return dx, dh, dc, dWx, dWh, db
 
 
-def lstm_step(x: Array, h: Array, c: Array, Wx: Array, Wh: Array, b: Array) -> tuple[Array, Array]:
+def lstm_step(
+    x: Array, h: Array, c: Array, Wx: Array, Wh: Array, b: Array, *, textbook: bool = False
+) -> tuple[Array, Array]:
     """Return the states h and c after one more input, x (N, D)."""
+    if textbook:
+        Wx, Wh, b = map(lstm_from_textbook, (Wx, Wh, b))
     h, c, _ = _cell(x, h, c, Wx, Wh, b)
     return h, c
 

@@ -100,6 +100,7 @@ typedef struct {
     void *reset_h;        /* GRU with reset before, scratch: r*h, [rows][ld] */
     void *waiting;        /* GRU with reset before, scratch: b_n + x Wn, r, z, [rows][panel][4][VL] */
     fr_index relu;        /* RNN */
+    fr_index complement;  /* GRU: the weights are those of 1-z, as in textbooks */
 } fr_cell;
 
 /* --- cells: backward ------------------------------------------------------------------------
@@ -160,16 +161,17 @@ typedef struct {
     fr_backward_step *gru_backward_step;
 
     /* One step of one row on weights as they lie, (D, G*H) row-major; `work` holds
-     * 4*H (LSTM), 5*H (GRU) or H (RNN) numbers. */
+     * 4*H (LSTM), 5*H (GRU) or H (RNN) numbers. `order` says where i, f, g, o lie among the
+     * columns; `textbook`: whether the gates are z, r, n, and z the complement of ours. */
     void (*rnn_single)(const void *x, fr_index input, const void *h, fr_index hidden,
                        const void *wx, const void *wh, const void *b, fr_index relu,
                        void *h_next);
     void (*lstm_single)(const void *x, fr_index input, const void *h, const void *c,
                         fr_index hidden, const void *wx, const void *wh, const void *b,
-                        void *work, void *h_next, void *c_next);
+                        const fr_index *order, void *work, void *h_next, void *c_next);
     void (*gru_single)(const void *x, fr_index input, const void *h, fr_index hidden,
-                       const void *wx, const void *wh, const void *b, const void *bh, void *work,
-                       void *h_next);
+                       const void *wx, const void *wh, const void *b, const void *bh,
+                       fr_index textbook, void *work, void *h_next);
 
     void (*softmax)(void *row, fr_index count);
     void (*softmax_backward)(void *drow, const void *row, fr_index count);

@@ -6,8 +6,14 @@
  * A panel's vectors are in the order n, r, z, q for VL hidden units, q being what only the
  * recurrent side of n knows: the product with x makes n, r, z, the one with h makes r, z, q, and
  * both fall on neighbouring vectors of one tile. Reset before needs r*h of all units before it can
- * make n, so it goes over the panels twice. The tape keeps n, r, z and q = bh + h Un, or r*h. */
+ * make n, so it goes over the panels twice. The tape keeps n, r, z and q = bh + h Un, or r*h.
+ *
+ * Textbooks have h' = (1-z)*h + z*n. As 1 - sigmoid(a) = sigmoid(-a), their z is ours with another
+ * sign before the sigmoid, and dz is theirs with another sign after it. */
 #include "cell.h"
+
+/* The sign of z before its sigmoid. */
+INLINE real z_sign(const fr_cell *m) { return m->complement ? -1 : 1; }
 
 /* h' = (1-z)*n + z*h, in the form that leaves the compiler one way to fuse it: a single step gives
  * the same bits as a step of many rows. */
@@ -34,6 +40,7 @@ INLINE void new_state(const fr_cell *m, const real *h_prev, real *h_next, fr_ind
 static void gru_step_after(const fr_cell *m, fr_share share, fr_index s, const real *projected) {
     const real *h_prev = h_at(m, s);
     real *h_next = h_at(m, s + 1);
+    const real sign = z_sign(m);
     real acc[TILE_ROWS * PANEL] ALIGNED = {0};
     step_tile t = gated_tiles(m, share);
     while (next_tile(m, share, s, h_prev, &t)) {
@@ -45,7 +52,7 @@ static void gru_step_after(const fr_cell *m, fr_share share, fr_index s, const r
         hidden_tile_in(m, &t, 3, width, acc + units);
         for (fr_index line = 0; line < t.height; line++) {
             const real *a = acc + line * PANEL;
-            const vec r = vsigmoid(load(a + units)), z = vsigmoid(load(a + 2 * units));
+            const vec r = vsigmoid(load(a + units)), z = vsigmoid(sign * load(a + 2 * units));
             const vec q = load(a + 3 * units);
             const vec n = vtanh(load(a) + r * q);
             new_state(m, h_prev, h_next, t.panel * VL, s, t.row[line], n, z);
@@ -62,6 +69,7 @@ INLINE real *waiting_at(const fr_cell *m, fr_index row, fr_index panel) {
 /* First pass of reset before: r*h of every unit. */
 static void gru_reset(const fr_cell *m, fr_share share, fr_index s, const real *projected) {
     const real *h_prev = h_at(m, s);
+    const real sign = z_sign(m);
     real acc[TILE_ROWS * PANEL] ALIGNED = {0};
     step_tile t = gated_tiles(m, share);
     while (next_tile(m, share, s, h_prev, &t)) {
@@ -71,7 +79,7 @@ static void gru_reset(const fr_cell *m, fr_share share, fr_index s, const real *
         for (fr_index line = 0; line < t.height; line++) {
             const fr_index at = t.row[line] * m->ld + t.panel * VL;
             const real *a = acc + line * PANEL;
-            const vec r = vsigmoid(load(a + units)), z = vsigmoid(load(a + 2 * units));
+            const vec r = vsigmoid(load(a + units)), z = vsigmoid(sign * load(a + 2 * units));
             real *waiting = waiting_at(m, t.row[line], t.panel);
             store(waiting, load(a));
             store(waiting + VL, r);
@@ -122,6 +130,7 @@ static void gru_backward_after(const fr_cell_backward *m, fr_share share, fr_ind
     const fr_cell *cell = &m->cell;
     const fr_index count = share_count(share, cell->schedule.active[s]);
     const real *h_prev = h_at(cell, s);
+    const real sign = z_sign(cell);
     for (fr_index number = 0; number < count; number++) {
         const fr_index row = share_row(share, number);
         for (fr_index panel = share.begin; panel < share.end; panel++) {
@@ -134,7 +143,7 @@ static void gru_backward_after(const fr_cell_backward *m, fr_share share, fr_ind
             const vec dh = load(dh_at) + upstream(m, row, s, unit);
             /* h' = (1-z)*n + z*h; n = tanh(b_n + x Wn + r*q) */
             const vec dn = dh * (1 - z) * (1 - n * n);
-            const vec dz = dh * (load(h_prev + at) - n) * z * (1 - z);
+            const vec dz = sign * dh * (load(h_prev + at) - n) * z * (1 - z);
             real *d = dgates_at(m, panel, chunk_number(m, s, row));
             store_part(d, dn, units);
             store_part(d + units, dn * q * r * (1 - r), units);
@@ -155,6 +164,7 @@ static void gru_before_candidate(const fr_cell_backward *m, fr_share share, fr_i
     const fr_index count = share_count(share, cell->schedule.active[s]);
     const fr_index operand = vectors_of(cell->input) + cell->ld / VL;
     const real *h_prev = h_at(cell, s);
+    const real sign = z_sign(cell);
     for (fr_index i = 0; i < count; i++) {
         const fr_index row = share_row(share, i), number = chunk_number(m, s, row);
         for (fr_index panel = share.begin; panel < share.end; panel++) {
@@ -166,7 +176,7 @@ static void gru_before_candidate(const fr_cell_backward *m, fr_share share, fr_i
             const vec dh = load(dh_at) + upstream(m, row, s, unit);
             /* h' = (1-z)*n + z*h; n = tanh(b_n + x Wn + (r*h) Un) */
             const vec dn = dh * (1 - z) * (1 - n * n);
-            const vec dz = dh * (load(h_prev + at) - n) * z * (1 - z);
+            const vec dz = sign * dh * (load(h_prev + at) - n) * z * (1 - z);
             real *d = dgates_at(m, panel, number);
             store_part(d, dn, units);
             store_part(d + 2 * units, dz, units);
@@ -209,19 +219,22 @@ static void gru_backward_step(const fr_cell_backward *m, fr_share share, fr_inde
         gru_backward_before(m, share, s);
 }
 
-/* work (5, H): r, z, b_n + x Wn, then h Un or (r*h) Un, and r*h. */
+/* work (5, H): r, z (or z, r), b_n + x Wn, then h Un or (r*h) Un, and r*h. */
 static void gru_single(const void *x, fr_index input, const void *h, fr_index hidden,
-                       const void *wx, const void *wh, const void *b, const void *bh, void *work,
-                       void *h_next) {
+                       const void *wx, const void *wh, const void *b, const void *bh,
+                       fr_index textbook, void *work, void *h_next) {
     const fr_index columns = 3 * hidden;
     const real *wh_n = (const real *)wh + 2 * hidden, *h_prev = h;
-    real *r = work, *z = r + hidden, *n = z + hidden, *q = n + hidden, *reset_h = q + hidden;
-    memcpy(r, b, (size_t)columns * sizeof(real));
-    add_row_product(r, x, input, wx, columns, columns);
-    add_row_product(r, h, hidden, wh, 2 * hidden, columns);
+    real *a = work, *r = textbook ? a + hidden : a, *z = textbook ? a : a + hidden;
+    real *n = a + 2 * hidden, *q = n + hidden, *reset_h = q + hidden;
+    memcpy(a, b, (size_t)columns * sizeof(real));
+    add_row_product(a, x, input, wx, columns, columns);
+    add_row_product(a, h, hidden, wh, 2 * hidden, columns);
+    if (textbook)
+        for (fr_index i = 0; i < hidden; i++) z[i] = -z[i];
     for (fr_index unit = 0; unit < 2 * hidden; unit += VL) {
         const fr_index lanes = 2 * hidden - unit;
-        store_part(r + unit, vsigmoid(load_part(r + unit, lanes)), lanes);
+        store_part(a + unit, vsigmoid(load_part(a + unit, lanes)), lanes);
     }
     if (bh) {
         memcpy(q, bh, (size_t)hidden * sizeof(real));

@@ -77,18 +77,18 @@ static void lstm_backward_step(const fr_cell_backward *m, fr_share share, fr_ind
 /* work (4, H) */
 static void lstm_single(const void *x, fr_index input, const void *h, const void *c,
                         fr_index hidden, const void *wx, const void *wh, const void *b,
-                        void *work, void *h_next, void *c_next) {
+                        const fr_index *order, void *work, void *h_next, void *c_next) {
     real *a = work;
+    const real *a_i = a + order[0] * hidden, *a_f = a + order[1] * hidden;
+    const real *a_g = a + order[2] * hidden, *a_o = a + order[3] * hidden;
     const fr_index columns = 4 * hidden;
     memcpy(a, b, (size_t)columns * sizeof(real));
     add_row_product(a, x, input, wx, columns, columns);
     add_row_product(a, h, hidden, wh, columns, columns);
     for (fr_index unit = 0; unit < hidden; unit += VL) {
         const fr_index n = hidden - unit;
-        const vec i = vsigmoid(load_part(a + unit, n));
-        const vec f = vsigmoid(load_part(a + hidden + unit, n));
-        const vec g = vtanh(load_part(a + 2 * hidden + unit, n));
-        const vec o = vsigmoid(load_part(a + 3 * hidden + unit, n));
+        const vec i = vsigmoid(load_part(a_i + unit, n)), f = vsigmoid(load_part(a_f + unit, n));
+        const vec g = vtanh(load_part(a_g + unit, n)), o = vsigmoid(load_part(a_o + unit, n));
         const vec new_c = f * load_part((const real *)c + unit, n) + i * g;
         store_part((real *)c_next + unit, new_c, n);
         store_part((real *)h_next + unit, o * vtanh(new_c), n);

@@ -1,0 +1,123 @@
+"""One time step of each cell."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastrnn.compat._cells import GRU_OPTIONS, LSTM_OPTIONS, RNN_OPTIONS, CellLayer
+from fastrnn.ops._check import Array
+from fastrnn.ops.gru import CELL as GRU_CELL
+from fastrnn.ops.lstm import CELL as LSTM_CELL
+from fastrnn.ops.rnn import CELL as RNN_CELL
+
+
+class Step(CellLayer):
+    """One time step of a cell; a subclass names the states."""
+
+    def _forward(self, x: Any, states: tuple[Any, ...]) -> tuple[Array, ...]:
+        """Return the states after one more input."""
+        weights = self._weights()
+        x = self._float32("x", x, ("N", len(weights[0])), contiguous=True)
+        shape = len(x), len(weights[1])
+        states = tuple(
+            [
+                self._float32(f"{name}_prev", state, shape, contiguous=True)
+                for name, state in zip(self._cell.states, states, strict=True)
+            ]
+        )
+        new = self._cell.run_step(x, states, weights, self._options, None)
+        self.cache = (x, *states)
+        return new
+
+    def _backward(self, dstates: tuple[Any, ...]) -> tuple[Array, ...]:
+        """Fill `grads`; return the gradients of x and of the states before."""
+        x, *states = self._recorded()
+        dstates = tuple(
+            self._float32(f"d{name}_next", dstate, states[0].shape, contiguous=True)
+            for name, dstate in zip(self._cell.states, dstates, strict=True)
+        )
+        # The step kept no gates: a forward over one step makes them again.
+        _, _, stash = self._cell.forward(
+            x[:, None], states, self._weights(), self._options, train=True
+        )
+        dxs, *rest = self._cell.backward(None, dstates, stash)
+        count = len(states)
+        self._set_grads(rest[count : count + len(self.grads)])
+        return (dxs[:, 0], *rest[:count])
+
+
+class RNN(Step):
+    """One step of a simple recurrent network: ``h' = tanh(x Wx + h Wh + b)``.
+
+    Parameters
+    ----------
+    Wx : array (D, H)
+        Input weights.
+    Wh : array (H, H)
+        Recurrent weights.
+    b : array (H,)
+        Bias.
+    """
+
+    _cell = RNN_CELL
+    _options = RNN_OPTIONS
+
+    def forward(self, x: Any, h_prev: Any) -> Array:
+        """Return the next h (N, H) given x (N, D) and h."""
+        return self._forward(x, (h_prev,))[0]
+
+    def backward(self, dh_next: Any) -> tuple[Array, ...]:
+        """Fill `grads`; return the gradients of x and h_prev given that of the next h."""
+        return self._backward((dh_next,))
+
+
+class LSTM(Step):
+    """One step of a long short-term memory; gates in the order f, g, i, o.
+
+    Parameters
+    ----------
+    Wx : array (D, 4*H)
+        Input weights.
+    Wh : array (H, 4*H)
+        Recurrent weights.
+    b : array (4*H,)
+        Bias.
+    """
+
+    _cell = LSTM_CELL
+    _options = LSTM_OPTIONS
+
+    def forward(self, x: Any, h_prev: Any, c_prev: Any) -> tuple[Array, ...]:
+        """Return the next h and c (N, H) given x (N, D), h and c."""
+        return self._forward(x, (h_prev, c_prev))
+
+    def backward(self, dh_next: Any, dc_next: Any) -> tuple[Array, ...]:
+        """Fill `grads`; return the gradients of x, h_prev and c_prev given those of the next."""
+        return self._backward((dh_next, dc_next))
+
+
+class GRU(Step):
+    """One step of a gated recurrent unit; gates in the order z, r, h.
+
+    ``h' = (1-z)*h + z*tanh(x Wx_h + (r*h) Wh_h + b_h)``: the reset comes before the product.
+
+    Parameters
+    ----------
+    Wx : array (D, 3*H)
+        Input weights.
+    Wh : array (H, 3*H)
+        Recurrent weights.
+    b : array (3*H,)
+        Bias.
+    """
+
+    _cell = GRU_CELL
+    _options = GRU_OPTIONS
+
+    def forward(self, x: Any, h_prev: Any) -> Array:
+        """Return the next h (N, H) given x (N, D) and h."""
+        return self._forward(x, (h_prev,))[0]
+
+    def backward(self, dh_next: Any) -> tuple[Array, ...]:
+        """Fill `grads`; return the gradients of x and h_prev given that of the next h."""
+        return self._backward((dh_next,))

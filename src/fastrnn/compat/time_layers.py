@@ -1,0 +1,41 @@
+"""The textbook's layers over time, on compiled kernels.
+
+``from fastrnn.compat.time_layers import *`` in the place of a module of plain NumPy layers leaves
+the code that uses them as it is. It also brings `np`, as such a module does: some scripts have it
+from there alone.
+
+Parameters are arrays that the caller makes and changes; `params` and `grads` are lists of them and
+of their gradients, which each `backward` overwrites in place. Inputs are batch-first; floating ones
+may be float32 or float64, results are float32. A wrong argument raises ValueError or TypeError, in
+one line that names it, before anything is computed.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastrnn.compat._attention import Attention, AttentionWeight, TimeAttention, WeightSum
+from fastrnn.compat._losses import TimeSigmoidWithLoss, TimeSoftmaxWithLoss
+from fastrnn.compat._maps import TimeAffine, TimeDropout, TimeEmbedding
+from fastrnn.compat._over_time import TimeBiLSTM, TimeGRU, TimeLSTM, TimeRNN
+from fastrnn.compat._steps import GRU, LSTM, RNN
+
+__all__ = [
+    "GRU",
+    "LSTM",
+    "RNN",
+    "Attention",
+    "AttentionWeight",
+    "TimeAffine",
+    "TimeAttention",
+    "TimeBiLSTM",
+    "TimeDropout",
+    "TimeEmbedding",
+    "TimeGRU",
+    "TimeLSTM",
+    "TimeRNN",
+    "TimeSigmoidWithLoss",
+    "TimeSoftmaxWithLoss",
+    "WeightSum",
+    "np",
+]
