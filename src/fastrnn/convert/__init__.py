@@ -23,15 +23,14 @@ __all__ = [
     "from_torch",
     "load_keras_weights",
     "load_state_dict",
-    "onnx_backend",
     "state_dict",
     "to_keras_weights",
     "to_onnx",
     "to_torch",
 ]
 
-# Imported at their first use: the module of each name, which may be the module itself. No other
-# module is called as one of the names.
+# Imported at their first use: the module of each name, which may be the module itself (and is then
+# not in __all__, as it needs the onnx package). No other module is called as one of the names.
 _LATE = {
     "OnnxModel": "fastrnn.convert._onnx.model",
     "from_keras": "fastrnn.convert.keras",
