@@ -222,3 +222,13 @@ def test_denormal_inputs_count_as_zeros(variant, dtype, assert_agree):
     wanted = everything(replace(problem, x=0 * problem.x), _reference, **options)
     problem.x *= np.finfo(dtype).tiny / 16
     assert_agree(everything(problem, _kernels, **options), wanted)
+
+
+@given(case=CASES)
+@EXAMPLES
+def test_transposed_weights_change_no_bit(variant, dtype, case):
+    problem, options = case.problem(variant, dtype)
+    wanted = everything(problem, _kernels, **options)
+    problem.weights = {name: np.asfortranarray(array) for name, array in problem.weights.items()}
+    for name, array in everything(problem, _kernels, **options).items():
+        np.testing.assert_array_equal(array, wanted[name], name)

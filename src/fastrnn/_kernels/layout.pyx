@@ -63,24 +63,39 @@ cdef fr_layout packed_layout(const fr_kernels *kernels, const fr_layout *layout)
     return result
 
 
+cdef bint turned(cnp.ndarray matrix) noexcept:
+    """Whether this is the transposed view of a C-contiguous matrix."""
+    return cnp.PyArray_NDIM(matrix) == 2 and not cnp.PyArray_IS_C_CONTIGUOUS(matrix)
+
+
 cdef Buffer packed(const fr_kernels *kernels, object matrix, const fr_layout *layout):
-    """Pack the layout's columns of a C-contiguous matrix (K, columns) or row (columns,)."""
+    """Pack the layout's columns of a matrix (K, columns), C-contiguous or turned, or of a row."""
     cdef cnp.ndarray source = matrix
     cdef fr_index depth = source.shape[0] if source.ndim == 2 else 1
     cdef fr_index columns = source.shape[source.ndim - 1]
     cdef Buffer out = Buffer(depth * packed_columns(kernels, layout), kernels.itemsize)
+    cdef bint is_turned = turned(source)
     with nogil:
-        kernels.pack(out.data, cnp.PyArray_DATA(source), depth, columns, layout)
+        if is_turned:
+            kernels.pack_turned(out.data, cnp.PyArray_DATA(source), depth, depth, layout)
+        else:
+            kernels.pack(out.data, cnp.PyArray_DATA(source), depth, columns, layout)
     return out
 
 
 cdef Buffer packed_transposed(const fr_kernels *kernels, object matrix, const fr_layout *layout):
-    """Pack the transpose of the layout's columns of a C-contiguous matrix."""
+    """Pack the transpose of the layout's columns of a matrix, C-contiguous or turned."""
     cdef cnp.ndarray source = matrix
-    cdef fr_index rows = source.shape[0]
+    cdef fr_index rows = source.shape[0], columns = source.shape[1]
     cdef fr_layout by_row = plain_layout(kernels, rows)
     cdef fr_index depth = packed_columns(kernels, layout)
     cdef Buffer out = Buffer(depth * packed_columns(kernels, &by_row), kernels.itemsize)
+    cdef bint is_turned = turned(source)
     with nogil:
-        kernels.pack_transposed(out.data, cnp.PyArray_DATA(source), rows, source.shape[1], layout)
+        if is_turned:
+            kernels.pack_transposed_turned(
+                out.data, cnp.PyArray_DATA(source), rows, rows, layout
+            )
+        else:
+            kernels.pack_transposed(out.data, cnp.PyArray_DATA(source), rows, columns, layout)
     return out

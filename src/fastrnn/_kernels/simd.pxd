@@ -110,6 +110,10 @@ cdef extern from "fastrnn_simd.h" nogil:
         void (*pack)(void *, const void *, fr_index, fr_index, const fr_layout *) noexcept nogil
         void (*pack_transposed)(void *, const void *, fr_index, fr_index,
                                 const fr_layout *) noexcept nogil
+        void (*pack_turned)(void *, const void *, fr_index, fr_index,
+                            const fr_layout *) noexcept nogil
+        void (*pack_transposed_turned)(void *, const void *, fr_index, fr_index,
+                                       const fr_layout *) noexcept nogil
         void (*product)(const fr_product *, fr_index, fr_index) noexcept nogil
         fr_step *rnn_step
         fr_backward_step *rnn_backward_step

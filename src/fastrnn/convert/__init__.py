@@ -9,7 +9,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from fastrnn.convert import onnx_backend
     from fastrnn.convert._onnx.export import to_onnx
     from fastrnn.convert._onnx.model import OnnxModel, from_onnx
     from fastrnn.convert.keras import from_keras, load_keras_weights, to_keras_weights

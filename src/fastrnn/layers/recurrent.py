@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, TypeAlias, TypeVar
 
 import numpy as np
@@ -12,6 +11,7 @@ from numpy.typing import DTypeLike
 
 from fastrnn import ops
 from fastrnn.layers.base import Layer
+from fastrnn.layers.directions import layer_backward, layer_forward
 from fastrnn.layers.frozen import FrozenParams
 from fastrnn.ops import _check as check
 from fastrnn.ops._check import Array, Rng
@@ -201,27 +201,20 @@ class Recurrent(Layer):
                 drops.append(drop)
             width = len(self._suffixes) * self.hidden_size
             y = self._cell.outputs((N, T, width), self.dtype, self._backend)
-            calls = [
-                partial(
-                    self._cell.forward,
-                    x,
-                    [state[index] for state in states],
-                    weights[index],
-                    self._options,
-                    train=train,
-                    lengths=lengths,
-                    reverse=reverse,
-                    backend=self._backend,
-                    out=half,
-                )
-                for index, half, reverse in self._directions(layer, y)
-            ]
-            work = self._cell.work(N, T, self._width(layer), self.hidden_size)
-            for _, last, stash in self._cell.directions(calls, work, num_threads, self._backend):
-                index = len(stashes)
-                stashes.append(stash)
-                for array, value in zip(final, last, strict=True):
-                    array[index] = value
+            cells = self._cells_of(layer)
+            stashes += layer_forward(
+                self._cell,
+                x,
+                [state[cells] for state in states],
+                weights[cells],
+                self._options,
+                y=y,
+                final=[state[cells] for state in final],
+                train=train,
+                lengths=lengths,
+                num_threads=num_threads,
+                backend=self._backend,
+            )
             x = y
         if train:
             self._tape = (N, T), stashes, drops
@@ -265,23 +258,18 @@ class Recurrent(Layer):
         dinitial = [np.empty_like(state) for state in dfinal]
         grads: dict[str, Array] = {}
         for layer in reversed(range(self.num_layers)):
-            calls = [
-                partial(
-                    self._cell.backward, half, [state[index] for state in dfinal], stashes[index]
-                )
-                for index, half, _ in self._directions(layer, dy)
-            ]
-            work = 2 * self._cell.work(N, T, self._width(layer), self.hidden_size)
-            backend = stashes[0].backend
-            results = self._cell.directions(calls, work, num_threads, backend)
-            dx = None
-            for (index, _, _), (part, *rest) in zip(
-                self._directions(layer, dy), results, strict=True
-            ):
-                dx = part if dx is None else np.add(dx, part, out=dx)
-                for array in dinitial:
-                    array[index] = rest.pop(0)
-                grads |= zip(self._keys[index], rest, strict=False)  # dbh is None without bh
+            cells = self._cells_of(layer)
+            dx, parts = layer_backward(
+                self._cell,
+                dy,
+                [state[cells] for state in dfinal],
+                stashes[cells],
+                input_size=self._width(layer),
+                dinitial=[state[cells] for state in dinitial],
+                num_threads=num_threads,
+            )
+            for keys, part in zip(self._keys[cells], parts, strict=True):
+                grads |= zip(keys, part, strict=False)  # dbh is None without bh
             dy = ops.dropout_backward(dx, drops[layer - 1]) if layer > 0 and drops else dx
         self._set_grads(grads)
         return dy, self._join(dinitial)
@@ -387,12 +375,10 @@ class Recurrent(Layer):
         """Return the weights of one layer and direction, as the cell takes them."""
         return [self._param(key) for key in self._keys[index]]
 
-    def _directions(self, layer: int, y: Array) -> Iterator[tuple[int, Array, bool]]:
-        """Yield for each direction its index, its part of the outputs and whether it is reverse."""
-        H = self.hidden_size
-        for direction in range(len(self._suffixes)):
-            index = layer * len(self._suffixes) + direction
-            yield index, y[..., direction * H : (direction + 1) * H], direction == 1
+    def _cells_of(self, layer: int) -> slice:
+        """Return the indices of a layer's directions."""
+        directions = len(self._suffixes)
+        return slice(layer * directions, (layer + 1) * directions)
 
     def _states(self, prefix: str, state: State, N: int) -> list[Array]:
         """Return the arrays of a state or, with the prefix "d", of its gradient."""

@@ -42,6 +42,17 @@ def array(
     return came if ready else _laid_out(came, dtype, contiguous)
 
 
+def weights(
+    layer: str, name: str, value: Any, shape: Shape, dtype: DType, *, as_they_lie: bool
+) -> Array:
+    """Return weights C-contiguous; unless `as_they_lie`, a transposed view stays one."""
+    if not as_they_lie and type(value) is np.ndarray and value.dtype is dtype:
+        came: Array = value
+        if came.flags.fnc and came.flags.aligned and _fits(came.shape, shape):
+            return came
+    return array(layer, name, value, shape, dtype, contiguous=True)
+
+
 def array_or_zeros(
     layer: str,
     name: str,

@@ -77,7 +77,7 @@ class Cell:
         out: Array | None = None,
     ) -> tuple[Array, tuple[Array, ...], _backend.Stash | None]:
         """Run over time; the stash is None unless `train`."""
-        weights, D, H, dtype = self._weights(weights)
+        weights, D, H, dtype = self._weights(weights, as_they_lie=False)
         x = check.array(self.name, "x", x, ("N", "T", D), dtype)
         N, T, _ = x.shape
         states = [
@@ -131,7 +131,7 @@ class Cell:
         backend: str | None = None,
     ) -> tuple[Array, ...]:
         """Run one time step; return the new states."""
-        weights, D, H, dtype = self._weights(weights)
+        weights, D, H, dtype = self._weights(weights, as_they_lie=True)
         x = check.array(self.name, "x", x, ("N", D), dtype, contiguous=True)
         shape = (len(x), H)
         states = [
@@ -196,18 +196,23 @@ class Cell:
         """Return the multiply-adds of a forward."""
         return float(N * T * (D + H) * self.gates * H)
 
-    def _weights(self, weights: Sequence[Any]) -> tuple[list[Array | None], int, int, DType]:
-        """Return the weights as a backend wants them, with D, H and the dtype that they set."""
+    def _weights(
+        self, weights: Sequence[Any], *, as_they_lie: bool
+    ) -> tuple[list[Array | None], int, int, DType]:
+        """Return the weights as a backend wants them, with D, H and the dtype that they set.
+
+        A step reads them as they lie; what packs them takes transposed views, too.
+        """
         Wx, Wh, *biases = weights
         dtype = check.float_dtype(self.name, "Wx", Wx)
         G = f"{self.gates}*H"
-        Wx = check.array(self.name, "Wx", Wx, ("D", G), dtype, contiguous=True)
-        Wh = check.array(self.name, "Wh", Wh, ("H", G), dtype, contiguous=True)
+        Wx = check.weights(self.name, "Wx", Wx, ("D", G), dtype, as_they_lie=as_they_lie)
+        Wh = check.weights(self.name, "Wh", Wh, ("H", G), dtype, as_they_lie=as_they_lie)
         D, H = len(Wx), len(Wh)
         ready = [
             None
             if value is None and name == "bh"
-            else check.array(self.name, name, value, shape, dtype, contiguous=True)
+            else check.weights(self.name, name, value, shape, dtype, as_they_lie=as_they_lie)
             for (name, shape), value in zip(
                 self.shapes(D, H).items(), (Wx, Wh, *biases), strict=False
             )

@@ -151,6 +151,11 @@ typedef struct {
                  const fr_layout *layout);
     void (*pack_transposed)(void *dst, const void *src, fr_index rows, fr_index row_step,
                             const fr_layout *layout);
+    /* The same two from the transpose of their source. */
+    void (*pack_turned)(void *dst, const void *src, fr_index depth, fr_index row_step,
+                        const fr_layout *layout);
+    void (*pack_transposed_turned)(void *dst, const void *src, fr_index rows, fr_index row_step,
+                                   const fr_layout *layout);
     void (*product)(const fr_product *p, fr_index row_begin, fr_index row_end);
 
     fr_step *rnn_step;

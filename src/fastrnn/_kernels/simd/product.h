@@ -260,10 +260,10 @@ INLINE void exchange(const fr_index d, vec *row) {
         }
 }
 
-/* dst[lane*PANEL + j] = src[j*row_step + lane] for j < rows and lane < n, at most VL each; zeros
+/* dst[lane*dst_step + j] = src[j*row_step + lane] for j < rows and lane < n, at most VL each; zeros
  * for the other j. */
-static void transpose_block(real *dst, const real *src, fr_index row_step, fr_index rows,
-                            fr_index n) {
+static void transpose_block(real *dst, fr_index dst_step, const real *src, fr_index row_step,
+                            fr_index rows, fr_index n) {
     vec row[VL];
 #pragma GCC unroll 16
     for (fr_index j = 0; j < VL; j++) row[j] = j < rows ? load_part(src + j * row_step, n) : (vec){0};
@@ -273,7 +273,7 @@ static void transpose_block(real *dst, const real *src, fr_index row_step, fr_in
     exchange(8, row);
 #pragma GCC unroll 16
     for (fr_index lane = 0; lane < VL; lane++)
-        if (lane < n) store(dst + lane * PANEL, row[lane]);
+        if (lane < n) store(dst + lane * dst_step, row[lane]);
 }
 
 /* The transpose of a packed matrix, packed: src is (rows, columns of `l`); dst is
@@ -289,9 +289,53 @@ static void pack_transposed(void *dst, const void *src, fr_index rows, fr_index 
             for (fr_index v = 0; v < l->width; v++) {
                 const fr_index n = columns_in(l, p, v);
                 for (fr_index j = 0; j < PANEL; j += VL)
-                    transpose_block(at + j, from + j * row_step + (n ? l->start[v] : 0), row_step,
-                                    rows - first - j, n);
+                    transpose_block(at + j, PANEL, from + j * row_step + (n ? l->start[v] : 0),
+                                    row_step, rows - first - j, n);
                 at += n * PANEL;
+            }
+        }
+}
+
+/* As pack, from the transpose of its source: src is (columns of `l`, depth). */
+static void pack_turned(void *dst, const void *src, fr_index depth, fr_index row_step,
+                        const fr_layout *l) {
+    const fr_index size = l->width * VL;
+    real *out = dst;
+    for (fr_index p = 0; p < l->panels; p++, out += depth * size) {
+        fr_index at = 0;
+        if (full_vectors(l, p) < l->width) memset(out, 0, (size_t)(depth * size) * sizeof(real));
+        for (fr_index v = 0; v < l->width; v++) {
+            const fr_index n = columns_in(l, p, v);
+            if (n == 0) continue;
+            const real *from = (const real *)src + (l->start[v] + p * l->advance) * row_step;
+            /* What a block writes past its n columns, the next vector overwrites. */
+            for (fr_index k = 0; k < depth; k += VL)
+                transpose_block(out + k * size + at, size, from + k, row_step, n,
+                                min_index(depth - k, VL));
+            at += n;
+        }
+    }
+}
+
+/* As pack_transposed, from the transpose of its source: src is (columns of `l`, rows). */
+static void pack_transposed_turned(void *dst, const void *src, fr_index rows, fr_index row_step,
+                                   const fr_layout *l) {
+    const fr_index size = l->width * VL;
+    real *out = dst;
+    for (fr_index first = 0; first < rows; first += PANEL)
+        for (fr_index p = 0; p < l->panels; p++, out += size * PANEL) {
+            real *at = out;
+            for (fr_index v = 0; v < l->width; v++) {
+                const fr_index n = columns_in(l, p, v);
+                if (n == 0) continue;
+                const real *from =
+                    (const real *)src + (l->start[v] + p * l->advance) * row_step + first;
+                for (fr_index lane = 0; lane < n; lane++, at += PANEL)
+                    for (fr_index j = 0; j < PANEL; j += VL) {
+                        const fr_index left = rows - first - j;
+                        store(at + j, left > 0 ? load_part(from + lane * row_step + j, left)
+                                               : (vec){0});
+                    }
             }
         }
 }

@@ -1,0 +1,129 @@
+"""One recurrent layer as a function of PyTorch's autograd, computed by `fastrnn.ops`.
+
+Tensors and arrays share their memory; what we have transposed is a view.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fastrnn.layers.directions import layer_backward, layer_forward
+from fastrnn.ops._check import Array
+from fastrnn.ops._recurrent import Cell
+from fastrnn.torch.weights import to_kernel, to_torch
+
+
+@dataclass(frozen=True)
+class Layer:
+    """What is not a tensor in a call of a layer in one or two directions."""
+
+    cell: Cell
+    options: Mapping[str, str]
+    directions: int
+    lengths: Array | None  # of the sequences, where they differ
+
+    def __call__(self, x: Tensor, states: Sequence[Tensor], params: Sequence[Tensor]) -> Any:
+        """Run over time.
+
+        Parameters
+        ----------
+        x : Tensor (T, N, D)
+            Inputs.
+        states : tensors (directions, N, H)
+            The initial h and, for an LSTM, c.
+        params : tensors
+            The weights of each direction.
+
+        Returns
+        -------
+        tuple of tensors
+            y (T, N, directions * H) and the final states.
+        """
+        tensors = (x, *states, *params)
+        if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
+            return _Differentiable.apply(self, *tensors)  # type: ignore[no-untyped-call]
+        return self.forward(tensors, train=False)[0]
+
+    def forward(
+        self, tensors: Sequence[Tensor], *, train: bool
+    ) -> tuple[tuple[Tensor, ...], list[Any]]:
+        """Return what a call returns, and the stashes of a backward."""
+        x, *rest = tensors
+        count = len(self.cell.states)
+        states = [_array(state) for state in rest[:count]]
+        _, N, H = states[0].shape
+        y = self.cell.outputs((len(x), N, self.directions * H), states[0].dtype, None)
+        final = [np.empty(state.shape, state.dtype) for state in states]
+        stashes = layer_forward(
+            self.cell,
+            _array(x).swapaxes(0, 1),
+            states,
+            [to_kernel(self.cell, params) for params in self.by_direction(rest[count:])],
+            self.options,
+            y=y.swapaxes(0, 1),
+            final=final,
+            train=train,
+            lengths=self.lengths,
+            num_threads=torch.get_num_threads(),
+        )
+        return tuple(torch.from_numpy(array) for array in (y, *final)), stashes
+
+    def by_direction(self, items: Sequence[Any]) -> list[Sequence[Any]]:
+        """Return the parts of `items` that belong to each direction."""
+        size = len(items) // self.directions
+        return [items[size * k : size * (k + 1)] for k in range(self.directions)]
+
+
+class _Differentiable(torch.autograd.Function):
+    """A call of a `Layer` with gradients.
+
+    What the backward of the kernels needs lives as long as the graph does.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, layer: Layer, *tensors: Tensor) -> tuple[Tensor, ...]:
+        results, ctx.stashes = layer.forward(tensors, train=True)
+        ctx.layer = layer
+        # The stashes refer to the same memory; this lets autograd notice changes in place.
+        ctx.save_for_backward(*tensors)
+        return results
+
+    @staticmethod
+    def backward(ctx: Any, *dresults: Tensor) -> Any:
+        layer: Layer = ctx.layer
+        if torch.is_grad_enabled():
+            wanted = "create_graph=False: it has first derivatives only"
+            raise RuntimeError(f"{layer.cell.name}: backward must be called with {wanted}")
+        x, *_ = ctx.saved_tensors  # raises if one was changed, or if the graph was freed
+        count = len(layer.cell.states)
+        _, x_wanted, *wanted = ctx.needs_input_grad
+        dy, *dfinal = (_array(gradient) for gradient in dresults)
+        dinitial = [np.empty(gradient.shape, gradient.dtype) for gradient in dfinal]
+        dx, grads = layer_backward(
+            layer.cell,
+            dy.swapaxes(0, 1),
+            dfinal,
+            ctx.stashes,
+            input_size=x.shape[-1],
+            dinitial=dinitial,
+            num_threads=torch.get_num_threads(),
+        )
+        dparams = [
+            gradient
+            for each, want in zip(grads, layer.by_direction(wanted[count:]), strict=True)
+            for gradient in to_torch(layer.cell, each, want)
+        ]
+        dx_or_none = torch.from_numpy(dx.swapaxes(0, 1)) if x_wanted else None
+        return None, dx_or_none, *map(torch.from_numpy, dinitial), *dparams
+
+
+def _array(tensor: Tensor) -> Array:
+    """Return the array that shares a tensor's memory."""
+    array: Array = tensor.numpy(force=True)
+    return array

@@ -1,0 +1,42 @@
+"""The weights of one direction of a layer: PyTorch's, and ours.
+
+PyTorch's are weight_ih (gates*H, D), weight_hh (gates*H, H) and, if any, two biases (gates*H,); the
+gates are in our order. We add the biases, except those of a GRU's candidate: its reset acts between
+them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from fastrnn.ops._check import Array
+from fastrnn.ops._recurrent import Cell
+from fastrnn.ops.gru import CELL as GRU
+
+
+def to_kernel(cell: Cell, params: Sequence[torch.Tensor]) -> list[Array]:
+    """Return Wx, Wh, b and, for a GRU, bh."""
+    weight_ih, weight_hh, *biases = (param.numpy(force=True) for param in params)
+    Wx, Wh = weight_ih.T, weight_hh.T
+    bias_ih, bias_hh = biases or 2 * [np.zeros(Wh.shape[1], Wh.dtype)]
+    b = bias_ih + bias_hh
+    if cell is not GRU:
+        return [Wx, Wh, b]
+    n = 2 * len(Wh)
+    b[n:] = bias_ih[n:]
+    return [Wx, Wh, b, bias_hh[n:]]
+
+
+def to_torch(
+    cell: Cell, grads: Sequence[Array], wanted: Sequence[bool]
+) -> list[torch.Tensor | None]:
+    """Return the gradients of `params`, as far as `wanted`, from those of our weights."""
+    dWx, dWh, db, *dbh = grads
+    db_hh = np.concatenate([db[: -len(dWh)], *dbh]) if cell is GRU else db.copy()
+    return [
+        torch.from_numpy(grad).t().contiguous() if want else None  # t() of a bias is itself
+        for grad, want in zip((dWx, dWh, db, db_hh), wanted, strict=False)
+    ]
