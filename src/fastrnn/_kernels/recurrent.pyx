@@ -79,7 +79,8 @@ cdef class Recurrence:
         """How threads share `work` multiply-adds."""
         cdef fr_cell *m = &self.cell
         return choose_team(
-            num_threads, work, m.schedule.rows, m.schedule.steps, m.ld // self.kernels.lanes
+            num_threads, work, m.schedule.rows, m.schedule.steps, m.ld // self.kernels.lanes,
+            (m.input + m.hidden) * packed_columns(self.kernels, &self.weights.layout_x),
         )
 
     cdef tuple forward_once(

@@ -8,7 +8,8 @@ cdef struct Team:
 
 cdef int team_size() noexcept nogil
 cdef Team choose_team(
-    object num_threads, double work, fr_index rows, fr_index steps, fr_index vectors
+    object num_threads, double work, fr_index rows, fr_index steps, fr_index vectors,
+    fr_index weights,
 )
 cdef void learn(Team team, fr_index steps, const fr_barrier *barrier) noexcept nogil
 cdef fr_share share_of(

@@ -24,9 +24,13 @@ cdef extern from *:
 cdef int FIRST_PAUSE = 32, LONGEST_PAUSE = 1 << 12
 cdef int pause = 32, calls_to_pause = 0
 
-# Rows of a thread below which units are shared, and multiply-adds of a step and thread from which a
-# meeting is worth it.
-cdef fr_index FEW_ROWS = 6
+# Units are shared up to so many rows a thread, and up to more of them where the weights are read from
+# beyond L2, if a thread has enough multiply-adds between two meetings. Two threads, time of shared
+# units in that of shared rows, LSTM inference: N1 H128 0.58, N4 H128 0.77, N8 H128 1.01, N16 H128 1.11;
+# N4 H512 0.62, N8 H512 0.90, N16 H1024 0.91, N32 H1024 0.98; training N1 H128 0.65, N4 H128 0.86, N4
+# H512 0.84, N16 H1024 0.97. An RNN N1 H128 has too little to do between meetings: 2.1.
+cdef fr_index FEW_ROWS = 2, MORE_ROWS = 8
+cdef fr_index MANY_WEIGHTS = 1 << 20
 cdef double STEP_WORK = 3e4
 
 
@@ -48,15 +52,17 @@ cdef int team_size() noexcept nogil:
 
 
 cdef Team choose_team(
-    object num_threads, double work, fr_index rows, fr_index steps, fr_index vectors
+    object num_threads, double work, fr_index rows, fr_index steps, fr_index vectors,
+    fr_index weights,
 ):
     """The team for `work` multiply-adds over so many rows, steps and vectors of hidden units."""
+    cdef fr_index few = MORE_ROWS if weights >= MANY_WEIGHTS else FEW_ROWS
     cdef int by_rows = threads_for(num_threads, work, rows)
     cdef int by_units = threads_for(num_threads, work, vectors // 4)
     if wanted == "units":
         return Team(max(by_units, 1), by_units > 1)
     if (
-        wanted == "rows" or by_units < by_rows or by_units == 1 or rows >= FEW_ROWS * by_units
+        wanted == "rows" or by_units < by_rows or by_units == 1 or rows > few * by_units
         or work < STEP_WORK * steps * by_units or on_pause()
     ):
         return Team(by_rows, False)
