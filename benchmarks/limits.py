@@ -21,7 +21,7 @@ import numpy as np
 SOURCE = Path(__file__).with_name("limits.c")
 FLAGS = ("-O3", "-march=native", "-ffp-contract=fast", "-shared", "-fPIC")
 # Work of one call on each thread: some milliseconds.
-FLOPS, BYTES = 1e9, 2.5e8
+FLOPS, BYTES = 4e9, 1e9
 CACHE = Path("/sys/devices/system/cpu/cpu0/cache")
 
 

@@ -669,3 +669,50 @@ def test_a_failed_call_draws_no_parameters(backend):
     with says(ValueError, "GRU: dropout must be in [0, 1), got 2"):
         fr.GRU(4, 2, dropout=2, rng=rng)
     assert rng.bit_generator.state == np.random.default_rng(1).bit_generator.state
+
+
+def test_a_table_of_one_row_may_have_any_stride() -> None:
+    W = np.ones((5, 8), np.float32)[::5] * np.float32(3)
+    W = np.lib.stride_tricks.as_strided(W, (1, 8), (160, 4))
+    np.testing.assert_equal(ops.embedding([0, 0], W), np.full((2, 8), 3, np.float32))
+
+
+def test_ids_and_lengths_may_change_before_the_backward() -> None:
+    rng = np.random.default_rng(0)
+    ids, layer = np.array([1, 2, 1]), fr.Embedding(4, 3, rng=0)
+    dy = rng.standard_normal(layer(ids).shape, np.float32)
+    ids[:] = 10**9
+    layer.backward(dy)
+    np.testing.assert_allclose(layer.grads["W"], [0 * dy[0], dy[0] + dy[2], dy[1], 0 * dy[0]])
+
+    query, keys = (rng.standard_normal((2, T, 4), np.float32) for T in (3, 5))
+    lengths, dcontext = np.array([5, 2]), rng.standard_normal(query.shape, np.float32)
+    results = []
+    for spoilt in (False, True):
+        *_, stash = ops.attention_forward(query, keys, keys, [], lengths=lengths)
+        lengths[:] = 10**9 if spoilt else lengths
+        results.append(ops.attention_backward(dcontext, None, stash))
+    np.testing.assert_equal(*results)
+
+
+def test_shared_keys_and_values_have_one_shape() -> None:
+    query, keys, values = (np.ones((1, 2, width), np.float32) for width in (16, 16, 5))
+    *_, stash = ops.attention_forward(query, keys, values, [])
+    wanted = r"^Attention: shared must be False for keys \(1, 2, 16\) and values \(1, 2, 5\)"
+    with pytest.raises(ValueError, match=wanted):
+        ops.attention_backward(np.ones((1, 2, 5), np.float32), None, stash, shared=True)
+
+
+def test_x_and_weights_keep_their_shapes_until_the_backward() -> None:
+    layer, x = fr.LSTM(6, 4, rng=0), np.ones((3, 4, 6), np.float32)
+    y, _ = layer(x)
+    x.shape = (3, 6, 4)
+    with pytest.raises(ValueError, match=r"^backward: x, Wx and Wh must have the shapes"):
+        layer.backward(y)
+
+
+def test_results_may_be_made_read_only_and_writeable_again() -> None:
+    y = fr.RNN(3, 64, rng=0).eval()(np.ones((8, 20, 3), np.float32))[0]
+    y.flags.writeable = False
+    y.flags.writeable = True
+    y[...] = 0

@@ -177,3 +177,30 @@ def test_children_compute_after_their_parent_used_threads(method, tmp_path):
     script = tmp_path / "children.py"
     script.write_text(CHILDREN)
     subprocess.run([sys.executable, str(script), method], check=True, timeout=120)
+
+
+FEWER = """
+import numpy as np
+import fastrnn
+
+layer = fastrnn.LSTM(256, 256, rng=0)
+x = np.random.default_rng(1).standard_normal((300, 3, 256), np.float32)
+y, _ = layer(x, num_threads=2)
+layer.backward(y, num_threads=2)
+print(float(y.sum()), float(layer.grads["Wh_l0"].sum()))
+"""
+
+
+def test_openmp_may_give_fewer_threads_than_asked_for():
+    printed = []
+    for limit in ("1", "2"):
+        environment = {**os.environ, "OMP_THREAD_LIMIT": limit, "OMP_NUM_THREADS": "2"}
+        done = subprocess.run(
+            [sys.executable, "-c", FEWER],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        printed.append(done.stdout)
+    assert printed[0] == printed[1] != ""

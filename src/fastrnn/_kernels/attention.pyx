@@ -34,7 +34,7 @@ cdef struct Job:
     fr_index thread_bytes
     fr_index largest_side
     fr_index sequences
-    fr_index *lengths      # of the keys; NULL: all of them
+    cnp.int64_t *lengths   # of the keys; NULL: all of them
     const char *v          # of the additive score, else NULL
     double scale           # of the other scores
     # For each sequence:
@@ -273,7 +273,7 @@ cdef Job new_job(list owner, score, q, k, v, values, lengths, alignment):
     memset(&job, 0, sizeof(job))
     job.kernels = kernels_for(q.itemsize)
     job.sequences = q.shape[0]
-    job.lengths = NULL if lengths is None else <fr_index *>cnp.PyArray_DATA(lengths)
+    job.lengths = NULL if lengths is None else <cnp.int64_t *>cnp.PyArray_DATA(lengths)
     job.v = NULL if v is None else cnp.PyArray_BYTES(v)
     job.scale = 1 / sqrt(k.shape[2]) if score == "scaled_dot" else 1
     job.q, job.k = matrices(owner, q), matrices(owner, k)

@@ -155,7 +155,7 @@ cdef void backward_chunk(
     cdef fr_share share = share_of(team, b.m.cell.ld // k.lanes, thread, barrier)
     backward_share(b, share, first, end)
     if team.threads > 1:
-        fr_meet(barrier, team.threads)
+        fr_meet(barrier, team.threads, team.patience)
     add_weight_gradients(k, b, thread, team.threads)
     input_gradient(k, b, thread, team.threads)
     restore_mode(mode)

@@ -19,19 +19,22 @@ from fastrnn._kernels.threads import usable
 
 Result = TypeVar("Result")
 
-# Multiply-adds of a direction from which the wake-up is worth it; see SMALL_WORK in threads.pyx.
-SMALL_WORK = 3e6
-
 
 def threads_of_each(num_threads: int | None, work: float) -> int | None:
-    """Threads for each of two directions of `work` multiply-adds; None: not at once."""
-    total = usable(num_threads)
-    return None if total % 2 or work < SMALL_WORK else total // 2
+    """Threads for each of two directions of `work` multiply-adds; None: not at once.
+
+    An odd number of threads is of more use to one direction after the other.
+    """
+    total = usable(num_threads, work)
+    return None if total % 2 else total // 2
 
 
 def at_once(first: Callable[[], Result], second: Callable[[], Result]) -> tuple[Result, Result]:
     """Return the results of both, the second run in another thread but in this context."""
-    other = _pool().submit(copy_context().run, second)
+    try:
+        other = _pool().submit(copy_context().run, second)
+    except RuntimeError:  # at the exit of the interpreter, or where the system refuses a thread
+        return first(), second()
     try:
         own = first()
     finally:

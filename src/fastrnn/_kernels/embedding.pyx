@@ -15,7 +15,7 @@ def embedding_forward(cnp.ndarray ids not None, cnp.ndarray W not None):
     cdef cnp.ndarray out = empty((ids.shape[0], W.shape[1]), W.dtype)
     cdef char *rows = cnp.PyArray_BYTES(out)
     cdef const char *table = cnp.PyArray_BYTES(W)
-    cdef fr_index i, count = ids.shape[0], size = W.strides[0]
+    cdef fr_index i, count = ids.shape[0], size = W.shape[1] * W.itemsize
     with nogil:
         for i in range(count):
             memcpy(rows + i * size, table + id[i] * size, size)

@@ -85,7 +85,7 @@ cdef void forward_share(
         if projected:
             projected += in_share(m, share, s) * own.row_bytes
         if share.barrier:
-            fr_meet(share.barrier, share.threads)
+            fr_meet(share.barrier, share.threads, share.patience)
         s += 1
     restore_mode(mode)
 
@@ -109,8 +109,17 @@ cdef void run_member(
     const fr_kernels *k, fr_step *step, const fr_cell *m, const Projection *projection, Team team,
     int thread, fr_barrier *barrier,
 ) noexcept nogil:
-    """What one thread of a parallel region runs."""
-    team.threads = team_size()
-    forward_share(
-        k, step, m, share_of(team, m.ld // k.lanes, thread, barrier), thread, projection
-    )
+    """What one thread of a parallel region runs.
+
+    OpenMP may have given fewer threads than were asked for. Then each takes several shares of the
+    rows, which were planned for; units are shared anew, as their threads must meet.
+    """
+    cdef fr_index vectors = m.ld // k.lanes
+    cdef int share = thread, count = team_size()
+    if team.by_units:
+        team.threads = count
+        forward_share(k, step, m, share_of(team, vectors, thread, barrier), thread, projection)
+        return
+    while share < team.threads:
+        forward_share(k, step, m, share_of(team, vectors, share, NULL), share, projection)
+        share += count

@@ -1,5 +1,6 @@
 from fastrnn._kernels.memory cimport Buffer
 from fastrnn._kernels.simd cimport fr_cell, fr_index, fr_kernels, fr_step
+from fastrnn._kernels.team cimport Team
 
 # Where one step of a whole stack keeps its rows.
 cdef struct StepMemory:
@@ -51,5 +52,5 @@ cdef class Frozen:
     cdef void load(self, const StepMemory *memory, object state, fr_index rows) noexcept
     cdef void store(self, const StepMemory *memory, object out, fr_index rows) noexcept
     cdef void run(
-        self, const StepMemory *memory, fr_index rows, const void *x, int threads
+        self, const StepMemory *memory, fr_index rows, const void *x, Team team
     ) noexcept nogil

@@ -12,8 +12,7 @@ from fastrnn._kernels.forward cimport Projection, run_forward
 from fastrnn._kernels.memory cimport Buffer, new_array
 from fastrnn._kernels.recurrent cimport Recurrence
 from fastrnn._kernels.simd cimport fr_cell, fr_index, fr_schedule, fr_view
-from fastrnn._kernels.team cimport Team
-from fastrnn._kernels.threads cimport threads_for
+from fastrnn._kernels.team cimport Team, choose_team
 from fastrnn._kernels.weights cimport Weights
 
 from functools import partial
@@ -77,7 +76,11 @@ cdef class Frozen:
     cdef int compute(self, object x, object state, object out, fr_index rows) except -1:
         """Run a step on accepted arguments."""
         cdef double work = rows * self.row_work
-        cdef int threads = threads_for(None, work, rows)
+        cdef const fr_cell *m = <const fr_cell *>self.prototypes.data
+        cdef Team team = choose_team(
+            None, work / self.count, rows, 1, m.ld // self.kernels.lanes,
+            <fr_index>(self.row_work / self.count),
+        )
         cdef const void *x_data = cnp.PyArray_DATA(x)
         cdef Buffer scratch = None
         cdef StepMemory memory
@@ -95,10 +98,10 @@ cdef class Frozen:
         memory = self.memory_at(<char *>scratch.data, rows)
         self.load(&memory, state, rows)
         if work < LONG_WORK:
-            self.run(&memory, rows, x_data, threads)
+            self.run(&memory, rows, x_data, team)
         else:
             with nogil:
-                self.run(&memory, rows, x_data, threads)
+                self.run(&memory, rows, x_data, team)
         self.store(&memory, out, rows)
         if not taken:
             self.scratch_taken = False
@@ -280,7 +283,7 @@ cdef class Frozen:
         copy_rows(cnp.PyArray_BYTES((<tuple>out)[0]), size, new_h, ld, rows, size)
 
     cdef void run(
-        self, const StepMemory *memory, fr_index rows, const void *x, int threads
+        self, const StepMemory *memory, fr_index rows, const void *x, Team team
     ) noexcept nogil:
         """One step of every cell, each on the new h of the one before."""
         cdef fr_index active = rows, i, r
@@ -304,7 +307,7 @@ cdef class Frozen:
                 memory.x[r] = <void *>(source + r * x_bytes)
                 y[r] = new_h + r * m.ld * itemsize
             m.x, m.y = fr_view(memory.x, 0), fr_view(y, 0)
-            run_forward(self.kernels, self.kernel, &m, &none, Team(threads, False))
+            run_forward(self.kernels, self.kernel, &m, &none, team)
             source, x_bytes = new_h, m.ld * itemsize
 
 

@@ -7,6 +7,7 @@ cdef struct Block:
 cdef class Buffer:
     cdef Block block
     cdef void *data
+    cdef Py_ssize_t bytes
 
 cdef cnp.ndarray new_array(int dims, cnp.npy_intp *shape, int typenum)
 cpdef empty(tuple shape, dtype)

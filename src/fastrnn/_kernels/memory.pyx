@@ -8,6 +8,7 @@ training N1 T100 H128 0.89, N20 T35 H100 0.86, N32 T50 H256 0.99; inference N16 
 
 cimport numpy as cnp
 import numpy as np
+from cpython.buffer cimport PyBuffer_FillInfo
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
 from libc.stdint cimport uintptr_t
 from libc.string cimport memmove, memset
@@ -92,11 +93,16 @@ cdef class Buffer:
         self.data = <void *>(
             (<uintptr_t>self.block.address + ALIGNMENT - 1) & ~<uintptr_t>(ALIGNMENT - 1)
         )
+        self.bytes = count * itemsize
         if zeroed:
-            memset(self.data, 0, count * itemsize)
+            memset(self.data, 0, self.bytes)
 
     def __dealloc__(self):
         give_back(self.block)
+
+    def __getbuffer__(self, Py_buffer *view, int flags):
+        """The bytes, writeable: so an array on it may be made read-only and writeable again."""
+        PyBuffer_FillInfo(view, self, self.data, self.bytes, 0, flags)
 
 
 cdef cnp.ndarray new_array(int dims, cnp.npy_intp *shape, int typenum):
@@ -117,8 +123,10 @@ cdef cnp.ndarray new_array(int dims, cnp.npy_intp *shape, int typenum):
 
 cpdef empty(tuple shape, dtype):
     """As `numpy.empty` for float32 and float64, in memory that serves again once it is free."""
-    cdef cnp.npy_intp[32] sizes
+    cdef cnp.npy_intp[8] sizes
     cdef int i
+    if len(shape) > 8 or dtype not in (np.float32, np.float64):
+        raise ValueError(f"empty: wanted float32 or float64 of up to 8 axes, got {dtype}, {shape}")
     for i in range(len(shape)):
         sizes[i] = shape[i]
     return new_array(len(shape), sizes, cnp.NPY_FLOAT32 if dtype == np.float32 else cnp.NPY_FLOAT64)

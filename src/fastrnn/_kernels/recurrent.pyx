@@ -144,6 +144,7 @@ cdef class Recurrence:
         cdef const fr_kernels *k = self.kernels
         cdef list scratch = []
         cdef Backward b
+        self.check_shapes()
         cdef Team team = self.team(num_threads, 2 * self.work())
         cdef cnp.ndarray dx = empty((<object>self.x).shape, self.x.dtype)
         cdef Buffer wx_t = packed_transposed(k, self.weights.Wx, &self.weights.layout_x)
@@ -170,6 +171,15 @@ cdef class Recurrence:
         if len(dstates) == 2:
             self.state_of_sequences(dstates0[1], b.m.dc, 1)
         return dx, dstates0
+
+    cdef int check_shapes(self) except -1:
+        """Refuse a backward after somebody has reshaped, in place, what the tape refers to."""
+        cdef fr_cell *m = &self.cell
+        found = (self.x.shape[0], self.x.shape[2], self.weights.Wx.shape[0], len(self.weights.Wh))
+        longer = m.schedule.rows and self.x.shape[1] != self.schedule.length
+        if longer or found != (m.schedule.rows, m.input, m.input, m.hidden):
+            raise ValueError("backward: x, Wx and Wh must have the shapes that forward found")
+        return 0
 
     cdef void *state_rows(self, list owner, fr_index slots, object state) except NULL:
         """Slots for a state or its gradient in processing order, a copy of it in the first."""

@@ -6,7 +6,7 @@ cdef extern from "fastrnn_simd.h" nogil:
     ctypedef struct fr_barrier:
         int yields
 
-    void fr_meet(fr_barrier *, int)
+    void fr_meet(fr_barrier *, int, int)
 
     ctypedef struct fr_share:
         fr_index first
@@ -15,6 +15,7 @@ cdef extern from "fastrnn_simd.h" nogil:
         fr_index end
         fr_barrier *barrier
         int threads
+        int patience
 
     ctypedef struct fr_schedule:
         fr_index rows

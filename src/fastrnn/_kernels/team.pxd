@@ -5,6 +5,7 @@ from fastrnn._kernels.simd cimport fr_barrier, fr_index, fr_share
 cdef struct Team:
     int threads
     bint by_units
+    int patience  # at a meeting, see simd/barrier.h
 
 cdef int team_size() noexcept nogil
 cdef Team choose_team(

@@ -59,14 +59,17 @@ cdef Team choose_team(
     cdef fr_index few = MORE_ROWS if weights >= MANY_WEIGHTS else FEW_ROWS
     cdef int by_rows = threads_for(num_threads, work, rows)
     cdef int by_units = threads_for(num_threads, work, vectors // 4)
+    cdef double step_work = work / max(1, steps * by_units)
+    # A thread may be late by as long as a step takes, some 30 multiply-adds a nanosecond.
+    cdef int patience = 1000 + <int>min(step_work / 300, 1e8)
     if wanted == "units":
-        return Team(max(by_units, 1), by_units > 1)
+        return Team(max(by_units, 1), by_units > 1, patience)
     if (
         wanted == "rows" or by_units < by_rows or by_units == 1 or rows > few * by_units
-        or work < STEP_WORK * steps * by_units or on_pause()
+        or step_work < STEP_WORK or on_pause()
     ):
-        return Team(by_rows, False)
-    return Team(by_units, True)
+        return Team(by_rows, False, patience)
+    return Team(by_units, True, patience)
 
 
 cdef bint on_pause() noexcept:
@@ -95,8 +98,9 @@ cdef fr_share share_of(
 ) noexcept nogil:
     cdef fr_index quads = (vectors + 3) // 4
     if not team.by_units:
-        return fr_share(thread, team.threads, 0, vectors, NULL, 1)
+        return fr_share(thread, team.threads, 0, vectors, NULL, 1, 0)
     return fr_share(
         0, 1, quads * thread // team.threads * 4,
         min(vectors, quads * (thread + 1) // team.threads * 4), barrier, team.threads,
+        team.patience,
     )

@@ -88,9 +88,9 @@ cdef Py_ssize_t allowed(Py_ssize_t count) noexcept:
     return min(count, limit) if limit < openmp_count else count
 
 
-def usable(num_threads):
-    """Threads that a call gets which asks for so many, or None, if its work is enough."""
-    return min(allowed(thread_count if num_threads is None else num_threads), most_threads)
+def usable(num_threads, work):
+    """Threads for a call of `work` multiply-adds that can be split in any number of pieces."""
+    return threads_for(num_threads, work, most_threads)
 
 
 cdef int threads_for(object num_threads, double work, Py_ssize_t pieces) except -1:

@@ -85,7 +85,7 @@ class Stash:
     layer: str
     backend: str
     dtype: check.DType
-    shapes: tuple[tuple[int, ...], ...]  # of the gradients that the backward takes
+    shapes: tuple[tuple[int, ...], ...]  # of the gradients that the backward takes, and others
     data: Any  # what the backward needs of the forward
 
 

@@ -116,6 +116,13 @@ def attention_backward(
         Whether keys and values were one array: dkeys is then the gradient of both, dvalues None.
     num_threads : int, optional
         For this call.
+
+    Raises
+    ------
+    ValueError
+        If a shape is wrong, or keys and values of different shapes are said to be shared.
+    TypeError
+        If a dtype is wrong.
     """
     stash = _backend.open_stash("Attention", stash)
     dcontext = check.array_or_zeros("Attention", "dcontext", dcontext, stash.shapes[0], stash.dtype)
@@ -124,6 +131,9 @@ def attention_backward(
             "Attention", "dalignment", dalignment, stash.shapes[1], stash.dtype
         )
     num_threads = check.threads("Attention", num_threads)
+    if shared and stash.shapes[2] != stash.shapes[3]:
+        came = f"keys {stash.shapes[2]} and values {stash.shapes[3]}"
+        raise ValueError(f"Attention: shared must be False for {came}, got True")
     backend = _backend.get(stash.backend)
     dquery, dkeys, dvalues, dweights = backend.attention_backward(
         dcontext, dalignment, stash.data, shared=shared, num_threads=num_threads
@@ -165,6 +175,8 @@ def _run(
     Tk = keys.shape[1]
     values = check.array("Attention", "values", values, (N, Tk, "Dv"), dtype)
     lengths = check.lengths("Attention", lengths, N, Tk)
+    if train and lengths is not None:
+        lengths = lengths.copy()  # a backward trusts what was checked
     num_threads = check.threads("Attention", num_threads)
     chosen = _backend.choose(backend)
     context, alignment, data = _backend.get(chosen).attention_forward(
@@ -177,5 +189,5 @@ def _run(
         train=train,
         num_threads=num_threads,
     )
-    shapes_out = (context.shape, alignment.shape)
+    shapes_out = (context.shape, alignment.shape, keys.shape, values.shape)
     return context, alignment, Stash("Attention", chosen, dtype, shapes_out, data)

@@ -17,16 +17,15 @@
 #define fr_pause() ((void)0)
 #endif
 
-#define PATIENCE 1000 /* turns, of about 10 nanoseconds each */
-
 /* Begins as zeros. */
 typedef struct {
     int arrived, round;
     int yields; /* meetings for which a thread gave up its processor */
 } fr_barrier;
 
-/* Returns when all of `threads` threads have called it; what they wrote before is seen after. */
-static inline void fr_meet(fr_barrier *b, int threads) {
+/* Returns when all of `threads` threads have called it; what they wrote before is seen after.
+ * `patience` is for how many turns, of about 10 nanoseconds each, to wait awake. */
+static inline void fr_meet(fr_barrier *b, int threads, int patience) {
     const int round = __atomic_load_n(&b->round, __ATOMIC_RELAXED);
     if (__atomic_add_fetch(&b->arrived, 1, __ATOMIC_ACQ_REL) == threads) {
         __atomic_store_n(&b->arrived, 0, __ATOMIC_RELAXED);
@@ -34,11 +33,11 @@ static inline void fr_meet(fr_barrier *b, int threads) {
         return;
     }
     for (int turn = 0; __atomic_load_n(&b->round, __ATOMIC_ACQUIRE) == round; turn++) {
-        if (turn < PATIENCE) {
+        if (turn < patience) {
             fr_pause();
             continue;
         }
-        if (turn == PATIENCE) __atomic_add_fetch(&b->yields, 1, __ATOMIC_RELAXED);
+        if (turn == patience) __atomic_add_fetch(&b->yields, 1, __ATOMIC_RELAXED);
         fr_yield();
     }
 }

@@ -215,12 +215,11 @@ static void operand_step(const fr_cell_backward *m, fr_share share, fr_index s) 
 
 /* Waits for the threads that share the rows, if there are any. */
 INLINE void meet(fr_share share) {
-    if (share.barrier) fr_meet(share.barrier, share.threads);
+    if (share.barrier) fr_meet(share.barrier, share.threads, share.patience);
 }
 
-/* dy of a row's vector of hidden units; zeros where there is no dy. */
+/* dy of a row's vector of hidden units. */
 INLINE vec upstream(const fr_cell_backward *m, fr_index row, fr_index s, fr_index unit) {
-    if (!m->dy.row) return (vec){0};
     return load_part(view_at(m->dy, row, s) + unit, m->cell.hidden - unit);
 }
 

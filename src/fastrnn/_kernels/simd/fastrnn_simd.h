@@ -36,7 +36,7 @@ typedef struct {
     fr_index first, stride;
     fr_index begin, end;
     fr_barrier *barrier;
-    int threads;
+    int threads, patience;
 } fr_share;
 
 /* Which rows run at which step. */
@@ -112,7 +112,7 @@ typedef struct {
 
 typedef struct {
     fr_cell cell;
-    fr_view dy; /* row == NULL: zeros */
+    fr_view dy;
     const void *wh_t;   /* transposed, packed (panels*width*VL, H): see pack_transposed */
     const void *wh_n_t; /* GRU with reset before */
     void *dh, *dc;
