@@ -86,9 +86,9 @@ static tile_function *const tiles[][TILE_ROWS - 1] = {TILE_NAMES(1), TILE_NAMES(
 static tile_function *const tiles[][TILE_ROWS - 1] = {TILE_NAMES(1), TILE_NAMES(2)};
 #endif
 
-/* The same for one row and a whole panel. Four sums under way suffice: what bounds a single row is
- * the stream of the panel, which is read faster than two side by side (165 against 137 GB/s from
- * L2). */
+/* to = from + a b for one row and a whole panel. Four sums under way suffice: what bounds a single
+ * row is the stream of the panel, and one is read faster than two side by side (165 against 137 GB/s
+ * from L2). */
 INLINE void single_body(const int width, const tile_shape *shape, const real *from, real *to,
                         const real *a, const real *b) {
     vec sum[4];
