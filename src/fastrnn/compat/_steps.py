@@ -46,7 +46,19 @@ class Step(CellLayer):
         return (dxs[:, 0], *rest[:count])
 
 
-class RNN(Step):
+class HiddenStep(Step):
+    """One time step of a cell whose only state is h."""
+
+    def forward(self, x: Any, h_prev: Any) -> Array:
+        """Return the next h (N, H) given x (N, D) and h."""
+        return self._forward(x, (h_prev,))[0]
+
+    def backward(self, dh_next: Any) -> tuple[Array, ...]:
+        """Fill `grads`; return the gradients of x and h_prev given that of the next h."""
+        return self._backward((dh_next,))
+
+
+class RNN(HiddenStep):
     """One step of a simple recurrent network: ``h' = tanh(x Wx + h Wh + b)``.
 
     Parameters
@@ -61,14 +73,6 @@ class RNN(Step):
 
     _cell = RNN_CELL
     _options = RNN_OPTIONS
-
-    def forward(self, x: Any, h_prev: Any) -> Array:
-        """Return the next h (N, H) given x (N, D) and h."""
-        return self._forward(x, (h_prev,))[0]
-
-    def backward(self, dh_next: Any) -> tuple[Array, ...]:
-        """Fill `grads`; return the gradients of x and h_prev given that of the next h."""
-        return self._backward((dh_next,))
 
 
 class LSTM(Step):
@@ -96,7 +100,7 @@ class LSTM(Step):
         return self._backward((dh_next, dc_next))
 
 
-class GRU(Step):
+class GRU(HiddenStep):
     """One step of a gated recurrent unit; gates in the order z, r, h.
 
     ``h' = (1-z)*h + z*tanh(x Wx_h + (r*h) Wh_h + b_h)``: the reset comes before the product.
@@ -113,11 +117,3 @@ class GRU(Step):
 
     _cell = GRU_CELL
     _options = GRU_OPTIONS
-
-    def forward(self, x: Any, h_prev: Any) -> Array:
-        """Return the next h (N, H) given x (N, D) and h."""
-        return self._forward(x, (h_prev,))[0]
-
-    def backward(self, dh_next: Any) -> tuple[Array, ...]:
-        """Fill `grads`; return the gradients of x and h_prev given that of the next h."""
-        return self._backward((dh_next,))
