@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import fastrnn
-from fastrnn._kernels import at_once, get_num_threads, set_num_threads, threads_of_each
+from fastrnn._kernels import get_num_threads, set_num_threads
+from fastrnn._kernels.directions import at_once, threads_of_each
 
 
 @pytest.fixture

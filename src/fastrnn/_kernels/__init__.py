@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastrnn._kernels import waiting  # noqa: F401, before anything loads OpenMP
 from fastrnn._kernels.attention import attention_backward, attention_forward
-from fastrnn._kernels.directions import at_once, threads_of_each
+from fastrnn._kernels.directions import run_directions
 from fastrnn._kernels.dropout import dropout
 from fastrnn._kernels.embedding import embedding_backward, embedding_forward
 from fastrnn._kernels.gru import gru_backward, gru_forward, gru_freeze, gru_step
@@ -27,7 +27,6 @@ from fastrnn._kernels.system import cpu_info, get_num_threads, set_num_threads
 __all__ = [
     "adagrad_update",
     "adam_update",
-    "at_once",
     "attention_backward",
     "attention_forward",
     "cpu_info",
@@ -52,10 +51,10 @@ __all__ = [
     "rnn_forward",
     "rnn_freeze",
     "rnn_step",
+    "run_directions",
     "scale_in_place",
     "set_num_threads",
     "sgd_update",
     "softmax_cross_entropy",
     "squared_norm",
-    "threads_of_each",
 ]

@@ -8,16 +8,29 @@ training on two threads, against one direction after the other: N1 T100 0.87 of 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
-from functools import cache
+from functools import cache, partial
 from os import cpu_count
 from typing import TypeVar
 
 from fastrnn._kernels.threads import usable
 
 Result = TypeVar("Result")
+
+
+def run_directions(
+    calls: Sequence[Callable[..., Result]], work: float, num_threads: int | None
+) -> list[Result]:
+    """Return the results of one or two directions, run at once where threads allow it.
+
+    Each of the `calls` takes `num_threads` by name and does `work` multiply-adds.
+    """
+    each = threads_of_each(num_threads, work) if len(calls) == 2 else None
+    if each is None:
+        return [call(num_threads=num_threads) for call in calls]
+    return list(at_once(*(partial(call, num_threads=each) for call in calls)))
 
 
 def threads_of_each(num_threads: int | None, work: float) -> int | None:

@@ -17,7 +17,7 @@ from fastrnn._kernels.weights cimport Weights
 
 from functools import partial
 
-from fastrnn._kernels.directions import at_once, threads_of_each
+from fastrnn._kernels.directions import run_directions
 
 cnp.import_array()
 
@@ -138,7 +138,6 @@ cdef class Frozen:
         work = <double>y.shape[0] * y.shape[1] * (
             cnp.PyArray_SIZE(weights.Wx) + cnp.PyArray_SIZE(weights.Wh)
         )
-        each = threads_of_each(num_threads, work)
         calls = [
             partial(
                 self.run_cell, first + direction, x, lengths, state, final,
@@ -146,11 +145,7 @@ cdef class Frozen:
             )
             for direction in range(2)
         ]
-        if each is None:
-            for call in calls:
-                call(num_threads)
-        else:
-            at_once(*(partial(call, each) for call in calls))
+        run_directions(calls, work, num_threads)
         return 0
 
     cpdef int run_cell(

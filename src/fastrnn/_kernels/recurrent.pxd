@@ -18,6 +18,7 @@ cdef class Recurrence:
     cdef Weights weights
     cdef list tape
     cdef double work(self)
+    cdef fr_index packed_weights(self) noexcept
     cdef int check_shapes(self) except -1
     cdef Team team(self, object num_threads, double work)
     cdef fr_view view(self, list owner, object array)

@@ -69,10 +69,12 @@ cdef class Recurrence:
 
     cdef double work(self):
         """Multiply-adds of the forward."""
-        return (
-            <double>self.cell.schedule.offset[self.cell.schedule.steps]
-            * packed_columns(self.kernels, &self.weights.layout_x)
-            * (self.cell.input + self.cell.hidden)
+        return <double>self.cell.schedule.offset[self.cell.schedule.steps] * self.packed_weights()
+
+    cdef fr_index packed_weights(self) noexcept:
+        """Numbers in packed Wx and Wh: the multiply-adds of one step of one row."""
+        return (self.cell.input + self.cell.hidden) * packed_columns(
+            self.kernels, &self.weights.layout_x
         )
 
     cdef Team team(self, object num_threads, double work):
@@ -80,7 +82,7 @@ cdef class Recurrence:
         cdef fr_cell *m = &self.cell
         return choose_team(
             num_threads, work, m.schedule.rows, m.schedule.steps, m.ld // self.kernels.lanes,
-            (m.input + m.hidden) * packed_columns(self.kernels, &self.weights.layout_x),
+            self.packed_weights(),
         )
 
     cdef tuple forward_once(
@@ -195,10 +197,9 @@ cdef int plan_projection(Recurrence run, Projection *plan, list scratch, Team te
     cdef fr_index columns = packed_columns(k, &run.weights.layout_x)
     cdef fr_index dealt = 1 if team.by_units else team.threads
     cdef fr_index share = (run.cell.schedule.rows + dealt - 1) // dealt
-    cdef fr_index weights = (run.cell.input + run.cell.hidden) * columns * k.itemsize
     plan.memory = NULL
     plan.layout = run.weights.layout_x
-    if share > 1 and weights <= JOINED_BYTES:
+    if share > 1 and run.packed_weights() * k.itemsize <= JOINED_BYTES:
         return 0
     plan.chunk_rows = max(PROJECTION_ROWS, share)
     plan.thread_bytes = plan.chunk_rows * (2 * sizeof(void *) + columns * k.itemsize)

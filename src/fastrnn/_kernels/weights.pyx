@@ -4,7 +4,6 @@ cimport numpy as cnp
 
 from fastrnn._kernels.cpu cimport kernels_for
 from fastrnn._kernels.layout cimport packed
-from fastrnn._kernels.memory cimport Buffer
 from fastrnn._kernels.simd cimport fr_cell, fr_index
 
 cnp.import_array()

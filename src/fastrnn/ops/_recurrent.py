@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -180,17 +179,14 @@ class Cell:
         num_threads: int | None,
         backend: str | None,
     ) -> list[Any]:
-        """Return the results of the directions of a layer, run at once where threads allow it.
+        """Return the results of the directions of a layer, run as the backend runs them.
 
         Each of the `calls` takes `num_threads` by name and does `work` multiply-adds.
         """
-        module = _backend.get(backend)
-        each = None
-        if len(calls) == 2 and hasattr(module, "at_once"):
-            each = module.threads_of_each(num_threads, work)
-        if each is None:
+        run = getattr(_backend.get(backend), "run_directions", None)
+        if run is None:
             return [call(num_threads=num_threads) for call in calls]
-        return list(module.at_once(*(partial(call, num_threads=each) for call in calls)))
+        return run(calls, work, num_threads)  # type: ignore[no-any-return]
 
     def work(self, N: int, T: int, D: int, H: int) -> float:
         """Return the multiply-adds of a forward."""

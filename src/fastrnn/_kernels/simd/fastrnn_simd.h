@@ -166,7 +166,7 @@ typedef struct {
     fr_backward_step *gru_backward_step;
 
     /* One step of one row on weights as they lie, (D, G*H) row-major; `work` holds
-     * 4*H (LSTM), 5*H (GRU) or H (RNN) numbers. `order` says where i, f, g, o lie among the
+     * 4*H (LSTM) or 5*H (GRU) numbers. `order` says where i, f, g, o lie among the
      * columns; `textbook`: whether the gates are z, r, n, and z the complement of ours. */
     void (*rnn_single)(const void *x, fr_index input, const void *h, fr_index hidden,
                        const void *wx, const void *wh, const void *b, fr_index relu,
