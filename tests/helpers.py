@@ -222,3 +222,14 @@ def attention_problem(
         dcontext=normal(N, Tq, Dv),
         dalignment=normal(N, Tq, Tk),
     )
+
+
+def parts(state: Any) -> tuple[Array, ...]:
+    """The arrays of a layer's state."""
+    return state if isinstance(state, tuple) else (state,)
+
+
+def like(state: Any, rng: np.random.Generator) -> Any:
+    """A random state of the same form."""
+    arrays = tuple(rng.standard_normal(a.shape).astype(a.dtype) for a in parts(state))
+    return arrays if isinstance(state, tuple) else arrays[0]

@@ -8,33 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from helpers import like, parts
 
 import fastrnn
 import fastrnn.reference
 from fastrnn.training import SGD
-
-KINDS = {
-    "rnn": lambda *a, **k: fastrnn.RNN(*a, **k),
-    "relu": lambda *a, **k: fastrnn.RNN(*a, nonlinearity="relu", **k),
-    "lstm": lambda *a, **k: fastrnn.LSTM(*a, **k),
-    "gru": lambda *a, **k: fastrnn.GRU(*a, **k),
-    "gru_before": lambda *a, **k: fastrnn.GRU(*a, reset_after=False, **k),
-}
-
-
-@pytest.fixture(params=KINDS)
-def kind(request):
-    return KINDS[request.param]
-
-
-def parts(state):
-    return state if isinstance(state, tuple) else (state,)
-
-
-def random_state(layer, N, rng):
-    state = layer.init_state(N)
-    arrays = tuple(rng.standard_normal(a.shape).astype(a.dtype) for a in parts(state))
-    return arrays if isinstance(state, tuple) else arrays[0]
 
 
 def shaken(layer, seed=1):
@@ -65,7 +43,7 @@ def test_frozen_forward_is_that_of_the_layer(kind, bidirectional, num_layers, dt
     rng = np.random.default_rng(2)
     layer = shaken(kind(5, 7, num_layers, bidirectional=bidirectional, dropout=0.3, dtype=dtype))
     layer.eval()
-    x, state = rng.standard_normal((4, 6, 5)).astype(dtype), random_state(layer, 4, rng)
+    x, state = rng.standard_normal((4, 6, 5)).astype(dtype), like(layer.init_state(4), rng)
     calls = [
         lambda: layer(x),
         lambda: layer(x, state),
@@ -87,7 +65,7 @@ def test_frozen_forward_is_that_of_the_layer(kind, bidirectional, num_layers, dt
 def test_frozen_steps_are_those_of_the_layer(kind, dtype, backend):
     rng = np.random.default_rng(3)
     layer = shaken(kind(5, 7, 2, dtype=dtype))
-    wide, state = rng.standard_normal((4, 6, 5)).astype(dtype), random_state(layer, 4, rng)
+    wide, state = rng.standard_normal((4, 6, 5)).astype(dtype), like(layer.init_state(4), rng)
     calls = [
         lambda: layer.step(wide[:, 0].copy()),
         lambda: layer.step(wide[:, 1], state),
@@ -114,7 +92,7 @@ def test_what_needs_conversion_still_runs_on_packed_weights(kind, monkeypatch):
 def test_step_writes_to_out(kind, frozen, dtype, backend):
     rng = np.random.default_rng(5)
     layer = shaken(kind(5, 7, 2, dtype=dtype)).eval()
-    xs, state = rng.standard_normal((4, 3, 5)).astype(dtype), random_state(layer, 3, rng)
+    xs, state = rng.standard_normal((4, 3, 5)).astype(dtype), like(layer.init_state(3), rng)
     wanted, want = [], state
     for x in xs:
         y, want = layer.step(x, want)

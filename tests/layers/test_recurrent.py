@@ -9,34 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from helpers import assert_close, numeric_gradient
+from helpers import assert_close, like, numeric_gradient, parts
 
 import fastrnn
 from fastrnn import ops, reference
-
-KINDS = {
-    "rnn": lambda *a, **k: fastrnn.RNN(*a, **k),
-    "relu": lambda *a, **k: fastrnn.RNN(*a, nonlinearity="relu", **k),
-    "lstm": lambda *a, **k: fastrnn.LSTM(*a, **k),
-    "gru": lambda *a, **k: fastrnn.GRU(*a, **k),
-    "gru_before": lambda *a, **k: fastrnn.GRU(*a, reset_after=False, **k),
-}
-
-
-@pytest.fixture(params=KINDS)
-def kind(request):
-    return KINDS[request.param]
-
-
-def parts(state):
-    """The arrays of a state."""
-    return state if isinstance(state, tuple) else (state,)
-
-
-def like(state, rng):
-    """A random state of the same form."""
-    arrays = tuple(rng.standard_normal(a.shape).astype(a.dtype) for a in parts(state))
-    return arrays if isinstance(state, tuple) else arrays[0]
 
 
 def shake(layer, rng):
