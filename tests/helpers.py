@@ -272,7 +272,8 @@ class DecoderProblem:
     def objective(self, results: tuple[Any, ...]) -> float:
         """The scalar whose gradients are `upstream`."""
         dfeatures, dalignment, dfed, dstates = self.upstream
-        pairs = zip((dfeatures, dalignment, dfed, *dstates), (*results[:3], *results[3]))
+        upstream = (dfeatures, dalignment, dfed, *dstates)
+        pairs = zip(upstream, (*results[:3], *results[3]), strict=True)
         return float(sum(np.sum(d * value) for d, value in pairs if d is not None))
 
     @staticmethod
@@ -282,9 +283,9 @@ class DecoderProblem:
         arrays = {"x": x, "fed": fed, "memory": memory}
         arrays |= {f"state {i}": state for i, state in enumerate(states)}
         arrays |= {f"weight {i}": weight for i, weight in enumerate(weights)}
-        arrays |= dict(zip(("Wc", "bc"), readout))
+        arrays |= {f"readout {i}": weight for i, weight in enumerate(readout)}
         for k, cell in enumerate(cells):
-            arrays |= {f"{name}_l{k}": array for name, array in zip(("Wx", "Wh", "b", "bh"), cell)}
+            arrays |= {f"cell {k} weight {i}": array for i, array in enumerate(cell)}
         return {name: array for name, array in arrays.items() if array is not None}
 
 
