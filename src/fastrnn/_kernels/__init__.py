@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from fastrnn._kernels import waiting  # noqa: F401, before anything loads OpenMP
 from fastrnn._kernels.attention import attention_backward, attention_forward
+from fastrnn._kernels.attention_decoder import (
+    attention_decoder_backward,
+    attention_decoder_forward,
+)
 from fastrnn._kernels.directions import run_directions
 from fastrnn._kernels.dropout import dropout
 from fastrnn._kernels.embedding import embedding_backward, embedding_forward
@@ -28,6 +32,8 @@ __all__ = [
     "adagrad_update",
     "adam_update",
     "attention_backward",
+    "attention_decoder_backward",
+    "attention_decoder_forward",
     "attention_forward",
     "cpu_info",
     "dropout",

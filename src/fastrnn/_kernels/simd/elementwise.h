@@ -14,7 +14,6 @@ static void multiply_rows(void *dst, const void *src, fr_index count) {
     for (fr_index i = 0; i < count; i++) d[i] *= s[i];
 }
 
-/* dst, the gradient of y = tanh(a), becomes that of a. */
 static void tanh_backward(void *dst, const void *y, fr_index count) {
     real *d = dst;
     const real *t = y;
