@@ -409,9 +409,15 @@ CALLS = [
         "SoftmaxCrossEntropy: ignore_index must be an integer, got 'pad'",
     ),
     (
+        lambda: fr.SoftmaxCrossEntropy(label_smoothing=1.0),
+        V,
+        "SoftmaxCrossEntropy: label_smoothing must be in [0, 1), got 1.0",
+    ),
+    (
         lambda: fr.Attention(score="cosine"),
         V,
-        "Attention: score must be one of dot, scaled_dot, general, additive, got 'cosine'",
+        "Attention: score must be one of dot, scaled_dot, general, additive, multi_head, "
+        "got 'cosine'",
     ),
     (
         lambda: fr.Attention(4, score="general"),
@@ -422,6 +428,21 @@ CALLS = [
         lambda: fr.Attention(4, 0, score="general"),
         V,
         "Attention: key_size must be at least 1, got 0",
+    ),
+    (
+        lambda: fr.Attention(4, 4, num_heads=2),
+        V,
+        "Attention: num_heads must be 1 for score 'dot', got 2",
+    ),
+    (
+        lambda: fr.Attention(4, 4, 10, score="multi_head", num_heads=3),
+        V,
+        "Attention: num_heads must divide the attention size 10, got 3",
+    ),
+    (
+        lambda: fr.Attention(4, 4, score="multi_head", num_heads=0),
+        V,
+        "Attention: num_heads must be at least 1, got 0",
     ),
     (lambda: reference.GRU(4, 0), V, "GRU: hidden_size must be at least 1, got 0"),
     # functions
@@ -549,6 +570,11 @@ CALLS = [
         "SoftmaxCrossEntropy: ignore_index must be an integer, got 0.5",
     ),
     (
+        lambda: ops.softmax_cross_entropy(f8(2, 3), [0, 1], label_smoothing="much"),
+        T,
+        "SoftmaxCrossEntropy: label_smoothing must be a number, got 'much'",
+    ),
+    (
         lambda: ops.attention(f8(2, 5, 4), f8(2, 6, 4), f8(2, 6, 4), [f8(4, 4)]),
         V,
         "Attention: weights must be () for dot, got 1",
@@ -561,7 +587,7 @@ CALLS = [
     (
         lambda: ops.attention(*ATTENTION_ARGS, score=np.array(["dot"])),
         V,
-        "Attention: score must be one of dot, scaled_dot, general, additive, "
+        "Attention: score must be one of dot, scaled_dot, general, additive, multi_head, "
         "got a <U3 array of shape (1,)",
     ),
     (
@@ -575,6 +601,18 @@ CALLS = [
         ),
         V,
         "Attention: v must have shape (5,), got (4,)",
+    ),
+    (
+        lambda: ops.attention(
+            *(f8(2, 5, 4), f8(2, 6, 4), f8(2, 6, 3)), [f8(4, 4)] * 4, score="multi_head"
+        ),
+        V,
+        "Attention: values must have shape (2, 6, 4), got (2, 6, 3)",
+    ),
+    (
+        lambda: ops.attention(*ATTENTION_ARGS, [f8(4, 4)] * 4, score="multi_head", num_heads=8),
+        V,
+        "Attention: num_heads must divide the attention size 4, got 8",
     ),
     # updates
     (
