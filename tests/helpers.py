@@ -12,6 +12,7 @@ import numpy as np
 Array = np.ndarray[Any, np.dtype[Any]]
 
 VARIANTS = ("rnn_tanh", "rnn_relu", "lstm", "gru_after", "gru_before")
+DECODER_CELLS = ("rnn_tanh", "lstm", "gru_after", "gru_before")  # of an attention decoder
 TEXTBOOK = ("lstm_textbook", "gru_textbook")  # what only the backends and `compat` know
 SCORES = ("dot", "scaled_dot", "general", "additive", "multi_head")
 

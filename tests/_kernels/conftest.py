@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from helpers import SCORES, VARIANTS, attention_problem, random_lengths, recurrent_problem
+from helpers import (
+    SCORES,
+    VARIANTS,
+    attention_problem,
+    decoder_problem,
+    random_lengths,
+    recurrent_problem,
+)
 
 from fastrnn import _kernels
 from fastrnn._kernels import cpu, elementwise
@@ -89,6 +96,24 @@ def attention(score, rng, rows, width, dtype, **threads):
     return run
 
 
+def attention_decoder(name, rng, rows, width, dtype, **threads):
+    kind = {
+        "input_feeding": {"score": "general", "layers": 3, "residual": True, "dropped": True},
+        "input": {"score": "additive", "R": width},
+    }[name]
+    sizes = {"N": rows, "E": width, "H": width, "M": width, "A": width}
+    problem = decoder_problem(
+        "lstm", rng, context=name, ragged=True, dtype=dtype, **{**sizes, **kind}
+    )
+
+    def run():
+        results = problem.forward(_kernels, **threads)
+        gradients = problem.backward(_kernels, results[-1], **threads)
+        return [*problem.outputs(results).values(), *gradients.values()]
+
+    return run
+
+
 def linear(_, rng, rows, width, dtype, **threads):
     shapes = (4 * rows, width + 1), (width + 1, width), (width,), (4 * rows, width)
     x, W, b, dy = (rng.standard_normal(shape).astype(dtype) for shape in shapes)
@@ -138,6 +163,7 @@ def unthreaded(_, rng, rows, width, dtype, **threads):
 CALLS = {
     **dict.fromkeys(VARIANTS, recurrent),
     **dict.fromkeys(SCORES, attention),
+    **dict.fromkeys(("input_feeding", "input"), attention_decoder),
     "linear": linear,
     "softmax_cross_entropy": softmax_cross_entropy,
     "unthreaded": unthreaded,

@@ -264,7 +264,7 @@ def _run(
     x = check.array(_NAME, "x", x, ("N", "T", "E"), dtype)
     N, T, E = x.shape
     width = H if score in ("dot", "scaled_dot") else "M"
-    memory = check.array(_NAME, "memory", memory, (N, "T", width), dtype)
+    memory = check.array(_NAME, "memory", memory, (N, "S", width), dtype)
     _, S, M = memory.shape
     known = {"Dq": H, "Dk": M, "Dv": M}
     weights = score_weights(_NAME, score, weights, known, dtype)
