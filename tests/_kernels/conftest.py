@@ -96,15 +96,9 @@ def attention(score, rng, rows, width, dtype, **threads):
     return run
 
 
-def attention_decoder(name, rng, rows, width, dtype, **threads):
-    kind = {
-        "input_feeding": {"score": "general", "layers": 3, "residual": True, "dropped": True},
-        "input": {"score": "additive", "R": width},
-    }[name]
-    sizes = {"N": rows, "E": width, "H": width, "M": width, "A": width}
-    problem = decoder_problem(
-        "lstm", rng, context=name, ragged=True, dtype=dtype, **{**sizes, **kind}
-    )
+def attention_decoder(_, rng, rows, width, dtype, **threads):
+    sizes = {"N": rows, "E": width, "H": width, "M": width, "R": width}
+    problem = decoder_problem("lstm", rng, ragged=True, dtype=dtype, **sizes)
 
     def run():
         results = problem.forward(_kernels, **threads)
@@ -163,7 +157,7 @@ def unthreaded(_, rng, rows, width, dtype, **threads):
 CALLS = {
     **dict.fromkeys(VARIANTS, recurrent),
     **dict.fromkeys(SCORES, attention),
-    **dict.fromkeys(("input_feeding", "input"), attention_decoder),
+    "attention_decoder": attention_decoder,
     "linear": linear,
     "softmax_cross_entropy": softmax_cross_entropy,
     "unthreaded": unthreaded,

@@ -70,12 +70,11 @@ def test_inference_of_a_decoder_keeps_no_tape(context, traced):
     problem = decoder_problem(
         "lstm", np.random.default_rng(5), context=context, dtype=np.float32, **sizes
     )
-    weights = sum(array.nbytes for cell in problem.cells for array in cell)
-    results = problem.upstream[0].nbytes + problem.upstream[1].nbytes
+    gates = 2 * 4 * 32 * 8 * 100 * 4  # of both layers at every step
     inference = peak(lambda: problem.forward(_kernels, train=False))
     training = peak(lambda: problem.forward(_kernels, train=True))
-    assert inference < 1.5 * results + 2 * weights
-    assert training > 10 * inference / 2
+    assert training - inference > gates
+    assert inference < gates / 2
 
 
 def test_additive_attention_stores_no_hidden_layer(traced):
