@@ -25,6 +25,7 @@ from .optimizers import (
 )
 from .rnn import rnn_backward, rnn_forward, rnn_step
 from .softmax_cross_entropy import softmax_cross_entropy
+from .tanh import tanh, tanh_backward
 
 __all__ = [
     "adagrad_update",
@@ -52,4 +53,6 @@ __all__ = [
     "sgd_update",
     "softmax_cross_entropy",
     "squared_norm",
+    "tanh",
+    "tanh_backward",
 ]

@@ -28,6 +28,7 @@ from fastrnn.ops.softmax_cross_entropy import (
     softmax_cross_entropy_backward,
     softmax_cross_entropy_forward,
 )
+from fastrnn.ops.tanh import tanh, tanh_backward, tanh_forward
 
 __all__ = [
     "adagrad_update",
@@ -64,4 +65,7 @@ __all__ = [
     "softmax_cross_entropy_backward",
     "softmax_cross_entropy_forward",
     "squared_norm",
+    "tanh",
+    "tanh_backward",
+    "tanh_forward",
 ]
