@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -180,6 +180,19 @@ def map_state(function: Callable[[Array], Array], state: State) -> State:
         h, c = state
         return function(h), function(c)
     return function(state)
+
+
+def arrays_of(state: State) -> list[Array]:
+    """Return h and, where the cell has one, c."""
+    return list(state) if isinstance(state, tuple) else [state]
+
+
+def state_of(arrays: Sequence[Array]) -> State:
+    """Return the state of which these are the arrays."""
+    if len(arrays) == 1:
+        return arrays[0]
+    h, c = arrays
+    return h, c
 
 
 def hidden(state: State) -> Array:

@@ -10,9 +10,11 @@ import numpy.typing as npt
 from fastrnn.data import BOS, EOS, PAD
 from fastrnn.layers import SoftmaxCrossEntropy
 from fastrnn.models.base import CELLS, Array, Model, evaluating
+from fastrnn.models.bridge import BRIDGES, Bridge
 from fastrnn.models.decoder import Decoder
 from fastrnn.models.decoding import greedy
 from fastrnn.models.encoder import Encoder, reversal
+from fastrnn.models.readout import READOUTS
 from fastrnn.ops import _check as check
 from fastrnn.ops._check import Rng
 from fastrnn.ops.attention import SCORES
@@ -34,9 +36,21 @@ class Seq2Seq(Model):
     cell : {"lstm", "gru", "rnn"}
         The recurrent cell of both.
     num_layers : int
-        Number of recurrent layers of each.
+        Number of recurrent layers of the encoder.
+    decoder_layers : int, optional
+        Number of those of the decoder, at most ``num_layers``, which is the default: they start
+        from the final states of the encoder's last layers.
     attention : {None, "dot", "scaled_dot", "general", "additive"}
         Score by which the decoder's output attends to the encoder's outputs.
+    readout : {"concat", "tanh"}
+        What the classifier sees of the context c that attention gives and the decoder's output h:
+        ``[c; h]``, or ``tanh([c; h] W + b)`` (Luong, Pham and Manning 2015, equation 5).
+    readout_size : int, optional
+        Width of the latter; the default is ``hidden_size``.
+    bridge : {None, "linear", "tanh"}
+        How the encoder's final state becomes the decoder's initial one: as it is, a bidirectional
+        encoder's directions side by side, or each layer's through an affine map of its own, with
+        "tanh" through tanh too (Bahdanau, Cho and Bengio 2015, appendix A.2.2).
     peeky : bool
         Show the encoder's final hidden state (of the top layer) to the decoder at every step,
         at its input and at its classifier, rather than only as its initial state.
@@ -64,7 +78,11 @@ class Seq2Seq(Model):
         *,
         cell: str = "lstm",
         num_layers: int = 1,
+        decoder_layers: int | None = None,
         attention: str | None = None,
+        readout: str = "concat",
+        readout_size: int | None = None,
+        bridge: str | None = None,
         peeky: bool = False,
         reverse_source: bool = False,
         bidirectional_encoder: bool = False,
@@ -73,40 +91,51 @@ class Seq2Seq(Model):
         dtype: npt.DTypeLike = np.float32,
         rng: Rng = None,
     ) -> None:
-        owner = "Seq2Seq"
-        self.source_size = check.size(owner, "source_size", source_size)
-        self.target_size = check.size(owner, "target_size", target_size)
-        if self.target_size <= EOS:
-            raise ValueError(f"{owner}: target_size must be at least {EOS + 1}, got {target_size}")
-        common: dict[str, Any] = {
-            "embedding_size": check.size(owner, "embedding_size", embedding_size),
-            "hidden_size": check.size(owner, "hidden_size", hidden_size),
-            "cell": check.option(owner, "cell", cell, CELLS),
-            "num_layers": check.size(owner, "num_layers", num_layers),
-            "dropout": check.probability(owner, "dropout", dropout),
-            "dtype": check.dtype(owner, dtype).name,
-        }
-        if attention is not None:
-            attention = check.option(owner, "attention", attention, SCORES)
-        self._config = {
-            "source_size": self.source_size,
-            "target_size": self.target_size,
-            "attention": attention,
-            "peeky": bool(peeky),
-            "reverse_source": bool(reverse_source),
-            "bidirectional_encoder": bool(bidirectional_encoder),
-            "hidden_only": bool(hidden_only),
-            **common,
-        }
-        rng = common["rng"] = check.seeded(owner, rng)
+        self._config = config = _checked(
+            source_size=source_size,
+            target_size=target_size,
+            embedding_size=embedding_size,
+            hidden_size=hidden_size,
+            cell=cell,
+            num_layers=num_layers,
+            decoder_layers=decoder_layers,
+            attention=attention,
+            readout=readout,
+            readout_size=readout_size,
+            bridge=bridge,
+            peeky=peeky,
+            reverse_source=reverse_source,
+            bidirectional_encoder=bidirectional_encoder,
+            hidden_only=hidden_only,
+            dropout=dropout,
+            dtype=dtype,
+        )
+        self.source_size, self.target_size = config["source_size"], config["target_size"]
+        rng = check.seeded("Seq2Seq", rng)
+        common = {key: config[key] for key in ("cell", "hidden_size", "dtype")} | {"rng": rng}
+        both = {key: config[key] for key in ("embedding_size", "dropout")} | common
         self.encoder = Encoder(
             self.source_size,
-            reverse=bool(reverse_source),
-            bidirectional=bool(bidirectional_encoder),
-            hidden_only=bool(hidden_only),
-            **common,
+            num_layers=config["num_layers"],
+            reverse=config["reverse_source"],
+            bidirectional=config["bidirectional_encoder"],
+            bridge=Bridge(
+                config["bridge"],
+                num_layers=config["decoder_layers"],
+                hidden_only=config["hidden_only"],
+                **common,
+            ),
+            **both,
         )
-        self.decoder = Decoder(self.target_size, attention=attention, peeky=bool(peeky), **common)
+        self.decoder = Decoder(
+            self.target_size,
+            num_layers=config["decoder_layers"],
+            attention=config["attention"],
+            readout=config["readout"],
+            readout_size=config["readout_size"] or config["hidden_size"],
+            peeky=config["peeky"],
+            **both,
+        )
         self.criterion = SoftmaxCrossEntropy(ignore_index=PAD)
         super().__init__(
             {f"encoder.{name}": layer for name, layer in self.encoder.layers.items()}
@@ -160,8 +189,7 @@ class Seq2Seq(Model):
         ValueError
             If there was no ``loss`` in train mode before.
         """
-        doutputs, dstate = self.decoder.backward(self.criterion.backward())
-        self.encoder.backward(doutputs, dstate)
+        self.encoder.backward(self.decoder.backward(self.criterion.backward()))
 
     @overload
     def generate(
@@ -257,3 +285,55 @@ class Seq2Seq(Model):
             right += exact_match(ids, target, eos=EOS) * len(target)
             count += len(target)
         return right / count
+
+
+def _checked(**options: Any) -> dict[str, Any]:
+    """Return the constructor's arguments as JSON can hold them; raise where one is wrong."""
+    owner = "Seq2Seq"
+    checked = dict(options)
+    for name in ("source_size", "target_size", "embedding_size", "hidden_size", "num_layers"):
+        checked[name] = check.size(owner, name, options[name])
+    if checked["target_size"] <= EOS:
+        came = options["target_size"]
+        raise ValueError(f"{owner}: target_size must be at least {EOS + 1}, got {came}")
+    for name in ("peeky", "reverse_source", "bidirectional_encoder", "hidden_only"):
+        checked[name] = bool(options[name])
+    checked["cell"] = check.option(owner, "cell", options["cell"], CELLS)
+    checked["readout"] = check.option(owner, "readout", options["readout"], READOUTS)
+    for name, known in (("attention", SCORES), ("bridge", BRIDGES)):
+        if options[name] is not None:
+            check.option(owner, name, options[name], known)
+    checked["dropout"] = check.probability(owner, "dropout", options["dropout"])
+    checked["dtype"] = check.dtype(owner, options["dtype"]).name
+    if options["readout_size"] is not None:
+        checked["readout_size"] = check.size(owner, "readout_size", options["readout_size"])
+    checked["decoder_layers"] = (
+        checked["num_layers"]
+        if options["decoder_layers"] is None
+        else check.size(owner, "decoder_layers", options["decoder_layers"])
+    )
+    _require_compatible(**checked)
+    return checked
+
+
+def _require_compatible(
+    *,
+    num_layers: int,
+    decoder_layers: int,
+    attention: str | None,
+    readout: str,
+    readout_size: int | None,
+    bridge: str | None,
+    hidden_only: bool,
+    **others: Any,
+) -> None:
+    """Raise where one option contradicts another."""
+    if decoder_layers > num_layers:
+        wanted = f"at most num_layers ({num_layers})"
+        raise ValueError(f"Seq2Seq: decoder_layers must be {wanted}, got {decoder_layers}")
+    if readout != "concat" and attention is None:
+        raise ValueError(f"Seq2Seq: readout {readout!r} needs attention, got None")
+    if readout_size is not None and readout != "tanh":
+        raise ValueError(f"Seq2Seq: readout_size needs readout='tanh', got {readout!r}")
+    if bridge is not None and hidden_only:
+        raise ValueError(f"Seq2Seq: hidden_only needs bridge=None, got {bridge!r}")
