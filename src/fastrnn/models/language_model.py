@@ -42,6 +42,9 @@ class LanguageModel(Model):
         Number of recurrent layers.
     dropout : float
         Probability of dropping a value.
+    label_smoothing : float
+        Share of the target distribution that is spread evenly over all tokens, in [0, 1), in train
+        mode (Szegedy et al. 2016, section 7).
     tie_weights : bool
         Classify with the embedding's own matrix, transposed (Press and Wolf 2017); needs
         ``embedding_size == hidden_size``.
@@ -60,6 +63,7 @@ class LanguageModel(Model):
         cell: str = "lstm",
         num_layers: int = 1,
         dropout: float = 0.0,
+        label_smoothing: float = 0.0,
         tie_weights: bool = False,
         dtype: npt.DTypeLike = np.float32,
         rng: Rng = None,
@@ -72,6 +76,7 @@ class LanguageModel(Model):
             "cell": check.option(owner, "cell", cell, CELLS),
             "num_layers": check.size(owner, "num_layers", num_layers),
             "dropout": check.probability(owner, "dropout", dropout),
+            "label_smoothing": check.probability(owner, "label_smoothing", label_smoothing),
             "tie_weights": bool(tie_weights),
             "dtype": check.dtype(owner, dtype).name,
         }
@@ -89,7 +94,7 @@ class LanguageModel(Model):
         )
         self.dropout_out = Dropout(dropout, rng=rng)
         self.output = Linear(hidden_size, vocab_size, **common)
-        self.criterion = SoftmaxCrossEntropy()
+        self.criterion = SoftmaxCrossEntropy(label_smoothing=label_smoothing)
         super().__init__(
             {
                 "embedding": self.embedding,

@@ -63,6 +63,9 @@ class Seq2Seq(Model):
     dropout : float
         Probability of dropping a value after the embeddings, between recurrent layers and
         before the classifier.
+    label_smoothing : float
+        Share of the target distribution that is spread evenly over all tokens, in [0, 1), in train
+        mode (Szegedy et al. 2016, section 7).
     dtype : dtype
         float32 or float64.
     rng : int, numpy.random.Generator or None
@@ -88,6 +91,7 @@ class Seq2Seq(Model):
         bidirectional_encoder: bool = False,
         hidden_only: bool = False,
         dropout: float = 0.0,
+        label_smoothing: float = 0.0,
         dtype: npt.DTypeLike = np.float32,
         rng: Rng = None,
     ) -> None:
@@ -108,6 +112,7 @@ class Seq2Seq(Model):
             bidirectional_encoder=bidirectional_encoder,
             hidden_only=hidden_only,
             dropout=dropout,
+            label_smoothing=label_smoothing,
             dtype=dtype,
         )
         self.source_size, self.target_size = config["source_size"], config["target_size"]
@@ -136,7 +141,7 @@ class Seq2Seq(Model):
             peeky=config["peeky"],
             **both,
         )
-        self.criterion = SoftmaxCrossEntropy(ignore_index=PAD)
+        self.criterion = SoftmaxCrossEntropy(PAD, label_smoothing=config["label_smoothing"])
         super().__init__(
             {f"encoder.{name}": layer for name, layer in self.encoder.layers.items()}
             | {f"decoder.{name}": layer for name, layer in self.decoder.layers.items()}
@@ -303,7 +308,8 @@ def _checked(**options: Any) -> dict[str, Any]:
     for name, known in (("attention", SCORES), ("bridge", BRIDGES)):
         if options[name] is not None:
             check.option(owner, name, options[name], known)
-    checked["dropout"] = check.probability(owner, "dropout", options["dropout"])
+    for name in ("dropout", "label_smoothing"):
+        checked[name] = check.probability(owner, name, options[name])
     checked["dtype"] = check.dtype(owner, options["dtype"]).name
     if options["readout_size"] is not None:
         checked["readout_size"] = check.size(owner, "readout_size", options["readout_size"])
