@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from fastrnn.layers import GRU, LSTM, RNN, Layer
+from fastrnn.layers import GRU, LSTM, RNN, Embedding, Layer, Linear
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -172,6 +172,19 @@ def build_rnn(
 ) -> RNN | LSTM | GRU:
     """Build the recurrent layer called ``cell``."""
     return CELLS[cell](input_size, hidden_size, num_layers, **options)
+
+
+def share_matrix(embedding: Embedding, output: Linear) -> None:
+    """Let a classifier use an embedding's matrix, transposed (Press and Wolf 2017).
+
+    Before each forward, as a copy of the model or its user may have put in another array.
+    """
+    output.params["W"] = embedding.params["W"].T
+
+
+def add_shared_gradient(embedding: Embedding, output: Linear) -> None:
+    """Add, after both backwards, the gradient of the matrix's use on the way out to the one in."""
+    embedding.grads["W"] += output.grads["W"].T
 
 
 def map_state(function: Callable[[Array], Array], state: State) -> State:

@@ -8,7 +8,7 @@ import numpy as np
 
 from fastrnn.layers import Attention, Dropout, Embedding, Layer, Linear
 from fastrnn.models.attention_after import AttentionAfter
-from fastrnn.models.base import Array, State, build_rnn
+from fastrnn.models.base import Array, State, add_shared_gradient, build_rnn, share_matrix
 from fastrnn.models.encoder import Memory, MemoryGradients
 from fastrnn.models.readout import Readout
 
@@ -24,7 +24,8 @@ class Decoder:
     ----------
     vocab_size, embedding_size, hidden_size : int
         Sizes V, D and H.
-    cell, num_layers, attention, readout, readout_size, peeky, dropout, dtype, rng
+    cell, num_layers, attention, readout, readout_size, peeky, tie_embeddings,
+    dropout, dtype, rng
         As for ``Seq2Seq``.
     """
 
@@ -40,12 +41,14 @@ class Decoder:
         readout: str,
         readout_size: int,
         peeky: bool,
+        tie_embeddings: bool,
         dropout: float,
         dtype: Any,
         rng: np.random.Generator,
     ) -> None:
         common: dict[str, Any] = {"dtype": dtype, "rng": rng}
         self.peeky = peeky
+        self.tie_embeddings = tie_embeddings
         self.embedding = Embedding(vocab_size, embedding_size, **common)
         self.dropout_in = Dropout(dropout, rng=rng)
         summary_size = hidden_size if peeky else 0
@@ -65,7 +68,13 @@ class Decoder:
         self.readout = Readout(readout, context_size, hidden_size, readout_size, **common)
         self.recurrence = AttentionAfter(self.rnn, self.attention, self.readout)
         self.dropout_out = Dropout(dropout, rng=rng)
-        self.output = Linear(self.readout.size + summary_size, vocab_size, **common)
+        width = self.readout.size + summary_size
+        if tie_embeddings and embedding_size != width:
+            raise ValueError(
+                "Seq2Seq: tie_embeddings needs embedding_size to be the width of the classifier's "
+                f"input, {width}, got {embedding_size}"
+            )
+        self.output = Linear(width, vocab_size, **common)
 
     @property
     def layers(self) -> dict[str, Layer]:
@@ -100,6 +109,8 @@ class Decoder:
         return self._with_summary(self.dropout_in(self.embedding(tokens)), memory)
 
     def _classify(self, features: Array, memory: Memory) -> Array:
+        if self.tie_embeddings:
+            share_matrix(self.embedding, self.output)
         logits: Array = self.output(self.dropout_out(self._with_summary(features, memory)))
         return logits
 
@@ -118,6 +129,8 @@ class Decoder:
         dx, doutputs, dstate = self.recurrence.backward(dfeatures)
         dx, dfirst = np.split(dx, [self.embedding.embedding_size], axis=-1)
         self.embedding.backward(self.dropout_in.backward(dx))
+        if self.tie_embeddings:
+            add_shared_gradient(self.embedding, self.output)
         # the one summary was given to the inputs and to the classifier, at every step
         dsummary = dfirst.sum(axis=1) + dlast.sum(axis=1) if self.peeky else None
         return MemoryGradients(doutputs, dstate, dsummary)

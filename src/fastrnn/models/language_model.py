@@ -14,8 +14,10 @@ from fastrnn.models.base import (
     Array,
     Model,
     State,
+    add_shared_gradient,
     build_rnn,
     evaluating,
+    share_matrix,
 )
 from fastrnn.ops import _check as check
 from fastrnn.ops._check import Rng
@@ -151,8 +153,7 @@ class LanguageModel(Model):
     def chain(self) -> tuple[Embedding, RNN | LSTM | GRU, Linear]:
         """The layers through which ids become logits in evaluation mode, in their order."""
         if self.tie_weights:
-            # Anew each time, as a copy of the model or its user may have put in another array.
-            self.output.params["W"] = self.embedding.params["W"].T
+            share_matrix(self.embedding, self.output)
         return self.embedding, self.rnn, self.output
 
     def backward(self) -> None:
@@ -168,8 +169,7 @@ class LanguageModel(Model):
         dx, _ = self.rnn.backward(dy)
         self.embedding.backward(self.dropout_in.backward(dx))
         if self.tie_weights:
-            # The matrix is used twice, on the way in and on the way out.
-            self.embedding.grads["W"] += self.output.grads["W"].T
+            add_shared_gradient(self.embedding, self.output)
 
     @property
     def buffers(self) -> dict[str, Array]:

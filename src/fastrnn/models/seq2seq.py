@@ -20,6 +20,15 @@ from fastrnn.ops._check import Rng
 from fastrnn.ops.attention import SCORES
 from fastrnn.training import BatchSource, exact_match
 
+_SIZES = ("source_size", "target_size", "embedding_size", "hidden_size", "num_layers")
+_SWITCHES = (
+    "peeky",
+    "reverse_source",
+    "bidirectional_encoder",
+    "hidden_only",
+    "tie_embeddings",
+)
+
 
 class Seq2Seq(Model):
     """An encoder-decoder with, on request, attention and a peeking decoder.
@@ -63,6 +72,9 @@ class Seq2Seq(Model):
     dropout : float
         Probability of dropping a value after the embeddings, between recurrent layers and
         before the classifier.
+    tie_embeddings : bool
+        Classify with the target embedding's own matrix, transposed (Press and Wolf 2017); needs
+        embeddings as wide as the classifier's input.
     label_smoothing : float
         Share of the target distribution that is spread evenly over all tokens, in [0, 1), in train
         mode (Szegedy et al. 2016, section 7).
@@ -91,6 +103,7 @@ class Seq2Seq(Model):
         bidirectional_encoder: bool = False,
         hidden_only: bool = False,
         dropout: float = 0.0,
+        tie_embeddings: bool = False,
         label_smoothing: float = 0.0,
         dtype: npt.DTypeLike = np.float32,
         rng: Rng = None,
@@ -112,6 +125,7 @@ class Seq2Seq(Model):
             bidirectional_encoder=bidirectional_encoder,
             hidden_only=hidden_only,
             dropout=dropout,
+            tie_embeddings=tie_embeddings,
             label_smoothing=label_smoothing,
             dtype=dtype,
         )
@@ -139,6 +153,7 @@ class Seq2Seq(Model):
             readout=config["readout"],
             readout_size=config["readout_size"] or config["hidden_size"],
             peeky=config["peeky"],
+            tie_embeddings=config["tie_embeddings"],
             **both,
         )
         self.criterion = SoftmaxCrossEntropy(PAD, label_smoothing=config["label_smoothing"])
@@ -147,6 +162,7 @@ class Seq2Seq(Model):
             | {f"decoder.{name}": layer for name, layer in self.decoder.layers.items()}
             | {"criterion": self.criterion},
             rng,
+            tied=["decoder.output.W"] if config["tie_embeddings"] else [],
         )
 
     def config(self) -> dict[str, Any]:
@@ -296,12 +312,12 @@ def _checked(**options: Any) -> dict[str, Any]:
     """Return the constructor's arguments as JSON can hold them; raise where one is wrong."""
     owner = "Seq2Seq"
     checked = dict(options)
-    for name in ("source_size", "target_size", "embedding_size", "hidden_size", "num_layers"):
+    for name in _SIZES:
         checked[name] = check.size(owner, name, options[name])
     if checked["target_size"] <= EOS:
         came = options["target_size"]
         raise ValueError(f"{owner}: target_size must be at least {EOS + 1}, got {came}")
-    for name in ("peeky", "reverse_source", "bidirectional_encoder", "hidden_only"):
+    for name in _SWITCHES:
         checked[name] = bool(options[name])
     checked["cell"] = check.option(owner, "cell", options["cell"], CELLS)
     checked["readout"] = check.option(owner, "readout", options["readout"], READOUTS)
