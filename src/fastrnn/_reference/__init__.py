@@ -9,6 +9,7 @@ returns None in that place.
 from numpy import empty
 
 from .attention import attention_backward, attention_forward
+from .decoding import decode_beam, decode_greedy, decode_sample
 from .dropout import dropout
 from .embedding import embedding_backward, embedding_forward
 from .gru import gru_backward, gru_forward, gru_step
@@ -31,6 +32,9 @@ __all__ = [
     "adam_update",
     "attention_backward",
     "attention_forward",
+    "decode_beam",
+    "decode_greedy",
+    "decode_sample",
     "dropout",
     "embedding_backward",
     "embedding_forward",

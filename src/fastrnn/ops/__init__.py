@@ -8,6 +8,14 @@ a stash besides its results, from which ``f_backward`` computes the gradients.
 from __future__ import annotations
 
 from fastrnn.ops.attention import attention, attention_backward, attention_forward
+from fastrnn.ops.decoding import (
+    Decoded,
+    DecoderWeights,
+    Hypothesis,
+    decode_beam,
+    decode_greedy,
+    decode_sample,
+)
 from fastrnn.ops.dropout import dropout, dropout_backward, dropout_forward
 from fastrnn.ops.embedding import embedding, embedding_backward, embedding_forward
 from fastrnn.ops.gru import gru, gru_backward, gru_forward, gru_step
@@ -30,11 +38,17 @@ from fastrnn.ops.softmax_cross_entropy import (
 )
 
 __all__ = [
+    "Decoded",
+    "DecoderWeights",
+    "Hypothesis",
     "adagrad_update",
     "adam_update",
     "attention",
     "attention_backward",
     "attention_forward",
+    "decode_beam",
+    "decode_greedy",
+    "decode_sample",
     "dropout",
     "dropout_backward",
     "dropout_forward",
