@@ -158,7 +158,7 @@ def number(layer: str, name: str, value: Any) -> float:
 
 
 def probability(layer: str, name: str, value: Any) -> float:
-    """Return a probability of dropping: in [0, 1)."""
+    """Return a probability below 1."""
     p = number(layer, name, value)
     if not 0.0 <= p < 1.0:
         raise ValueError(f"{layer}: {name} must be in [0, 1), got {value!r}")
