@@ -10,6 +10,7 @@ from numpy import empty
 
 from .attention import attention_backward, attention_forward
 from .attention_decoder import attention_decoder_backward, attention_decoder_forward
+from .decoding import decode_beam, decode_greedy, decode_sample
 from .dropout import dropout
 from .embedding import embedding_backward, embedding_forward
 from .gru import gru_backward, gru_forward, gru_step
@@ -35,6 +36,9 @@ __all__ = [
     "attention_decoder_backward",
     "attention_decoder_forward",
     "attention_forward",
+    "decode_beam",
+    "decode_greedy",
+    "decode_sample",
     "dropout",
     "embedding_backward",
     "embedding_forward",
