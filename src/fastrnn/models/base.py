@@ -174,6 +174,13 @@ def build_rnn(
     return CELLS[cell](input_size, hidden_size, num_layers, **options)
 
 
+def cells_of(rnn: RNN | LSTM | GRU) -> list[list[Array]]:
+    """Return the weights of each layer of one direction, as `fastrnn.ops` takes them."""
+    params = list(rnn.params.values())
+    count = len(params) // rnn.num_layers
+    return [params[i : i + count] for i in range(0, len(params), count)]
+
+
 def share_matrix(embedding: Embedding, output: Linear) -> None:
     """Let a classifier use an embedding's matrix, transposed (Press and Wolf 2017).
 

@@ -8,9 +8,19 @@ import numpy as np
 
 from fastrnn.layers import Attention, Dropout, Embedding, Layer, Linear
 from fastrnn.models.attention_after import AttentionAfter
-from fastrnn.models.base import Array, State, add_shared_gradient, build_rnn, share_matrix
+from fastrnn.models.attention_inside import AttentionInside
+from fastrnn.models.base import (
+    Array,
+    State,
+    add_shared_gradient,
+    arrays_of,
+    build_rnn,
+    cells_of,
+    share_matrix,
+)
 from fastrnn.models.encoder import Memory, MemoryGradients
 from fastrnn.models.readout import Readout
+from fastrnn.ops import DecoderWeights
 
 
 class Decoder:
@@ -24,8 +34,8 @@ class Decoder:
     ----------
     vocab_size, embedding_size, hidden_size : int
         Sizes V, D and H.
-    cell, num_layers, attention, readout, readout_size, peeky, tie_embeddings,
-    dropout, dtype, rng
+    cell, num_layers, attention, context, readout, readout_size, peeky, tie_embeddings, dropout, \
+    dtype, rng
         As for ``Seq2Seq``.
     """
 
@@ -38,6 +48,7 @@ class Decoder:
         cell: str,
         num_layers: int,
         attention: str | None,
+        context: str,
         readout: str,
         readout_size: int,
         peeky: bool,
@@ -47,26 +58,28 @@ class Decoder:
         rng: np.random.Generator,
     ) -> None:
         common: dict[str, Any] = {"dtype": dtype, "rng": rng}
+        self.cell = cell
         self.peeky = peeky
         self.tie_embeddings = tie_embeddings
+        self.context = None if attention is None else context
         self.embedding = Embedding(vocab_size, embedding_size, **common)
         self.dropout_in = Dropout(dropout, rng=rng)
         summary_size = hidden_size if peeky else 0
+        context_size = 0 if attention is None else hidden_size
+        self.readout = Readout(readout, context_size, hidden_size, readout_size, **common)
+        fed_back = {"input_feeding": self.readout.size, "input": context_size}
         self.rnn = build_rnn(
             cell,
-            embedding_size + summary_size,
+            embedding_size + summary_size + fed_back.get(self.context or "", 0),
             hidden_size,
             num_layers,
             dropout=dropout,
             **common,
         )
         self.attention: Attention | None = None
-        context_size = 0
         if attention is not None:
             self.attention = Attention(hidden_size, hidden_size, score=attention, **common)
-            context_size = hidden_size
-        self.readout = Readout(readout, context_size, hidden_size, readout_size, **common)
-        self.recurrence = AttentionAfter(self.rnn, self.attention, self.readout)
+        self.recurrence = self._recurrence(cell)
         self.dropout_out = Dropout(dropout, rng=rng)
         width = self.readout.size + summary_size
         if tie_embeddings and embedding_size != width:
@@ -75,6 +88,19 @@ class Decoder:
                 f"input, {width}, got {embedding_size}"
             )
         self.output = Linear(width, vocab_size, **common)
+
+    def _recurrence(self, cell: str) -> AttentionAfter | AttentionInside:
+        """Put the recurrent layers, the attention and the readout together."""
+        if self.attention is None or self.context is None or self.context == "output":
+            return AttentionAfter(self.rnn, self.attention, self.readout)
+        return AttentionInside(
+            self.rnn,
+            self.attention,
+            self.readout,
+            context=self.context,
+            cell=cell,
+            rng=self.rnn.rng,
+        )
 
     @property
     def layers(self) -> dict[str, Layer]:
@@ -89,7 +115,33 @@ class Decoder:
         }
         if self.attention is not None:
             layers["attention"] = self.attention
+        if isinstance(self.recurrence, AttentionInside):
+            layers["recurrence"] = self.recurrence
         return layers
+
+    def weights(self) -> DecoderWeights:
+        """Everything that decoding needs, for `fastrnn.ops.decode_greedy` and its kin."""
+        if self.tie_embeddings:
+            share_matrix(self.embedding, self.output)
+        attention = self.attention
+        return DecoderWeights(
+            embedding=self.embedding.params["W"],
+            cell=self.cell,
+            cells=cells_of(self.rnn),
+            output=(self.output.params["W"], self.output.params["b"]),
+            context=self.context,
+            score=attention.score if attention else "dot",
+            weights=tuple(attention.params.values()) if attention else (),
+            readout=self.readout.weights,
+        )
+
+    def given(self, memory: Memory) -> dict[str, Any]:
+        """Return what decoding needs beside the weights, as keyword arguments of those functions."""
+        attended: dict[str, Any] = {}
+        if self.attention is not None:
+            attended = {"memory": memory.outputs, "lengths": memory.lengths}
+        constant = memory.summary if self.peeky else None
+        return {"states": arrays_of(memory.state), "constant": constant, **attended}
 
     def forward(self, tokens: Array, memory: Memory) -> Array:
         """Logits (N, T, V) after each of the given ``tokens`` (N, T): teacher forcing."""
@@ -102,6 +154,7 @@ class Decoder:
         Without attention the alignment is (N, 0).
         """
         x = self._inputs(tokens[:, None], memory)[:, 0]
+        assert isinstance(self.recurrence, AttentionAfter)
         features, state, alignment = self.recurrence.step(x, state, memory)
         return self._classify(features[:, None], memory)[:, 0], state, alignment
 

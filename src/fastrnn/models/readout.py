@@ -52,6 +52,13 @@ class Readout:
             return {}
         return {"readout": self.linear, "readout_tanh": self.tanh}
 
+    @property
+    def weights(self) -> tuple[Array, Array] | None:
+        """W and b; None for "concat"."""
+        if self.linear is None:
+            return None
+        return self.linear.params["W"], self.linear.params["b"]
+
     def forward(self, context: Array, h: Array) -> Array:
         """Features (N, T, R) of c (N, T, M) and h (N, T, H)."""
         both = np.concatenate([context, h], axis=-1)
