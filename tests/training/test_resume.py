@@ -17,7 +17,9 @@ from fastrnn.training import (
     AdaGrad,
     Adam,
     AdamW,
+    ConstantSampling,
     CosineLR,
+    LinearSampling,
     Momentum,
     ReduceLROnPlateau,
     RMSprop,
@@ -276,6 +278,26 @@ def test_checkpoint_of_another_run(saved, other, message):
     np.testing.assert_equal(snapshot(trainer), before)
 
 
+def test_checkpoint_of_another_sampling(tmp_path):
+    path, model = tmp_path / "run", SmallModel()
+    model.sampling_rate = 0.0
+    make_trainer(None, model=model, sampling=LinearSampling(3)).save(path)
+    other = SmallModel()
+    other.sampling_rate = 0.0
+    for sampling, here in ((None, "None"), (ConstantSampling(0.1), "ConstantSampling")):
+        message = f"with another sampling schedule: LinearSampling there, {here} here"
+        with pytest.raises(ValueError, match=f"^{path}: a checkpoint {message}$"):
+            make_trainer(None, model=other, sampling=sampling).resume(path)
+
+
+def test_checkpoint_from_before_there_was_sampling(saved):
+    arrays, metadata = _storage.read(saved)
+    state = json.loads(metadata["state"])
+    del state["sampling"]
+    _storage.write(saved, arrays, {**metadata, "state": json.dumps(state)})
+    assert len(fit(make_trainer(None, patience=2).resume(saved))) == EPOCHS
+
+
 def test_model_with_other_names(saved):
     trainer = make_trainer(None)
     trainer.model.params["new"] = trainer.model.params.pop("layer.b")
@@ -330,6 +352,8 @@ def drop(*keys):
     [
         *(drop(key) for key in ("position", "history", "rng", "optimizer", "schedule")),
         drop("early_stopping"),
+        drop("sampling", "kind"),
+        lambda arrays, state: state.update(sampling=[]),
         drop("position", "epoch"),
         drop("history", "losses"),
         drop("optimizer", "kind"),

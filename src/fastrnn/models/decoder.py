@@ -136,7 +136,7 @@ class Decoder:
         )
 
     def given(self, memory: Memory) -> dict[str, Any]:
-        """Return what decoding needs beside the weights, as keyword arguments of those functions."""
+        """Return what decoding needs beside the weights, as keyword arguments."""
         attended: dict[str, Any] = {}
         if self.attention is not None:
             attended = {"memory": memory.outputs, "lengths": memory.lengths}

@@ -66,6 +66,7 @@ class Checkpoint:
                 group, _, key = name.partition("/")
                 groups[group][key] = array
             saved = cls(**groups, state=json.loads(metadata["state"]))
+            saved.state.setdefault("sampling", {"kind": None})  # earlier files know of none
             saved._require_whole()
         return saved
 
