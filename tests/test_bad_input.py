@@ -431,7 +431,8 @@ CALLS = [
     (
         lambda: fr.Attention(score="cosine"),
         V,
-        "Attention: score must be one of dot, scaled_dot, general, additive, got 'cosine'",
+        "Attention: score must be one of dot, scaled_dot, general, additive, multi_head, "
+        "got 'cosine'",
     ),
     (
         lambda: fr.Attention(4, score="general"),
@@ -442,6 +443,21 @@ CALLS = [
         lambda: fr.Attention(4, 0, score="general"),
         V,
         "Attention: key_size must be at least 1, got 0",
+    ),
+    (
+        lambda: fr.Attention(4, 4, num_heads=2),
+        V,
+        "Attention: num_heads must be 1 for score 'dot', got 2",
+    ),
+    (
+        lambda: fr.Attention(4, 4, 10, score="multi_head", num_heads=3),
+        V,
+        "Attention: num_heads must divide the attention size 10, got 3",
+    ),
+    (
+        lambda: fr.Attention(4, 4, score="multi_head", num_heads=0),
+        V,
+        "Attention: num_heads must be at least 1, got 0",
     ),
     (lambda: reference.GRU(4, 0), V, "GRU: hidden_size must be at least 1, got 0"),
     # functions
@@ -586,7 +602,7 @@ CALLS = [
     (
         lambda: ops.attention(*ATTENTION_ARGS, score=np.array(["dot"])),
         V,
-        "Attention: score must be one of dot, scaled_dot, general, additive, "
+        "Attention: score must be one of dot, scaled_dot, general, additive, multi_head, "
         "got a <U3 array of shape (1,)",
     ),
     (
@@ -600,6 +616,18 @@ CALLS = [
         ),
         V,
         "Attention: v must have shape (5,), got (4,)",
+    ),
+    (
+        lambda: ops.attention(
+            *(f8(2, 5, 4), f8(2, 6, 4), f8(2, 6, 3)), [f8(4, 4)] * 4, score="multi_head"
+        ),
+        V,
+        "Attention: values must have shape (2, 6, 4), got (2, 6, 3)",
+    ),
+    (
+        lambda: ops.attention(*ATTENTION_ARGS, [f8(4, 4)] * 4, score="multi_head", num_heads=8),
+        V,
+        "Attention: num_heads must divide the attention size 4, got 8",
     ),
     # updates
     (

@@ -51,9 +51,14 @@ def recurrent_calls(variant):
 def attention_calls(score):
     problem = attention_problem(score, np.random.default_rng(2), N=3, dtype="f4")
     weights = tuple(problem.weights.values())
-    options = {"score": score, "lengths": np.array([5, 0, 2]), "num_threads": 2}
+    options = {
+        "score": score,
+        "lengths": np.array([5, 0, 2]),
+        "num_heads": problem.heads,
+        "num_threads": 2,
+    }
     inputs = [*problem.inputs.values(), weights]
-    *_, stash = ops.attention_forward(*inputs, score=score)
+    *_, stash = ops.attention_forward(*inputs, score=score, num_heads=problem.heads)
     upstream = [problem.dcontext, problem.dalignment, stash]
 
     def unpacked(query, keys, values, *weights, **options):

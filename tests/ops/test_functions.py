@@ -118,7 +118,7 @@ def test_attention(score, ragged, dtype, backend):
     grads = problem.backward(_reference, stash)
 
     arguments = (*problem.inputs.values(), tuple(problem.weights.values()))
-    options = {"score": score, "lengths": lengths}
+    options = {"score": score, "lengths": lengths, "num_heads": problem.heads}
     for got, wanted in zip(ops.attention(*arguments, **options), (context, alignment), strict=True):
         assert_close(got, wanted, RTOL[dtype])
         assert got.dtype == dtype
