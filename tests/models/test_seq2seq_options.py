@@ -13,7 +13,7 @@ from numpy.testing import assert_allclose
 
 from fastrnn.models import Seq2Seq
 
-SCORES = ("dot", "scaled_dot", "general", "additive")
+SCORES = ("dot", "scaled_dot", "general", "additive", "multi_head")
 CONTEXTS = ("output", "input_feeding", "input")
 
 
@@ -37,6 +37,8 @@ def configurations(draw: st.DrawFn) -> dict[str, Any]:
         "tie_embeddings": draw(st.booleans()),
     }
     hidden_size, features = 4, 4
+    if attention == "multi_head":
+        options["num_heads"] = draw(st.sampled_from([1, 2, 4]))
     if attention is not None:
         options["context"] = draw(st.sampled_from(CONTEXTS))
         options["readout"] = draw(st.sampled_from(["concat", "tanh"]))
@@ -196,6 +198,13 @@ def test_without_a_bridge_the_decoder_starts_from_the_encoders_last_layers(
     [
         ({"decoder_layers": 2}, r"decoder_layers must be at most num_layers \(1\), got 2"),
         ({"decoder_layers": 0}, "decoder_layers must be at least 1, got 0"),
+        ({"num_heads": 2}, "num_heads needs attention='multi_head', got None"),
+        ({"num_heads": 2, "attention": "dot"}, "num_heads needs attention='multi_head', got 'dot'"),
+        (
+            {"num_heads": 3, "attention": "multi_head"},
+            "num_heads must divide the attention size 4, got 3",
+        ),
+        ({"num_heads": 0, "attention": "multi_head"}, "num_heads must be at least 1, got 0"),
         ({"context": "input"}, "context 'input' needs attention, got None"),
         ({"context": "all", "attention": "dot"}, "context must be one of output, .*, got 'all'"),
         ({"readout": "tanh"}, "readout 'tanh' needs attention, got None"),
