@@ -71,14 +71,13 @@ def attention_backward(
 
     If keys and values are `shared`, dkeys is the gradient of both and dvalues None.
     """
-    inputs, score, heads, weights, internals = stash
-    upstream = dcontext, dalignment
+    (query, keys, values, owned), score, heads, weights, internals = stash
+    arguments = dcontext, dalignment, query, keys, values, owned
     if score == "multi_head":
-        gradients = _multi_head_backward(*upstream, *inputs, heads, internals, *weights)
+        gradients = _multi_head_backward(*arguments, heads, internals, *weights)
     else:
-        gradients = _attend_backward(*upstream, *inputs, score, weights, internals)
+        gradients = _attend_backward(*arguments, score, weights, internals)
     dquery, dkeys, dvalues, *dweights = gradients
-    owned = inputs[3]
     dkeys, dvalues = np.where(owned, dkeys, 0), np.where(owned, dvalues, 0)
     if shared:
         return dquery, dkeys + dvalues, None, tuple(dweights)
@@ -140,9 +139,9 @@ def _multi_head(
     Wo: Array,
 ) -> tuple[Array, Array, Stash]:
     """Return context, alignment, and what `_multi_head_backward` needs."""
-    k, v = np.where(owned, keys @ Wk, 0), np.where(owned, values @ Wv, 0)
-    parts = [np.split(projected, heads, axis=2) for projected in (query @ Wq, k, v)]
-    each = [_attend(*part, owned, "scaled_dot", ()) for part in zip(*parts, strict=True)]
+    projected = query @ Wq, np.where(owned, keys @ Wk, 0), np.where(owned, values @ Wv, 0)
+    parts = [np.split(array, heads, axis=2) for array in projected]
+    each = [_attend(q, k, v, owned, "scaled_dot", ()) for q, k, v in zip(*parts, strict=True)]
     contexts, alignments, stashes = zip(*each, strict=True)
     joined = np.concatenate(contexts, axis=2)
     return joined @ Wo, np.mean(alignments, axis=0), (parts, joined, stashes)
@@ -169,8 +168,8 @@ def _multi_head_backward(
     if dalignment is not None:
         dalignment = dalignment / heads  # alignment = mean(alignments)
     each = [
-        _attend_backward(dpart, dalignment, *part, owned, "scaled_dot", (), kept)
-        for dpart, part, kept in zip(dcontexts, zip(*parts, strict=True), stashes, strict=True)
+        _attend_backward(dpart, dalignment, q, k, v, owned, "scaled_dot", (), kept)
+        for dpart, q, k, v, kept in zip(dcontexts, *parts, stashes, strict=True)
     ]
     dq, dk, dv = (np.concatenate(d, axis=2) for d in zip(*each, strict=True))  # parts = split(..)
     dquery, dWq = dq @ Wq.T, _outer(query, dq)  # q = query @ Wq

@@ -174,14 +174,13 @@ def score_weights(
 
 def check_heads(layer: str, score: str, num_heads: Any, attention_size: int) -> int:
     """Return a number of heads that the score has and that share the columns evenly."""
-    num_heads = check.size(layer, "num_heads", num_heads)
-    if score != "multi_head" and num_heads != 1:
-        raise ValueError(f"{layer}: num_heads must be 1 for score {score!r}, got {num_heads}")
-    if attention_size % num_heads:
-        raise ValueError(
-            f"{layer}: num_heads must divide the attention size {attention_size}, got {num_heads}"
-        )
-    return num_heads
+    heads = check.size(layer, "num_heads", num_heads)
+    if score != "multi_head" and heads != 1:
+        raise ValueError(f"{layer}: num_heads must be 1 for score {score!r}, got {heads}")
+    if attention_size % heads:
+        wanted = f"divide the attention size {attention_size}"
+        raise ValueError(f"{layer}: num_heads must {wanted}, got {heads}")
+    return heads
 
 
 def _run(
