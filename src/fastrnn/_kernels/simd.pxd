@@ -151,6 +151,7 @@ cdef extern from "fastrnn_simd.h" nogil:
         void (*exp)(void *, const void *, fr_index) noexcept nogil
         void (*sigmoid)(void *, const void *, fr_index) noexcept nogil
         void (*tanh)(void *, const void *, fr_index) noexcept nogil
+        void (*tanh_backward)(void *, const void *, const void *, fr_index) noexcept nogil
         void (*add_rows)(void *, const void *, fr_index) noexcept nogil
         void (*dropout)(void *, const void *, const unsigned char *, double,
                         fr_index) noexcept nogil

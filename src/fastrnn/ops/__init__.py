@@ -8,6 +8,11 @@ a stash besides its results, from which ``f_backward`` computes the gradients.
 from __future__ import annotations
 
 from fastrnn.ops.attention import attention, attention_backward, attention_forward
+from fastrnn.ops.attention_decoder import (
+    attention_decoder,
+    attention_decoder_backward,
+    attention_decoder_forward,
+)
 from fastrnn.ops.decoding import (
     Decoded,
     DecoderWeights,
@@ -36,6 +41,7 @@ from fastrnn.ops.softmax_cross_entropy import (
     softmax_cross_entropy_backward,
     softmax_cross_entropy_forward,
 )
+from fastrnn.ops.tanh import tanh, tanh_backward, tanh_forward
 
 __all__ = [
     "Decoded",
@@ -45,6 +51,9 @@ __all__ = [
     "adam_update",
     "attention",
     "attention_backward",
+    "attention_decoder",
+    "attention_decoder_backward",
+    "attention_decoder_forward",
     "attention_forward",
     "decode_beam",
     "decode_greedy",
@@ -78,4 +87,7 @@ __all__ = [
     "softmax_cross_entropy_backward",
     "softmax_cross_entropy_forward",
     "squared_norm",
+    "tanh",
+    "tanh_backward",
+    "tanh_forward",
 ]

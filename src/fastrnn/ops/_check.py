@@ -191,6 +191,14 @@ def mask(layer: str, name: str, value: Any, shape: Shape) -> Array:
     return np.require(came, np.bool_, ["C", "A"])
 
 
+def rate(layer: str, name: str, value: Any) -> float:
+    """Return a probability of doing something: in [0, 1]."""
+    p = number(layer, name, value)
+    if not 0.0 <= p <= 1.0:
+        raise ValueError(f"{layer}: {name} must be in [0, 1], got {value!r}")
+    return p
+
+
 def option(layer: str, name: str, value: Any, known: Iterable[str]) -> str:
     """Return `value`, one of the `known` strings."""
     known = list(known)

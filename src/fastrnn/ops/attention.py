@@ -8,7 +8,7 @@ from typing import Any
 from fastrnn.ops import _backend
 from fastrnn.ops import _check as check
 from fastrnn.ops._backend import Stash
-from fastrnn.ops._check import Array
+from fastrnn.ops._check import Array, DType
 
 # The names and shapes of each score's weights.
 SCORES: dict[str, dict[str, tuple[str, ...]]] = {
@@ -16,6 +16,7 @@ SCORES: dict[str, dict[str, tuple[str, ...]]] = {
     "scaled_dot": {},
     "general": {"W": ("Dq", "Dk")},
     "additive": {"Wq": ("Dq", "A"), "Wk": ("Dk", "A"), "v": ("A",)},
+    "multi_head": {"Wq": ("Dq", "A"), "Wk": ("Dk", "A"), "Wv": ("Dv", "A"), "Wo": ("A", "Dv")},
 }
 
 
@@ -27,6 +28,7 @@ def attention(
     *,
     score: str = "dot",
     lengths: Any = None,
+    num_heads: int = 1,
     num_threads: int | None = None,
     backend: str | None = None,
 ) -> tuple[Array, Array]:
@@ -42,12 +44,17 @@ def attention(
         What is averaged.
     weights : sequence of arrays
         ``()`` for dot and scaled_dot, ``(W,)`` for general, ``(Wq, Wk, v)`` for additive, of shapes
-        (Dq, Dk), and (Dq, A), (Dk, A), (A,).
-    score : {"dot", "scaled_dot", "general", "additive"}
+        (Dq, Dk), and (Dq, A), (Dk, A), (A,); ``(Wq, Wk, Wv, Wo)`` for multi_head, the last two of
+        shapes (Dv, A) and (A, Dv).
+    score : {"dot", "scaled_dot", "general", "additive", "multi_head"}
         The score of a query q and a key k: ``q.k``, ``q.k / sqrt(Dk)``, ``q W k`` or
-        ``v.tanh(q Wq + k Wk)``.
+        ``v.tanh(q Wq + k Wk)``. With multi_head several heads attend by scaled_dot, each between
+        its own columns of ``query Wq``, ``keys Wk`` and ``values Wv``, and their contexts, side by
+        side, meet Wo.
     lengths : integer array (N,), optional
         The number of keys of each sequence, 0 to Tk; those beyond get the weight 0.
+    num_heads : int, default 1
+        Of multi_head; it divides A.
     num_threads : int, optional
         For this call; the default is that of `fastrnn.get_num_threads`.
     backend : {"compiled", "reference"}, optional
@@ -58,7 +65,7 @@ def attention(
     context : array (N, Tq, Dv)
         The weighted means; 0 where there is no key.
     alignment : array (N, Tq, Tk)
-        The weights.
+        The weights; with multi_head, their mean over the heads.
 
     Raises
     ------
@@ -71,10 +78,10 @@ def attention(
     ----------
     additive: D. Bahdanau, K. Cho and Y. Bengio, 2015, eq. 5 and 6 and appendix A.1.2;
     dot, general: M.-T. Luong, H. Pham and C. D. Manning, 2015, eq. 8;
-    scaled_dot: A. Vaswani et al., 2017, eq. 1.
+    scaled_dot, multi_head: A. Vaswani et al., 2017, eq. 1 and section 3.2.2, without biases.
     """
     context, alignment, _ = _run(
-        query, keys, values, weights, False, score, lengths, num_threads, backend
+        query, keys, values, weights, False, score, lengths, num_heads, num_threads, backend
     )
     return context, alignment
 
@@ -87,11 +94,12 @@ def attention_forward(
     *,
     score: str = "dot",
     lengths: Any = None,
+    num_heads: int = 1,
     num_threads: int | None = None,
     backend: str | None = None,
 ) -> tuple[Array, Array, Stash]:
     """Run as `attention` does and return (context, alignment, stash)."""
-    return _run(query, keys, values, weights, True, score, lengths, num_threads, backend)
+    return _run(query, keys, values, weights, True, score, lengths, num_heads, num_threads, backend)
 
 
 def attention_backward(
@@ -141,6 +149,40 @@ def attention_backward(
     return dquery, dkeys, dvalues, tuple(dweights)
 
 
+def score_weights(
+    layer: str, score: str, weights: Any, sizes: dict[str, int], dtype: DType | None = None
+) -> tuple[Array, ...]:
+    """Return the weights of a score; by default the first sets their dtype.
+
+    `sizes` holds what is known of their axes, and learns the others.
+    """
+    shapes = SCORES[score]
+    if not isinstance(weights, Sequence):
+        came = type(weights).__name__
+        raise TypeError(f"{layer}: weights must be a sequence of arrays, got {came}")
+    if len(weights) != len(shapes):
+        wanted = f"({', '.join(shapes)})"
+        raise ValueError(f"{layer}: weights must be {wanted} for {score}, got {len(weights)}")
+    ready: list[Array] = []
+    for (name, axes), weight in zip(shapes.items(), weights, strict=True):
+        dtype = dtype or check.float_dtype(layer, name, weight)
+        shape = tuple(sizes.get(axis, axis) for axis in axes)
+        ready.append(check.array(layer, name, weight, shape, dtype, contiguous=True))
+        sizes.update(zip(axes, ready[-1].shape, strict=True))
+    return tuple(ready)
+
+
+def check_heads(layer: str, score: str, num_heads: Any, attention_size: int) -> int:
+    """Return a number of heads that the score has and that share the columns evenly."""
+    heads = check.size(layer, "num_heads", num_heads)
+    if score != "multi_head" and heads != 1:
+        raise ValueError(f"{layer}: num_heads must be 1 for score {score!r}, got {heads}")
+    if attention_size % heads:
+        wanted = f"divide the attention size {attention_size}"
+        raise ValueError(f"{layer}: num_heads must {wanted}, got {heads}")
+    return heads
+
+
 def _run(
     query: Any,
     keys: Any,
@@ -149,31 +191,23 @@ def _run(
     train: bool,
     score: str,
     lengths: Any,
+    num_heads: int,
     num_threads: int | None,
     backend: str | None,
 ) -> tuple[Array, Array, Stash]:
     """Check and compute; the stash is worth something only if `train`."""
-    shapes = SCORES[check.option("Attention", "score", score, SCORES)]
-    if not isinstance(weights, Sequence):
-        came = type(weights).__name__
-        raise TypeError(f"Attention: weights must be a sequence of arrays, got {came}")
-    if len(weights) != len(shapes):
-        wanted = f"({', '.join(shapes)})"
-        raise ValueError(f"Attention: weights must be {wanted} for {score}, got {len(weights)}")
-    leader, value = ("query", query) if not shapes else (next(iter(shapes)), weights[0])
-    dtype = check.float_dtype("Attention", leader, value)
+    check.option("Attention", "score", score, SCORES)
     sizes: dict[str, int] = {}
-    ready = []
-    for (name, axes), weight in zip(shapes.items(), weights, strict=True):
-        shape = tuple(sizes.get(axis, axis) for axis in axes)
-        ready.append(check.array("Attention", name, weight, shape, dtype, contiguous=True))
-        sizes.update(zip(axes, ready[-1].shape, strict=True))
+    ready = score_weights("Attention", score, weights, sizes)
+    dtype = ready[0].dtype if ready else check.float_dtype("Attention", "query", query)
     shape = ("N", "Tq", sizes.get("Dq", "Dq"))
+    num_heads = check_heads("Attention", score, num_heads, sizes.get("A", 1))
     query = check.array("Attention", "query", query, shape, dtype)
     N, _, Dq = query.shape
     keys = check.array("Attention", "keys", keys, (N, "Tk", sizes.get("Dk", Dq)), dtype)
     Tk = keys.shape[1]
-    values = check.array("Attention", "values", values, (N, Tk, "Dv"), dtype)
+    shape = (N, Tk, sizes.get("Dv", "Dv"))
+    values = check.array("Attention", "values", values, shape, dtype)
     lengths = check.lengths("Attention", lengths, N, Tk)
     if train and lengths is not None:
         lengths = lengths.copy()  # a backward trusts what was checked
@@ -183,10 +217,11 @@ def _run(
         query,
         keys,
         values,
-        tuple(ready),
+        ready,
         score=score,
         lengths=lengths,
         train=train,
+        heads=num_heads,
         num_threads=num_threads,
     )
     shapes_out = (context.shape, alignment.shape, keys.shape, values.shape)

@@ -205,6 +205,7 @@ typedef struct {
     void (*exp)(void *dst, const void *src, fr_index count);
     void (*sigmoid)(void *dst, const void *src, fr_index count);
     void (*tanh)(void *dst, const void *src, fr_index count);
+    void (*tanh_backward)(void *dst, const void *dy, const void *y, fr_index count);
 
     void (*add_rows)(void *dst, const void *src, fr_index count);
     void (*dropout)(void *dst, const void *src, const unsigned char *keep, double scale,
