@@ -134,7 +134,7 @@ def _follow(
 
 
 def _by_falling(values: Array) -> Array:
-    """Return the places of the largest value, the next, and so on, the first of equal ones first."""
+    """Return the places of the values from the largest on, of equal ones the first first."""
     order: Array = np.argsort(-values, kind="stable")  # which puts NaN last
     return order
 
