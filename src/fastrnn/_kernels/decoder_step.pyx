@@ -83,7 +83,9 @@ cdef class Decoder:
         options = {"nonlinearity": "tanh"} if decoder.cell == "rnn" else {}
         self.owner = [states, decoder, constant]
         self.kernels = kernels_for(W.itemsize)
-        self.stack = FREEZE[decoder.cell](decoder.cells, directions=1, owners=(), **options)
+        self.stack = FREEZE[decoder.cell](
+            decoder.cells, directions=1, residual=decoder.residual, owners=(), **options
+        )
         self.sentences, self.vocabulary = states[0].shape[1], W.shape[1]
         self.features = W.shape[0] - P
         self.embedding = as_matrix(decoder.embedding)
