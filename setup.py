@@ -43,6 +43,9 @@ MODULES = [
     "attention",
     "decoder_loop",
     "attention_decoder",
+    "decoder_step",
+    "hypotheses",
+    "decoding",
     "optimizers",
 ]
 C_FLAGS = [

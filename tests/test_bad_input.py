@@ -48,6 +48,12 @@ def linear():
     return layer
 
 
+def tanh():
+    layer = fr.Tanh()
+    layer(f4(2, 4))
+    return layer
+
+
 def dropout():
     layer = fr.Dropout(0.5, rng=1)
     layer(f4(2, 4))
@@ -259,6 +265,15 @@ LAYER_CALLS = [
         lambda a: a.backward(f4(2, 4)),
         V,
         "Linear: dy must have shape (2, 3), got (2, 4)",
+    ),
+    # tanh
+    (tanh, lambda a: a([1, 2]), T, "Tanh: x must be float32 or float64, got int64"),
+    (tanh, lambda a: a.backward(f4(4)), V, "Tanh: dy must have shape (2, 4), got (4,)"),
+    (
+        lambda: fr.Tanh().eval(),
+        lambda a: a.backward(a(f4(4))),
+        V,
+        "Tanh: backward needs a forward in train mode before it",
     ),
     # dropout
     (dropout, lambda a: a(None), T, "Dropout: x must be float32 or float64, got None"),

@@ -113,6 +113,8 @@ def other_calls(_):
         (ops.linear_backward, [x[:, :3], ops.linear_forward(x, W, b)[1]], threads),
         (ops.embedding_forward, [ids, W], {}),
         (ops.embedding_backward, [x[:, :3], ops.embedding_forward(ids, W)[1]], {}),
+        (ops.tanh_forward, [x], {}),
+        (ops.tanh_backward, [x, ops.tanh_forward(x)[1]], {}),
         (partial(ops.dropout_forward, rng=rng), [x, 0.5], {}),
         (ops.dropout_backward, [x, ops.dropout_forward(x, 0.5, rng=rng)[1]], {}),
         (ops.softmax_cross_entropy_forward, [x, ids], {"ignore_index": 1, **threads}),

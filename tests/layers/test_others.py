@@ -29,6 +29,7 @@ CASES = {  # a layer, its arguments
         lambda: fastrnn.Linear(5, 2, bias=False, dtype="float64", rng=2),
         (X,),
     ),
+    "tanh": (lambda: fastrnn.Tanh(), (X,)),
     "dropout": (lambda: fastrnn.Dropout(0.4, rng=2), (X,)),
     "loss": (lambda: fastrnn.SoftmaxCrossEntropy(), (X, IDS % 5)),
     "loss with ignore_index": (lambda: fastrnn.SoftmaxCrossEntropy(3), (X, IDS % 5)),

@@ -64,6 +64,18 @@ def test_embedding(outer, integer, dtype, backend):
     assert_close(ops.embedding_backward(dy, stash), wanted, RTOL[dtype])
 
 
+@pytest.mark.parametrize("shape", [(), (5,), (2, 0), (2, 3, 4)])
+def test_tanh(shape, dtype, backend):
+    x, dy = (normal(np.random.default_rng(seed), dtype, *shape) for seed in (3, 4))
+    y, stash = ops.tanh_forward(x)
+    np.testing.assert_array_equal(ops.tanh(x), y)
+    dx = ops.tanh_backward(dy, stash)
+    assert_close(y, np.tanh(x), RTOL[dtype])
+    assert_close(dx, dy * (1 - np.tanh(x) ** 2), RTOL[dtype])
+    assert y.shape == dx.shape == shape
+    assert {y.dtype, dx.dtype} == {np.dtype(dtype)}
+
+
 def test_dropout(dtype, backend):
     x, dy = (normal(np.random.default_rng(seed), dtype, 50, 40) for seed in (3, 4))
     y, stash = ops.dropout_forward(x, 0.25, rng=np.random.default_rng(5))

@@ -12,12 +12,15 @@ from small_model import SmallModel
 
 from fastrnn import _storage
 from fastrnn.data import Batches
+from fastrnn.models import Seq2Seq
 from fastrnn.training import (
     SGD,
     AdaGrad,
     Adam,
     AdamW,
+    ConstantSampling,
     CosineLR,
+    LinearSampling,
     Momentum,
     ReduceLROnPlateau,
     RMSprop,
@@ -276,6 +279,26 @@ def test_checkpoint_of_another_run(saved, other, message):
     np.testing.assert_equal(snapshot(trainer), before)
 
 
+def test_checkpoint_of_another_sampling(tmp_path):
+    path, model = tmp_path / "run", SmallModel()
+    model.sampling_rate = 0.0
+    make_trainer(None, model=model, sampling=LinearSampling(3)).save(path)
+    other = SmallModel()
+    other.sampling_rate = 0.0
+    for sampling, here in ((None, "None"), (ConstantSampling(0.1), "ConstantSampling")):
+        message = f"with another sampling schedule: LinearSampling there, {here} here"
+        with pytest.raises(ValueError, match=f"^{path}: a checkpoint {message}$"):
+            make_trainer(None, model=other, sampling=sampling).resume(path)
+
+
+def test_checkpoint_from_before_there_was_sampling(saved):
+    arrays, metadata = _storage.read(saved)
+    state = json.loads(metadata["state"])
+    del state["sampling"]
+    _storage.write(saved, arrays, {**metadata, "state": json.dumps(state)})
+    assert len(fit(make_trainer(None, patience=2).resume(saved))) == EPOCHS
+
+
 def test_model_with_other_names(saved):
     trainer = make_trainer(None)
     trainer.model.params["new"] = trainer.model.params.pop("layer.b")
@@ -330,6 +353,8 @@ def drop(*keys):
     [
         *(drop(key) for key in ("position", "history", "rng", "optimizer", "schedule")),
         drop("early_stopping"),
+        drop("sampling", "kind"),
+        lambda arrays, state: state.update(sampling=[]),
         drop("position", "epoch"),
         drop("history", "losses"),
         drop("optimizer", "kind"),
@@ -399,3 +424,36 @@ def test_learning_rate_set_by_hand_is_kept(tmp_path):
     trainer.optimizer.lr = 0.007
     fit(trainer, epochs=1)
     assert make_trainer(None).resume(path).optimizer.lr == 0.007
+
+
+def test_a_model_with_every_kind_of_randomness(tmp_path):
+    """Dropout, and scheduled sampling at a rate that grows, stopped anywhere."""
+    rng = np.random.default_rng(2)
+    tokens = rng.integers(3, 9, (12, 4))
+    batches = Batches(tokens, np.full(12, 4), tokens, batch_size=5, seed=3)
+
+    def trainer(seed, path=None):
+        model = Seq2Seq(9, 9, 4, 4, num_layers=2, attention="dot", dropout=0.3, rng=seed)
+        sampling = LinearSampling(2)
+        return Trainer(model, Adam(0.01), sampling=sampling, checkpoint=path, progress=False)
+
+    whole = trainer(0)
+    whole.fit(batches, epochs=3)
+    assert whole.model.sampling_rate == 1
+    for stop_at in (1, 3, 5, 7):
+        path = tmp_path / f"run-{stop_at}"
+        stopped = trainer(0, path)
+        loss = stopped.model.loss
+        calls = iter(range(stop_at, -1, -1))
+
+        def interrupting(*batch, loss=loss, calls=calls):
+            if next(calls) == 0:
+                signal.raise_signal(signal.SIGINT)
+            return loss(*batch)
+
+        stopped.model.loss = interrupting
+        with pytest.raises(KeyboardInterrupt):
+            stopped.fit(batches, epochs=3)
+        rest = trainer(7).resume(path)
+        rest.fit(batches, epochs=3)
+        assert_same_end(rest, whole)

@@ -8,8 +8,10 @@ from fastrnn._kernels.attention_decoder import (
     attention_decoder_backward,
     attention_decoder_forward,
 )
+from fastrnn._kernels.decoding import decode_beam, decode_greedy, decode_sample
 from fastrnn._kernels.directions import run_directions
 from fastrnn._kernels.dropout import dropout
+from fastrnn._kernels.elementwise import tanh, tanh_backward
 from fastrnn._kernels.embedding import embedding_backward, embedding_forward
 from fastrnn._kernels.gru import gru_backward, gru_forward, gru_freeze, gru_step
 from fastrnn._kernels.linear import linear_backward, linear_forward
@@ -36,6 +38,9 @@ __all__ = [
     "attention_decoder_forward",
     "attention_forward",
     "cpu_info",
+    "decode_beam",
+    "decode_greedy",
+    "decode_sample",
     "dropout",
     "embedding_backward",
     "embedding_forward",
@@ -63,4 +68,6 @@ __all__ = [
     "sgd_update",
     "softmax_cross_entropy",
     "squared_norm",
+    "tanh",
+    "tanh_backward",
 ]

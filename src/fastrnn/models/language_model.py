@@ -8,14 +8,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fastrnn import ops
 from fastrnn.layers import GRU, LSTM, RNN, Dropout, Embedding, Linear, SoftmaxCrossEntropy
 from fastrnn.models.base import (
     CELLS,
     Array,
     Model,
     State,
+    add_shared_gradient,
+    arrays_of,
     build_rnn,
+    cells_of,
     evaluating,
+    share_matrix,
 )
 from fastrnn.ops import _check as check
 from fastrnn.ops._check import Rng
@@ -42,6 +47,9 @@ class LanguageModel(Model):
         Number of recurrent layers.
     dropout : float
         Probability of dropping a value.
+    label_smoothing : float
+        Share of the target distribution that is spread evenly over all tokens, in [0, 1), in train
+        mode (Szegedy et al. 2016, section 7).
     tie_weights : bool
         Classify with the embedding's own matrix, transposed (Press and Wolf 2017); needs
         ``embedding_size == hidden_size``.
@@ -60,6 +68,7 @@ class LanguageModel(Model):
         cell: str = "lstm",
         num_layers: int = 1,
         dropout: float = 0.0,
+        label_smoothing: float = 0.0,
         tie_weights: bool = False,
         dtype: npt.DTypeLike = np.float32,
         rng: Rng = None,
@@ -72,6 +81,7 @@ class LanguageModel(Model):
             "cell": check.option(owner, "cell", cell, CELLS),
             "num_layers": check.size(owner, "num_layers", num_layers),
             "dropout": check.probability(owner, "dropout", dropout),
+            "label_smoothing": check.probability(owner, "label_smoothing", label_smoothing),
             "tie_weights": bool(tie_weights),
             "dtype": check.dtype(owner, dtype).name,
         }
@@ -89,7 +99,7 @@ class LanguageModel(Model):
         )
         self.dropout_out = Dropout(dropout, rng=rng)
         self.output = Linear(hidden_size, vocab_size, **common)
-        self.criterion = SoftmaxCrossEntropy()
+        self.criterion = SoftmaxCrossEntropy(label_smoothing=label_smoothing)
         super().__init__(
             {
                 "embedding": self.embedding,
@@ -146,8 +156,7 @@ class LanguageModel(Model):
     def chain(self) -> tuple[Embedding, RNN | LSTM | GRU, Linear]:
         """The layers through which ids become logits in evaluation mode, in their order."""
         if self.tie_weights:
-            # Anew each time, as a copy of the model or its user may have put in another array.
-            self.output.params["W"] = self.embedding.params["W"].T
+            share_matrix(self.embedding, self.output)
         return self.embedding, self.rnn, self.output
 
     def backward(self) -> None:
@@ -163,8 +172,7 @@ class LanguageModel(Model):
         dx, _ = self.rnn.backward(dy)
         self.embedding.backward(self.dropout_in.backward(dx))
         if self.tie_weights:
-            # The matrix is used twice, on the way in and on the way out.
-            self.embedding.grads["W"] += self.output.grads["W"].T
+            add_shared_gradient(self.embedding, self.output)
 
     @property
     def buffers(self) -> dict[str, Array]:
@@ -223,6 +231,8 @@ class LanguageModel(Model):
         length: int,
         *,
         temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
         exclude: Collection[int] = (),
         seed: Rng = None,
     ) -> Array:
@@ -236,6 +246,11 @@ class LanguageModel(Model):
             Number of tokens to draw, from 0.
         temperature : float
             Below 1 the likely tokens become likelier; 0 always takes the likeliest.
+        top_k : int, optional
+            Draw only from so many of the likeliest tokens.
+        top_p : float, optional
+            Then draw only from the fewest of the likeliest tokens that have this share of the
+            probability left together, in (0, 1].
         exclude : collection of int
             Tokens that are never drawn; not all that there are.
         seed : int, numpy.random.Generator or None
@@ -254,25 +269,36 @@ class LanguageModel(Model):
         """
         owner = "LanguageModel"
         start = check.integers(owner, "start", start, ("length",), self.vocab_size)
-        length = check.integer(owner, "length", length)
-        if length < 0:
-            raise ValueError(f"{owner}: length must be at least 0, got {length}")
-        temperature = check.number(owner, "temperature", temperature)
-        if not 0 <= temperature < np.inf:
-            raise ValueError(f"{owner}: temperature must be in [0, inf), got {temperature}")
+        length = check.size(owner, "length", length, least=0)
         excluded = self._excluded(exclude)
-        rng = np.random.default_rng(seed)
-        tokens = np.empty(length, np.int64)
-        state: State | None = None
+        temperature = check.nonnegative(owner, "temperature", temperature)
+        own_seed = int(check.seeded(owner, seed, "seed").integers(2**63))
         with evaluating(self):
-            for token in start[:-1]:
-                _, state = self._step(token, state)
-            token = start[-1]
-            for t in range(length):
-                logits, state = self._step(token, state)
-                logits[excluded] = -np.inf
-                token = tokens[t] = _draw(logits, temperature, rng)
+            _, state = self.rnn(self.embedding(start[None, :-1]))
+            decoded = ops.decode_sample(
+                self._weights(),
+                arrays_of(state),
+                start=start[-1],
+                end=None,
+                max_length=max(length, 1),
+                temperature=temperature,
+                top_k=top_k,
+                top_p=top_p,
+                exclude=excluded,
+                seed=own_seed,
+            )
+        tokens: Array = decoded.tokens[0, :length]
         return tokens
+
+    def _weights(self) -> ops.DecoderWeights:
+        """Give the model as a decoder without attention."""
+        embedding, rnn, output = self.chain
+        return ops.DecoderWeights(
+            embedding=embedding.params["W"],
+            cell=str(self._config["cell"]),
+            cells=cells_of(rnn),
+            output=(output.params["W"], output.params["b"]),
+        )
 
     def _excluded(self, exclude: Collection[int]) -> Array:
         """Say of each token (V,) whether it is never drawn."""
@@ -283,16 +309,3 @@ class LanguageModel(Model):
         if excluded.all():
             raise ValueError(f"{owner}: exclude must leave one of the {size} tokens")
         return excluded
-
-    def _step(self, token: int, state: State | None) -> tuple[Array, State]:
-        """Feed one token; the logits (V,) of the next one in float64, and the new state."""
-        y, state = self.rnn.step(self.embedding(np.array([token])), state)
-        return self._classify(y)[0].astype(np.float64), state
-
-
-def _draw(logits: Array, temperature: float, rng: np.random.Generator) -> int:
-    """Draw one token; temperature 0 is the limit in which the likeliest always wins."""
-    if temperature == 0:
-        return int(logits.argmax())
-    weights = np.exp((logits - logits.max()) / temperature)
-    return int(rng.choice(len(weights), p=weights / weights.sum()))

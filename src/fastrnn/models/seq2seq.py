@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, overload
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from fastrnn import ops
 from fastrnn.data import BOS, EOS, PAD
 from fastrnn.layers import SoftmaxCrossEntropy
-from fastrnn.models.base import CELLS, Array, Model, evaluating
+from fastrnn.models.base import Array
+from fastrnn.models.bridge import Bridge
 from fastrnn.models.decoder import Decoder
-from fastrnn.models.decoding import greedy
-from fastrnn.models.encoder import Encoder, reversal
+from fastrnn.models.encoder import Encoder, Memory
+from fastrnn.models.generation import Generation
+from fastrnn.models.options import checked_options
 from fastrnn.ops import _check as check
 from fastrnn.ops._check import Rng
-from fastrnn.ops.attention import SCORES
 from fastrnn.training import BatchSource, exact_match
 
 
-class Seq2Seq(Model):
+class Seq2Seq(Generation):
     """An encoder-decoder with, on request, attention and a peeking decoder.
 
     The encoder's final state is the decoder's initial state (Sutskever, Vinyals and Le 2014).
@@ -34,9 +36,28 @@ class Seq2Seq(Model):
     cell : {"lstm", "gru", "rnn"}
         The recurrent cell of both.
     num_layers : int
-        Number of recurrent layers of each.
-    attention : {None, "dot", "scaled_dot", "general", "additive"}
-        Score by which the decoder's output attends to the encoder's outputs.
+        Number of recurrent layers of the encoder.
+    decoder_layers : int, optional
+        Number of those of the decoder, at most ``num_layers``, which is the default: they start
+        from the final states of the encoder's last layers.
+    attention : {None, "dot", "scaled_dot", "general", "additive", "multi_head"}
+        Score by which the decoder attends to the encoder's outputs; see `fastrnn.Attention`.
+    num_heads : int
+        Number of heads of "multi_head"; it divides ``hidden_size``.
+    context : {"output", "input_feeding", "input"}
+        Where the context that attention gives is used: after the recurrent layers (Luong, Pham and
+        Manning 2015, section 3.1); there, and the features f that the classifier sees of a step
+        join the next step's input (section 3.3); or at the input, the state before the step being
+        what asks (Bahdanau, Cho and Bengio 2015).
+    readout : {"concat", "tanh"}
+        What the classifier sees of the context c that attention gives and the decoder's output h:
+        ``[c; h]``, or ``tanh([c; h] W + b)`` (Luong, Pham and Manning 2015, equation 5).
+    readout_size : int, optional
+        Width of the latter; the default is ``hidden_size``.
+    bridge : {None, "linear", "tanh"}
+        How the encoder's final state becomes the decoder's initial one: as it is, a bidirectional
+        encoder's directions side by side, or each layer's through an affine map of its own, with
+        "tanh" through tanh too (Bahdanau, Cho and Bengio 2015, appendix A.2.2).
     peeky : bool
         Show the encoder's final hidden state (of the top layer) to the decoder at every step,
         at its input and at its classifier, rather than only as its initial state.
@@ -49,6 +70,16 @@ class Seq2Seq(Model):
     dropout : float
         Probability of dropping a value after the embeddings, between recurrent layers and
         before the classifier.
+    tie_embeddings : bool
+        Classify with the target embedding's own matrix, transposed (Press and Wolf 2017); needs
+        embeddings as wide as the classifier's input.
+    label_smoothing : float
+        Share of the target distribution that is spread evenly over all tokens, in [0, 1), in train
+        mode (Szegedy et al. 2016, section 7).
+    sampling_rate : float
+        Probability, in [0, 1], of feeding the decoder in training its own likeliest token instead
+        of the target's (scheduled sampling: Bengio et al. 2015, section 2.4). It may be set at any
+        time; a `fastrnn.training.SamplingSchedule` does so for the trainer.
     dtype : dtype
         float32 or float64.
     rng : int, numpy.random.Generator or None
@@ -64,60 +95,99 @@ class Seq2Seq(Model):
         *,
         cell: str = "lstm",
         num_layers: int = 1,
+        decoder_layers: int | None = None,
         attention: str | None = None,
+        num_heads: int = 1,
+        context: str = "output",
+        readout: str = "concat",
+        readout_size: int | None = None,
+        bridge: str | None = None,
         peeky: bool = False,
         reverse_source: bool = False,
         bidirectional_encoder: bool = False,
         hidden_only: bool = False,
         dropout: float = 0.0,
+        tie_embeddings: bool = False,
+        label_smoothing: float = 0.0,
+        sampling_rate: float = 0.0,
         dtype: npt.DTypeLike = np.float32,
         rng: Rng = None,
     ) -> None:
-        owner = "Seq2Seq"
-        self.source_size = check.size(owner, "source_size", source_size)
-        self.target_size = check.size(owner, "target_size", target_size)
-        if self.target_size <= EOS:
-            raise ValueError(f"{owner}: target_size must be at least {EOS + 1}, got {target_size}")
-        common: dict[str, Any] = {
-            "embedding_size": check.size(owner, "embedding_size", embedding_size),
-            "hidden_size": check.size(owner, "hidden_size", hidden_size),
-            "cell": check.option(owner, "cell", cell, CELLS),
-            "num_layers": check.size(owner, "num_layers", num_layers),
-            "dropout": check.probability(owner, "dropout", dropout),
-            "dtype": check.dtype(owner, dtype).name,
-        }
-        if attention is not None:
-            attention = check.option(owner, "attention", attention, SCORES)
-        self._config = {
-            "source_size": self.source_size,
-            "target_size": self.target_size,
-            "attention": attention,
-            "peeky": bool(peeky),
-            "reverse_source": bool(reverse_source),
-            "bidirectional_encoder": bool(bidirectional_encoder),
-            "hidden_only": bool(hidden_only),
-            **common,
-        }
-        rng = common["rng"] = check.seeded(owner, rng)
+        self._config = config = checked_options(
+            source_size=source_size,
+            target_size=target_size,
+            embedding_size=embedding_size,
+            hidden_size=hidden_size,
+            cell=cell,
+            num_layers=num_layers,
+            decoder_layers=decoder_layers,
+            attention=attention,
+            num_heads=num_heads,
+            context=context,
+            readout=readout,
+            readout_size=readout_size,
+            bridge=bridge,
+            peeky=peeky,
+            reverse_source=reverse_source,
+            bidirectional_encoder=bidirectional_encoder,
+            hidden_only=hidden_only,
+            dropout=dropout,
+            tie_embeddings=tie_embeddings,
+            label_smoothing=label_smoothing,
+            sampling_rate=sampling_rate,
+            dtype=dtype,
+        )
+        self.source_size, self.target_size = config["source_size"], config["target_size"]
+        rng = check.seeded("Seq2Seq", rng)
+        common = {key: config[key] for key in ("cell", "hidden_size", "dtype")} | {"rng": rng}
+        both = {key: config[key] for key in ("embedding_size", "dropout")} | common
         self.encoder = Encoder(
             self.source_size,
-            reverse=bool(reverse_source),
-            bidirectional=bool(bidirectional_encoder),
-            hidden_only=bool(hidden_only),
-            **common,
+            num_layers=config["num_layers"],
+            reverse=config["reverse_source"],
+            bidirectional=config["bidirectional_encoder"],
+            bridge=Bridge(
+                config["bridge"],
+                num_layers=config["decoder_layers"],
+                hidden_only=config["hidden_only"],
+                **common,
+            ),
+            **both,
         )
-        self.decoder = Decoder(self.target_size, attention=attention, peeky=bool(peeky), **common)
-        self.criterion = SoftmaxCrossEntropy(ignore_index=PAD)
+        self.decoder = Decoder(
+            self.target_size,
+            num_layers=config["decoder_layers"],
+            attention=config["attention"],
+            num_heads=config["num_heads"],
+            context=config["context"],
+            readout=config["readout"],
+            readout_size=config["readout_size"] or config["hidden_size"],
+            peeky=config["peeky"],
+            tie_embeddings=config["tie_embeddings"],
+            **both,
+        )
+        self.criterion = SoftmaxCrossEntropy(PAD, label_smoothing=config["label_smoothing"])
         super().__init__(
             {f"encoder.{name}": layer for name, layer in self.encoder.layers.items()}
             | {f"decoder.{name}": layer for name, layer in self.decoder.layers.items()}
             | {"criterion": self.criterion},
             rng,
+            tied=["decoder.output.W"] if config["tie_embeddings"] else [],
         )
 
     def config(self) -> dict[str, Any]:
         """Return the constructor's arguments, without ``rng``."""
         return dict(self._config)
+
+    @property
+    def sampling_rate(self) -> float:
+        """Probability of feeding the decoder its own token in training; see the class."""
+        rate: float = self._config["sampling_rate"]
+        return rate
+
+    @sampling_rate.setter
+    def sampling_rate(self, rate: float) -> None:
+        self._config["sampling_rate"] = check.rate("Seq2Seq", "sampling_rate", rate)
 
     def loss(
         self, source: npt.ArrayLike, lengths: npt.ArrayLike | None, target: npt.ArrayLike
@@ -143,14 +213,31 @@ class Seq2Seq(Model):
         shape = (len(source), "T")
         target = check.integers("Seq2Seq", "target", target, shape, self.target_size)
         memory = self.encoder.forward(source, lengths)
-        given = np.insert(target, 0, BOS, axis=1)[:, :-1]
-        return float(self.criterion(self.decoder.forward(given, memory), target))
+        fed = np.insert(self._given(target, memory), 0, BOS, axis=1)[:, :-1]
+        return float(self.criterion(self.decoder.forward(fed, memory), target))
 
-    def _check_source(
-        self, source: npt.ArrayLike, lengths: npt.ArrayLike | None
-    ) -> tuple[Array, Array | None]:
-        source = check.integers("Seq2Seq", "source", source, ("N", "T"), self.source_size)
-        return source, check.lengths("Seq2Seq", lengths, *source.shape)
+    def _given(self, target: Array, memory: Memory) -> Array:
+        """Return the target, in training with some tokens replaced by the model's own.
+
+        They are what the decoder, without dropout, finds likeliest when it goes through the target
+        and is fed them as it goes; no gradient passes through this choice. So a second pass, which
+        is given them all, has the gradient of the paper.
+        """
+        if not self.training or self.sampling_rate == 0 or target.size == 0:
+            return target
+        own = self.rng.random(target.shape) < self.sampling_rate
+        if not own.any():
+            return target
+        decoded = ops.decode_greedy(
+            self.decoder.weights(),
+            **self.decoder.given(memory),
+            start=BOS,
+            end=None,
+            max_length=target.shape[1],
+            forced=target,
+            use_forced=~own,
+        )
+        return decoded.tokens
 
     def backward(self) -> None:
         """Fill ``grads`` with the gradients of the last ``loss``.
@@ -160,88 +247,7 @@ class Seq2Seq(Model):
         ValueError
             If there was no ``loss`` in train mode before.
         """
-        doutputs, dstate = self.decoder.backward(self.criterion.backward())
-        self.encoder.backward(doutputs, dstate)
-
-    @overload
-    def generate(
-        self,
-        source: npt.ArrayLike,
-        lengths: npt.ArrayLike | None = None,
-        *,
-        max_length: int = 100,
-        return_attention: Literal[False] = False,
-    ) -> Array: ...
-
-    @overload
-    def generate(
-        self,
-        source: npt.ArrayLike,
-        lengths: npt.ArrayLike | None = None,
-        *,
-        max_length: int = 100,
-        return_attention: Literal[True],
-    ) -> tuple[Array, Array]: ...
-
-    def generate(
-        self,
-        source: npt.ArrayLike,
-        lengths: npt.ArrayLike | None = None,
-        *,
-        max_length: int = 100,
-        return_attention: bool = False,
-    ) -> Array | tuple[Array, Array]:
-        """Produce the target of each source, taking the likeliest token at every step.
-
-        Runs in eval mode, whatever the model's mode. The result for a source does not depend on
-        the others of the batch.
-
-        Parameters
-        ----------
-        source : array of int, shape (N, S)
-            Source tokens, padded with 0.
-        lengths : array of int, shape (N,), or None
-            Number of tokens of each source; None means S.
-        max_length : int
-            Most tokens to produce, end mark included.
-        return_attention : bool
-            Return the attention weights too.
-
-        Returns
-        -------
-        ids : array of int64, shape (N, L)
-            L <= max_length is the length of the longest target; each row holds its tokens with
-            the end mark and then zeros.
-        weights : array, shape (N, L, S)
-            Only with ``return_attention``: weight of each source token (in the order of
-            ``source``, reversed or not) when each target token was chosen; zeros after the end.
-
-        Raises
-        ------
-        ValueError
-            If an argument is wrong, or weights are wanted of a model without attention.
-        TypeError
-            If one is of a wrong type.
-        """
-        source, lengths = self._check_source(source, lengths)
-        max_length = check.size("Seq2Seq", "max_length", max_length)
-        if return_attention and self.decoder.attention is None:
-            raise ValueError("Seq2Seq: return_attention needs a model with attention")
-        with evaluating(self):
-            memory = self.encoder.forward(source, lengths)
-            ids, weights = greedy(
-                lambda tokens, state: self.decoder.step(tokens, state, memory),
-                memory.state,
-                len(source),
-                max_length,
-            )
-        if not return_attention:
-            return ids
-        if self.encoder.reverse:
-            # The reversal is its own inverse: back to the order in which the source was given.
-            positions = reversal(source.shape, lengths)
-            weights = np.take_along_axis(weights, positions[:, None], axis=2)
-        return ids, weights
+        self.encoder.backward(self.decoder.backward(self.criterion.backward()))
 
     def accuracy(self, batches: BatchSource) -> float:
         """Share of the targets that ``generate`` reproduces exactly, from 0 to 1.

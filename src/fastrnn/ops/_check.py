@@ -9,6 +9,7 @@ the name begins with N, S or T, that is for batches and steps) or, in front, ``.
 
 from __future__ import annotations
 
+import math
 import operator
 import reprlib
 from collections.abc import Iterable
@@ -164,6 +165,40 @@ def probability(layer: str, name: str, value: Any) -> float:
     return p
 
 
+def nonnegative(layer: str, name: str, value: Any) -> float:
+    """Return a finite number from 0."""
+    came = number(layer, name, value)
+    if not 0.0 <= came < math.inf:
+        raise ValueError(f"{layer}: {name} must be in [0, inf), got {value!r}")
+    return came
+
+
+def share(layer: str, name: str, value: Any) -> float:
+    """Return a share of something: in (0, 1]."""
+    came = number(layer, name, value)
+    if not 0.0 < came <= 1.0:
+        raise ValueError(f"{layer}: {name} must be in (0, 1], got {value!r}")
+    return came
+
+
+def mask(layer: str, name: str, value: Any, shape: Shape) -> Array:
+    """Return an array of booleans, C-contiguous."""
+    came = _as_array(layer, name, value)
+    if came.dtype != np.bool_:
+        raise TypeError(f"{layer}: {name} must be bool, got {_dtype_text(value, came.dtype)}")
+    if not _fits(came.shape, shape):
+        raise ValueError(f"{layer}: {name} must have shape {_text(shape)}, got {came.shape}")
+    return np.require(came, np.bool_, ["C", "A"])
+
+
+def rate(layer: str, name: str, value: Any) -> float:
+    """Return a probability of doing something: in [0, 1]."""
+    p = number(layer, name, value)
+    if not 0.0 <= p <= 1.0:
+        raise ValueError(f"{layer}: {name} must be in [0, 1], got {value!r}")
+    return p
+
+
 def option(layer: str, name: str, value: Any, known: Iterable[str]) -> str:
     """Return `value`, one of the `known` strings."""
     known = list(known)
@@ -191,7 +226,7 @@ def dtype(layer: str, value: Any) -> DType:
     return came
 
 
-def seeded(layer: str, rng: Rng) -> np.random.Generator:
+def seeded(layer: str, rng: Rng, name: str = "rng") -> np.random.Generator:
     """Return the generator itself, or one seeded by an integer or by the system."""
     if isinstance(rng, np.random.Generator):
         return rng
@@ -199,7 +234,7 @@ def seeded(layer: str, rng: Rng) -> np.random.Generator:
         return np.random.default_rng(None if rng is None else operator.index(rng))
     except (TypeError, ValueError):
         wanted = "None, an integer from 0 or a numpy.random.Generator"
-        raise ValueError(f"{layer}: rng must be {wanted}, got {rng!r}") from None
+        raise ValueError(f"{layer}: {name} must be {wanted}, got {_shown(rng)}") from None
 
 
 def _as_array(layer: str, name: str, value: Any) -> Array:

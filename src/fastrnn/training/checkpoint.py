@@ -66,6 +66,7 @@ class Checkpoint:
                 group, _, key = name.partition("/")
                 groups[group][key] = array
             saved = cls(**groups, state=json.loads(metadata["state"]))
+            saved.state.setdefault("sampling", {"kind": None})  # earlier files know of none
             saved._require_whole()
         return saved
 
@@ -132,6 +133,7 @@ _SECTIONS = {
     "rng": {"bit_generator"},
     "optimizer": {"kind", "lr"},
     "schedule": {"kind", "initial_lr", "state"},
+    "sampling": {"kind"},
     "early_stopping": {"monitor", "best", "bad_epochs"},
 }
 

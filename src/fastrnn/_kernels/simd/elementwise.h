@@ -1,5 +1,5 @@
-/* Loops over plain arrays, which the compiler turns into vectors by itself: dropout and the
- * optimizers' updates, each one pass over its arrays. */
+/* Loops over plain arrays, which the compiler turns into vectors by itself: dropout,
+ * the backward of tanh and the optimizers' updates, each one pass over its arrays. */
 #include "vmath.h"
 
 static void add_rows(void *dst, const void *src, fr_index count) {
