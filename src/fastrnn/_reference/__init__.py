@@ -9,6 +9,7 @@ returns None in that place.
 from numpy import empty
 
 from .attention import attention_backward, attention_forward
+from .attention_decoder import attention_decoder_backward, attention_decoder_forward
 from .dropout import dropout
 from .embedding import embedding_backward, embedding_forward
 from .gru import gru_backward, gru_forward, gru_step
@@ -30,6 +31,8 @@ __all__ = [
     "adagrad_update",
     "adam_update",
     "attention_backward",
+    "attention_decoder_backward",
+    "attention_decoder_forward",
     "attention_forward",
     "dropout",
     "embedding_backward",

@@ -8,6 +8,11 @@ a stash besides its results, from which ``f_backward`` computes the gradients.
 from __future__ import annotations
 
 from fastrnn.ops.attention import attention, attention_backward, attention_forward
+from fastrnn.ops.attention_decoder import (
+    attention_decoder,
+    attention_decoder_backward,
+    attention_decoder_forward,
+)
 from fastrnn.ops.dropout import dropout, dropout_backward, dropout_forward
 from fastrnn.ops.embedding import embedding, embedding_backward, embedding_forward
 from fastrnn.ops.gru import gru, gru_backward, gru_forward, gru_step
@@ -34,6 +39,9 @@ __all__ = [
     "adam_update",
     "attention",
     "attention_backward",
+    "attention_decoder",
+    "attention_decoder_backward",
+    "attention_decoder_forward",
     "attention_forward",
     "dropout",
     "dropout_backward",

@@ -8,6 +8,19 @@ static void add_rows(void *dst, const void *src, fr_index count) {
     for (fr_index i = 0; i < count; i++) d[i] += s[i];
 }
 
+static void multiply_rows(void *dst, const void *src, fr_index count) {
+    real *d = dst;
+    const real *s = src;
+    for (fr_index i = 0; i < count; i++) d[i] *= s[i];
+}
+
+/* dst, the gradient of y = tanh(a), becomes that of a. */
+static void tanh_backward(void *dst, const void *y, fr_index count) {
+    real *d = dst;
+    const real *t = y;
+    for (fr_index i = 0; i < count; i++) d[i] *= 1 - t[i] * t[i];
+}
+
 static void dropout(void *dst, const void *src, const unsigned char *keep, double scale,
                     fr_index count) {
     real *d = dst;

@@ -192,8 +192,10 @@ typedef struct {
     void (*exp)(void *dst, const void *src, fr_index count);
     void (*sigmoid)(void *dst, const void *src, fr_index count);
     void (*tanh)(void *dst, const void *src, fr_index count);
+    void (*tanh_backward)(void *dst, const void *y, fr_index count);
 
     void (*add_rows)(void *dst, const void *src, fr_index count);
+    void (*multiply_rows)(void *dst, const void *src, fr_index count);
     void (*dropout)(void *dst, const void *src, const unsigned char *keep, double scale,
                     fr_index count);
     double (*squared_norm)(const void *src, fr_index count);
