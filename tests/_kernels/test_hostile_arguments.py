@@ -38,6 +38,7 @@ def recurrent_calls(variant):
     cell, arguments, states = problem.cell, problem.arguments, list(problem.states.values())
     functions = [getattr(ops, f"{cell}_{name}") for name in ("forward", "backward", "step")]
     options = {"lengths": np.array([4, 0, 2]), "reverse": True, "num_threads": 2, "backend": None}
+    options["drop_h"] = np.full((3, 2), 2, np.float32)
     *_, stash = functions[0](*arguments.values(), **problem.options)
     upstream = [problem.dy, *problem.dstates.values(), stash]
     weights = list(problem.weights.values())
