@@ -168,7 +168,7 @@ RANDOM: list[dict[str, Any]] = [
 @pytest.mark.parametrize("context", CONTEXTS)
 @pytest.mark.parametrize("options", RANDOM, ids=str)
 def test_gradients_where_chance_plays_a_part(options: dict[str, Any], context: str) -> None:
-    """By finite differences with the same draws; what sampling chooses is a constant of the loss."""
+    """With the same draws, and with what sampling chose as a constant of the loss."""
     model = make(4, attention="general", context=context, **options)
     state = model.rng.bit_generator.state
 
