@@ -419,7 +419,8 @@ cdef tuple new_layer_gradients(Recurrence layer):
 
 cdef object same_rows(object rows, fr_index steps):
     """The same memory, rows (N, width), for every step."""
-    return np.broadcast_to(rows[:, None], (rows.shape[0], steps, rows.shape[1]))
+    shape, strides = (rows.shape[0], steps, rows.shape[1]), (rows.strides[0], 0, rows.strides[1])
+    return np.ndarray(shape, rows.dtype, rows, 0, strides)
 
 
 cdef object scratch(tuple shape, object dtype):
