@@ -56,6 +56,11 @@ def random_lengths(rng: np.random.Generator, N: int, T: int) -> Array:
     return rng.permutation(lengths)
 
 
+def random_drop(rng: np.random.Generator, shape: tuple[int, ...], dtype: Any = np.float64) -> Array:
+    """Factors of dropout with p = 0.4: 0 or 1 / (1 - p)."""
+    return ((rng.random(shape) >= 0.4) / 0.6).astype(dtype)
+
+
 @dataclass
 class RecurrentProblem:
     """Random arguments for one cell, and calls of it in any backend module."""
@@ -360,6 +365,7 @@ def decoder_problem(
             "lengths": random_lengths(rng, N, S) if ragged else None,
             "residual": residual,
             "drops": drops.astype(dtype) if dropped else None,
+            "drop_h": random_drop(rng, (layers, N, H), dtype) if dropped else None,
         },
         upstream=[
             rng.standard_normal((N, T, F)).astype(dtype),

@@ -388,6 +388,11 @@ CALLS = [
     (lambda: fr.RNN(4, "2"), T, "RNN: hidden_size must be an integer, got '2'"),
     (lambda: fr.GRU(4, 2, 0), V, "GRU: num_layers must be at least 1, got 0"),
     (lambda: fr.GRU(4, 2, dropout=1), V, "GRU: dropout must be in [0, 1), got 1"),
+    (
+        lambda: fr.RNN(4, 2, recurrent_dropout=1),
+        V,
+        "RNN: recurrent_dropout must be in [0, 1), got 1",
+    ),
     (lambda: fr.GRU(4, 2, dropout=-0.1), V, "GRU: dropout must be in [0, 1), got -0.1"),
     (lambda: fr.GRU(4, 2, dropout=float("nan")), V, "GRU: dropout must be in [0, 1), got nan"),
     (lambda: fr.GRU(4, 2, dropout="x"), T, "GRU: dropout must be a number, got 'x'"),
@@ -511,6 +516,11 @@ CALLS = [
         lambda: ops.lstm(LSTM_ARGS[0], f8(2, 2), *LSTM_ARGS[2:]),
         V,
         "LSTM: h0 must have shape (3, 2), got (2, 2)",
+    ),
+    (
+        lambda: ops.lstm_forward(*LSTM_ARGS, drop_h=f8(2)),
+        V,
+        "LSTM: drop_h must have shape (3, 2), got (2,)",
     ),
     (
         lambda: ops.lstm_step(*LSTM_ARGS),
@@ -691,6 +701,11 @@ CALLS = [
         ),
         V,
         "AttentionDecoder: fed must be None for context 'input', where nothing is fed",
+    ),
+    (
+        lambda: decoder(drop_h=f8(2, 3, 5)),
+        V,
+        "AttentionDecoder: drop_h must have shape (2, 2, 5), got (2, 3, 5)",
     ),
     (
         lambda: decoder(drops=f8(2, 2, 3, 5)),

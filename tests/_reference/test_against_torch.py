@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from helpers import (
     SCORES,
+    VARIANTS,
     assert_close,
     attention_problem,
     decoder_problem,
+    random_drop,
     random_lengths,
     recurrent_problem,
 )
@@ -88,29 +90,49 @@ def test_recurrent(variant, ragged, reverse, dtype, rtol):
         assert_close(gradient, wanted_gradients[name], rtol, name)
 
 
+def torch_step(problem, x, states, drop_h, Wx, Wh, b, bh=None):
+    """Return the new states by the cell's formulas; what meets Wh is drop_h * h."""
+    h, met = states[0], drop_h * states[0]
+    if problem.cell == "rnn":
+        return (getattr(torch, problem.options["nonlinearity"])(x @ Wx + met @ Wh + b),)
+    if problem.cell == "lstm":
+        i, f, g, o = (x @ Wx + met @ Wh + b).chunk(4, dim=1)
+        c = torch.sigmoid(f) * states[1] + torch.sigmoid(i) * torch.tanh(g)
+        return torch.sigmoid(o) * torch.tanh(c), c
+    (ar, az, an), (Ur, Uz, Un) = (x @ Wx + b).chunk(3, dim=1), Wh.chunk(3, dim=1)
+    r, z = torch.sigmoid(ar + met @ Ur), torch.sigmoid(az + met @ Uz)
+    n = torch.tanh(an + ((r * met) @ Un if bh is None else r * (met @ Un + bh)))
+    return ((1 - z) * n + z * h,)
+
+
 @pytest.mark.parametrize("reverse", [False, True])
-def test_gru_reset_before_by_its_formula(reverse, dtype, rtol):
-    problem = recurrent_problem(
-        "gru_before", np.random.default_rng(1), N=3, T=5, D=4, H=6, dtype=dtype
-    )
+@pytest.mark.parametrize("dropping", [False, True])
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_recurrent_by_its_formulas(variant, dropping, reverse, dtype, rtol):
+    rng = np.random.default_rng(1)
+    problem = recurrent_problem(variant, rng, N=4, T=5, D=4, H=6, dtype=dtype)
+    drop_h = random_drop(rng, (4, 6), dtype) if dropping else None
+    lengths = np.array([5, 0, 3, 1])
     leaves = {name: tensor(array) for name, array in problem.arguments.items()}
-    x, h, Wx, Wh, b = leaves.values()
+    x, *rest = leaves.values()
+    states, weights = rest[: len(problem.states)], rest[len(problem.states) :]
+    factors = torch.tensor(drop_h) if dropping else 1
     ys = [None] * 5
     for t in range(5)[::-1] if reverse else range(5):
-        ar, az, an = (x[:, t] @ Wx + b).split(6, dim=1)
-        Ur, Uz, Un = Wh.split(6, dim=1)
-        r, z = torch.sigmoid(ar + h @ Ur), torch.sigmoid(az + h @ Uz)
-        n = torch.tanh(an + (r * h) @ Un)
-        ys[t] = h = (1 - z) * n + z * h
+        own = torch.tensor(t < lengths)[:, None]
+        new = torch_step(problem, x[:, t], states, factors, *weights)
+        states = [torch.where(own, *pair) for pair in zip(new, states, strict=True)]
+        ys[t] = own * states[0]
     wanted_y = torch.stack(ys, dim=1)
-    (
-        (wanted_y * torch.tensor(problem.dy)).sum()
-        + (h * torch.tensor(problem.dstates["dh"])).sum()
-    ).backward()
+    objective = (wanted_y * torch.tensor(problem.dy)).sum()
+    for state, dstate in zip(states, problem.dstates.values(), strict=True):
+        objective = objective + (state * torch.tensor(dstate)).sum()
+    objective.backward()
 
-    y, (state,), stash = problem.forward(_reference, reverse=reverse)
+    y, finals, stash = problem.forward(_reference, lengths=lengths, reverse=reverse, drop_h=drop_h)
     assert_close(y, wanted_y.detach().numpy(), rtol, "y")
-    assert_close(state, h.detach().numpy(), rtol, "state")
+    for state, wanted in zip(finals, states, strict=True):
+        assert_close(state, wanted.detach().numpy(), rtol, "state")
     for name, gradient in problem.backward(_reference, stash).items():
         assert_close(gradient, leaves[name].grad.numpy(), rtol, name)
 
@@ -176,8 +198,8 @@ def test_multi_head_attention(heads, ragged, dtype, rtol):
         assert_close(gradient, wanted[name].numpy(), rtol, name)
 
 
-def torch_cell(variant, x, state, Wx, Wh, b, bh=None):
-    """The new state after one step, by PyTorch's cells."""
+def torch_cell(variant, x, state, drop, Wx, Wh, b, bh=None):
+    """The new state after one step, by PyTorch's cells; h meets Wh times `drop`."""
     H = len(Wh)
     kind = {"rnn": torch.nn.RNNCell, "lstm": torch.nn.LSTMCell, "gru": torch.nn.GRUCell}
     module = kind[variant.partition("_")[0]](x.shape[1], H, dtype=x.dtype)
@@ -185,8 +207,12 @@ def torch_cell(variant, x, state, Wx, Wh, b, bh=None):
     if bh is not None:
         bias_hh = torch.cat([bias_hh[: 2 * H], bh])
     weights = {"weight_ih": Wx.T, "weight_hh": Wh.T, "bias_ih": b, "bias_hh": bias_hh}
-    argument = tuple(state) if variant == "lstm" else state[0]
+    met = state[0] * drop
+    argument = (met, state[1]) if variant == "lstm" else met
     new = torch.func.functional_call(module, weights, (x, argument))
+    if variant == "gru_after":  # h' = (1 - z) * n + z * h, and the module knows only what met Wh
+        z = torch.sigmoid((x @ Wx + b + met @ Wh)[:, H : 2 * H])
+        new = new + z * (state[0] - met)
     return list(new) if variant == "lstm" else [new]
 
 
@@ -216,6 +242,9 @@ def torch_decoder(variant, problem, leaf):
     memory, feeding = leaf["memory"], options["context"] == "input_feeding"
     padding = torch.arange(memory.shape[1]) >= torch.tensor(options["lengths"])[:, None, None]
     fed, features, alignments = leaf.get("fed"), [], []
+    drop_h = torch.ones_like(leaf["state 0"])
+    if options["drop_h"] is not None:
+        drop_h = torch.tensor(options["drop_h"])
     for t in range(T):
         if not feeding:
             attended = torch_attend(
@@ -226,7 +255,7 @@ def torch_decoder(variant, problem, leaf):
             below = y
             if k and options["drops"] is not None:
                 y = y * torch.tensor(options["drops"][k - 1, :, t])
-            states[k] = torch_cell(variant, y, states[k], *cells[k])
+            states[k] = torch_cell(variant, y, states[k], drop_h[k], *cells[k])
             y = states[k][0]
             if options["residual"] and k >= 2:
                 y = y + below
