@@ -40,7 +40,7 @@ class Encoder:
     ----------
     vocab_size, embedding_size, hidden_size : int
         Sizes V, D and H. A bidirectional encoder gives each direction H/2 units.
-    cell, num_layers, dropout, residual, dtype, rng
+    cell, num_layers, dropout, recurrent_dropout, residual, dtype, rng
         As for ``Seq2Seq``.
     reverse : bool
         Read each source from its last token to its first (Sutskever, Vinyals and Le 2014).
@@ -62,15 +62,11 @@ class Encoder:
         bidirectional: bool,
         bridge: Bridge,
         dropout: float,
+        recurrent_dropout: float,
         residual: bool,
         dtype: Any,
         rng: np.random.Generator,
     ) -> None:
-        if bidirectional and hidden_size % 2:
-            raise ValueError(
-                "Seq2Seq: hidden_size must be even for a bidirectional encoder, "
-                f"which splits it in two, got {hidden_size}"
-            )
         self.reverse = reverse
         self.bidirectional = bidirectional
         self.embedding = Embedding(vocab_size, embedding_size, dtype=dtype, rng=rng)
@@ -82,6 +78,7 @@ class Encoder:
             num_layers,
             bidirectional=bidirectional,
             dropout=dropout,
+            recurrent_dropout=recurrent_dropout,
             residual=residual,
             dtype=dtype,
             rng=rng,
