@@ -61,13 +61,19 @@ static double cross_entropy(const void *logits, fr_index count, fr_index target,
     const real *x = logits;
     real *d = dlogits;
     const real max = row_max(x, count);
-    real total = 0;
-    const real sum = smoothing ? shifted_exp(d, x, count, max, &total)
-                               : shifted_exp(d, x, count, max, NULL);
-    if (d) {
+    real sum, total = 0;
+    if (d) { /* four loops, each without what it does not need */
+        sum = smoothing ? shifted_exp(d, x, count, max, &total)
+                        : shifted_exp(d, x, count, max, NULL);
         const real factor = (real)scale / sum, spread = (real)(scale * smoothing / count);
-        for (fr_index j = 0; j < count; j++) d[j] = d[j] * factor - spread;
+        if (smoothing)
+            for (fr_index j = 0; j < count; j++) d[j] = d[j] * factor - spread;
+        else
+            scale_row(d, count, factor);
         d[target] -= (real)(scale * (1 - smoothing));
+    } else {
+        sum = smoothing ? shifted_exp(NULL, x, count, max, &total)
+                        : shifted_exp(NULL, x, count, max, NULL);
     }
     const double log_sum = log((double)sum);
     if (!smoothing) return log_sum + (double)max - (double)x[target]; /* no 0 * infinity below */
