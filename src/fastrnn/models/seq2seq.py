@@ -20,19 +20,22 @@ from fastrnn.ops import _check as check
 from fastrnn.ops._check import Rng
 from fastrnn.training import BatchSource, exact_match
 
+_RECURRENT = ("embedding_size", "dropout", "recurrent_dropout", "residual")
+
 
 class Seq2Seq(Generation):
     """An encoder-decoder with, on request, attention and a peeking decoder.
 
-    The encoder's final state is the decoder's initial state (Sutskever, Vinyals and Le 2014).
-    Token 0 is padding, 1 begins a target and 2 ends it; sources need neither mark.
+    The encoder's final state, as it is or over a bridge, is the decoder's initial state (Sutskever,
+    Vinyals and Le 2014). Token 0 is padding, 1 begins a target and 2 ends it; sources need neither
+    mark.
 
     Parameters
     ----------
     source_size, target_size : int
         Numbers of tokens of the two languages; the target's include the three marks.
     embedding_size, hidden_size : int
-        Widths D of the embeddings and H of the recurrent layers.
+        Widths D of the embeddings and H of the recurrent layers, the same in encoder and decoder.
     cell : {"lstm", "gru", "rnn"}
         The recurrent cell of both.
     num_layers : int
@@ -70,6 +73,12 @@ class Seq2Seq(Generation):
     dropout : float
         Probability of dropping a value after the embeddings, between recurrent layers and
         before the classifier.
+    recurrent_dropout : float
+        Probability of dropping a value of the state where it meets the recurrent weights, the same
+        values at each step of a sequence (Gal and Ghahramani 2016).
+    residual : bool
+        Add to the output of each layer from the third on what it came from (Wu et al. 2016, section
+        3.1).
     tie_embeddings : bool
         Classify with the target embedding's own matrix, transposed (Press and Wolf 2017); needs
         embeddings as wide as the classifier's input.
@@ -107,6 +116,8 @@ class Seq2Seq(Generation):
         bidirectional_encoder: bool = False,
         hidden_only: bool = False,
         dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
+        residual: bool = False,
         tie_embeddings: bool = False,
         label_smoothing: float = 0.0,
         sampling_rate: float = 0.0,
@@ -132,6 +143,8 @@ class Seq2Seq(Generation):
             bidirectional_encoder=bidirectional_encoder,
             hidden_only=hidden_only,
             dropout=dropout,
+            recurrent_dropout=recurrent_dropout,
+            residual=residual,
             tie_embeddings=tie_embeddings,
             label_smoothing=label_smoothing,
             sampling_rate=sampling_rate,
@@ -140,7 +153,7 @@ class Seq2Seq(Generation):
         self.source_size, self.target_size = config["source_size"], config["target_size"]
         rng = check.seeded("Seq2Seq", rng)
         common = {key: config[key] for key in ("cell", "hidden_size", "dtype")} | {"rng": rng}
-        both = {key: config[key] for key in ("embedding_size", "dropout")} | common
+        both = {key: config[key] for key in _RECURRENT} | common
         self.encoder = Encoder(
             self.source_size,
             num_layers=config["num_layers"],
