@@ -17,7 +17,7 @@ cdef struct Job:
     const char *v          # of the additive score, else NULL
     double scale           # of the other scores
     # For each sequence:
-    const Matrix *mean     # of its heads' alignments; NULL: not wanted
+    const Matrix *mean         # of its heads' alignments; NULL: not wanted
     const Matrix *dalignment   # of each of its heads
     # For each head of each sequence:
     const Matrix *q
@@ -31,7 +31,7 @@ cdef struct Job:
     const Matrix *dk
     const Matrix *dvalues
     const Matrix *dv       # of one row
-    bint shared                # whether dk is dvalues, to which it adds
+    bint shared            # whether dk is dvalues, to which it adds
 
 cdef tuple meet_memory(
     object keys, object values, object weights, object score, object lengths, object num_threads

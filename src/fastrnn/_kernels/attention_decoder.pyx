@@ -10,17 +10,16 @@ from fastrnn._kernels.attention cimport (
 )
 from fastrnn._kernels.backward cimport Backward
 from fastrnn._kernels.decoder_loop cimport (
-    BackwardLoop, Dense, Loop, Plane, forward_steps, run_steps_backward
+    BackwardLoop, Loop, Plane, forward_steps, run_steps_backward
 )
 from fastrnn._kernels.gru cimport GRURecurrence, gru_weights
-from fastrnn._kernels.layout cimport packed, packed_columns, packed_transposed, plain_layout
 from fastrnn._kernels.linear cimport column_sums, weight_gradient
 from fastrnn._kernels.lstm cimport LSTMRecurrence, lstm_weights
-from fastrnn._kernels.matrix cimport Matrix
+from fastrnn._kernels.matrix cimport Matrix, affine, affine_transposed
 from fastrnn._kernels.memory cimport Buffer, empty, empty_like
 from fastrnn._kernels.recurrent cimport Recurrence
 from fastrnn._kernels.rnn cimport RNNRecurrence, rnn_weights
-from fastrnn._kernels.simd cimport fr_cell, fr_index, fr_kernels, fr_layout
+from fastrnn._kernels.simd cimport fr_cell, fr_index, fr_kernels
 from fastrnn._kernels.threads cimport share_out, threads_for
 from fastrnn._kernels.weights cimport Weights
 
@@ -125,7 +124,10 @@ cdef class Decoder:
         else:
             tape["joined"] = tape_rows((N, T, M + H), dtype, train)
             tape["f"] = empty((N, T, self.readout[0].shape[1]), dtype)
-        tape["query"] = tape["joined"][:, :, M:] if self.feeding else tape_rows((N, T, H), dtype, train)
+        if self.feeding:
+            tape["query"] = tape["joined"][:, :, M:]
+        else:
+            tape["query"] = tape_rows((N, T, H), dtype, train)
         tape["q"] = tape["query"]
         if self.weights:
             tape["q"] = tape_rows((N, T, self.weights[0].shape[1]), dtype, train)
@@ -187,11 +189,11 @@ cdef class Decoder:
         if loop.residual:
             loop.below = plane(owner, scratch(h.shape, h.dtype))
         if self.weights:
-            loop.query_weights = dense(self.kernels, owner, self.weights[0], None)
+            loop.query_weights = affine(self.kernels, owner, self.weights[0], None)
         if self.score == "multi_head":
-            loop.heads_weights = dense(self.kernels, owner, self.weights[3], None)
+            loop.heads_weights = affine(self.kernels, owner, self.weights[3], None)
         if self.readout is not None:
-            loop.readout = dense(self.kernels, owner, self.readout[0], self.readout[1])
+            loop.readout = affine(self.kernels, owner, self.readout[0], self.readout[1])
         return 0
 
     cdef double work(self, const Loop *loop):
@@ -321,11 +323,11 @@ cdef class Decoder:
         if self.feeding:
             b.dfed = plane(owner, same_rows(grads["dfed"], b.forward.steps))
         if self.weights:
-            b.query_weights_t = dense_transposed(k, owner, self.weights[0])
+            b.query_weights_t = affine_transposed(k, owner, self.weights[0])
         if self.score == "multi_head":
-            b.heads_weights_t = dense_transposed(k, owner, self.weights[3])
+            b.heads_weights_t = affine_transposed(k, owner, self.weights[3])
         if self.readout is not None:
-            b.readout_t = dense_transposed(k, owner, self.readout[0])
+            b.readout_t = affine_transposed(k, owner, self.readout[0])
         return 0
 
     cdef int open_attention(self, BackwardLoop *b, list owner, dict grads) except -1:
@@ -454,28 +456,6 @@ cdef const Plane *planes(list owner, list arrays) except NULL:
         (<Plane *>buffer.data)[i] = plane(owner, arrays[i])
     owner.append(buffer)
     return <const Plane *>buffer.data
-
-
-cdef Dense dense(const fr_kernels *k, list owner, object W, object b):
-    """Rows times W, plus b unless it is None."""
-    cdef fr_layout layout = plain_layout(k, W.shape[1])
-    cdef Buffer weights = packed(k, W, &layout)
-    cdef Buffer bias
-    cdef const void *bias_data = NULL
-    owner.append(weights)
-    if b is not None:
-        bias = packed(k, b, &layout)
-        owner.append(bias)
-        bias_data = bias.data
-    return Dense(weights.data, bias_data, W.shape[0], W.shape[0], W.shape[1])
-
-
-cdef Dense dense_transposed(const fr_kernels *k, list owner, object W):
-    """Rows times the transpose of W."""
-    cdef fr_layout layout = plain_layout(k, W.shape[1])
-    cdef Buffer weights = packed_transposed(k, W, &layout)
-    owner.append(weights)
-    return Dense(weights.data, NULL, W.shape[1], packed_columns(k, &layout), W.shape[0])
 
 
 cdef const Matrix *moving(list owner, const Matrix *whole, fr_index count) except? NULL:

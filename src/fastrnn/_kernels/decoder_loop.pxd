@@ -1,5 +1,6 @@
 from fastrnn._kernels.attention cimport Job
 from fastrnn._kernels.backward cimport Backward
+from fastrnn._kernels.matrix cimport Affine
 from fastrnn._kernels.simd cimport fr_cell, fr_index, fr_kernels, fr_step
 
 # A row of numbers for each sequence and step; scratch memory has the same for all steps.
@@ -8,14 +9,6 @@ cdef struct Plane:
     fr_index columns
     fr_index row_bytes   # from a sequence to the next
     fr_index step_bytes  # from a step to the next
-
-# What rows are multiplied by: a packed matrix, and a packed bias or NULL. Without weights: nothing.
-cdef struct Dense:
-    const void *weights
-    const void *bias
-    fr_index depth
-    fr_index packed_depth
-    fr_index columns
 
 # A decoder over a batch. The names of planes are those of `_reference/attention_decoder.py`.
 cdef struct Loop:
@@ -38,11 +31,11 @@ cdef struct Loop:
     Plane c
     Plane query           # the h of `joined`; or a copy of the state of the top layer
     Plane q               # what asks the memory: the query, or its projection by
-    Dense query_weights
+    Affine query_weights
     Plane heads           # of multi_head: the contexts of all heads side by side, which meet
-    Dense heads_weights
+    Affine heads_weights
     Plane f
-    Dense readout
+    Affine readout
     Job attention         # of all steps
     Job now               # of the one that a thread is at, each for its rows
 
@@ -67,9 +60,9 @@ cdef struct BackwardLoop:
     Plane dfirst_x        # scratch: of the input of the first layer
     Plane dfirst_second
     Plane dx
-    Dense readout_t       # transposed
-    Dense heads_weights_t
-    Dense query_weights_t
+    Affine readout_t       # transposed
+    Affine heads_weights_t
+    Affine query_weights_t
 
 cdef void forward_steps(void *loop, int t, int threads) noexcept nogil
 cdef void run_steps_backward(BackwardLoop *b, int threads) noexcept nogil

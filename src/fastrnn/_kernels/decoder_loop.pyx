@@ -13,8 +13,8 @@ from fastrnn._kernels.attention cimport (
 from fastrnn._kernels.backward cimport (
     Backward, add_weight_gradients, chunk_before, point_at_chunk, through_input
 )
-from fastrnn._kernels.matrix cimport Matrix, Workspace, plain_product, point_rows, workspace_at
-from fastrnn._kernels.simd cimport fr_cell, fr_index, fr_kernels, fr_product, fr_rows, fr_share
+from fastrnn._kernels.matrix cimport Matrix, Workspace, apply, workspace_at
+from fastrnn._kernels.simd cimport fr_cell, fr_index, fr_kernels, fr_rows, fr_share
 from fastrnn._kernels.threads cimport share_out
 
 # The rows of one thread: first, first + stride, ...
@@ -62,19 +62,6 @@ cdef void each(fr_rows *operation, Matrix to, Matrix source) noexcept nogil:
         operation(to.data + r * to.row_bytes, source.data + r * source.row_bytes, to.columns)
 
 
-cdef void multiply(
-    const fr_kernels *k, const Dense *w, Workspace work, Matrix a, Matrix c
-) noexcept nogil:
-    """c = bias + a W."""
-    point_rows(work.rows, a)
-    point_rows(work.results, c)
-    cdef fr_product product = plain_product(
-        k, work.rows, 1, w.depth, w.weights, w.packed_depth, work.results, w.columns
-    )
-    product.bias = w.bias
-    k.product(&product, 0, a.rows)
-
-
 cdef void to_step(const Matrix *whole, const Matrix *now, fr_index n, fr_index s) noexcept nogil:
     """now[n] = row s of whole[n]."""
     cdef Matrix m = whole[n]
@@ -115,8 +102,8 @@ cdef void forward_step(const Loop *d, Rows own, fr_index s, Workspace work) noex
         ask(d, own, s, work)
         copy(k, at(d.first_second, own, s), at(d.c, own, s))
         stack(d, own, s)
-    if d.readout.weights:
-        multiply(k, &d.readout, work, at(d.joined, own, s), at(d.f, own, s))
+    if d.readout.W:
+        apply(k, &d.readout, work, at(d.joined, own, s), at(d.f, own, s))
         each(k.tanh, at(d.f, own, s), at(d.f, own, s))
     if d.feeding and s + 1 < d.steps:
         copy(k, at(d.first_second, own, s + 1), at(d.f, own, s))
@@ -145,8 +132,8 @@ cdef void ask(const Loop *d, Rows own, fr_index s, Workspace work) noexcept nogi
     cdef const Job *m = &d.attention
     cdef const Job *now = &d.now
     cdef fr_index i, n, head
-    if d.query_weights.weights:
-        multiply(d.kernels, &d.query_weights, work, at(d.query, own, s), at(d.q, own, s))
+    if d.query_weights.W:
+        apply(d.kernels, &d.query_weights, work, at(d.query, own, s), at(d.q, own, s))
     for i in range(own.count):
         n = own.first + i * own.stride
         for head in range(n * m.heads, (n + 1) * m.heads):
@@ -157,8 +144,8 @@ cdef void ask(const Loop *d, Rows own, fr_index s, Workspace work) noexcept nogi
         if m.mean:
             to_step(m.mean, now.mean, n, s)
             average_heads(now, n)
-    if d.heads_weights.weights:
-        multiply(d.kernels, &d.heads_weights, work, at(d.heads, own, s), at(d.c, own, s))
+    if d.heads_weights.W:
+        apply(d.kernels, &d.heads_weights, work, at(d.heads, own, s), at(d.c, own, s))
 
 
 # --- backward --------------------------------------------------------------------------------
@@ -235,10 +222,10 @@ cdef void readout_backward(
     copy(k, dz, at(b.dfeatures, own, s))
     if b.forward.feeding:
         each(k.add_rows, dz, at(b.dfed, own, s))
-    if b.readout_t.weights:
+    if b.readout_t.W:
         # f = tanh(z), z = bc + [c; h] Wc
         each(k.tanh_backward, dz, at(b.forward.f, own, s))
-        multiply(k, &b.readout_t, work, dz, at(b.djoined, own, s))
+        apply(k, &b.readout_t, work, dz, at(b.djoined, own, s))
 
 
 cdef void ask_backward(const BackwardLoop *b, Rows own, fr_index s, Workspace work) noexcept nogil:
@@ -247,9 +234,9 @@ cdef void ask_backward(const BackwardLoop *b, Rows own, fr_index s, Workspace wo
     cdef const Job *m = &b.forward.attention
     cdef const Job *now = &b.forward.now
     cdef fr_index i, n, head
-    if b.heads_weights_t.weights:
+    if b.heads_weights_t.W:
         # c = heads Wo
-        multiply(k, &b.heads_weights_t, work, at(b.dc, own, s), at(b.dheads, own, s))
+        apply(k, &b.heads_weights_t, work, at(b.dc, own, s), at(b.dheads, own, s))
     for i in range(own.count):
         n = own.first + i * own.stride
         if m.dalignment:
@@ -266,9 +253,9 @@ cdef void ask_backward(const BackwardLoop *b, Rows own, fr_index s, Workspace wo
             k.add_rows(
                 b.dscore_v.data + n * b.dscore_v.row_bytes, m.dv[n].data, b.dscore_v.columns
             )
-    if b.query_weights_t.weights:
+    if b.query_weights_t.W:
         # q = query Wq
-        multiply(k, &b.query_weights_t, work, at(b.dq, own, s), at(b.dquery, own, s))
+        apply(k, &b.query_weights_t, work, at(b.dq, own, s), at(b.dquery, own, s))
 
 
 cdef void stack_backward(

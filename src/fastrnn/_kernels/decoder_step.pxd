@@ -2,15 +2,8 @@ cimport numpy as cnp
 
 from fastrnn._kernels.attention cimport Job
 from fastrnn._kernels.frozen cimport Frozen
-from fastrnn._kernels.matrix cimport Matrix, Workspace
+from fastrnn._kernels.matrix cimport Affine, Matrix, Workspace
 from fastrnn._kernels.simd cimport fr_index, fr_kernels
-
-# x W + b, packed; W == NULL: there is none.
-cdef struct Affine:
-    const void *W
-    const void *b
-    fr_index depth
-    fr_index columns
 
 # The rows of a step, and where one thread's steps keep them: each is a hypothesis of a sentence, and
 # those of one sentence are neighbours. Of what a step leaves to the next there are two, in turn.
@@ -66,7 +59,6 @@ cdef class Decoder:
         self, object decoder, object memory, object lengths, object num_threads
     ) except -1
     cdef object dtype(self)
-    cdef Affine affine(self, object W, object b)
     cdef fr_index own_steps(self, fr_index n) noexcept nogil
     cdef Rows rows_at(self, char *memory, fr_index most) noexcept nogil
     cdef void step(self, Rows *rows) noexcept nogil

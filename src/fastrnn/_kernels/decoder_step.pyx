@@ -9,20 +9,17 @@ import numpy as np
 from libc.math cimport sqrt
 from libc.string cimport memcpy, memset
 
-from fastrnn._kernels.attention cimport attend, average_heads, matrices
+from fastrnn._kernels.attention cimport attend, average_heads, matrices, meet_memory
 from fastrnn._kernels.cpu cimport kernels_for
 from fastrnn._kernels.frozen cimport StepMemory
-from fastrnn._kernels.layout cimport packed, plain_layout
 from fastrnn._kernels.matrix cimport (
-    Matrix, Workspace, as_matrix, packed_bytes, plain_product, point_rows, workspace_at,
-    workspace_bytes,
+    Matrix, affine, apply, as_matrix, packed_bytes, workspace_at, workspace_bytes
 )
-from fastrnn._kernels.memory cimport Buffer, carve
-from fastrnn._kernels.simd cimport fr_cell, fr_index, fr_kernels, fr_layout, fr_product
+from fastrnn._kernels.memory cimport carve
+from fastrnn._kernels.simd cimport fr_cell, fr_index
 from fastrnn._kernels.team cimport Team
 
 from fastrnn._kernels.gru import gru_freeze
-from fastrnn._kernels.linear import linear_forward
 from fastrnn._kernels.lstm import lstm_freeze
 from fastrnn._kernels.rnn import rnn_freeze
 
@@ -45,19 +42,6 @@ cdef Matrix some_rows(Matrix matrix, fr_index begin, fr_index end) noexcept nogi
     return Matrix(row_of(matrix, begin), end - begin, matrix.columns, matrix.row_bytes)
 
 
-cdef void apply(
-    const fr_kernels *k, const Affine *affine, Workspace work, Matrix x, Matrix y
-) noexcept nogil:
-    """y = x W + b."""
-    point_rows(work.rows, x)
-    point_rows(work.results, y)
-    cdef fr_product p = plain_product(
-        k, work.rows, 1, affine.depth, affine.W, affine.depth, work.results, affine.columns
-    )
-    p.bias = affine.b
-    k.product(&p, 0, x.rows)
-
-
 cdef inline Matrix columns_of(
     Matrix matrix, fr_index part, fr_index parts, fr_index itemsize
 ) noexcept nogil:
@@ -66,12 +50,6 @@ cdef inline Matrix columns_of(
     return Matrix(
         matrix.data + part * columns * itemsize, matrix.rows, columns, matrix.row_bytes
     )
-
-
-cdef object project(object memory, object W, object num_threads):
-    """memory W, for a memory (N, S, M)."""
-    flat = linear_forward(memory.reshape(-1, memory.shape[2]), W, None, num_threads=num_threads)
-    return flat.reshape(*memory.shape[:2], W.shape[1])
 
 
 cdef class Decoder:
@@ -98,10 +76,10 @@ cdef class Decoder:
         self.attends = decoder.context is not None
         self.attends_before = decoder.context == "input"
         self.feeds_features = decoder.context == "input_feeding"
-        self.output = self.affine(W, b)
+        self.output = affine(self.kernels, self.owner, W, b)
         if decoder.readout is not None:
             Wc, bc = decoder.readout
-            self.readout = self.affine(Wc, bc)
+            self.readout = affine(self.kernels, self.owner, Wc, bc)
         self.row_work = self.stack.row_work + W.size
         if self.attends:
             self.attend_to(decoder, memory, lengths, num_threads)
@@ -110,40 +88,24 @@ cdef class Decoder:
         self, object decoder, object memory, object lengths, object num_threads
     ) except -1:
         """Take the memory in, its keys projected once for all steps."""
-        cdef fr_index width = memory.shape[2]
-        weights, keys, values = decoder.weights, memory, memory
-        if decoder.score in ("general", "additive", "multi_head"):
-            self.query = self.affine(weights[0], None)
-        if decoder.score in ("additive", "multi_head"):
-            keys = project(memory, weights[1], num_threads)
-        if decoder.score == "additive":
+        weights, score = decoder.weights, decoder.score
+        _, _, keys, values = meet_memory(memory, memory, weights, score, lengths, num_threads)
+        if weights:
+            self.query = affine(self.kernels, self.owner, weights[0], None)
+        if score == "additive":
             self.score.v = cnp.PyArray_BYTES(weights[2])
-        if decoder.score == "multi_head":
-            values = project(memory, weights[2], num_threads)
-            self.heads_output = self.affine(weights[3], None)
-            width = keys.shape[2] // decoder.heads
+        if score == "multi_head":
+            self.heads_output = affine(self.kernels, self.owner, weights[3], None)
         self.score.kernels, self.score.heads = self.kernels, decoder.heads
         self.score.scale = 1
-        if decoder.score in ("scaled_dot", "multi_head"):
-            self.score.scale = 1 / sqrt(width)
+        if score in ("scaled_dot", "multi_head"):
+            self.score.scale = 1 / sqrt(keys.shape[2] // decoder.heads)
         self.keys = matrices(self.owner, keys, decoder.heads)
         self.values = matrices(self.owner, values, decoder.heads)
         self.memory_steps, self.memory_size = memory.shape[1], memory.shape[2]
         self.owner.append(lengths)
         self.lengths = NULL if lengths is None else <cnp.int64_t *>cnp.PyArray_DATA(lengths)
         return 0
-
-    cdef Affine affine(self, object W, object b):
-        """A matrix, and its bias if it has one, packed."""
-        cdef fr_layout layout = plain_layout(self.kernels, W.shape[1])
-        cdef Buffer matrix = packed(self.kernels, W, &layout), bias
-        cdef Affine result = Affine(matrix.data, NULL, W.shape[0], W.shape[1])
-        if b is not None:
-            bias = packed(self.kernels, b, &layout)
-            result.b = bias.data
-            self.owner.append(bias)
-        self.owner.append(matrix)
-        return result
 
     cdef object dtype(self):
         return np.float32 if self.kernels.itemsize == 4 else np.float64

@@ -15,6 +15,14 @@ cdef struct Workspace:
     void **results
     char *operand
 
+# An affine map of rows: a packed matrix, and a packed bias or NULL. Where W is NULL there is none.
+cdef struct Affine:
+    const void *W
+    const void *b
+    fr_index depth
+    fr_index packed_depth
+    fr_index columns
+
 cdef Matrix as_matrix(object array) noexcept
 cdef Matrix item(cnp.ndarray array, fr_index index) noexcept nogil
 cdef void point_rows(void **pointers, Matrix matrix) noexcept nogil
@@ -31,3 +39,8 @@ cdef int run_product(
 cdef fr_index packed_bytes(const fr_kernels *k, fr_index rows, fr_index columns) noexcept nogil
 cdef fr_index workspace_bytes(fr_index largest_side, fr_index largest_operand) noexcept nogil
 cdef Workspace workspace_at(char *memory, fr_index largest_side) noexcept nogil
+cdef Affine affine(const fr_kernels *k, list owner, object W, object b)
+cdef Affine affine_transposed(const fr_kernels *k, list owner, object W)
+cdef void apply(
+    const fr_kernels *k, const Affine *affine, Workspace work, Matrix x, Matrix y
+) noexcept nogil

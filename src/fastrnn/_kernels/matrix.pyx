@@ -4,7 +4,7 @@ cimport numpy as cnp
 from cython.parallel cimport prange
 
 from fastrnn._kernels.cpu cimport flush_denormals, restore_mode
-from fastrnn._kernels.layout cimport packed_columns, plain_layout
+from fastrnn._kernels.layout cimport packed, packed_columns, packed_transposed, plain_layout
 from fastrnn._kernels.memory cimport Buffer
 from fastrnn._kernels.simd cimport fr_index, fr_kernels, fr_layout, fr_product
 from fastrnn._kernels.threads cimport threads_for
@@ -100,3 +100,37 @@ cdef Workspace workspace_at(char *memory, fr_index largest_side) noexcept nogil:
 cdef fr_index workspace_bytes(fr_index largest_side, fr_index largest_operand) noexcept nogil:
     """Bytes for products of at most so many rows, with a packed operand of so many bytes."""
     return (2 * largest_side * sizeof(void *) + 63) // 64 * 64 + largest_operand
+
+
+cdef Affine affine(const fr_kernels *k, list owner, object W, object b):
+    """x W + b, or x W where b is None; the packed arrays live as long as `owner`."""
+    cdef fr_layout layout = plain_layout(k, W.shape[1])
+    cdef Buffer matrix = packed(k, W, &layout), bias
+    cdef Affine result = Affine(matrix.data, NULL, W.shape[0], W.shape[0], W.shape[1])
+    owner.append(matrix)
+    if b is not None:
+        bias = packed(k, b, &layout)
+        result.b = bias.data
+        owner.append(bias)
+    return result
+
+
+cdef Affine affine_transposed(const fr_kernels *k, list owner, object W):
+    """x W^T; the packed matrix lives as long as `owner`."""
+    cdef fr_layout layout = plain_layout(k, W.shape[1])
+    cdef Buffer matrix = packed_transposed(k, W, &layout)
+    owner.append(matrix)
+    return Affine(matrix.data, NULL, W.shape[1], packed_columns(k, &layout), W.shape[0])
+
+
+cdef void apply(
+    const fr_kernels *k, const Affine *affine, Workspace work, Matrix x, Matrix y
+) noexcept nogil:
+    """y = the affine map of x."""
+    point_rows(work.rows, x)
+    point_rows(work.results, y)
+    cdef fr_product product = plain_product(
+        k, work.rows, 1, affine.depth, affine.W, affine.packed_depth, work.results, affine.columns
+    )
+    product.bias = affine.b
+    k.product(&product, 0, x.rows)
