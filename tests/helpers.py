@@ -224,6 +224,142 @@ def attention_problem(
     )
 
 
+@dataclass
+class DecoderProblem:
+    """Random arguments for a decoder with attention, and calls of it in any backend module."""
+
+    x: Array
+    fed: Array | None
+    states: list[Array]
+    memory: Array
+    cells: list[tuple[Array | None, ...]]
+    weights: tuple[Array, ...]
+    readout: tuple[Array, ...] | None
+    options: dict[str, Any]  # of the forward
+    upstream: list[Any]  # of features, alignment, the last features to feed, the last states
+
+    def forward(self, module: ModuleType, **options: Any) -> tuple[Any, ...]:
+        """Return features, alignment, the last features to feed, the last states, the stash."""
+        inputs = (self.x, self.fed, self.states, self.memory)
+        weights = (self.cells, self.weights, self.readout)
+        defaults = {"train": True, **self.options}
+        result: tuple[Any, ...] = module.attention_decoder_forward(
+            *inputs, *weights, **{**defaults, **options}
+        )
+        return result
+
+    def backward(self, module: ModuleType, stash: Any, **options: Any) -> dict[str, Array]:
+        """Return the gradients by the names of `arguments`."""
+        dx, dfed, dstates, dmemory, *dweights = module.attention_decoder_backward(
+            *self.upstream, stash, **options
+        )
+        return self._named(dx, dfed, dstates, dmemory, *dweights)
+
+    @property
+    def arguments(self) -> dict[str, Array]:
+        """The arrays that have a gradient, by name."""
+        return self._named(
+            self.x, self.fed, self.states, self.memory, self.cells, self.weights, self.readout or ()
+        )
+
+    def outputs(self, results: tuple[Any, ...]) -> dict[str, Array]:
+        """The arrays that a forward returned, by name."""
+        features, alignment, fed, states, _ = results
+        arrays = {"features": features, "alignment": alignment, "last fed": fed}
+        arrays |= {f"last state {i}": state for i, state in enumerate(states)}
+        return {name: array for name, array in arrays.items() if array is not None}
+
+    def objective(self, results: tuple[Any, ...]) -> float:
+        """The scalar whose gradients are `upstream`."""
+        dfeatures, dalignment, dfed, dstates = self.upstream
+        upstream = (dfeatures, dalignment, dfed, *dstates)
+        pairs = zip(upstream, (*results[:3], *results[3]), strict=True)
+        return float(sum(np.sum(d * value) for d, value in pairs if d is not None))
+
+    @staticmethod
+    def _named(
+        x: Any, fed: Any, states: Any, memory: Any, cells: Any, weights: Any, readout: Any
+    ) -> dict[str, Array]:
+        arrays = {"x": x, "fed": fed, "memory": memory}
+        arrays |= {f"state {i}": state for i, state in enumerate(states)}
+        arrays |= {f"weight {i}": weight for i, weight in enumerate(weights)}
+        arrays |= {f"readout {i}": weight for i, weight in enumerate(readout)}
+        for k, cell in enumerate(cells):
+            arrays |= {f"cell {k} weight {i}": array for i, array in enumerate(cell)}
+        return {name: array for name, array in arrays.items() if array is not None}
+
+
+def decoder_problem(
+    variant: str,
+    rng: np.random.Generator,
+    *,
+    context: str = "input_feeding",
+    score: str = "general",
+    heads: int = 1,
+    layers: int = 1,
+    residual: bool = False,
+    dropped: bool = False,
+    ragged: bool = False,
+    N: int = 3,
+    T: int = 3,
+    S: int = 4,
+    E: int = 3,
+    H: int = 2,
+    M: int = 3,
+    A: int = 4,
+    R: int | None = 3,
+    dtype: Any = np.float64,
+) -> DecoderProblem:
+    """A random problem with one of `VARIANTS` as cell; R None is the readout by concatenation.
+
+    Scores by a dot product need equal sizes and take H for the memory.
+    """
+    if score in ("dot", "scaled_dot"):
+        M = H
+    F = M + H if R is None else R
+    feeding = context == "input_feeding"
+
+    def normal(*shape: int) -> Array:
+        scale = max(shape[0], 1) ** -0.5 if len(shape) == 2 else 1.0
+        return (scale * rng.standard_normal(shape)).astype(dtype)
+
+    cells: list[tuple[Array | None, ...]] = []
+    for k in range(layers):
+        width = H if k else E + (F if feeding else M)
+        cell = recurrent_problem(variant, rng, N=0, T=0, D=width, H=H, dtype=dtype)
+        cells.append((*cell.weights.values(), *([None] if variant == "gru_before" else [])))
+    state_count = 2 if variant == "lstm" else 1
+    attention = attention_problem(score, rng, N=0, Dq=H, Dk=M, Dv=M, A=A, dtype=dtype)
+    drops = (rng.random((layers - 1, N, T, H)) < 0.7) / np.array(0.7)
+    return DecoderProblem(
+        x=rng.standard_normal((N, T, E)).astype(dtype),
+        fed=rng.standard_normal((N, F)).astype(dtype) if feeding else None,
+        states=[normal(layers, N, H) for _ in range(state_count)],
+        memory=normal(N, S, M),
+        cells=cells,
+        weights=tuple(
+            (weight / max(len(weight), 1) ** 0.5).astype(dtype)
+            for weight in attention.weights.values()
+        ),
+        readout=None if R is None else (normal(M + H, R), normal(R)),
+        options={
+            "cell": variant.partition("_")[0],
+            "score": score,
+            "heads": heads,
+            "context": context,
+            "lengths": random_lengths(rng, N, S) if ragged else None,
+            "residual": residual,
+            "drops": drops.astype(dtype) if dropped else None,
+        },
+        upstream=[
+            rng.standard_normal((N, T, F)).astype(dtype),
+            normal(N, T, S),
+            rng.standard_normal((N, F)).astype(dtype) if feeding else None,
+            [normal(layers, N, H) for _ in range(state_count)],
+        ],
+    )
+
+
 def parts(state: Any) -> tuple[Array, ...]:
     """The arrays of a layer's state."""
     return state if isinstance(state, tuple) else (state,)

@@ -409,6 +409,11 @@ CALLS = [
         "SoftmaxCrossEntropy: ignore_index must be an integer, got 'pad'",
     ),
     (
+        lambda: fr.SoftmaxCrossEntropy(label_smoothing=1.0),
+        V,
+        "SoftmaxCrossEntropy: label_smoothing must be in [0, 1), got 1.0",
+    ),
+    (
         lambda: fr.Attention(score="cosine"),
         V,
         "Attention: score must be one of dot, scaled_dot, general, additive, got 'cosine'",
@@ -547,6 +552,11 @@ CALLS = [
         lambda: ops.softmax_cross_entropy(f8(2, 3), [0, 1], ignore_index=0.5),
         T,
         "SoftmaxCrossEntropy: ignore_index must be an integer, got 0.5",
+    ),
+    (
+        lambda: ops.softmax_cross_entropy(f8(2, 3), [0, 1], label_smoothing="much"),
+        T,
+        "SoftmaxCrossEntropy: label_smoothing must be a number, got 'much'",
     ),
     (
         lambda: ops.attention(f8(2, 5, 4), f8(2, 6, 4), f8(2, 6, 4), [f8(4, 4)]),

@@ -15,6 +15,7 @@ from fastrnn.layers import (
     Embedding,
     Linear,
     SoftmaxCrossEntropy,
+    Tanh,
 )
 from fastrnn.ops._backend import backend
 
@@ -32,6 +33,7 @@ __all__ = [
     "Embedding",
     "Linear",
     "SoftmaxCrossEntropy",
+    "Tanh",
     "__version__",
     "backend",
     "convert",

@@ -23,6 +23,7 @@ Linear = _bound(layers.Linear)
 Dropout = _bound(layers.Dropout)
 SoftmaxCrossEntropy = _bound(layers.SoftmaxCrossEntropy)
 Attention = _bound(layers.Attention)
+Tanh = _bound(layers.Tanh)
 
 __all__ = [
     "GRU",
@@ -33,4 +34,5 @@ __all__ = [
     "Embedding",
     "Linear",
     "SoftmaxCrossEntropy",
+    "Tanh",
 ]

@@ -85,18 +85,24 @@ def softmax_cross_entropy(module, logits, targets, **options):
 
 
 @given(
-    seed=SEEDS, M=ROWS, V=WIDTHS, ignored=st.sampled_from([None, 0, -1]), scale=st.floats(0.1, 1e3)
+    seed=SEEDS,
+    M=ROWS,
+    V=WIDTHS,
+    ignored=st.sampled_from([None, 0, -1]),
+    smoothing=st.sampled_from([0.0, 0.1, 0.9]),
+    scale=st.floats(0.1, 1e3),
 )
 @EXAMPLES
-def test_softmax_cross_entropy(dtype, assert_agree, seed, M, V, ignored, scale):
+def test_softmax_cross_entropy(dtype, assert_agree, seed, M, V, ignored, smoothing, scale):
     rng = np.random.default_rng(seed)
     logits = normal(rng, M, V, dtype=dtype) * np.array(scale, dtype)
     targets = rng.integers(0, V, M)
     if ignored is not None:
         targets[rng.random(M) < 0.3] = ignored
     wide = np.concatenate([logits, np.full_like(logits, np.nan)], axis=1)[:, :V]
-    actual = softmax_cross_entropy(_kernels, wide, targets, ignore_index=ignored)
-    assert_agree(actual, softmax_cross_entropy(_reference, logits, targets, ignore_index=ignored))
+    options = {"ignore_index": ignored, "label_smoothing": smoothing}
+    actual = softmax_cross_entropy(_kernels, wide, targets, **options)
+    assert_agree(actual, softmax_cross_entropy(_reference, logits, targets, **options))
     if ignored is not None:
         assert not actual["dlogits"][targets == ignored].any()
 
@@ -104,7 +110,7 @@ def test_softmax_cross_entropy(dtype, assert_agree, seed, M, V, ignored, scale):
 def test_softmax_cross_entropy_on_any_number_of_threads(dtype, assert_agree):
     rng = np.random.default_rng(2)
     logits, targets = normal(rng, 71, 1001, dtype=dtype), rng.integers(0, 1001, 71)
-    options = {"ignore_index": targets[0]}
+    options = {"ignore_index": targets[0], "label_smoothing": 0.2}
     alone = softmax_cross_entropy(_kernels, logits, targets, num_threads=1, **options)
     assert_agree(alone, softmax_cross_entropy(_reference, logits, targets, **options))
     for num_threads in (2, 3):

@@ -144,17 +144,21 @@ def test_attention(score, ragged, dtype, rtol):
         assert_close(gradient, leaves[name].grad.numpy(), rtol, name)
 
 
+@pytest.mark.parametrize("label_smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("ignore_index", [None, 3])
-def test_softmax_cross_entropy(ignore_index, dtype, rtol):
+def test_softmax_cross_entropy(ignore_index, label_smoothing, dtype, rtol):
     rng = np.random.default_rng(3)
     logits, targets = rng.standard_normal((9, 5)).astype(dtype), rng.integers(0, 5, 9)
     leaf = tensor(logits)
     wanted = torch.nn.functional.cross_entropy(
-        leaf, torch.tensor(targets), ignore_index=-100 if ignore_index is None else ignore_index
+        leaf,
+        torch.tensor(targets),
+        ignore_index=-100 if ignore_index is None else ignore_index,
+        label_smoothing=label_smoothing,
     )
     wanted.backward()
     loss, dlogits = _reference.softmax_cross_entropy(
-        logits, targets, ignore_index=ignore_index, train=True
+        logits, targets, ignore_index=ignore_index, train=True, label_smoothing=label_smoothing
     )
     assert loss == pytest.approx(wanted.item(), rel=rtol)
     assert_close(dlogits, leaf.grad.numpy(), rtol)

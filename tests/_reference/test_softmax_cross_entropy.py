@@ -12,14 +12,19 @@ def random_batch(seed, dtype=np.float64, M=6, V=4):
     return rng.standard_normal((M, V)).astype(dtype), rng.integers(0, V, M)
 
 
+@pytest.mark.parametrize("label_smoothing", [0.0, 0.3])
 @pytest.mark.parametrize("ignore_index", [None, 2, -100])
-def test_gradient_by_finite_differences(ignore_index):
+def test_gradient_by_finite_differences(ignore_index, label_smoothing):
     logits, targets = random_batch(0)
     targets[[1, 4]] = 2 if ignore_index is None else ignore_index
 
     def loss(train=False):
         return _reference.softmax_cross_entropy(
-            logits, targets, ignore_index=ignore_index, train=train
+            logits,
+            targets,
+            ignore_index=ignore_index,
+            train=train,
+            label_smoothing=label_smoothing,
         )
 
     dlogits = loss(train=True)[1]

@@ -32,6 +32,7 @@ CASES = {  # a layer, its arguments
     "dropout": (lambda: fastrnn.Dropout(0.4, rng=2), (X,)),
     "loss": (lambda: fastrnn.SoftmaxCrossEntropy(), (X, IDS % 5)),
     "loss with ignore_index": (lambda: fastrnn.SoftmaxCrossEntropy(3), (X, IDS % 5)),
+    "smoothed loss": (lambda: fastrnn.SoftmaxCrossEntropy(label_smoothing=0.1), (X, IDS % 5)),
     "dot": (lambda: attention("dot"), (QUERY, X, VALUES)),
     "scaled_dot": (lambda: attention("scaled_dot"), (QUERY, X)),
     "general": (lambda: attention("general"), (QUERY, KEYS, VALUES)),
@@ -143,6 +144,15 @@ def test_loss_gradient_scales(backend):
     layer = fastrnn.SoftmaxCrossEntropy()
     layer(X, IDS % 5)
     assert_close(layer.backward(0.5), 0.5 * layer.backward(), 1e-12)
+
+
+def test_loss_is_smoothed_in_train_mode_only(backend):
+    plain, smoothed = fastrnn.SoftmaxCrossEntropy(), fastrnn.SoftmaxCrossEntropy(None, 0.2)
+    logp = X - np.log(np.exp(X).sum(axis=-1, keepdims=True))
+    targets = IDS % 5
+    wanted = 0.8 * plain(X, targets) - 0.2 * logp.mean()
+    assert smoothed(X, targets) == pytest.approx(wanted, rel=1e-12)
+    assert smoothed.eval()(X, targets) == plain.eval()(X, targets)
 
 
 @pytest.mark.parametrize("score", SCORES)

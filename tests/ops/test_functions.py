@@ -73,16 +73,20 @@ def test_dropout_draws_the_same_in_both_dtypes(backend):
 
 
 @pytest.mark.parametrize("outer", [(), (6,), (3, 5), (0,)])
-@pytest.mark.parametrize("ignore", [None, -1, 2])
-def test_softmax_cross_entropy(outer, ignore, dtype, backend):
+@pytest.mark.parametrize("ignore, smoothing", [(None, 0.0), (None, 0.2), (-1, 0.1), (2, 0.0)])
+def test_softmax_cross_entropy(outer, ignore, smoothing, dtype, backend):
     rng = np.random.default_rng(8)
     logits, targets = normal(rng, dtype, *outer, 4), rng.integers(0, 4, outer)
     if ignore == -1 and outer:
         targets[..., ::2] = -1
     loss, dlogits = _reference.softmax_cross_entropy(
-        logits.reshape(-1, 4), np.reshape(targets, -1), ignore_index=ignore, train=True
+        logits.reshape(-1, 4),
+        np.reshape(targets, -1),
+        ignore_index=ignore,
+        train=True,
+        label_smoothing=smoothing,
     )
-    options = {"ignore_index": ignore}
+    options = {"ignore_index": ignore, "label_smoothing": smoothing}
     assert ops.softmax_cross_entropy(logits, targets, **options) == pytest.approx(loss, rel=1e-5)
     got, stash = ops.softmax_cross_entropy_forward(logits, targets, **options)
     assert got == pytest.approx(loss, rel=1e-5) and isinstance(got, float)

@@ -6,6 +6,7 @@ from fastrnn._kernels import waiting  # noqa: F401, before anything loads OpenMP
 from fastrnn._kernels.attention import attention_backward, attention_forward
 from fastrnn._kernels.directions import run_directions
 from fastrnn._kernels.dropout import dropout
+from fastrnn._kernels.elementwise import tanh, tanh_backward
 from fastrnn._kernels.embedding import embedding_backward, embedding_forward
 from fastrnn._kernels.gru import gru_backward, gru_forward, gru_freeze, gru_step
 from fastrnn._kernels.linear import linear_backward, linear_forward
@@ -57,4 +58,6 @@ __all__ = [
     "sgd_update",
     "softmax_cross_entropy",
     "squared_norm",
+    "tanh",
+    "tanh_backward",
 ]

@@ -1,10 +1,11 @@
-"""The vector functions under every gate, on whole arrays: so that their accuracy can be tested."""
+"""The vector functions under every gate, on whole arrays: for tanh layers, and to test accuracy."""
 
 cimport numpy as cnp
 import numpy as np
 
-from fastrnn._kernels.cpu cimport kernels_for
+from fastrnn._kernels.cpu cimport flush_denormals, kernels_for, restore_mode
 from fastrnn._kernels.memory cimport empty_like
+from fastrnn._kernels.simd cimport fr_kernels
 
 cnp.import_array()
 
@@ -27,7 +28,22 @@ def sigmoid(x):
 
 def tanh(x):
     cdef cnp.ndarray source = np.ascontiguousarray(x), out = empty_like(source)
-    kernels_for(source.itemsize).tanh(
-        cnp.PyArray_DATA(out), cnp.PyArray_DATA(source), cnp.PyArray_SIZE(source)
-    )
+    cdef const fr_kernels *k = kernels_for(source.itemsize)
+    with nogil:
+        k.tanh(cnp.PyArray_DATA(out), cnp.PyArray_DATA(source), cnp.PyArray_SIZE(source))
+    return out
+
+
+def tanh_backward(dy, y):
+    cdef cnp.ndarray upstream = np.ascontiguousarray(dy), value = np.ascontiguousarray(y)
+    cdef cnp.ndarray out = empty_like(value)
+    cdef const fr_kernels *k = kernels_for(value.itemsize)
+    cdef unsigned mode
+    with nogil:
+        mode = flush_denormals()
+        k.tanh_backward(
+            cnp.PyArray_DATA(out), cnp.PyArray_DATA(upstream), cnp.PyArray_DATA(value),
+            cnp.PyArray_SIZE(value),
+        )
+        restore_mode(mode)
     return out

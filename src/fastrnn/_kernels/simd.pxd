@@ -132,7 +132,9 @@ cdef extern from "fastrnn_simd.h" nogil:
                            void *) noexcept nogil
         void (*softmax)(void *, fr_index) noexcept nogil
         void (*softmax_backward)(void *, const void *, fr_index) noexcept nogil
-        double (*cross_entropy)(const void *, fr_index, fr_index, double, void *) noexcept nogil
+        double (*cross_entropy)(
+            const void *, fr_index, fr_index, double, double, void *
+        ) noexcept nogil
         void (*row_products)(void *, fr_index, const void *, fr_index, fr_index, const void *,
                              fr_index, fr_index, fr_index) noexcept nogil
         void (*additive_scores)(const fr_additive *) noexcept nogil
@@ -140,6 +142,7 @@ cdef extern from "fastrnn_simd.h" nogil:
         void (*exp)(void *, const void *, fr_index) noexcept nogil
         void (*sigmoid)(void *, const void *, fr_index) noexcept nogil
         void (*tanh)(void *, const void *, fr_index) noexcept nogil
+        void (*tanh_backward)(void *, const void *, const void *, fr_index) noexcept nogil
         void (*add_rows)(void *, const void *, fr_index) noexcept nogil
         void (*dropout)(void *, const void *, const unsigned char *, double,
                         fr_index) noexcept nogil

@@ -10,5 +10,6 @@ def softmax_cross_entropy(
     *,
     ignore_index: int | None,
     train: bool,
+    label_smoothing: float = 0.0,
     num_threads: int | None = None,
 ) -> tuple[float, _Array | None]: ...

@@ -21,11 +21,18 @@ cdef struct Job:
     bint ignoring
     cnp.int64_t ignored
     double share    # of a row in the mean
+    double smoothing
     double *loss    # of every row
 
 
 def softmax_cross_entropy(
-    logits, cnp.ndarray targets not None, *, ignore_index, bint train, num_threads=None
+    logits,
+    cnp.ndarray targets not None,
+    *,
+    ignore_index,
+    bint train,
+    double label_smoothing=0.0,
+    num_threads=None,
 ):
     dlogits = empty(logits.shape, logits.dtype) if train else None
     cdef Job job
@@ -42,6 +49,7 @@ def softmax_cross_entropy(
     for r in range(job.logits.rows):
         counted += not (job.ignoring and job.target[r] == job.ignored)
     job.share = 1.0 / max(counted, 1)
+    job.smoothing = label_smoothing
     cdef int threads = threads_for(
         num_threads, WORK_PER_LOGIT * job.logits.rows * job.logits.columns, job.logits.rows
     )
@@ -62,7 +70,7 @@ cdef void cross_entropy_share(void *job, int t, int threads) noexcept nogil:
         if not (m.ignoring and m.target[r] == m.ignored):
             m.loss[r] = m.kernels.cross_entropy(
                 m.logits.data + r * m.logits.row_bytes, m.logits.columns, m.target[r], m.share,
-                dlogits,
+                m.smoothing, dlogits,
             )
             continue
         m.loss[r] = 0

@@ -9,6 +9,8 @@ returns None in that place.
 from numpy import empty
 
 from .attention import attention_backward, attention_forward
+from .attention_decoder import attention_decoder_backward, attention_decoder_forward
+from .decoding import decode_beam, decode_greedy, decode_sample
 from .dropout import dropout
 from .embedding import embedding_backward, embedding_forward
 from .gru import gru_backward, gru_forward, gru_step
@@ -25,12 +27,18 @@ from .optimizers import (
 )
 from .rnn import rnn_backward, rnn_forward, rnn_step
 from .softmax_cross_entropy import softmax_cross_entropy
+from .tanh import tanh, tanh_backward
 
 __all__ = [
     "adagrad_update",
     "adam_update",
     "attention_backward",
+    "attention_decoder_backward",
+    "attention_decoder_forward",
     "attention_forward",
+    "decode_beam",
+    "decode_greedy",
+    "decode_sample",
     "dropout",
     "embedding_backward",
     "embedding_forward",
@@ -52,4 +60,6 @@ __all__ = [
     "sgd_update",
     "softmax_cross_entropy",
     "squared_norm",
+    "tanh",
+    "tanh_backward",
 ]

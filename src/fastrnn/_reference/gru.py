@@ -16,7 +16,7 @@ from __future__ import annotations
 import numpy as np
 
 from .activations import sigmoid
-from .sequence import outputs, steps
+from .sequence import add_to, outputs, steps
 from .textbook import gru_from_textbook, gru_to_textbook
 from .types import Array, Stash
 
@@ -42,10 +42,9 @@ def gru_forward(
     y, h = outputs(out, x, h0), h0.copy()
     saved = []
     for t, rows in steps(x, lengths, reverse):
-        x_t, h_prev = x[rows, t], h[rows]
-        h_t, internals = _cell(x_t, h_prev, Wx, Wh, b, bh)
+        h_t, internals = gru_cell(x[rows, t], h[rows], Wx, Wh, b, bh)
         if train:
-            saved.append((t, rows, x_t, h_prev, *internals))
+            saved.append((t, rows, internals))
         y[rows, t] = h[rows] = h_t
     return y, h, (Wx, Wh, b, bh, textbook, saved) if train else None
 
@@ -59,38 +58,9 @@ def gru_backward(
     dx, dh = np.zeros((N, T, len(Wx)), dy.dtype), dh.copy()
     dWx, dWh, db = np.zeros_like(Wx), np.zeros_like(Wh), np.zeros_like(b)
     dbh = None if bh is None else np.zeros_like(bh)
-    Wh_r, Wh_z, Wh_n = np.split(Wh, 3, axis=1)
-    dWh_r, dWh_z, dWh_n = np.split(dWh, 3, axis=1)  # views: adding to them fills dWh
-    for t, rows, x_t, h_prev, r, z, n, inner in reversed(saved):
-        dh_t = dh[rows] + dy[rows, t]
-        dz = dh_t * (h_prev - n)  # h = (1 - z) * n + z * h_prev
-        dn = dh_t * (1 - z)  # h = (1 - z) * n + z * h_prev
-        dh_prev = dh_t * z  # h = (1 - z) * n + z * h_prev
-        da_n = dn * (1 - n * n)  # n = tanh(a_n)
-        if bh is None:
-            u = inner
-            dWh_n += u.T @ da_n  # a_n = ax_n + u @ Wh_n
-            du = da_n @ Wh_n.T  # a_n = ax_n + u @ Wh_n
-            dr = du * h_prev  # u = r * h_prev
-            dh_prev += du * r  # u = r * h_prev
-        else:
-            v = inner
-            dr = da_n * v  # a_n = ax_n + r * v
-            dv = da_n * r  # a_n = ax_n + r * v
-            dWh_n += h_prev.T @ dv  # v = h_prev @ Wh_n + bh
-            dbh += dv.sum(axis=0)  # v = h_prev @ Wh_n + bh
-            dh_prev += dv @ Wh_n.T  # v = h_prev @ Wh_n + bh
-        da_r = dr * r * (1 - r)  # r = sigmoid(a_r)
-        da_z = dz * z * (1 - z)  # z = sigmoid(a_z)
-        dWh_r += h_prev.T @ da_r  # a_r = ax_r + h_prev @ Wh_r
-        dh_prev += da_r @ Wh_r.T  # a_r = ax_r + h_prev @ Wh_r
-        dWh_z += h_prev.T @ da_z  # a_z = ax_z + h_prev @ Wh_z
-        dh_prev += da_z @ Wh_z.T  # a_z = ax_z + h_prev @ Wh_z
-        dax = np.concatenate((da_r, da_z, da_n), axis=1)
-        dWx += x_t.T @ dax  # ax = x @ Wx + b
-        db += dax.sum(axis=0)  # ax = x @ Wx + b
-        dx[rows, t] = dax @ Wx.T  # ax = x @ Wx + b
-        dh[rows] = dh_prev
+    for t, rows, internals in reversed(saved):
+        dx[rows, t], dh[rows], *dweights = gru_cell_backward(dh[rows] + dy[rows, t], internals)
+        add_to((dWx, dWh, db, dbh), dweights)
     if textbook:
         dWx, dWh, db = map(gru_to_textbook, (dWx, dWh, db))
     return dx, dh, dWx, dWh, db, dbh
@@ -109,13 +79,13 @@ def gru_step(
     """Return the state after one more input, x (N, D)."""
     if textbook:
         Wx, Wh, b = map(gru_from_textbook, (Wx, Wh, b))
-    return _cell(x, h, Wx, Wh, b, bh)[0]
+    return gru_cell(x, h, Wx, Wh, b, bh)[0]
 
 
-def _cell(
+def gru_cell(
     x: Array, h_prev: Array, Wx: Array, Wh: Array, b: Array, bh: Array | None
-) -> tuple[Array, tuple[Array, ...]]:
-    """Return the next h, and r, z, n and u (reset before) or v (reset after)."""
+) -> tuple[Array, Stash]:
+    """Return the next h, and what `gru_cell_backward` needs."""
     ax = x @ Wx + b
     ax_r, ax_z, ax_n = np.split(ax, 3, axis=1)
     Wh_r, Wh_z, Wh_n = np.split(Wh, 3, axis=1)
@@ -129,4 +99,41 @@ def _cell(
         a_n = ax_n + r * v
     n = np.tanh(a_n)
     h = (1 - z) * n + z * h_prev
-    return h, (r, z, n, inner)
+    return h, (x, h_prev, Wx, Wh, bh, r, z, n, inner)
+
+
+def gru_cell_backward(
+    dh: Array, stash: Stash
+) -> tuple[Array, Array, Array, Array, Array, Array | None]:
+    """Return ``(dx, dh_prev, dWx, dWh, db, dbh)`` of one step."""
+    x, h_prev, Wx, Wh, bh, r, z, n, inner = stash
+    Wh_r, Wh_z, Wh_n = np.split(Wh, 3, axis=1)
+    dz = dh * (h_prev - n)  # h = (1 - z) * n + z * h_prev
+    dn = dh * (1 - z)  # h = (1 - z) * n + z * h_prev
+    dh_prev = dh * z  # h = (1 - z) * n + z * h_prev
+    da_n = dn * (1 - n * n)  # n = tanh(a_n)
+    if bh is None:
+        u = inner
+        dWh_n = u.T @ da_n  # a_n = ax_n + u @ Wh_n
+        du = da_n @ Wh_n.T  # a_n = ax_n + u @ Wh_n
+        dr = du * h_prev  # u = r * h_prev
+        dh_prev += du * r  # u = r * h_prev
+        dbh = None
+    else:
+        v = inner
+        dr = da_n * v  # a_n = ax_n + r * v
+        dv = da_n * r  # a_n = ax_n + r * v
+        dWh_n = h_prev.T @ dv  # v = h_prev @ Wh_n + bh
+        dbh = dv.sum(axis=0)  # v = h_prev @ Wh_n + bh
+        dh_prev += dv @ Wh_n.T  # v = h_prev @ Wh_n + bh
+    da_r = dr * r * (1 - r)  # r = sigmoid(a_r)
+    da_z = dz * z * (1 - z)  # z = sigmoid(a_z)
+    dWh_r = h_prev.T @ da_r  # a_r = ax_r + h_prev @ Wh_r
+    dh_prev += da_r @ Wh_r.T  # a_r = ax_r + h_prev @ Wh_r
+    dWh_z = h_prev.T @ da_z  # a_z = ax_z + h_prev @ Wh_z
+    dh_prev += da_z @ Wh_z.T  # a_z = ax_z + h_prev @ Wh_z
+    dax = np.concatenate((da_r, da_z, da_n), axis=1)
+    dWx = x.T @ dax  # ax = x @ Wx + b
+    db = dax.sum(axis=0)  # ax = x @ Wx + b
+    dx = dax @ Wx.T  # ax = x @ Wx + b
+    return dx, dh_prev, dWx, np.concatenate((dWh_r, dWh_z, dWh_n), axis=1), db, dbh

@@ -15,7 +15,7 @@ from __future__ import annotations
 import numpy as np
 
 from .activations import sigmoid
-from .sequence import outputs, steps
+from .sequence import add_to, outputs, steps
 from .textbook import lstm_from_textbook, lstm_to_textbook
 from .types import Array, Stash
 
@@ -41,10 +41,9 @@ def lstm_forward(
     y, h, c = outputs(out, x, h0), h0.copy(), c0.copy()
     saved = []
     for t, rows in steps(x, lengths, reverse):
-        x_t, h_prev, c_prev = x[rows, t], h[rows], c[rows]
-        h_t, c_t, internals = _cell(x_t, h_prev, c_prev, Wx, Wh, b)
+        h_t, c_t, internals = lstm_cell(x[rows, t], h[rows], c[rows], Wx, Wh, b)
         if train:
-            saved.append((t, rows, x_t, h_prev, c_prev, *internals))
+            saved.append((t, rows, internals))
         y[rows, t] = h[rows] = h_t
         c[rows] = c_t
     return y, h, c, (Wx, Wh, b, textbook, saved) if train else None
@@ -58,24 +57,11 @@ def lstm_backward(
     N, T, _ = dy.shape
     dx, dh, dc = np.zeros((N, T, len(Wx)), dy.dtype), dh.copy(), dc.copy()
     dWx, dWh, db = np.zeros_like(Wx), np.zeros_like(Wh), np.zeros_like(b)
-    for t, rows, x_t, h_prev, c_prev, i, f, g, o, tanh_c in reversed(saved):
-        dh_t = dh[rows] + dy[rows, t]
-        dc_t = dc[rows] + dh_t * o * (1 - tanh_c * tanh_c)  # h = o * tanh(c)
-        do = dh_t * tanh_c  # h = o * tanh(c)
-        df = dc_t * c_prev  # c = f * c_prev + i * g
-        di = dc_t * g  # c = f * c_prev + i * g
-        dg = dc_t * i  # c = f * c_prev + i * g
-        dc[rows] = dc_t * f  # c = f * c_prev + i * g
-        da_i = di * i * (1 - i)  # i = sigmoid(a_i)
-        da_f = df * f * (1 - f)  # f = sigmoid(a_f)
-        da_g = dg * (1 - g * g)  # g = tanh(a_g)
-        da_o = do * o * (1 - o)  # o = sigmoid(a_o)
-        da = np.concatenate((da_i, da_f, da_g, da_o), axis=1)
-        dWx += x_t.T @ da  # a = x @ Wx + h_prev @ Wh + b
-        dWh += h_prev.T @ da  # a = x @ Wx + h_prev @ Wh + b
-        db += da.sum(axis=0)  # a = x @ Wx + h_prev @ Wh + b
-        dx[rows, t] = da @ Wx.T  # a = x @ Wx + h_prev @ Wh + b
-        dh[rows] = da @ Wh.T  # a = x @ Wx + h_prev @ Wh + b
+    for t, rows, internals in reversed(saved):
+        dx[rows, t], dh[rows], dc[rows], *dweights = lstm_cell_backward(
+            dh[rows] + dy[rows, t], dc[rows], internals
+        )
+        add_to((dWx, dWh, db), dweights)
     if textbook:
         dWx, dWh, db = map(lstm_to_textbook, (dWx, dWh, db))
     return dx, dh, dc, dWx, dWh, db
@@ -87,14 +73,14 @@ def lstm_step(
     """Return the states h and c after one more input, x (N, D)."""
     if textbook:
         Wx, Wh, b = map(lstm_from_textbook, (Wx, Wh, b))
-    h, c, _ = _cell(x, h, c, Wx, Wh, b)
+    h, c, _ = lstm_cell(x, h, c, Wx, Wh, b)
     return h, c
 
 
-def _cell(
+def lstm_cell(
     x: Array, h_prev: Array, c_prev: Array, Wx: Array, Wh: Array, b: Array
-) -> tuple[Array, Array, tuple[Array, ...]]:
-    """Return the next h and c, and i, f, g, o and tanh(c)."""
+) -> tuple[Array, Array, Stash]:
+    """Return the next h and c, and what `lstm_cell_backward` needs."""
     a = x @ Wx + h_prev @ Wh + b
     a_i, a_f, a_g, a_o = np.split(a, 4, axis=1)
     i = sigmoid(a_i)
@@ -104,4 +90,28 @@ def _cell(
     c = f * c_prev + i * g
     tanh_c = np.tanh(c)
     h = o * tanh_c
-    return h, c, (i, f, g, o, tanh_c)
+    return h, c, (x, h_prev, c_prev, Wx, Wh, i, f, g, o, tanh_c)
+
+
+def lstm_cell_backward(
+    dh: Array, dc: Array, stash: Stash
+) -> tuple[Array, Array, Array, Array, Array, Array]:
+    """Return ``(dx, dh_prev, dc_prev, dWx, dWh, db)`` of one step."""
+    x, h_prev, c_prev, Wx, Wh, i, f, g, o, tanh_c = stash
+    dc = dc + dh * o * (1 - tanh_c * tanh_c)  # h = o * tanh(c)
+    do = dh * tanh_c  # h = o * tanh(c)
+    df = dc * c_prev  # c = f * c_prev + i * g
+    di = dc * g  # c = f * c_prev + i * g
+    dg = dc * i  # c = f * c_prev + i * g
+    dc_prev = dc * f  # c = f * c_prev + i * g
+    da_i = di * i * (1 - i)  # i = sigmoid(a_i)
+    da_f = df * f * (1 - f)  # f = sigmoid(a_f)
+    da_g = dg * (1 - g * g)  # g = tanh(a_g)
+    da_o = do * o * (1 - o)  # o = sigmoid(a_o)
+    da = np.concatenate((da_i, da_f, da_g, da_o), axis=1)
+    dWx = x.T @ da  # a = x @ Wx + h_prev @ Wh + b
+    dWh = h_prev.T @ da  # a = x @ Wx + h_prev @ Wh + b
+    db = da.sum(axis=0)  # a = x @ Wx + h_prev @ Wh + b
+    dx = da @ Wx.T  # a = x @ Wx + h_prev @ Wh + b
+    dh_prev = da @ Wh.T  # a = x @ Wx + h_prev @ Wh + b
+    return dx, dh_prev, dc_prev, dWx, dWh, db

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .sequence import outputs, steps
+from .sequence import add_to, outputs, steps
 from .types import Array, Stash
 
 
@@ -31,40 +31,48 @@ def rnn_forward(
     y, h = outputs(out, x, h0), h0.copy()
     saved = []
     for t, rows in steps(x, lengths, reverse):
-        x_t, h_prev = x[rows, t], h[rows]
-        h_t = _cell(x_t, h_prev, Wx, Wh, b, nonlinearity)
+        h_t, internals = rnn_cell(x[rows, t], h[rows], Wx, Wh, b, nonlinearity=nonlinearity)
         if train:
-            saved.append((t, rows, x_t, h_prev, h_t))
+            saved.append((t, rows, internals))
         y[rows, t] = h[rows] = h_t
-    return y, h, (Wx, Wh, b, nonlinearity, saved) if train else None
+    return y, h, (Wx, Wh, b, saved) if train else None
 
 
 def rnn_backward(
     dy: Array, dh: Array, stash: Stash, *, num_threads: int | None = None
 ) -> tuple[Array, Array, Array, Array, Array]:
     """Return ``(dx, dh0, dWx, dWh, db)``: backpropagation through time (Werbos 1990)."""
-    Wx, Wh, b, nonlinearity, saved = stash
+    Wx, Wh, b, saved = stash
     N, T, _ = dy.shape
-    tanh = nonlinearity == "tanh"
     dx, dh = np.zeros((N, T, len(Wx)), dy.dtype), dh.copy()
     dWx, dWh, db = np.zeros_like(Wx), np.zeros_like(Wh), np.zeros_like(b)
-    for t, rows, x_t, h_prev, h_t in reversed(saved):
-        dh_t = dh[rows] + dy[rows, t]
-        da = dh_t * (1 - h_t * h_t) if tanh else np.where(h_t <= 0, 0, dh_t)  # h = act(a)
-        dWx += x_t.T @ da  # a = x @ Wx + h_prev @ Wh + b
-        dWh += h_prev.T @ da  # a = x @ Wx + h_prev @ Wh + b
-        db += da.sum(axis=0)  # a = x @ Wx + h_prev @ Wh + b
-        dx[rows, t] = da @ Wx.T  # a = x @ Wx + h_prev @ Wh + b
-        dh[rows] = da @ Wh.T  # a = x @ Wx + h_prev @ Wh + b
+    for t, rows, internals in reversed(saved):
+        dx[rows, t], dh[rows], *dweights = rnn_cell_backward(dh[rows] + dy[rows, t], internals)
+        add_to((dWx, dWh, db), dweights)
     return dx, dh, dWx, dWh, db
 
 
 def rnn_step(x: Array, h: Array, Wx: Array, Wh: Array, b: Array, *, nonlinearity: str) -> Array:
     """Return the state after one more input, x (N, D)."""
-    return _cell(x, h, Wx, Wh, b, nonlinearity)
+    return rnn_cell(x, h, Wx, Wh, b, nonlinearity=nonlinearity)[0]
 
 
-def _cell(x: Array, h_prev: Array, Wx: Array, Wh: Array, b: Array, nonlinearity: str) -> Array:
+def rnn_cell(
+    x: Array, h_prev: Array, Wx: Array, Wh: Array, b: Array, *, nonlinearity: str = "tanh"
+) -> tuple[Array, Stash]:
+    """Return the next h, and what `rnn_cell_backward` needs."""
     a = x @ Wx + h_prev @ Wh + b
     h: Array = np.tanh(a) if nonlinearity == "tanh" else np.maximum(a, 0)
-    return h
+    return h, (x, h_prev, Wx, Wh, h, nonlinearity)
+
+
+def rnn_cell_backward(dh: Array, stash: Stash) -> tuple[Array, Array, Array, Array, Array]:
+    """Return ``(dx, dh_prev, dWx, dWh, db)`` of one step."""
+    x, h_prev, Wx, Wh, h, nonlinearity = stash
+    da = dh * (1 - h * h) if nonlinearity == "tanh" else np.where(h <= 0, 0, dh)  # h = act(a)
+    dWx = x.T @ da  # a = x @ Wx + h_prev @ Wh + b
+    dWh = h_prev.T @ da  # a = x @ Wx + h_prev @ Wh + b
+    db = da.sum(axis=0)  # a = x @ Wx + h_prev @ Wh + b
+    dx = da @ Wx.T  # a = x @ Wx + h_prev @ Wh + b
+    dh_prev = da @ Wh.T  # a = x @ Wx + h_prev @ Wh + b
+    return dx, dh_prev, dWx, dWh, db

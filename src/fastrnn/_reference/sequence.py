@@ -8,7 +8,7 @@ passes through it unchanged.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -34,3 +34,10 @@ def outputs(out: Array | None, x: Array, h0: Array) -> Array:
         return np.zeros((N, T, h0.shape[1]), x.dtype)
     out[...] = 0
     return out
+
+
+def add_to(totals: Iterable[Array | None], parts: Iterable[Array | None]) -> None:
+    """Add to each of the totals its part; None is what a cell does not have."""
+    for total, part in zip(totals, parts, strict=True):
+        if total is not None:
+            total += part

@@ -1,7 +1,8 @@
 """Softmax and cross entropy in one, the mean over the targets that count.
 
-With ``p = softmax(logits)`` the loss is ``-mean(log p[target])`` and its gradient
-``(p - onehot(target)) / count`` (Bridle 1990).
+With ``p = softmax(logits)`` and ``q`` the wanted distribution, ``onehot(target)``, the loss is
+``-mean(sum(q * log p))`` and its gradient ``(p - q) / count`` (Bridle 1990). Label smoothing wants
+``q = (1 - smoothing) * onehot(target) + smoothing / V`` instead (Szegedy et al. 2016, section 7).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ def softmax_cross_entropy(
     *,
     ignore_index: int | None,
     train: bool,
+    label_smoothing: float = 0.0,
     num_threads: int | None = None,
 ) -> tuple[float, Array | None]:
     """Return the loss and, when training, its gradient.
@@ -26,6 +28,8 @@ def softmax_cross_entropy(
     logits : (M, V)
     targets : (M,)
         Class of each row. Rows whose target is `ignore_index` count nowhere, whatever they hold.
+    label_smoothing : float
+        What all classes share of the wanted distribution, in [0, 1).
 
     Returns
     -------
@@ -44,13 +48,15 @@ def softmax_cross_entropy(
     shifted -= shifted.max(axis=1, keepdims=True)  # exp cannot overflow
     e = np.exp(shifted)
     total = e.sum(axis=1, keepdims=True)
-    losses = np.log(total[:, 0]) - shifted[rows, classes]
+    losses = np.log(total[:, 0]) - (1 - label_smoothing) * shifted[rows, classes]
+    if label_smoothing:  # a logit of -inf is no matter otherwise
+        losses -= label_smoothing * shifted.mean(axis=1)
     loss = float(losses.sum(dtype=np.float64) / count)
     if not train:
         return loss, None
 
-    p = e / total
-    p[rows, classes] -= 1
+    difference = e / total - label_smoothing / logits.shape[1]  # p - q
+    difference[rows, classes] -= 1 - label_smoothing
     dlogits = np.zeros(logits.shape, logits.dtype)
-    dlogits[counted] = p / count
+    dlogits[counted] = difference / count
     return loss, dlogits

@@ -11,6 +11,7 @@ from fastrnn.layers.linear import Linear
 from fastrnn.layers.lstm import LSTM
 from fastrnn.layers.rnn import RNN
 from fastrnn.layers.softmax_cross_entropy import SoftmaxCrossEntropy
+from fastrnn.layers.tanh import Tanh
 
 __all__ = [
     "GRU",
@@ -22,4 +23,5 @@ __all__ = [
     "Layer",
     "Linear",
     "SoftmaxCrossEntropy",
+    "Tanh",
 ]

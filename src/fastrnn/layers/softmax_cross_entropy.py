@@ -17,17 +17,22 @@ class SoftmaxCrossEntropy(Layer):
     ----------
     ignore_index : int, optional
         A target that does not count; without any that counts the loss is 0.
+    label_smoothing : float, default 0.0
+        In train mode the wanted distribution is ``(1 - label_smoothing) * onehot +
+        label_smoothing / V`` (Szegedy et al. 2016, section 7). In eval mode the loss is always the
+        plain one, of which perplexity is the exponential.
     """
 
-    def __init__(self, ignore_index: int | None = None) -> None:
+    def __init__(self, ignore_index: int | None = None, label_smoothing: float = 0.0) -> None:
         super().__init__()
         if ignore_index is not None:
             ignore_index = check.integer(self._name, "ignore_index", ignore_index)
         self.ignore_index = ignore_index
+        self.label_smoothing = check.probability(self._name, "label_smoothing", label_smoothing)
 
     def config(self) -> dict[str, Any]:
         """Return the constructor's arguments, except `rng`, as JSON has them."""
-        return {"ignore_index": self.ignore_index}
+        return {"ignore_index": self.ignore_index, "label_smoothing": self.label_smoothing}
 
     def forward(self, logits: Any, targets: Any, *, num_threads: int | None = None) -> float:
         """Return the loss of the logits (..., V) given the right classes, integers (...)."""
@@ -43,6 +48,7 @@ class SoftmaxCrossEntropy(Layer):
             logits,
             targets,
             ignore_index=self.ignore_index,
+            label_smoothing=self.label_smoothing,
             num_threads=num_threads,
             backend=self._backend,
         )

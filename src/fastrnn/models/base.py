@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from fastrnn.layers import GRU, LSTM, RNN, Layer
+from fastrnn.layers import GRU, LSTM, RNN, Embedding, Layer, Linear
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -174,12 +174,45 @@ def build_rnn(
     return CELLS[cell](input_size, hidden_size, num_layers, **options)
 
 
+def cells_of(rnn: RNN | LSTM | GRU) -> list[list[Array]]:
+    """Return the weights of each layer of one direction, as `fastrnn.ops` takes them."""
+    params = list(rnn.params.values())
+    count = len(params) // rnn.num_layers
+    return [params[i : i + count] for i in range(0, len(params), count)]
+
+
+def share_matrix(embedding: Embedding, output: Linear) -> None:
+    """Let a classifier use an embedding's matrix, transposed (Press and Wolf 2017).
+
+    Before each forward, as a copy of the model or its user may have put in another array.
+    """
+    output.params["W"] = embedding.params["W"].T
+
+
+def add_shared_gradient(embedding: Embedding, output: Linear) -> None:
+    """Add, after both backwards, the gradient of the matrix's use on the way out to the one in."""
+    embedding.grads["W"] += output.grads["W"].T
+
+
 def map_state(function: Callable[[Array], Array], state: State) -> State:
     """Apply ``function`` to h and, where the cell has one, to c."""
     if isinstance(state, tuple):
         h, c = state
         return function(h), function(c)
     return function(state)
+
+
+def arrays_of(state: State) -> list[Array]:
+    """Return h and, where the cell has one, c."""
+    return list(state) if isinstance(state, tuple) else [state]
+
+
+def state_of(arrays: Sequence[Array]) -> State:
+    """Return the state of which these are the arrays."""
+    if len(arrays) == 1:
+        return arrays[0]
+    h, c = arrays
+    return h, c
 
 
 def hidden(state: State) -> Array:

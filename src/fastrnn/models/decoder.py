@@ -7,23 +7,35 @@ from typing import Any
 import numpy as np
 
 from fastrnn.layers import Attention, Dropout, Embedding, Layer, Linear
-from fastrnn.models.base import Array, State, build_rnn, hidden
-from fastrnn.models.encoder import Memory
+from fastrnn.models.attention_after import AttentionAfter
+from fastrnn.models.attention_inside import AttentionInside
+from fastrnn.models.base import (
+    Array,
+    State,
+    add_shared_gradient,
+    arrays_of,
+    build_rnn,
+    cells_of,
+    share_matrix,
+)
+from fastrnn.models.encoder import Memory, MemoryGradients
+from fastrnn.models.readout import Readout
+from fastrnn.ops import DecoderWeights
 
 
 class Decoder:
-    """Embedding, recurrent layers, attention after them, and a linear classifier.
+    """Embedding, recurrent layers, attention and a linear classifier.
 
-    The classifier sees ``[y, context, summary]``: the recurrent output, with attention the
-    context that it asked for (as in Luong, Pham and Manning 2015, without their tanh layer), and
-    when ``peeky`` the encoder's final hidden state, which then also joins the embedding at the
-    recurrent layers' input (Cho et al. 2014).
+    The classifier sees the features that the recurrent layers and the attention make and, when
+    ``peeky``, behind them the encoder's final hidden state, which then also joins the embedding at
+    the recurrent layers' input (Cho et al. 2014).
 
     Parameters
     ----------
     vocab_size, embedding_size, hidden_size : int
         Sizes V, D and H.
-    cell, num_layers, attention, peeky, dropout, dtype, rng
+    cell, num_layers, attention, context, readout, readout_size, peeky, tie_embeddings, dropout, \
+    dtype, rng
         As for ``Seq2Seq``.
     """
 
@@ -36,19 +48,29 @@ class Decoder:
         cell: str,
         num_layers: int,
         attention: str | None,
+        context: str,
+        readout: str,
+        readout_size: int,
         peeky: bool,
+        tie_embeddings: bool,
         dropout: float,
         dtype: Any,
         rng: np.random.Generator,
     ) -> None:
         common: dict[str, Any] = {"dtype": dtype, "rng": rng}
-        self.hidden_size = hidden_size
+        self.cell = cell
         self.peeky = peeky
+        self.tie_embeddings = tie_embeddings
+        self.context = None if attention is None else context
         self.embedding = Embedding(vocab_size, embedding_size, **common)
         self.dropout_in = Dropout(dropout, rng=rng)
+        summary_size = hidden_size if peeky else 0
+        context_size = 0 if attention is None else hidden_size
+        self.readout = Readout(readout, context_size, hidden_size, readout_size, **common)
+        fed_back = {"input_feeding": self.readout.size, "input": context_size}
         self.rnn = build_rnn(
             cell,
-            embedding_size + (hidden_size if peeky else 0),
+            embedding_size + summary_size + fed_back.get(self.context or "", 0),
             hidden_size,
             num_layers,
             dropout=dropout,
@@ -57,9 +79,28 @@ class Decoder:
         self.attention: Attention | None = None
         if attention is not None:
             self.attention = Attention(hidden_size, hidden_size, score=attention, **common)
+        self.recurrence = self._recurrence(cell)
         self.dropout_out = Dropout(dropout, rng=rng)
-        features = 1 + (attention is not None) + peeky
-        self.output = Linear(features * hidden_size, vocab_size, **common)
+        width = self.readout.size + summary_size
+        if tie_embeddings and embedding_size != width:
+            raise ValueError(
+                "Seq2Seq: tie_embeddings needs embedding_size to be the width of the classifier's "
+                f"input, {width}, got {embedding_size}"
+            )
+        self.output = Linear(width, vocab_size, **common)
+
+    def _recurrence(self, cell: str) -> AttentionAfter | AttentionInside:
+        """Put the recurrent layers, the attention and the readout together."""
+        if self.attention is None or self.context is None or self.context == "output":
+            return AttentionAfter(self.rnn, self.attention, self.readout)
+        return AttentionInside(
+            self.rnn,
+            self.attention,
+            self.readout,
+            context=self.context,
+            cell=cell,
+            rng=self.rnn.rng,
+        )
 
     @property
     def layers(self) -> dict[str, Layer]:
@@ -68,61 +109,81 @@ class Decoder:
             "embedding": self.embedding,
             "dropout_in": self.dropout_in,
             "rnn": self.rnn,
+            **self.readout.layers,
             "dropout_out": self.dropout_out,
             "output": self.output,
         }
         if self.attention is not None:
             layers["attention"] = self.attention
+        if isinstance(self.recurrence, AttentionInside):
+            layers["recurrence"] = self.recurrence
         return layers
+
+    def weights(self) -> DecoderWeights:
+        """Everything that decoding needs, for `fastrnn.ops.decode_greedy` and its kin."""
+        if self.tie_embeddings:
+            share_matrix(self.embedding, self.output)
+        attention = self.attention
+        return DecoderWeights(
+            embedding=self.embedding.params["W"],
+            cell=self.cell,
+            cells=cells_of(self.rnn),
+            output=(self.output.params["W"], self.output.params["b"]),
+            context=self.context,
+            score=attention.score if attention else "dot",
+            weights=tuple(attention.params.values()) if attention else (),
+            readout=self.readout.weights,
+        )
+
+    def given(self, memory: Memory) -> dict[str, Any]:
+        """Return what decoding needs beside the weights, as keyword arguments of those functions."""
+        attended: dict[str, Any] = {}
+        if self.attention is not None:
+            attended = {"memory": memory.outputs, "lengths": memory.lengths}
+        constant = memory.summary if self.peeky else None
+        return {"states": arrays_of(memory.state), "constant": constant, **attended}
 
     def forward(self, tokens: Array, memory: Memory) -> Array:
         """Logits (N, T, V) after each of the given ``tokens`` (N, T): teacher forcing."""
-        y, _ = self.rnn(self._inputs(tokens, memory), memory.state)
-        logits, _ = self._classify(y, memory)
-        return logits
+        features = self.recurrence.forward(self._inputs(tokens, memory), memory)
+        return self._classify(features, memory)
 
     def step(self, tokens: Array, state: State, memory: Memory) -> tuple[Array, State, Array]:
         """Feed one token to each sequence: logits (N, V), state, alignment (N, S).
 
         Without attention the alignment is (N, 0).
         """
-        y, state = self.rnn.step(self._inputs(tokens[:, None], memory)[:, 0], state)
-        logits, alignment = self._classify(y[:, None], memory)
-        return logits[:, 0], state, alignment[:, 0]
+        x = self._inputs(tokens[:, None], memory)[:, 0]
+        assert isinstance(self.recurrence, AttentionAfter)
+        features, state, alignment = self.recurrence.step(x, state, memory)
+        return self._classify(features[:, None], memory)[:, 0], state, alignment
 
     def _inputs(self, tokens: Array, memory: Memory) -> Array:
-        x = self.dropout_in(self.embedding(tokens))
-        return np.concatenate([x, _at_each_step(memory.summary, x)], axis=-1) if self.peeky else x
+        return self._with_summary(self.dropout_in(self.embedding(tokens)), memory)
 
-    def _classify(self, y: Array, memory: Memory) -> tuple[Array, Array]:
-        features, alignment = [y], y[..., :0]
-        if self.attention is not None:
-            context, alignment = self.attention(y, memory.outputs, lengths=memory.lengths)
-            features.append(context)
-        if self.peeky:
-            features.append(_at_each_step(memory.summary, y))
-        return self.output(self.dropout_out(np.concatenate(features, axis=-1))), alignment
+    def _classify(self, features: Array, memory: Memory) -> Array:
+        if self.tie_embeddings:
+            share_matrix(self.embedding, self.output)
+        logits: Array = self.output(self.dropout_out(self._with_summary(features, memory)))
+        return logits
 
-    def backward(self, dlogits: Array) -> tuple[Array | None, State]:
-        """Gradients of the memory's outputs (None without attention) and of its state."""
+    def _with_summary(self, x: Array, memory: Memory) -> Array:
+        """When peeky, put the summary behind x (N, T, ...) at each of its steps."""
+        if not self.peeky:
+            return x
+        summary = memory.summary[:, None]
+        at_each_step = np.broadcast_to(summary, (*x.shape[:2], summary.shape[2]))
+        return np.concatenate([x, at_each_step], axis=-1)
+
+    def backward(self, dlogits: Array) -> MemoryGradients:
+        """Gradients of what the encoder left."""
         dfeatures = self.dropout_out.backward(self.output.backward(dlogits))
-        # features = [y, context, summary]
-        dparts = np.split(dfeatures, dfeatures.shape[-1] // self.hidden_size, axis=-1)
-        dy, doutputs = dparts[0], None
-        if self.attention is not None:
-            # context = attention(y, outputs): y is used here a second time
-            dquery, doutputs, _ = self.attention.backward(dparts[1])
-            dy = np.add(dy, dquery, out=dquery)
-        dx, dstate = self.rnn.backward(dy)
-        if self.peeky:
-            # the one summary was given to the classifier and to the inputs, at every step
-            dx, dpeek = np.split(dx, [-self.hidden_size], axis=-1)
-            hidden(dstate)[-1] += (dparts[-1] + dpeek).sum(axis=1)
+        dfeatures, dlast = np.split(dfeatures, [self.readout.size], axis=-1)
+        dx, doutputs, dstate = self.recurrence.backward(dfeatures)
+        dx, dfirst = np.split(dx, [self.embedding.embedding_size], axis=-1)
         self.embedding.backward(self.dropout_in.backward(dx))
-        return doutputs, dstate
-
-
-def _at_each_step(summary: Array, like: Array) -> Array:
-    """(N, H) seen from each of the T steps of ``like`` (N, T, ...), without a copy."""
-    count, size = summary.shape
-    return np.broadcast_to(summary[:, None], (count, like.shape[1], size))
+        if self.tie_embeddings:
+            add_shared_gradient(self.embedding, self.output)
+        # the one summary was given to the inputs and to the classifier, at every step
+        dsummary = dfirst.sum(axis=1) + dlast.sum(axis=1) if self.peeky else None
+        return MemoryGradients(doutputs, dstate, dsummary)

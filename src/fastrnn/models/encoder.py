@@ -8,24 +8,29 @@ import numpy as np
 
 from fastrnn.layers import Dropout, Embedding, Layer
 from fastrnn.models.base import Array, State, build_rnn, hidden, map_state
+from fastrnn.models.bridge import Bridge
 
 
 class Memory(NamedTuple):
     """What an encoder leaves for a decoder.
 
-    ``outputs`` (N, S, H) in the order in which the source was read, ``lengths`` (N,) or None,
-    ``state`` with h (and c) of shape (L, N, H).
+    ``outputs`` (N, S, H) in the order in which the source was read, ``lengths`` (N,) or None, the
+    decoder's initial ``state`` with h (and c) of shape (L, N, H), and ``summary`` (N, H), the
+    encoder's final hidden state of the top layer.
     """
 
     outputs: Array
     lengths: Array | None
     state: State
+    summary: Array
 
-    @property
-    def summary(self) -> Array:
-        """Final hidden state of the top layer, (N, H)."""
-        top: Array = hidden(self.state)[-1]
-        return top
+
+class MemoryGradients(NamedTuple):
+    """Gradients of a ``Memory``; None for what the decoder did not use."""
+
+    outputs: Array | None
+    state: State
+    summary: Array | None
 
 
 class Encoder:
@@ -41,8 +46,8 @@ class Encoder:
         Read each source from its last token to its first (Sutskever, Vinyals and Le 2014).
     bidirectional : bool
         Read it both ways.
-    hidden_only : bool
-        Leave zeros instead of an LSTM's final c.
+    bridge : Bridge
+        Makes the decoder's initial state of the final one.
     """
 
     def __init__(
@@ -55,7 +60,7 @@ class Encoder:
         num_layers: int,
         reverse: bool,
         bidirectional: bool,
-        hidden_only: bool,
+        bridge: Bridge,
         dropout: float,
         dtype: Any,
         rng: np.random.Generator,
@@ -67,7 +72,6 @@ class Encoder:
             )
         self.reverse = reverse
         self.bidirectional = bidirectional
-        self.hidden_only = hidden_only
         self.embedding = Embedding(vocab_size, embedding_size, dtype=dtype, rng=rng)
         self.dropout = Dropout(dropout, rng=rng)
         self.rnn = build_rnn(
@@ -80,11 +84,13 @@ class Encoder:
             dtype=dtype,
             rng=rng,
         )
+        self.bridge = bridge
 
     @property
     def layers(self) -> dict[str, Layer]:
         """The layers by name."""
-        return {"embedding": self.embedding, "dropout": self.dropout, "rnn": self.rnn}
+        bridge = {f"bridge.{name}": layer for name, layer in self.bridge.layers.items()}
+        return {"embedding": self.embedding, "dropout": self.dropout, "rnn": self.rnn, **bridge}
 
     def forward(self, source: Array, lengths: Array | None) -> Memory:
         """Encode token ids ``source`` (N, S)."""
@@ -94,17 +100,16 @@ class Encoder:
         outputs, state = self.rnn(x, lengths=lengths)
         if self.bidirectional:
             state = map_state(_join_directions, state)
-        if self.hidden_only:
-            state = _with_zero_cell(state)
-        return Memory(outputs, lengths, state)
+        return Memory(outputs, lengths, self.bridge.forward(state), hidden(state)[-1])
 
-    def backward(self, doutputs: Array | None, dstate: State) -> None:
-        """Gradients of ``forward``'s outputs (None: they were not used) and state."""
-        if self.hidden_only:
-            dstate = _with_zero_cell(dstate)
+    def backward(self, gradients: MemoryGradients) -> None:
+        """Fill the layers' gradients, from those of the last ``forward``'s results."""
+        dstate = self.bridge.backward(gradients.state, self.rnn.num_layers)
+        if gradients.summary is not None:
+            hidden(dstate)[-1] += gradients.summary
         if self.bidirectional:
             dstate = map_state(_split_directions, dstate)
-        dx, _ = self.rnn.backward(doutputs, dstate)
+        dx, _ = self.rnn.backward(gradients.outputs, dstate)
         self.embedding.backward(self.dropout.backward(dx))
 
 
@@ -115,11 +120,6 @@ def reversal(shape: tuple[int, ...], lengths: Array | None) -> Array:
     last = np.full(count, width) if lengths is None else np.asarray(lengths)
     mirrored = last[:, None] - 1 - steps
     return np.where(mirrored >= 0, mirrored, steps)
-
-
-def _with_zero_cell(state: State) -> State:
-    """Zeros in the place of c; a state without c as it is. Its own backward."""
-    return (state[0], np.zeros_like(state[1])) if isinstance(state, tuple) else state
 
 
 def _join_directions(h: Array) -> Array:

@@ -14,8 +14,10 @@ from fastrnn.models.base import (
     Array,
     Model,
     State,
+    add_shared_gradient,
     build_rnn,
     evaluating,
+    share_matrix,
 )
 from fastrnn.ops import _check as check
 from fastrnn.ops._check import Rng
@@ -42,6 +44,9 @@ class LanguageModel(Model):
         Number of recurrent layers.
     dropout : float
         Probability of dropping a value.
+    label_smoothing : float
+        Share of the target distribution that is spread evenly over all tokens, in [0, 1), in train
+        mode (Szegedy et al. 2016, section 7).
     tie_weights : bool
         Classify with the embedding's own matrix, transposed (Press and Wolf 2017); needs
         ``embedding_size == hidden_size``.
@@ -60,6 +65,7 @@ class LanguageModel(Model):
         cell: str = "lstm",
         num_layers: int = 1,
         dropout: float = 0.0,
+        label_smoothing: float = 0.0,
         tie_weights: bool = False,
         dtype: npt.DTypeLike = np.float32,
         rng: Rng = None,
@@ -72,6 +78,7 @@ class LanguageModel(Model):
             "cell": check.option(owner, "cell", cell, CELLS),
             "num_layers": check.size(owner, "num_layers", num_layers),
             "dropout": check.probability(owner, "dropout", dropout),
+            "label_smoothing": check.probability(owner, "label_smoothing", label_smoothing),
             "tie_weights": bool(tie_weights),
             "dtype": check.dtype(owner, dtype).name,
         }
@@ -89,7 +96,7 @@ class LanguageModel(Model):
         )
         self.dropout_out = Dropout(dropout, rng=rng)
         self.output = Linear(hidden_size, vocab_size, **common)
-        self.criterion = SoftmaxCrossEntropy()
+        self.criterion = SoftmaxCrossEntropy(label_smoothing=label_smoothing)
         super().__init__(
             {
                 "embedding": self.embedding,
@@ -146,8 +153,7 @@ class LanguageModel(Model):
     def chain(self) -> tuple[Embedding, RNN | LSTM | GRU, Linear]:
         """The layers through which ids become logits in evaluation mode, in their order."""
         if self.tie_weights:
-            # Anew each time, as a copy of the model or its user may have put in another array.
-            self.output.params["W"] = self.embedding.params["W"].T
+            share_matrix(self.embedding, self.output)
         return self.embedding, self.rnn, self.output
 
     def backward(self) -> None:
@@ -163,8 +169,7 @@ class LanguageModel(Model):
         dx, _ = self.rnn.backward(dy)
         self.embedding.backward(self.dropout_in.backward(dx))
         if self.tie_weights:
-            # The matrix is used twice, on the way in and on the way out.
-            self.embedding.grads["W"] += self.output.grads["W"].T
+            add_shared_gradient(self.embedding, self.output)
 
     @property
     def buffers(self) -> dict[str, Array]:

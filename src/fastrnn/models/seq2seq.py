@@ -7,16 +7,29 @@ from typing import Any, Literal, overload
 import numpy as np
 import numpy.typing as npt
 
+from fastrnn import ops
 from fastrnn.data import BOS, EOS, PAD
 from fastrnn.layers import SoftmaxCrossEntropy
 from fastrnn.models.base import CELLS, Array, Model, evaluating
+from fastrnn.models.bridge import BRIDGES, Bridge
 from fastrnn.models.decoder import Decoder
 from fastrnn.models.decoding import greedy
-from fastrnn.models.encoder import Encoder, reversal
+from fastrnn.models.encoder import Encoder, Memory, reversal
+from fastrnn.models.readout import READOUTS
 from fastrnn.ops import _check as check
 from fastrnn.ops._check import Rng
 from fastrnn.ops.attention import SCORES
+from fastrnn.ops.decoding import CONTEXTS
 from fastrnn.training import BatchSource, exact_match
+
+_SIZES = ("source_size", "target_size", "embedding_size", "hidden_size", "num_layers")
+_SWITCHES = (
+    "peeky",
+    "reverse_source",
+    "bidirectional_encoder",
+    "hidden_only",
+    "tie_embeddings",
+)
 
 
 class Seq2Seq(Model):
@@ -34,9 +47,26 @@ class Seq2Seq(Model):
     cell : {"lstm", "gru", "rnn"}
         The recurrent cell of both.
     num_layers : int
-        Number of recurrent layers of each.
+        Number of recurrent layers of the encoder.
+    decoder_layers : int, optional
+        Number of those of the decoder, at most ``num_layers``, which is the default: they start
+        from the final states of the encoder's last layers.
     attention : {None, "dot", "scaled_dot", "general", "additive"}
         Score by which the decoder's output attends to the encoder's outputs.
+    context : {"output", "input_feeding", "input"}
+        Where the context that attention gives is used: after the recurrent layers (Luong, Pham and
+        Manning 2015, section 3.1); there, and the features f that the classifier sees of a step
+        join the next step's input (section 3.3); or at the input, the state before the step being
+        what asks (Bahdanau, Cho and Bengio 2015).
+    readout : {"concat", "tanh"}
+        What the classifier sees of the context c that attention gives and the decoder's output h:
+        ``[c; h]``, or ``tanh([c; h] W + b)`` (Luong, Pham and Manning 2015, equation 5).
+    readout_size : int, optional
+        Width of the latter; the default is ``hidden_size``.
+    bridge : {None, "linear", "tanh"}
+        How the encoder's final state becomes the decoder's initial one: as it is, a bidirectional
+        encoder's directions side by side, or each layer's through an affine map of its own, with
+        "tanh" through tanh too (Bahdanau, Cho and Bengio 2015, appendix A.2.2).
     peeky : bool
         Show the encoder's final hidden state (of the top layer) to the decoder at every step,
         at its input and at its classifier, rather than only as its initial state.
@@ -49,6 +79,16 @@ class Seq2Seq(Model):
     dropout : float
         Probability of dropping a value after the embeddings, between recurrent layers and
         before the classifier.
+    tie_embeddings : bool
+        Classify with the target embedding's own matrix, transposed (Press and Wolf 2017); needs
+        embeddings as wide as the classifier's input.
+    label_smoothing : float
+        Share of the target distribution that is spread evenly over all tokens, in [0, 1), in train
+        mode (Szegedy et al. 2016, section 7).
+    sampling_rate : float
+        Probability, in [0, 1], of feeding the decoder in training its own likeliest token instead
+        of the target's (scheduled sampling: Bengio et al. 2015, section 2.4). It may be set at any
+        time; a `fastrnn.training.SamplingSchedule` does so for the trainer.
     dtype : dtype
         float32 or float64.
     rng : int, numpy.random.Generator or None
@@ -64,60 +104,96 @@ class Seq2Seq(Model):
         *,
         cell: str = "lstm",
         num_layers: int = 1,
+        decoder_layers: int | None = None,
         attention: str | None = None,
+        context: str = "output",
+        readout: str = "concat",
+        readout_size: int | None = None,
+        bridge: str | None = None,
         peeky: bool = False,
         reverse_source: bool = False,
         bidirectional_encoder: bool = False,
         hidden_only: bool = False,
         dropout: float = 0.0,
+        tie_embeddings: bool = False,
+        label_smoothing: float = 0.0,
+        sampling_rate: float = 0.0,
         dtype: npt.DTypeLike = np.float32,
         rng: Rng = None,
     ) -> None:
-        owner = "Seq2Seq"
-        self.source_size = check.size(owner, "source_size", source_size)
-        self.target_size = check.size(owner, "target_size", target_size)
-        if self.target_size <= EOS:
-            raise ValueError(f"{owner}: target_size must be at least {EOS + 1}, got {target_size}")
-        common: dict[str, Any] = {
-            "embedding_size": check.size(owner, "embedding_size", embedding_size),
-            "hidden_size": check.size(owner, "hidden_size", hidden_size),
-            "cell": check.option(owner, "cell", cell, CELLS),
-            "num_layers": check.size(owner, "num_layers", num_layers),
-            "dropout": check.probability(owner, "dropout", dropout),
-            "dtype": check.dtype(owner, dtype).name,
-        }
-        if attention is not None:
-            attention = check.option(owner, "attention", attention, SCORES)
-        self._config = {
-            "source_size": self.source_size,
-            "target_size": self.target_size,
-            "attention": attention,
-            "peeky": bool(peeky),
-            "reverse_source": bool(reverse_source),
-            "bidirectional_encoder": bool(bidirectional_encoder),
-            "hidden_only": bool(hidden_only),
-            **common,
-        }
-        rng = common["rng"] = check.seeded(owner, rng)
+        self._config = config = _checked(
+            source_size=source_size,
+            target_size=target_size,
+            embedding_size=embedding_size,
+            hidden_size=hidden_size,
+            cell=cell,
+            num_layers=num_layers,
+            decoder_layers=decoder_layers,
+            attention=attention,
+            context=context,
+            readout=readout,
+            readout_size=readout_size,
+            bridge=bridge,
+            peeky=peeky,
+            reverse_source=reverse_source,
+            bidirectional_encoder=bidirectional_encoder,
+            hidden_only=hidden_only,
+            dropout=dropout,
+            tie_embeddings=tie_embeddings,
+            label_smoothing=label_smoothing,
+            sampling_rate=sampling_rate,
+            dtype=dtype,
+        )
+        self.source_size, self.target_size = config["source_size"], config["target_size"]
+        rng = check.seeded("Seq2Seq", rng)
+        common = {key: config[key] for key in ("cell", "hidden_size", "dtype")} | {"rng": rng}
+        both = {key: config[key] for key in ("embedding_size", "dropout")} | common
         self.encoder = Encoder(
             self.source_size,
-            reverse=bool(reverse_source),
-            bidirectional=bool(bidirectional_encoder),
-            hidden_only=bool(hidden_only),
-            **common,
+            num_layers=config["num_layers"],
+            reverse=config["reverse_source"],
+            bidirectional=config["bidirectional_encoder"],
+            bridge=Bridge(
+                config["bridge"],
+                num_layers=config["decoder_layers"],
+                hidden_only=config["hidden_only"],
+                **common,
+            ),
+            **both,
         )
-        self.decoder = Decoder(self.target_size, attention=attention, peeky=bool(peeky), **common)
-        self.criterion = SoftmaxCrossEntropy(ignore_index=PAD)
+        self.decoder = Decoder(
+            self.target_size,
+            num_layers=config["decoder_layers"],
+            attention=config["attention"],
+            context=config["context"],
+            readout=config["readout"],
+            readout_size=config["readout_size"] or config["hidden_size"],
+            peeky=config["peeky"],
+            tie_embeddings=config["tie_embeddings"],
+            **both,
+        )
+        self.criterion = SoftmaxCrossEntropy(PAD, label_smoothing=config["label_smoothing"])
         super().__init__(
             {f"encoder.{name}": layer for name, layer in self.encoder.layers.items()}
             | {f"decoder.{name}": layer for name, layer in self.decoder.layers.items()}
             | {"criterion": self.criterion},
             rng,
+            tied=["decoder.output.W"] if config["tie_embeddings"] else [],
         )
 
     def config(self) -> dict[str, Any]:
         """Return the constructor's arguments, without ``rng``."""
         return dict(self._config)
+
+    @property
+    def sampling_rate(self) -> float:
+        """Probability of feeding the decoder its own token in training; see the class."""
+        rate: float = self._config["sampling_rate"]
+        return rate
+
+    @sampling_rate.setter
+    def sampling_rate(self, rate: float) -> None:
+        self._config["sampling_rate"] = check.rate("Seq2Seq", "sampling_rate", rate)
 
     def loss(
         self, source: npt.ArrayLike, lengths: npt.ArrayLike | None, target: npt.ArrayLike
@@ -143,8 +219,31 @@ class Seq2Seq(Model):
         shape = (len(source), "T")
         target = check.integers("Seq2Seq", "target", target, shape, self.target_size)
         memory = self.encoder.forward(source, lengths)
-        given = np.insert(target, 0, BOS, axis=1)[:, :-1]
-        return float(self.criterion(self.decoder.forward(given, memory), target))
+        fed = np.insert(self._given(target, memory), 0, BOS, axis=1)[:, :-1]
+        return float(self.criterion(self.decoder.forward(fed, memory), target))
+
+    def _given(self, target: Array, memory: Memory) -> Array:
+        """Return the target, in training with some tokens replaced by the model's own.
+
+        They are what the decoder, without dropout, finds likeliest when it goes through the target
+        and is fed them as it goes; no gradient passes through this choice. So a second pass, which
+        is given them all, has the gradient of the paper.
+        """
+        if not self.training or self.sampling_rate == 0 or target.size == 0:
+            return target
+        own = self.rng.random(target.shape) < self.sampling_rate
+        if not own.any():
+            return target
+        decoded = ops.decode_greedy(
+            self.decoder.weights(),
+            **self.decoder.given(memory),
+            start=BOS,
+            end=None,
+            max_length=target.shape[1],
+            forced=target,
+            use_forced=~own,
+        )
+        return decoded.tokens
 
     def _check_source(
         self, source: npt.ArrayLike, lengths: npt.ArrayLike | None
@@ -160,8 +259,7 @@ class Seq2Seq(Model):
         ValueError
             If there was no ``loss`` in train mode before.
         """
-        doutputs, dstate = self.decoder.backward(self.criterion.backward())
-        self.encoder.backward(doutputs, dstate)
+        self.encoder.backward(self.decoder.backward(self.criterion.backward()))
 
     @overload
     def generate(
@@ -257,3 +355,60 @@ class Seq2Seq(Model):
             right += exact_match(ids, target, eos=EOS) * len(target)
             count += len(target)
         return right / count
+
+
+def _checked(**options: Any) -> dict[str, Any]:
+    """Return the constructor's arguments as JSON can hold them; raise where one is wrong."""
+    owner = "Seq2Seq"
+    checked = dict(options)
+    for name in _SIZES:
+        checked[name] = check.size(owner, name, options[name])
+    if checked["target_size"] <= EOS:
+        came = options["target_size"]
+        raise ValueError(f"{owner}: target_size must be at least {EOS + 1}, got {came}")
+    for name in _SWITCHES:
+        checked[name] = bool(options[name])
+    checked["cell"] = check.option(owner, "cell", options["cell"], CELLS)
+    checked["context"] = check.option(owner, "context", options["context"], CONTEXTS)
+    checked["readout"] = check.option(owner, "readout", options["readout"], READOUTS)
+    for name, known in (("attention", SCORES), ("bridge", BRIDGES)):
+        if options[name] is not None:
+            check.option(owner, name, options[name], known)
+    for name in ("dropout", "label_smoothing"):
+        checked[name] = check.probability(owner, name, options[name])
+    checked["sampling_rate"] = check.rate(owner, "sampling_rate", options["sampling_rate"])
+    checked["dtype"] = check.dtype(owner, options["dtype"]).name
+    if options["readout_size"] is not None:
+        checked["readout_size"] = check.size(owner, "readout_size", options["readout_size"])
+    checked["decoder_layers"] = (
+        checked["num_layers"]
+        if options["decoder_layers"] is None
+        else check.size(owner, "decoder_layers", options["decoder_layers"])
+    )
+    _require_compatible(**checked)
+    return checked
+
+
+def _require_compatible(
+    *,
+    num_layers: int,
+    decoder_layers: int,
+    attention: str | None,
+    context: str,
+    readout: str,
+    readout_size: int | None,
+    bridge: str | None,
+    hidden_only: bool,
+    **others: Any,
+) -> None:
+    """Raise where one option contradicts another."""
+    if decoder_layers > num_layers:
+        wanted = f"at most num_layers ({num_layers})"
+        raise ValueError(f"Seq2Seq: decoder_layers must be {wanted}, got {decoder_layers}")
+    for name, value, plain in (("context", context, "output"), ("readout", readout, "concat")):
+        if value != plain and attention is None:
+            raise ValueError(f"Seq2Seq: {name} {value!r} needs attention, got None")
+    if readout_size is not None and readout != "tanh":
+        raise ValueError(f"Seq2Seq: readout_size needs readout='tanh', got {readout!r}")
+    if bridge is not None and hidden_only:
+        raise ValueError(f"Seq2Seq: hidden_only needs bridge=None, got {bridge!r}")

@@ -34,6 +34,7 @@ _CLASSES: dict[str, type[Model] | type[Layer]] = {
         layers.Dropout,
         layers.Attention,
         layers.SoftmaxCrossEntropy,
+        layers.Tanh,
         LanguageModel,
         Seq2Seq,
     )
@@ -105,11 +106,14 @@ def load_with_extra(path: Path) -> tuple[Any, dict[str, Any]]:
     if name not in _CLASSES:
         raise ValueError(f"{file}: unknown class {name!r}, known: {', '.join(_CLASSES)}")
     try:
-        model = _build(_CLASSES[name], dict(json.loads(metadata["config"])), arrays)
+        config = dict(json.loads(metadata["config"]))
+        model = _build(_CLASSES[name], config, arrays)
         extra = dict(json.loads(metadata["extra"]))
     except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise ValueError(f"{file}: the metadata does not describe a {name}: {error}") from error
     _fill(file, model.params, arrays)
+    if isinstance(model, Seq2Seq) and "readout" not in config:
+        _turn_features(model)
     return model, extra
 
 
@@ -147,7 +151,7 @@ class _Allowance(np.random.Generator):
 
 def _build(cls: type[Model] | type[Layer], config: dict[str, Any], arrays: dict[str, Array]) -> Any:
     """Construct the class, as long as its size is in proportion to the file's."""
-    if cls is layers.SoftmaxCrossEntropy:  # the one that draws nothing
+    if cls in (layers.SoftmaxCrossEntropy, layers.Tanh):  # those that draw nothing
         return cls(**config)
     if config.get("num_layers", 0) > len(arrays):
         raise ValueError("it has more layers than the file has arrays")
@@ -176,3 +180,13 @@ def _fill(file: str, params: dict[str, Array], arrays: dict[str, Array]) -> None
                 f"{file}: {key} must be {param.dtype} {param.shape}, got {came.dtype} {came.shape}"
             )
         param[...] = came
+
+
+def _turn_features(model: Seq2Seq) -> None:
+    """Bring the classifier of a file from before there was ``readout`` into today's order.
+
+    Its rows were those for h, c and the summary; now they are those for c, h and the summary.
+    """
+    if model.decoder.attention is not None:
+        W, H = model.decoder.output.params["W"], model.decoder.rnn.hidden_size
+        W[: 2 * H] = np.roll(W[: 2 * H], H, axis=0)

@@ -8,6 +8,19 @@ a stash besides its results, from which ``f_backward`` computes the gradients.
 from __future__ import annotations
 
 from fastrnn.ops.attention import attention, attention_backward, attention_forward
+from fastrnn.ops.attention_decoder import (
+    attention_decoder,
+    attention_decoder_backward,
+    attention_decoder_forward,
+)
+from fastrnn.ops.decoding import (
+    Decoded,
+    DecoderWeights,
+    Hypothesis,
+    decode_beam,
+    decode_greedy,
+    decode_sample,
+)
 from fastrnn.ops.dropout import dropout, dropout_backward, dropout_forward
 from fastrnn.ops.embedding import embedding, embedding_backward, embedding_forward
 from fastrnn.ops.gru import gru, gru_backward, gru_forward, gru_step
@@ -28,13 +41,23 @@ from fastrnn.ops.softmax_cross_entropy import (
     softmax_cross_entropy_backward,
     softmax_cross_entropy_forward,
 )
+from fastrnn.ops.tanh import tanh, tanh_backward, tanh_forward
 
 __all__ = [
+    "Decoded",
+    "DecoderWeights",
+    "Hypothesis",
     "adagrad_update",
     "adam_update",
     "attention",
     "attention_backward",
+    "attention_decoder",
+    "attention_decoder_backward",
+    "attention_decoder_forward",
     "attention_forward",
+    "decode_beam",
+    "decode_greedy",
+    "decode_sample",
     "dropout",
     "dropout_backward",
     "dropout_forward",
@@ -64,4 +87,7 @@ __all__ = [
     "softmax_cross_entropy_backward",
     "softmax_cross_entropy_forward",
     "squared_norm",
+    "tanh",
+    "tanh_backward",
+    "tanh_forward",
 ]

@@ -9,6 +9,7 @@ the name begins with N or T, that is for batches and times) or, in front, ``...`
 
 from __future__ import annotations
 
+import math
 import operator
 import reprlib
 from collections.abc import Iterable
@@ -157,10 +158,44 @@ def number(layer: str, name: str, value: Any) -> float:
 
 
 def probability(layer: str, name: str, value: Any) -> float:
-    """Return a probability of dropping: in [0, 1)."""
+    """Return a probability below 1."""
     p = number(layer, name, value)
     if not 0.0 <= p < 1.0:
         raise ValueError(f"{layer}: {name} must be in [0, 1), got {value!r}")
+    return p
+
+
+def nonnegative(layer: str, name: str, value: Any) -> float:
+    """Return a finite number from 0."""
+    came = number(layer, name, value)
+    if not 0.0 <= came < math.inf:
+        raise ValueError(f"{layer}: {name} must be in [0, inf), got {value!r}")
+    return came
+
+
+def share(layer: str, name: str, value: Any) -> float:
+    """Return a share of something: in (0, 1]."""
+    came = number(layer, name, value)
+    if not 0.0 < came <= 1.0:
+        raise ValueError(f"{layer}: {name} must be in (0, 1], got {value!r}")
+    return came
+
+
+def mask(layer: str, name: str, value: Any, shape: Shape) -> Array:
+    """Return an array of booleans, C-contiguous."""
+    came = _as_array(layer, name, value)
+    if came.dtype != np.bool_:
+        raise TypeError(f"{layer}: {name} must be bool, got {_dtype_text(value, came.dtype)}")
+    if not _fits(came.shape, shape):
+        raise ValueError(f"{layer}: {name} must have shape {_text(shape)}, got {came.shape}")
+    return np.require(came, np.bool_, ["C", "A"])
+
+
+def rate(layer: str, name: str, value: Any) -> float:
+    """Return a probability of doing something: in [0, 1]."""
+    p = number(layer, name, value)
+    if not 0.0 <= p <= 1.0:
+        raise ValueError(f"{layer}: {name} must be in [0, 1], got {value!r}")
     return p
 
 

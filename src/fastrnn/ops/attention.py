@@ -8,7 +8,7 @@ from typing import Any
 from fastrnn.ops import _backend
 from fastrnn.ops import _check as check
 from fastrnn.ops._backend import Stash
-from fastrnn.ops._check import Array
+from fastrnn.ops._check import Array, DType
 
 # The names and shapes of each score's weights.
 SCORES: dict[str, dict[str, tuple[str, ...]]] = {
@@ -141,6 +141,29 @@ def attention_backward(
     return dquery, dkeys, dvalues, tuple(dweights)
 
 
+def score_weights(
+    layer: str, score: str, weights: Any, sizes: dict[str, int], dtype: DType | None = None
+) -> tuple[Array, ...]:
+    """Return the weights of a score; by default the first sets their dtype.
+
+    `sizes` holds what is known of their axes, and learns the others.
+    """
+    shapes = SCORES[score]
+    if not isinstance(weights, Sequence):
+        came = type(weights).__name__
+        raise TypeError(f"{layer}: weights must be a sequence of arrays, got {came}")
+    if len(weights) != len(shapes):
+        wanted = f"({', '.join(shapes)})"
+        raise ValueError(f"{layer}: weights must be {wanted} for {score}, got {len(weights)}")
+    ready: list[Array] = []
+    for (name, axes), weight in zip(shapes.items(), weights, strict=True):
+        dtype = dtype or check.float_dtype(layer, name, weight)
+        shape = tuple(sizes.get(axis, axis) for axis in axes)
+        ready.append(check.array(layer, name, weight, shape, dtype, contiguous=True))
+        sizes.update(zip(axes, ready[-1].shape, strict=True))
+    return tuple(ready)
+
+
 def _run(
     query: Any,
     keys: Any,
@@ -153,21 +176,10 @@ def _run(
     backend: str | None,
 ) -> tuple[Array, Array, Stash]:
     """Check and compute; the stash is worth something only if `train`."""
-    shapes = SCORES[check.option("Attention", "score", score, SCORES)]
-    if not isinstance(weights, Sequence):
-        came = type(weights).__name__
-        raise TypeError(f"Attention: weights must be a sequence of arrays, got {came}")
-    if len(weights) != len(shapes):
-        wanted = f"({', '.join(shapes)})"
-        raise ValueError(f"Attention: weights must be {wanted} for {score}, got {len(weights)}")
-    leader, value = ("query", query) if not shapes else (next(iter(shapes)), weights[0])
-    dtype = check.float_dtype("Attention", leader, value)
+    check.option("Attention", "score", score, SCORES)
     sizes: dict[str, int] = {}
-    ready = []
-    for (name, axes), weight in zip(shapes.items(), weights, strict=True):
-        shape = tuple(sizes.get(axis, axis) for axis in axes)
-        ready.append(check.array("Attention", name, weight, shape, dtype, contiguous=True))
-        sizes.update(zip(axes, ready[-1].shape, strict=True))
+    ready = score_weights("Attention", score, weights, sizes)
+    dtype = ready[0].dtype if ready else check.float_dtype("Attention", "query", query)
     shape = ("N", "Tq", sizes.get("Dq", "Dq"))
     query = check.array("Attention", "query", query, shape, dtype)
     N, _, Dq = query.shape
@@ -183,7 +195,7 @@ def _run(
         query,
         keys,
         values,
-        tuple(ready),
+        ready,
         score=score,
         lengths=lengths,
         train=train,

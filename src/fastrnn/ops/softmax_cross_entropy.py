@@ -17,10 +17,11 @@ def softmax_cross_entropy(
     targets: Any,
     *,
     ignore_index: int | None = None,
+    label_smoothing: float = 0.0,
     num_threads: int | None = None,
     backend: str | None = None,
 ) -> float:
-    """Return the mean of ``-log(softmax(logits)[target])``.
+    """Return the mean of ``-log(softmax(logits)[target])``, or its smoothed form.
 
     Parameters
     ----------
@@ -30,6 +31,9 @@ def softmax_cross_entropy(
         The right classes, 0 to V-1.
     ignore_index : int, optional
         A target that does not count; without any that counts the loss is 0.
+    label_smoothing : float, default 0.0
+        Wanted is not the target alone, but ``(1 - label_smoothing) * onehot + label_smoothing / V``
+        (Szegedy et al. 2016, section 7), in [0, 1).
     num_threads : int, optional
         For this call; the default is that of `fastrnn.get_num_threads`.
     backend : {"compiled", "reference"}, optional
@@ -46,7 +50,7 @@ def softmax_cross_entropy(
     TypeError
         If a dtype is wrong.
     """
-    return _run(logits, targets, False, ignore_index, num_threads, backend)[0]
+    return _run(logits, targets, False, ignore_index, label_smoothing, num_threads, backend)[0]
 
 
 def softmax_cross_entropy_forward(
@@ -54,11 +58,12 @@ def softmax_cross_entropy_forward(
     targets: Any,
     *,
     ignore_index: int | None = None,
+    label_smoothing: float = 0.0,
     num_threads: int | None = None,
     backend: str | None = None,
 ) -> tuple[float, Stash]:
     """Return (loss, stash), the loss as of `softmax_cross_entropy`."""
-    return _run(logits, targets, True, ignore_index, num_threads, backend)
+    return _run(logits, targets, True, ignore_index, label_smoothing, num_threads, backend)
 
 
 def softmax_cross_entropy_backward(dloss: float, stash: Stash) -> Array:
@@ -77,6 +82,7 @@ def _run(
     targets: Any,
     train: bool,
     ignore_index: int | None,
+    label_smoothing: float,
     num_threads: int | None,
     backend: str | None,
 ) -> tuple[float, Stash]:
@@ -87,6 +93,7 @@ def _run(
     if ignore_index is not None:
         ignore_index = check.integer(_LAYER, "ignore_index", ignore_index)
     targets = check.integers(_LAYER, "targets", targets, tuple(outer), V, ignore=ignore_index)
+    label_smoothing = check.probability(_LAYER, "label_smoothing", label_smoothing)
     num_threads = check.threads(_LAYER, num_threads)
     chosen = _backend.choose(backend)
     loss, dlogits = _backend.get(chosen).softmax_cross_entropy(
@@ -94,6 +101,7 @@ def _run(
         targets.reshape(-1),
         ignore_index=ignore_index,
         train=train,
+        label_smoothing=label_smoothing,
         num_threads=num_threads,
     )
     if train:

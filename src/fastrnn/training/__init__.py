@@ -5,6 +5,12 @@ from fastrnn.training.history import History
 from fastrnn.training.metrics import exact_match, mean_loss, perplexity
 from fastrnn.training.optimizers import SGD, AdaGrad, Adam, AdamW, Momentum, Optimizer, RMSprop
 from fastrnn.training.protocol import BatchSource, Model
+from fastrnn.training.sampling import (
+    ConstantSampling,
+    InverseSigmoidSampling,
+    LinearSampling,
+    SamplingSchedule,
+)
 from fastrnn.training.schedules import (
     ConstantLR,
     CosineLR,
@@ -22,14 +28,18 @@ __all__ = [
     "AdamW",
     "BatchSource",
     "ConstantLR",
+    "ConstantSampling",
     "CosineLR",
     "ExponentialLR",
     "History",
+    "InverseSigmoidSampling",
+    "LinearSampling",
     "Model",
     "Momentum",
     "Optimizer",
     "RMSprop",
     "ReduceLROnPlateau",
+    "SamplingSchedule",
     "Schedule",
     "StepLR",
     "Trainer",

@@ -132,6 +132,7 @@ _SECTIONS = {
     "rng": {"bit_generator"},
     "optimizer": {"kind", "lr"},
     "schedule": {"kind", "initial_lr", "state"},
+    "sampling": {"kind"},
     "early_stopping": {"monitor", "best", "bad_epochs"},
 }
 

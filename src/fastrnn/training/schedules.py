@@ -39,8 +39,8 @@ class StepLR(Schedule):
     """Multiply the rate by `gamma` after every `step_size` epochs."""
 
     def __init__(self, step_size: int, gamma: float = 0.1) -> None:
-        _require("StepLR", "step_size", step_size, step_size >= 1, "at least 1")
-        _require("StepLR", "gamma", gamma, gamma > 0, "positive")
+        require("StepLR", "step_size", step_size, step_size >= 1, "at least 1")
+        require("StepLR", "gamma", gamma, gamma > 0, "positive")
         self.step_size, self.gamma = step_size, gamma
 
     def factor(self, epoch: float) -> float:
@@ -52,7 +52,7 @@ class ExponentialLR(Schedule):
     """Multiply the rate by `gamma` after every epoch."""
 
     def __init__(self, gamma: float) -> None:
-        _require("ExponentialLR", "gamma", gamma, gamma > 0, "positive")
+        require("ExponentialLR", "gamma", gamma, gamma > 0, "positive")
         self.gamma = gamma
 
     def factor(self, epoch: float) -> float:
@@ -67,8 +67,8 @@ class CosineLR(Schedule):
     """
 
     def __init__(self, epochs: int, *, min_factor: float = 0.0) -> None:
-        _require("CosineLR", "epochs", epochs, epochs >= 1, "at least 1")
-        _require("CosineLR", "min_factor", min_factor, 0 <= min_factor <= 1, "in [0, 1]")
+        require("CosineLR", "epochs", epochs, epochs >= 1, "at least 1")
+        require("CosineLR", "min_factor", min_factor, 0 <= min_factor <= 1, "in [0, 1]")
         self.epochs, self.min_factor = epochs, min_factor
 
     def factor(self, epoch: float) -> float:
@@ -91,9 +91,9 @@ class ReduceLROnPlateau(Schedule):
     """
 
     def __init__(self, factor: float = 0.5, patience: int = 2, *, min_factor: float = 0.0) -> None:
-        _require("ReduceLROnPlateau", "factor", factor, 0 < factor < 1, "in (0, 1)")
-        _require("ReduceLROnPlateau", "patience", patience, patience >= 0, "at least 0")
-        _require("ReduceLROnPlateau", "min_factor", min_factor, 0 <= min_factor <= 1, "in [0, 1]")
+        require("ReduceLROnPlateau", "factor", factor, 0 < factor < 1, "in (0, 1)")
+        require("ReduceLROnPlateau", "patience", patience, patience >= 0, "at least 0")
+        require("ReduceLROnPlateau", "min_factor", min_factor, 0 <= min_factor <= 1, "in [0, 1]")
         self._reduction, self.patience, self.min_factor = factor, patience, min_factor
         self._factor = 1.0
         self._best = math.inf
@@ -123,6 +123,7 @@ class ReduceLROnPlateau(Schedule):
         self._bad_epochs = int(state["bad_epochs"])
 
 
-def _require(owner: str, name: str, value: float, holds: bool, wanted: str) -> None:
+def require(owner: str, name: str, value: float, holds: bool, wanted: str) -> None:
+    """Raise ValueError unless the argument `holds`."""
     if not holds:
         raise ValueError(f"{owner}: {name} must be {wanted}, got {value}")

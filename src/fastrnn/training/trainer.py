@@ -10,7 +10,7 @@ from copy import copy, deepcopy
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 from numpy.typing import NDArray
 
@@ -22,6 +22,7 @@ from fastrnn.training.interrupt import DeferredInterrupt
 from fastrnn.training.optimizers import Optimizer
 from fastrnn.training.progress import EpochProgress
 from fastrnn.training.protocol import BatchSource, Model
+from fastrnn.training.sampling import SamplingSchedule
 from fastrnn.training.schedules import ConstantLR, Schedule
 
 M = TypeVar("M", bound=Model)
@@ -44,6 +45,12 @@ class _Position:
         return f"in epoch {self.epoch + 1} after batch {self.batch} of {self.batches}"
 
 
+class _Sampled(Protocol):
+    """A model that knows scheduled sampling."""
+
+    sampling_rate: float
+
+
 class Trainer(Generic[M]):
     """Trains a model, shows how it goes, and loses nothing when it is stopped.
 
@@ -61,6 +68,8 @@ class Trainer(Generic[M]):
         Clip the gradients to this norm, all taken together.
     schedule : Schedule, optional
         Multiplies the optimizer's learning rate.
+    sampling : SamplingSchedule, optional
+        Sets the model's ``sampling_rate`` before each batch; without one it stays as it is.
     patience : int, optional
         Stop after so many epochs in a row without a better monitored value. Whether that happens
         or not, the best epoch's weights are in the model when `fit` returns.
@@ -85,6 +94,7 @@ class Trainer(Generic[M]):
         *,
         max_grad_norm: float | None = None,
         schedule: Schedule | None = None,
+        sampling: SamplingSchedule | None = None,
         patience: int | None = None,
         metric: str | None = None,
         mode: str = "min",
@@ -95,6 +105,9 @@ class Trainer(Generic[M]):
             raise ValueError(f"Trainer: max_grad_norm must be positive, got {max_grad_norm}")
         if mode not in _MODES:
             raise ValueError(f"Trainer: unknown mode {mode!r}, known: {', '.join(_MODES)}")
+        if sampling is not None and not hasattr(model, "sampling_rate"):
+            came = type(model).__name__
+            raise TypeError(f"Trainer: sampling needs a model with a sampling_rate, got {came}")
         if checkpoint is not None and not Path(checkpoint).parent.is_dir():
             raise FileNotFoundError(f"Trainer: no folder for the checkpoint {checkpoint}")
         self.model = model
@@ -104,6 +117,7 @@ class Trainer(Generic[M]):
         self.progress = progress
         self.history = History()
         self._schedule = schedule
+        self._sampling = sampling
         self._initial_lr = optimizer.lr
         self._metric = metric
         self._mode = mode
@@ -177,6 +191,7 @@ class Trainer(Generic[M]):
                     "initial_lr": self._initial_lr,
                     "state": self._schedule.state() if self._schedule else {},
                 },
+                "sampling": self._sampling_kind,
                 "early_stopping": stopping,
             },
         ).write(path)
@@ -200,6 +215,7 @@ class Trainer(Generic[M]):
         saved.require_model(path, self.model)
         require_same(path, "optimizer", state["optimizer"], self._optimizer_kind)
         require_same(path, "schedule", state["schedule"], self._schedule_kind)
+        require_same(path, "sampling schedule", state["sampling"], self._sampling_kind)
         stopping = self._early and state["early_stopping"]
         if stopping:
             require_same(path, "monitored value", stopping, {"monitor": self._monitor})
@@ -277,9 +293,11 @@ class Trainer(Generic[M]):
 
     def _step(self, batch: tuple[NDArray[Any], ...]) -> None:
         at, model = self._at, self.model
+        progress = at.epoch + at.batch / at.batches
         if self._schedule:
-            progress = at.epoch + at.batch / at.batches
             self.optimizer.lr = self._initial_lr * self._schedule.factor(progress)
+        if self._sampling:
+            cast(_Sampled, model).sampling_rate = self._sampling.rate(progress)
         loss = float(model.loss(*batch))
         self._require_finite("loss", loss)
         model.backward()
@@ -333,3 +351,7 @@ class Trainer(Generic[M]):
     @property
     def _schedule_kind(self) -> dict[str, str]:
         return {"kind": type(self._schedule or ConstantLR()).__name__}
+
+    @property
+    def _sampling_kind(self) -> dict[str, str | None]:
+        return {"kind": type(self._sampling).__name__ if self._sampling else None}

@@ -1,5 +1,5 @@
-/* Loops over plain arrays, which the compiler turns into vectors by itself: dropout and the
- * optimizers' updates, each one pass over its arrays. */
+/* Loops over plain arrays, which the compiler turns into vectors by itself: dropout,
+ * the backward of tanh and the optimizers' updates, each one pass over its arrays. */
 #include "vmath.h"
 
 static void add_rows(void *dst, const void *src, fr_index count) {
@@ -13,6 +13,13 @@ static void dropout(void *dst, const void *src, const unsigned char *keep, doubl
     real *d = dst;
     const real *s = src, factor = (real)scale;
     for (fr_index i = 0; i < count; i++) d[i] = s[i] * (real)keep[i] * factor;
+}
+
+/* dx = dy * (1 - y*y), for y = tanh(x). */
+static void tanh_backward(void *dst, const void *dy, const void *y, fr_index count) {
+    real *restrict d = dst;
+    const real *restrict up = dy, *restrict t = y;
+    for (fr_index i = 0; i < count; i++) d[i] = up[i] * (1 - t[i] * t[i]);
 }
 
 /* Sum of squares in double, in eight partial sums. */

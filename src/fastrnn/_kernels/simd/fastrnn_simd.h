@@ -181,7 +181,7 @@ typedef struct {
     void (*softmax)(void *row, fr_index count);
     void (*softmax_backward)(void *drow, const void *row, fr_index count);
     double (*cross_entropy)(const void *logits, fr_index count, fr_index target, double scale,
-                            void *dlogits);
+                            double smoothing, void *dlogits);
     /* c[i][j] = a[i] . b[j] for rows of `depth` numbers that lie *_step elements apart. */
     void (*row_products)(void *c, fr_index c_step, const void *a, fr_index a_rows,
                          fr_index a_step, const void *b, fr_index b_rows, fr_index b_step,
@@ -192,6 +192,7 @@ typedef struct {
     void (*exp)(void *dst, const void *src, fr_index count);
     void (*sigmoid)(void *dst, const void *src, fr_index count);
     void (*tanh)(void *dst, const void *src, fr_index count);
+    void (*tanh_backward)(void *dst, const void *dy, const void *y, fr_index count);
 
     void (*add_rows)(void *dst, const void *src, fr_index count);
     void (*dropout)(void *dst, const void *src, const unsigned char *keep, double scale,

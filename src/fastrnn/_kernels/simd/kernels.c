@@ -42,6 +42,7 @@ const fr_kernels TABLE_NAME(FR_ISA, FR_REAL_BYTES) = {
     .exp = map_exp,
     .sigmoid = map_sigmoid,
     .tanh = map_tanh,
+    .tanh_backward = tanh_backward,
     .add_rows = add_rows,
     .dropout = dropout,
     .squared_norm = squared_norm,

@@ -15,15 +15,19 @@ INLINE real row_max(const real *x, fr_index count) {
     return result;
 }
 
-/* dst = e^(src - max); returns the sum. */
-INLINE real shifted_exp(real *dst, const real *src, fr_index count, real max) {
-    vec sum = {0};
+/* Returns the sum of e^(src - max), and the numbers themselves in dst where that is not NULL;
+ * where total is not NULL, there the sum of src - max. */
+INLINE real shifted_exp(real *dst, const real *src, fr_index count, real max, real *total) {
+    vec sum = {0}, exponents = {0};
     for (fr_index j = 0; j < count; j += VL) {
         const fr_index n = count - j;
-        const vec e = first_lanes(vexp(load_part(src + j, n) - max), n);
+        const vec shifted = load_part(src + j, n) - max;
+        const vec e = first_lanes(vexp(shifted), n);
         sum += e;
-        store_part(dst + j, e, n);
+        if (dst) store_part(dst + j, e, n);
+        if (total) exponents += first_lanes(shifted, n);
     }
+    if (total) *total = sum_lanes(exponents);
     return sum_lanes(sum);
 }
 
@@ -32,7 +36,7 @@ INLINE void scale_row(real *row, fr_index count, real factor) {
 }
 
 static void softmax(void *row, fr_index count) {
-    const real sum = shifted_exp(row, row, count, row_max(row, count));
+    const real sum = shifted_exp(row, row, count, row_max(row, count), NULL);
     scale_row(row, count, 1 / sum);
 }
 
@@ -47,22 +51,23 @@ static void softmax_backward(void *drow, const void *row, fr_index count) {
     for (fr_index j = 0; j < count; j++) d[j] = p[j] * (d[j] - mean);
 }
 
-/* -log softmax(logits)[target]; where dlogits is not NULL also scale * (softmax - onehot). */
+/* -sum(q * log p), p = softmax(logits), q = (1 - smoothing) * onehot + smoothing / count; where
+ * dlogits is not NULL also scale * (p - q). */
 static double cross_entropy(const void *logits, fr_index count, fr_index target, double scale,
-                            void *dlogits) {
+                            double smoothing, void *dlogits) {
     const real *x = logits;
+    real *d = dlogits;
     const real max = row_max(x, count);
-    real sum;
-    if (dlogits) {
-        real *d = dlogits;
-        sum = shifted_exp(d, x, count, max);
-        scale_row(d, count, (real)scale / sum);
-        d[target] -= (real)scale;
-    } else {
-        vec total = {0};
-        for (fr_index j = 0; j < count; j += VL)
-            total += first_lanes(vexp(load_part(x + j, count - j) - max), count - j);
-        sum = sum_lanes(total);
+    real total = 0;
+    const real sum = smoothing ? shifted_exp(d, x, count, max, &total)
+                               : shifted_exp(d, x, count, max, NULL);
+    if (d) {
+        const real factor = (real)scale / sum, spread = (real)(scale * smoothing / count);
+        for (fr_index j = 0; j < count; j++) d[j] = d[j] * factor - spread;
+        d[target] -= (real)(scale * (1 - smoothing));
     }
-    return log((double)sum) + (double)max - (double)x[target];
+    const double log_sum = log((double)sum);
+    if (!smoothing) return log_sum + (double)max - (double)x[target]; /* no 0 * infinity below */
+    return log_sum - (1 - smoothing) * ((double)x[target] - (double)max) -
+           smoothing * (double)total / (double)count;
 }

@@ -1,0 +1,65 @@
+"""The decoder's recurrent layers, and attention after them over all steps at once."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastrnn.layers import GRU, LSTM, RNN, Attention
+from fastrnn.models.base import Array, State
+from fastrnn.models.encoder import Memory
+from fastrnn.models.readout import Readout
+
+
+class AttentionAfter:
+    """Features of a sequence: h of the top layer, then what attention with the query h gives.
+
+    The global attention of M.-T. Luong, H. Pham and C. D. Manning, 2015, section 3.1. What
+    attention returns does not come back into the recurrence, so all steps attend at once.
+
+    Parameters
+    ----------
+    rnn : RNN, LSTM or GRU
+    attention : Attention, optional
+        Without it the features are h.
+    readout : Readout
+        Makes the features of the context and h; not used without attention.
+    """
+
+    def __init__(
+        self, rnn: RNN | LSTM | GRU, attention: Attention | None, readout: Readout
+    ) -> None:
+        self.rnn = rnn
+        self.attention = attention
+        self.readout = readout
+
+    def forward(self, x: Array, memory: Memory) -> Array:
+        """Features (N, T, F) of the inputs x (N, T, D)."""
+        h, _ = self.rnn(x, memory.state)
+        features, _ = self._attend(h, memory)
+        return features
+
+    def step(self, x: Array, state: State, memory: Memory) -> tuple[Array, State, Array]:
+        """One step on x (N, D): features (N, F), state, alignment (N, S).
+
+        Without attention the alignment is (N, 0).
+        """
+        h, state = self.rnn.step(x, state)
+        features, alignment = self._attend(h[:, None], memory)
+        return features[:, 0], state, alignment[:, 0]
+
+    def _attend(self, h: Array, memory: Memory) -> tuple[Array, Array]:
+        if self.attention is None:
+            return h, h[..., :0]
+        context, alignment = self.attention(h, memory.outputs, lengths=memory.lengths)
+        return self.readout.forward(context, h), alignment
+
+    def backward(self, dfeatures: Array) -> tuple[Array, Array | None, State]:
+        """Gradients of x, of the memory's outputs (None without attention) and of its state."""
+        dh, doutputs = dfeatures, None
+        if self.attention is not None:
+            dcontext, dh = self.readout.backward(dfeatures)
+            # context = attention(h, outputs): h is used here a second time
+            dquery, doutputs, _ = self.attention.backward(dcontext)
+            dh = np.add(dh, dquery, out=dquery)
+        dx, dstate = self.rnn.backward(dh)
+        return dx, doutputs, dstate

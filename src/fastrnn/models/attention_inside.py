@@ -1,0 +1,94 @@
+"""The decoder's recurrent layers with attention at each step, inside the recurrence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastrnn import ops
+from fastrnn.layers import GRU, LSTM, RNN, Attention, Layer
+from fastrnn.models.base import Array, State, arrays_of, cells_of, state_of
+from fastrnn.models.encoder import Memory
+from fastrnn.models.readout import Readout
+
+
+class AttentionInside(Layer):
+    """Features of a sequence, where what attention gives at a step takes part in the next.
+
+    The whole loop is one call of `fastrnn.ops.attention_decoder`, which defines it. The parameters
+    are those of the layers given, in which the gradients are put.
+
+    Parameters
+    ----------
+    rnn : RNN, LSTM or GRU
+        Its inputs are as wide as x and what comes back: the features, or the context.
+    attention : Attention
+    readout : Readout
+    context : {"input_feeding", "input"}
+        Whether the features come back, or the context that the state asks for.
+    cell : str
+        Name of the cell of `rnn`.
+    rng : numpy.random.Generator
+        Draws the dropout between the layers of `rnn`.
+    """
+
+    def __init__(
+        self,
+        rnn: RNN | LSTM | GRU,
+        attention: Attention,
+        readout: Readout,
+        *,
+        context: str,
+        cell: str,
+        rng: np.random.Generator,
+    ) -> None:
+        super().__init__(rng)
+        self.rnn = rnn
+        self.attention = attention
+        self.readout = readout
+        self._options = {
+            "cell": cell,
+            "score": attention.score,
+            "context": context,
+        }
+
+    def forward(self, x: Array, memory: Memory) -> Array:
+        """Return the features (N, T, F) of the inputs x (N, T, D)."""
+        arguments = (
+            x,
+            None,
+            arrays_of(memory.state),
+            memory.outputs,
+            cells_of(self.rnn),
+            tuple(self.attention.params.values()),
+            self.readout.weights,
+        )
+        options: dict[str, Any] = {**self._options, "lengths": memory.lengths}
+        if not self.training:
+            return ops.attention_decoder(*arguments, **options)[0]
+        options["drops"] = self._drops(x)
+        features, _, _, states, stash = ops.attention_decoder_forward(*arguments, **options)
+        self._tape = stash, len(states)
+        return features
+
+    def _drops(self, x: Array) -> Array | None:
+        """Draw the factors on the inputs of all layers but the first."""
+        p, between = self.rnn.dropout, self.rnn.num_layers - 1
+        if p == 0 or between == 0:
+            return None
+        ones = np.ones((between, *x.shape[:2], self.rnn.hidden_size), x.dtype)
+        return ops.dropout(ones, p, rng=self.rng)
+
+    def backward(self, dfeatures: Array) -> tuple[Array, Array, State]:
+        """Return the gradients of x, of the memory's outputs and of its state."""
+        stash, states = self._recorded()
+        dx, _, dstates, doutputs, dcells, dweights, dreadout = ops.attention_decoder_backward(
+            dfeatures, None, None, [None] * states, stash
+        )
+        grads = [grad for cell in dcells for grad in cell if grad is not None]
+        layers: list[Layer] = [self.rnn, self.attention, *self.readout.layers.values()]
+        kept = (grad for layer in layers for grad in layer.grads.values())
+        for grad, new in zip(kept, [*grads, *dweights, *dreadout], strict=True):
+            np.copyto(grad, new)
+        return dx, doutputs, state_of(dstates)

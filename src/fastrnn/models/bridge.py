@@ -1,0 +1,98 @@
+"""The way from an encoder's final state to a decoder's initial one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastrnn.layers import Layer, Linear, Tanh
+from fastrnn.models.base import Array, State, arrays_of, map_state, state_of
+
+BRIDGES = ("linear", "tanh")
+
+
+class Bridge:
+    """Take the last layers of a state and, on request, map each by weights of its own.
+
+    Parameters
+    ----------
+    kind : {None, "linear", "tanh"}
+        None hands the state over as it is; "linear" maps each layer's h (and c) by ``W`` and ``b``
+        of its own; "tanh" puts the result through tanh, as D. Bahdanau, K. Cho and Y. Bengio, 2015,
+        appendix A.2.2, do with their one layer.
+    cell, hidden_size, dtype, rng
+        As for ``Seq2Seq``.
+    num_layers : int
+        Layers to hand over.
+    hidden_only : bool
+        Hand over zeros instead of an LSTM's c; only without a map.
+    """
+
+    def __init__(
+        self,
+        kind: str | None,
+        *,
+        cell: str,
+        hidden_size: int,
+        num_layers: int,
+        hidden_only: bool,
+        dtype: Any,
+        rng: np.random.Generator,
+    ) -> None:
+        names = () if kind is None else ("h", "c") if cell == "lstm" else ("h",)
+        self.num_layers = num_layers
+        self.hidden_only = hidden_only
+        self._maps = {
+            f"{name}_l{layer}": Linear(hidden_size, hidden_size, dtype=dtype, rng=rng)
+            for name in names
+            for layer in range(num_layers)
+        }
+        self._tanhs = {f"{name}_tanh": Tanh() for name in names if kind == "tanh"}
+
+    @property
+    def layers(self) -> dict[str, Layer]:
+        """The layers by name."""
+        return {**self._maps, **self._tanhs}
+
+    def forward(self, state: State) -> State:
+        """Make the initial state (num_layers, N, H) of a final one of at least as many layers."""
+        state = map_state(self._last, state)
+        if self.hidden_only:
+            state = _with_zero_cell(state)
+        return self._mapped(state) if self._maps else state
+
+    def _mapped(self, state: State) -> State:
+        parts = self._maps.values()
+        rows = [row for array in arrays_of(state) for row in array]
+        mapped = np.stack([part(row) for part, row in zip(parts, rows, strict=True)])
+        arrays = list(mapped.reshape(-1, self.num_layers, *mapped.shape[1:]))
+        for index, tanh in enumerate(self._tanhs.values()):
+            arrays[index] = tanh(arrays[index])
+        return state_of(arrays)
+
+    def _last(self, array: Array) -> Array:
+        return array[-self.num_layers :]
+
+    def backward(self, dstate: State, num_layers: int) -> State:
+        """Gradient of the final state, of ``num_layers`` layers, given that of the initial one."""
+        if self._maps:
+            dstate = self._mapped_backward(dstate)
+        if self.hidden_only:
+            dstate = _with_zero_cell(dstate)
+        unused = num_layers - self.num_layers  # these layers' states did not leave the encoder
+        return map_state(lambda d: np.pad(d, ((unused, 0), (0, 0), (0, 0))), dstate)
+
+    def _mapped_backward(self, dstate: State) -> State:
+        arrays = arrays_of(dstate)
+        for index, tanh in enumerate(self._tanhs.values()):
+            arrays[index] = tanh.backward(arrays[index])
+        parts = self._maps.values()
+        rows = [row for array in arrays for row in array]
+        drows = np.stack([part.backward(row) for part, row in zip(parts, rows, strict=True)])
+        return state_of(list(drows.reshape(-1, self.num_layers, *drows.shape[1:])))
+
+
+def _with_zero_cell(state: State) -> State:
+    """Zeros in the place of c; a state without c as it is. Its own backward."""
+    return (state[0], np.zeros_like(state[1])) if isinstance(state, tuple) else state

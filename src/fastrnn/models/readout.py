@@ -1,0 +1,73 @@
+"""What a decoder shows its classifier of the attention's context c and its own output h."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastrnn.layers import Layer, Linear, Tanh
+from fastrnn.models.base import Array
+
+READOUTS = ("concat", "tanh")
+
+
+class Readout:
+    """``[c; h]``, or ``tanh([c; h] W + b)`` (Luong, Pham and Manning 2015, equation 5).
+
+    Parameters
+    ----------
+    kind : {"concat", "tanh"}
+        Which of the two.
+    context_size, hidden_size : int
+        Widths M of c and H of h.
+    size : int
+        Width R of the features for "tanh"; those of "concat" are M + H wide.
+    dtype, rng
+        As for ``Seq2Seq``.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        context_size: int,
+        hidden_size: int,
+        size: int,
+        *,
+        dtype: Any,
+        rng: np.random.Generator,
+    ) -> None:
+        width = context_size + hidden_size
+        self.context_size = context_size
+        self.linear: Linear | None = None
+        if kind == "tanh":
+            self.linear = Linear(width, size, dtype=dtype, rng=rng)
+        self.tanh = Tanh()
+        self.size = width if self.linear is None else size
+
+    @property
+    def layers(self) -> dict[str, Layer]:
+        """The layers by name."""
+        if self.linear is None:
+            return {}
+        return {"readout": self.linear, "readout_tanh": self.tanh}
+
+    @property
+    def weights(self) -> tuple[Array, Array] | None:
+        """W and b; None for "concat"."""
+        if self.linear is None:
+            return None
+        return self.linear.params["W"], self.linear.params["b"]
+
+    def forward(self, context: Array, h: Array) -> Array:
+        """Features (N, T, R) of c (N, T, M) and h (N, T, H)."""
+        both = np.concatenate([context, h], axis=-1)
+        return both if self.linear is None else self.tanh(self.linear(both))
+
+    def backward(self, dfeatures: Array) -> tuple[Array, Array]:
+        """Gradients of c and h, views of one array."""
+        if self.linear is not None:
+            # features = tanh([c; h] W + b)
+            dfeatures = self.linear.backward(self.tanh.backward(dfeatures))
+        # [c; h]
+        return dfeatures[..., : self.context_size], dfeatures[..., self.context_size :]

@@ -1,0 +1,551 @@
+"""Decoding: the tokens that a decoder gives, greedily, by beam search or by sampling.
+
+Each function runs the whole loop in one call of the backend. A sentence gets exactly what it gets
+alone, whatever else is in the batch and in whatever order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastrnn.ops import _backend
+from fastrnn.ops import _check as check
+from fastrnn.ops._check import Array
+from fastrnn.ops.attention import SCORES
+
+CONTEXTS = ("output", "input_feeding", "input")
+"""Where a decoder uses the context: after its cells, and fed back or not, or before them."""
+
+MOST_BEAMS = 4096
+"""The widest beam."""
+
+# Number of gates, names of the states and of the weights of each cell.
+_CELLS = {
+    "rnn": (1, ("h",), ("Wx", "Wh", "b")),
+    "lstm": (4, ("h", "c"), ("Wx", "Wh", "b")),
+    "gru": (3, ("h",), ("Wx", "Wh", "b", "bh")),
+}
+_SEEDS = 2**63 - 1
+_OWNER = "Decoder"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecoderWeights:
+    """A decoder: embedding, stacked cells, attention on request, and a classifier.
+
+    At each step the cells get ``[embedding[token]; constant; ...]``, where the dots are the features
+    of the step before (``context="input_feeding"``), or what attention gives for the state before
+    (``"input"``), and the classifier gets ``[features; constant]``.
+
+    Attributes
+    ----------
+    embedding : array (V, E)
+        Its dtype, float32 or float64, is that of all arrays.
+    cell : {"rnn", "lstm", "gru"}
+        The cell; "rnn" is the one with tanh.
+    cells : sequence of sequences of arrays
+        For each layer Wx (D, G*H), Wh (H, G*H), b (G*H,) and for "gru" bh (H,), or None for a reset
+        before the product.
+    output : (array (F + P, V), array (V,))
+        The classifier's matrix and bias, for features of width F and a constant of width P.
+    context : {None, "output", "input_feeding", "input"}
+        Where the context c of attention over a memory of width M is used (Luong et al. 2015, sections
+        3.1 and 3.3; Bahdanau et al. 2015). None: there is no attention, and the features are the
+        output h of the top cell.
+    score, heads, weights
+        As for `fastrnn.ops.attention`.
+    readout : (array (M + H, R), array (R,)) or None
+        The features are ``tanh([c; h] Wc + bc)`` (Luong et al. 2015, equation 5), or ``[c; h]``.
+    residual : bool
+        Whether the third cell and those above it give h plus their input (Wu et al. 2016).
+    """
+
+    embedding: Array
+    cell: str
+    cells: Sequence[Sequence[Array | None]]
+    output: tuple[Array, Array]
+    context: str | None = None
+    score: str = "dot"
+    heads: int = 1
+    weights: Sequence[Array] = ()
+    readout: tuple[Array, Array] | None = None
+    residual: bool = False
+
+
+class Decoded(NamedTuple):
+    """One target for each of N sentences.
+
+    Attributes
+    ----------
+    tokens : array of int64 (N, T)
+        T is the length of the longest; past its end mark a row holds zeros.
+    lengths : array of int64 (N,)
+        Numbers of tokens, end marks included.
+    log_probability : array of float64 (N,)
+        The natural logarithm of the probability of all tokens of a sentence.
+    alignment : array (N, T, S) or None
+        The weights of the memory's steps when a token was chosen; zeros past the end mark.
+    """
+
+    tokens: Array
+    lengths: Array
+    log_probability: Array
+    alignment: Array | None
+
+
+class Hypothesis(NamedTuple):
+    """One of the targets that a beam search found for a sentence.
+
+    Attributes
+    ----------
+    tokens : array of int64 (T,)
+        Without the end mark.
+    score : float
+        What hypotheses are ranked by; see `decode_beam`.
+    log_probability : float
+        The natural logarithm of the probability of all tokens, the end mark included.
+    finished : bool
+        Whether it came to an end mark.
+    attention : array (T, S) or None
+        The weights of the memory's steps when a token was chosen.
+    """
+
+    tokens: Array
+    score: float
+    log_probability: float
+    finished: bool
+    attention: Array | None
+
+
+def decode_greedy(
+    weights: DecoderWeights,
+    states: Sequence[Any],
+    *,
+    memory: Any = None,
+    lengths: Any = None,
+    constant: Any = None,
+    start: Any = 1,
+    end: int | None = 2,
+    max_length: int = 100,
+    exclude: Any = None,
+    forced: Any = None,
+    use_forced: Any = None,
+    return_alignment: bool = False,
+    num_threads: int | None = None,
+    backend: str | None = None,
+) -> Decoded:
+    """Choose the likeliest token at each step; of equally likely ones the first.
+
+    Parameters
+    ----------
+    weights : DecoderWeights
+        The decoder.
+    states : sequence of arrays (L, N, H)
+        The states of all layers before the first step: ``[h]``, for "lstm" ``[h, c]``.
+    memory : array (N, S, M), optional
+        What attention is paid to: keys and values in one.
+    lengths : integer array (N,), optional
+        Numbers of steps of the memory, 0 to S; the default is S.
+    constant : array (N, P), optional
+        What joins the input and the features at each step.
+    start : int or integer array (N,)
+        The token that is fed first.
+    end : int, optional
+        The end mark, after which a sentence is over; None: there is none.
+    max_length : int
+        Most tokens of a sentence, the end mark included.
+    exclude : boolean array (V,), optional
+        Which tokens are never chosen; their probability is 0.
+    forced, use_forced : integer and boolean array (N, max_length), optional
+        Where the latter is True, the token is that of the former. So the tokens returned are those
+        fed to the decoder after `start`, as scheduled sampling needs them (Bengio et al. 2015).
+    return_alignment : bool
+        Whether to return the alignment.
+    num_threads : int, optional
+        For this call; the default is that of `fastrnn.get_num_threads`.
+    backend : {"compiled", "reference"}, optional
+        For this call; the default is that of `fastrnn.backend`.
+
+    Returns
+    -------
+    Decoded
+
+    Raises
+    ------
+    ValueError
+        If a shape, a token or an option is wrong, or options contradict each other.
+    TypeError
+        If a type or a dtype is wrong.
+    """
+    arguments = _arguments(weights, states, memory, lengths, constant, exclude)
+    options = _options(arguments, start, end, max_length, return_alignment, num_threads)
+    options |= _forced(arguments, forced, use_forced, options["max_length"])
+    return Decoded(*_backend.get(backend).decode_greedy(*arguments, **options))
+
+
+def decode_sample(
+    weights: DecoderWeights,
+    states: Sequence[Any],
+    *,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    seed: Any = None,
+    memory: Any = None,
+    lengths: Any = None,
+    constant: Any = None,
+    start: Any = 1,
+    end: int | None = 2,
+    max_length: int = 100,
+    exclude: Any = None,
+    forced: Any = None,
+    use_forced: Any = None,
+    return_alignment: bool = False,
+    num_threads: int | None = None,
+    backend: str | None = None,
+) -> Decoded:
+    """Draw each token from softmax(logits / temperature).
+
+    Parameters
+    ----------
+    weights, states, memory, lengths, constant, start, end, max_length, exclude, forced, use_forced
+        As for `decode_greedy`.
+    temperature : float
+        From 0, which is `decode_greedy`; below 1 the likely tokens become likelier.
+    top_k : int, optional
+        Draw only from so many of the likeliest tokens (Fan et al. 2018, section 5.4).
+    top_p : float, optional
+        Then draw only from the fewest of the likeliest tokens that have at least this share of the
+        probability left, in (0, 1] (Holtzman et al. 2020, section 3.1).
+    seed : int or integer array (N,), optional
+        What the draws of each sentence depend on, and they depend on nothing else: with one seed for
+        all, equal sentences give equal tokens. The default is a new seed for each.
+    return_alignment, num_threads, backend
+        As for `decode_greedy`.
+
+    Returns
+    -------
+    Decoded
+        The probability is the one without temperature, `top_k` and `top_p`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `decode_greedy`.
+    """
+    arguments = _arguments(weights, states, memory, lengths, constant, exclude)
+    options = _options(arguments, start, end, max_length, return_alignment, num_threads)
+    options |= _forced(arguments, forced, use_forced, options["max_length"])
+    drawing = _drawing(len(options["start"]), temperature, top_k, top_p, seed)
+    module = _backend.get(backend)
+    if drawing["temperature"] == 0:
+        return Decoded(*module.decode_greedy(*arguments, **options))
+    return Decoded(*module.decode_sample(*arguments, **options, **drawing))
+
+
+def decode_beam(
+    weights: DecoderWeights,
+    states: Sequence[Any],
+    *,
+    beam_size: int = 5,
+    n_best: int = 1,
+    length_penalty: float = 0.0,
+    coverage_penalty: float = 0.0,
+    memory: Any = None,
+    lengths: Any = None,
+    constant: Any = None,
+    start: Any = 1,
+    end: int = 2,
+    max_length: int = 100,
+    exclude: Any = None,
+    return_alignment: bool = False,
+    num_threads: int | None = None,
+    backend: str | None = None,
+) -> list[list[Hypothesis]]:
+    """Search the targets of the best scores.
+
+    Of all continuations of the running hypotheses by a token, the `beam_size` likeliest without an
+    end mark run on; those with the end mark finish that are among the `beam_size` likeliest of all.
+    A sentence is over when no running hypothesis can come to be one of its `n_best`, or at
+    `max_length`, where the running ones compete as they are.
+
+    The score of T tokens, the end mark included, of which token j gave the attention a_ij to step i
+    of the memory (Wu et al. 2016, equation 14)::
+
+        log_probability / ((5 + T) / 6) ** length_penalty
+            + coverage_penalty * sum_i log(min(sum_j a_ij, 1))
+
+    Parameters
+    ----------
+    weights, states, memory, lengths, constant, start, end, max_length, exclude
+        As for `decode_greedy`; there must be an end mark.
+    beam_size : int
+        From 1, which finds what `decode_greedy` finds if there are no penalties, to 4096.
+    n_best : int
+        How many hypotheses to return for each sentence, at most `beam_size`.
+    length_penalty, coverage_penalty : float
+        From 0. The larger, the less is a long target at a disadvantage; the more one that leaves
+        parts of the memory without attention. The latter needs attention.
+    return_alignment, num_threads, backend
+        As for `decode_greedy`.
+
+    Returns
+    -------
+    list of lists of Hypothesis
+        For each sentence its best, the best first: `n_best` of them, or as many as there are.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `decode_greedy`.
+    """
+    arguments = _arguments(weights, states, memory, lengths, constant, exclude)
+    if end is None:
+        raise TypeError(f"{_OWNER}: end must be a token in a beam search, got None")
+    options = _options(arguments, start, end, max_length, return_alignment, num_threads)
+    options |= _searching(arguments, beam_size, n_best, length_penalty, coverage_penalty)
+    found = _backend.get(backend).decode_beam(*arguments, **options)
+    return [[Hypothesis(*fields) for fields in results] for results in found]
+
+
+class _Arguments(NamedTuple):
+    """What all ways to decode take, as a backend wants it."""
+
+    decoder: DecoderWeights
+    states: list[Array]
+    memory: Array | None
+    lengths: Array | None
+    constant: Array | None
+
+
+def _arguments(
+    weights: DecoderWeights,
+    states: Sequence[Any],
+    memory: Any,
+    lengths: Any,
+    constant: Any,
+    exclude: Any,
+) -> _Arguments:
+    """Check the decoder and what it starts from."""
+    if not isinstance(weights, DecoderWeights):
+        came = type(weights).__name__
+        raise TypeError(f"{_OWNER}: weights must be DecoderWeights, got {came}")
+    dtype = check.float_dtype(_OWNER, "embedding", weights.embedding)
+    states = _states(weights, states, dtype)
+    N = states[0].shape[1]
+    if (memory is None) != (weights.context is None):
+        wanted = "None" if weights.context is None else "an array"
+        came = "None" if memory is None else "an array"
+        raise ValueError(
+            f"{_OWNER}: memory must be {wanted} for context {weights.context!r}, got {came}"
+        )
+    if memory is not None:
+        memory = check.array(_OWNER, "memory", memory, (N, "T", "M"), dtype, contiguous=True)
+        lengths = check.lengths(_OWNER, lengths, *memory.shape[:2])
+    elif lengths is not None:
+        raise ValueError(f"{_OWNER}: lengths must be None without memory, got an array")
+    if constant is not None:
+        constant = check.array(_OWNER, "constant", constant, (N, "P"), dtype, contiguous=True)
+    sizes = {
+        "H": states[0].shape[2],
+        "M": 0 if memory is None else memory.shape[2],
+        "P": 0 if constant is None else constant.shape[1],
+    }
+    decoder = _decoder(weights, len(states[0]), sizes, exclude, dtype)
+    return _Arguments(decoder, states, memory, lengths, constant)
+
+
+def _states(weights: DecoderWeights, states: Any, dtype: check.DType) -> list[Array]:
+    """Check the initial states, which set L, N and H."""
+    _, names, _ = _CELLS[check.option(_OWNER, "cell", weights.cell, _CELLS)]
+    if not isinstance(states, Sequence) or len(states) != len(names):
+        came = len(states) if isinstance(states, Sequence) else type(states).__name__
+        wanted = f"[{', '.join(names)}]"
+        raise ValueError(f"{_OWNER}: states must be {wanted} for {weights.cell}, got {came}")
+    shape: check.Shape = ("L", "N", "H")
+    ready = []
+    for name, state in zip(names, states, strict=True):
+        ready.append(check.array(_OWNER, name, state, shape, dtype, contiguous=True))
+        shape = ready[0].shape
+    return ready
+
+
+def _decoder(
+    weights: DecoderWeights, L: int, sizes: dict[str, int], exclude: Any, dtype: check.DType
+) -> DecoderWeights:
+    """Check the weights, given L layers and the sizes H, M and P."""
+
+    def ready(name: str, value: Any, *shape: int | str) -> Array:
+        return check.array(_OWNER, name, value, shape, dtype, contiguous=True)
+
+    H, M, P = sizes["H"], sizes["M"], sizes["P"]
+    embedding = ready("embedding", weights.embedding, "V", "E")
+    V, E = embedding.shape
+    F = H if weights.context is None else M + H
+    readout = weights.readout
+    if weights.context is not None:
+        check.option(_OWNER, "context", weights.context, CONTEXTS)
+    elif readout is not None:
+        raise ValueError(f"{_OWNER}: readout must be None without a context, got one")
+    if readout is not None:
+        Wc, bc = _pair("readout", readout)
+        Wc = ready("readout[0]", Wc, F, "R")
+        F = Wc.shape[1]
+        readout = Wc, ready("readout[1]", bc, F)
+    D = E + P + {"input_feeding": F, "input": M}.get(weights.context or "", 0)
+    W, b = _pair("output", weights.output)
+    W, b = ready("output[0]", W, F + P, V), ready("output[1]", b, V)
+    return replace(
+        weights,
+        embedding=embedding,
+        cells=_cells(weights, L, D, H, dtype),
+        weights=_score(weights, H, M, dtype),
+        readout=readout,
+        output=(W, _without(b, exclude)),
+        residual=bool(weights.residual),
+    )
+
+
+def _pair(name: str, value: Any) -> tuple[Any, Any]:
+    """Return a matrix and its bias, unchecked."""
+    if not isinstance(value, Sequence) or len(value) != 2:
+        came = len(value) if isinstance(value, Sequence) else type(value).__name__
+        raise ValueError(f"{_OWNER}: {name} must be a matrix and its bias, got {came}")
+    return value[0], value[1]
+
+
+def _cells(
+    weights: DecoderWeights, L: int, D: int, H: int, dtype: check.DType
+) -> list[tuple[Array | None, ...]]:
+    """Check the weights of L stacked cells, the first of input width D."""
+    gates, _, names = _CELLS[weights.cell]
+    if not isinstance(weights.cells, Sequence) or len(weights.cells) != L:
+        came = len(weights.cells) if isinstance(weights.cells, Sequence) else "none"
+        raise ValueError(f"{_OWNER}: cells must be {L}, as many as the states are, got {came}")
+    shapes = {"Wx": (D, gates * H), "Wh": (H, gates * H), "b": (gates * H,), "bh": (H,)}
+    cells = []
+    for layer, arrays in enumerate(weights.cells):
+        if not isinstance(arrays, Sequence) or len(arrays) != len(names):
+            wanted = ", ".join(names)
+            raise ValueError(f"{_OWNER}: cells[{layer}] must be ({wanted}), got another number")
+        cells.append(
+            tuple(
+                None
+                if name == "bh" and value is None
+                else check.array(
+                    _OWNER, f"{name} of cells[{layer}]", value, shapes[name], dtype, contiguous=True
+                )
+                for name, value in zip(names, arrays, strict=True)
+            )
+        )
+        shapes["Wx"] = (H, gates * H)
+    return cells
+
+
+def _score(weights: DecoderWeights, H: int, M: int, dtype: check.DType) -> tuple[Array, ...]:
+    """Check the weights of the score."""
+    if weights.context is None:
+        return ()
+    shapes = SCORES[check.option(_OWNER, "score", weights.score, SCORES)]
+    if not isinstance(weights.weights, Sequence) or len(weights.weights) != len(shapes):
+        wanted = f"({', '.join(shapes)})"
+        raise ValueError(f"{_OWNER}: weights must be {wanted} for {weights.score}")
+    if not shapes and H != M:
+        raise ValueError(
+            f"{_OWNER}: score must be one with weights for h of size {H} and memory of size {M}, "
+            f"got {weights.score!r}"
+        )
+    sizes = {"Dq": H, "Dk": M, "Dv": M}
+    ready = []
+    for (name, axes), weight in zip(shapes.items(), weights.weights, strict=True):
+        shape = tuple(sizes.get(axis, axis) for axis in axes)
+        ready.append(check.array(_OWNER, name, weight, shape, dtype, contiguous=True))
+        sizes.update(zip(axes, ready[-1].shape, strict=True))
+    return tuple(ready)
+
+
+def _without(bias: Array, exclude: Any) -> Array:
+    """Give excluded tokens a logit of minus infinity."""
+    if exclude is None:
+        return bias
+    excluded = check.mask(_OWNER, "exclude", exclude, bias.shape)
+    if excluded.all():
+        raise ValueError(f"{_OWNER}: exclude must leave one of the {len(bias)} tokens")
+    result: Array = np.where(excluded, bias.dtype.type(-np.inf), bias)
+    return result
+
+
+def _options(
+    arguments: _Arguments,
+    start: Any,
+    end: Any,
+    max_length: Any,
+    return_alignment: bool,
+    num_threads: Any,
+) -> dict[str, Any]:
+    """Check where sentences begin and end, and what is wanted of them."""
+    V, N = len(arguments.decoder.embedding), arguments.states[0].shape[1]
+    starts = np.broadcast_to(start, (N,)) if np.ndim(start) == 0 else start
+    if end is not None and not 0 <= check.integer(_OWNER, "end", end) < V:
+        raise ValueError(f"{_OWNER}: end must be in 0..{V - 1}, got {end}")
+    if return_alignment and arguments.memory is None:
+        raise ValueError(f"{_OWNER}: return_alignment needs attention, context is None")
+    return {
+        "start": check.integers(_OWNER, "start", starts, (N,), V),
+        "end": None if end is None else int(end),
+        "max_length": check.size(_OWNER, "max_length", max_length),
+        "return_alignment": bool(return_alignment),
+        "num_threads": check.threads(_OWNER, num_threads),
+    }
+
+
+def _forced(arguments: _Arguments, forced: Any, use_forced: Any, max_length: int) -> dict[str, Any]:
+    """Check the tokens that are taken instead of the decoder's own."""
+    if (forced is None) != (use_forced is None):
+        raise ValueError(f"{_OWNER}: forced and use_forced must come together, got one of them")
+    if forced is not None:
+        V, shape = len(arguments.decoder.embedding), (arguments.states[0].shape[1], max_length)
+        forced = check.integers(_OWNER, "forced", forced, shape, V)
+        use_forced = check.mask(_OWNER, "use_forced", use_forced, shape)
+    return {"forced": forced, "use_forced": use_forced}
+
+
+def _drawing(N: int, temperature: Any, top_k: Any, top_p: Any, seed: Any) -> dict[str, Any]:
+    """Check what sampling takes."""
+    if seed is None:
+        seeds = np.random.default_rng().integers(_SEEDS, size=N)
+    elif np.ndim(seed) == 0:
+        seeds = np.full(N, check.size(_OWNER, "seed", seed, least=0))
+    else:
+        seeds = check.integers(_OWNER, "seed", seed, (N,), _SEEDS)
+    return {
+        "seeds": seeds,
+        "temperature": check.nonnegative(_OWNER, "temperature", temperature),
+        "top_k": None if top_k is None else check.size(_OWNER, "top_k", top_k),
+        "top_p": None if top_p is None else check.share(_OWNER, "top_p", top_p),
+    }
+
+
+def _searching(
+    arguments: _Arguments, beam_size: Any, n_best: Any, length_penalty: Any, coverage_penalty: Any
+) -> dict[str, Any]:
+    """Check what a beam search takes."""
+    beam_size = check.size(_OWNER, "beam_size", beam_size)
+    if beam_size > MOST_BEAMS:
+        raise ValueError(f"{_OWNER}: beam_size must be at most {MOST_BEAMS}, got {beam_size}")
+    n_best = check.size(_OWNER, "n_best", n_best)
+    if n_best > beam_size:
+        raise ValueError(f"{_OWNER}: n_best must be at most beam_size, {beam_size}, got {n_best}")
+    coverage = check.nonnegative(_OWNER, "coverage_penalty", coverage_penalty)
+    if coverage and arguments.memory is None:
+        raise ValueError(f"{_OWNER}: coverage_penalty needs attention, got {coverage} without")
+    return {
+        "beam_size": beam_size,
+        "n_best": n_best,
+        "length_penalty": check.nonnegative(_OWNER, "length_penalty", length_penalty),
+        "coverage_penalty": coverage,
+    }
