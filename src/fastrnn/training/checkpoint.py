@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastrnn import _storage
-from fastrnn.training.protocol import Arrays, Model
+from fastrnn.training.protocol import Arrays, Configured, Model
 
 KIND = "checkpoint"
 
@@ -77,6 +78,12 @@ class Checkpoint:
                 continue
             if missing := entries - there.keys():
                 raise ValueError(f"{section} lacks {', '.join(sorted(missing))}")
+        for name, part in self.state["parts"].items():
+            if not isinstance(part, dict):
+                raise TypeError(f"{name} is not described")
+        stopping = self.state["early_stopping"]
+        if stopping and math.isfinite(stopping["best"]) and not self.best:
+            raise ValueError("the best weights are missing")
         held: dict[str, dict[str, NDArray[Any]]] = {"best": dict(self.best)}
         for name, array in self.optimizer.items():
             moment, _, key = name.partition(".")
@@ -95,19 +102,34 @@ class Checkpoint:
                     f"{os.fspath(path)}: a checkpoint of another model: parameter {key!r} is "
                     f"{there.get(key, 'missing')} there, {here.get(key, 'missing')} in the model"
                 )
-        require_same(path, "random generator", self.state["rng"], rng_state(model))
+        generators = (
+            {"kind": rng["bit_generator"]} for rng in (self.state["rng"], rng_state(model))
+        )
+        require_same(path, "random generator", *generators)
+
+
+def description(part: object) -> dict[str, Any]:
+    """Give the class of a part of a run and the arguments of its constructor, if it tells them."""
+    if part is None:
+        return {"kind": None}
+    config = part.config() if isinstance(part, Configured) else {}
+    return {"kind": type(part).__name__, **config}
 
 
 def require_same(
     path: str | os.PathLike[str], what: str, there: dict[str, Any], here: dict[str, Any]
 ) -> None:
-    """Raise ValueError where two states are not of the same kind, their first entry."""
-    kind = next(iter(here))
-    if there[kind] != here[kind]:
-        raise ValueError(
-            f"{os.fspath(path)}: a checkpoint with another {what}: {there[kind]} there, "
-            f"{here[kind]} here"
-        )
+    """Raise ValueError where two descriptions differ, with the first entry that does."""
+    import json
+
+    here = json.loads(json.dumps(here, default=_jsonable))
+    for key in {**here, **there}:
+        if there.get(key) != here.get(key):
+            name = "" if key == "kind" else f"{key} "
+            raise ValueError(
+                f"{os.fspath(path)}: a checkpoint with another {what}: "
+                f"{name}{there.get(key)} there, {here.get(key)} here"
+            )
 
 
 @contextmanager
@@ -130,9 +152,9 @@ _SECTIONS = {
     "position": {"epoch", "batch", "batches", "loss_sum", "seconds"},
     "history": {"losses", "metrics", "learning_rates", "seconds"},
     "rng": {"bit_generator"},
-    "optimizer": {"kind", "lr"},
-    "schedule": {"kind", "initial_lr", "state"},
-    "sampling": {"kind"},
+    "parts": {"model", "optimizer", "schedule"},
+    "data": set(),
+    "learning_rate": {"initial", "now", "schedule"},
     "early_stopping": {"monitor", "best", "bad_epochs"},
 }
 
