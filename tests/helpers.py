@@ -13,7 +13,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 VARIANTS = ("rnn_tanh", "rnn_relu", "lstm", "gru_after", "gru_before")
 TEXTBOOK = ("lstm_textbook", "gru_textbook")  # what only the backends and `compat` know
-SCORES = ("dot", "scaled_dot", "general", "additive")
+SCORES = ("dot", "scaled_dot", "general", "additive", "multi_head")
 
 
 def relative_error(actual: Array, wanted: Array) -> float:
@@ -168,6 +168,7 @@ class AttentionProblem:
     weights: dict[str, Array]
     dcontext: Array
     dalignment: Array
+    heads: int
 
     @property
     def arguments(self) -> dict[str, Array]:
@@ -176,7 +177,7 @@ class AttentionProblem:
 
     def forward(self, module: ModuleType, **options: Any) -> tuple[Array, Array, Any]:
         """Return context, alignment, the stash."""
-        defaults = {"lengths": None, "train": True, "score": self.score}
+        defaults = {"lengths": None, "train": True, "score": self.score, "heads": self.heads}
         weights = tuple(self.weights.values())
         result: tuple[Array, Array, Any] = module.attention_forward(
             *self.inputs.values(), weights, **{**defaults, **options}
@@ -202,14 +203,21 @@ def attention_problem(
     Dk: int = 4,
     Dv: int = 2,
     A: int = 5,
+    heads: int = 2,
     dtype: Any = np.float64,
 ) -> AttentionProblem:
-    """A random problem for one of `SCORES`; dot products need equal sizes and take Dk."""
+    """A random problem for one of `SCORES`.
+
+    Dot products need equal sizes and take Dk; multi_head has so many `heads` of width A.
+    """
     if score in ("dot", "scaled_dot"):
         Dq = Dk
+    heads = heads if score == "multi_head" else 1
+    A *= heads
     shapes: dict[str, dict[str, tuple[int, ...]]] = {
         "general": {"W": (Dq, Dk)},
         "additive": {"Wq": (Dq, A), "Wk": (Dk, A), "v": (A,)},
+        "multi_head": {"Wq": (Dq, A), "Wk": (Dk, A), "Wv": (Dv, A), "Wo": (A, Dv)},
     }
 
     def normal(*shape: int) -> Array:
@@ -221,6 +229,7 @@ def attention_problem(
         weights={name: normal(*shape) for name, shape in shapes.get(score, {}).items()},
         dcontext=normal(N, Tq, Dv),
         dalignment=normal(N, Tq, Tk),
+        heads=heads,
     )
 
 

@@ -48,6 +48,12 @@ def linear():
     return layer
 
 
+def tanh():
+    layer = fr.Tanh()
+    layer(f4(2, 4))
+    return layer
+
+
 def dropout():
     layer = fr.Dropout(0.5, rng=1)
     layer(f4(2, 4))
@@ -240,6 +246,15 @@ LAYER_CALLS = [
         V,
         "Linear: dy must have shape (2, 3), got (2, 4)",
     ),
+    # tanh
+    (tanh, lambda a: a([1, 2]), T, "Tanh: x must be float32 or float64, got int64"),
+    (tanh, lambda a: a.backward(f4(4)), V, "Tanh: dy must have shape (2, 4), got (4,)"),
+    (
+        lambda: fr.Tanh().eval(),
+        lambda a: a.backward(a(f4(4))),
+        V,
+        "Tanh: backward needs a forward in train mode before it",
+    ),
     # dropout
     (dropout, lambda a: a(None), T, "Dropout: x must be float32 or float64, got None"),
     (dropout, lambda a: a([1, 2]), T, "Dropout: x must be float32 or float64, got int64"),
@@ -416,7 +431,8 @@ CALLS = [
     (
         lambda: fr.Attention(score="cosine"),
         V,
-        "Attention: score must be one of dot, scaled_dot, general, additive, got 'cosine'",
+        "Attention: score must be one of dot, scaled_dot, general, additive, multi_head, "
+        "got 'cosine'",
     ),
     (
         lambda: fr.Attention(4, score="general"),
@@ -427,6 +443,21 @@ CALLS = [
         lambda: fr.Attention(4, 0, score="general"),
         V,
         "Attention: key_size must be at least 1, got 0",
+    ),
+    (
+        lambda: fr.Attention(4, 4, num_heads=2),
+        V,
+        "Attention: num_heads must be 1 for score 'dot', got 2",
+    ),
+    (
+        lambda: fr.Attention(4, 4, 10, score="multi_head", num_heads=3),
+        V,
+        "Attention: num_heads must divide the attention size 10, got 3",
+    ),
+    (
+        lambda: fr.Attention(4, 4, score="multi_head", num_heads=0),
+        V,
+        "Attention: num_heads must be at least 1, got 0",
     ),
     (lambda: reference.GRU(4, 0), V, "GRU: hidden_size must be at least 1, got 0"),
     # functions
@@ -571,7 +602,7 @@ CALLS = [
     (
         lambda: ops.attention(*ATTENTION_ARGS, score=np.array(["dot"])),
         V,
-        "Attention: score must be one of dot, scaled_dot, general, additive, "
+        "Attention: score must be one of dot, scaled_dot, general, additive, multi_head, "
         "got a <U3 array of shape (1,)",
     ),
     (
@@ -585,6 +616,18 @@ CALLS = [
         ),
         V,
         "Attention: v must have shape (5,), got (4,)",
+    ),
+    (
+        lambda: ops.attention(
+            *(f8(2, 5, 4), f8(2, 6, 4), f8(2, 6, 3)), [f8(4, 4)] * 4, score="multi_head"
+        ),
+        V,
+        "Attention: values must have shape (2, 6, 4), got (2, 6, 3)",
+    ),
+    (
+        lambda: ops.attention(*ATTENTION_ARGS, [f8(4, 4)] * 4, score="multi_head", num_heads=8),
+        V,
+        "Attention: num_heads must divide the attention size 4, got 8",
     ),
     # updates
     (

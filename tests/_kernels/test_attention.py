@@ -19,6 +19,7 @@ SIZES = st.fixed_dictionaries(
         "Tq": st.integers(0, 8),
         **dict.fromkeys(("Dq", "Dk", "Dv", "A"), WIDTHS),
         "Tk": st.integers(0, 20),
+        "heads": st.integers(1, 3),
     }
 )
 EXAMPLES = settings(deadline=None, max_examples=15)

@@ -51,9 +51,14 @@ def recurrent_calls(variant):
 def attention_calls(score):
     problem = attention_problem(score, np.random.default_rng(2), N=3, dtype="f4")
     weights = tuple(problem.weights.values())
-    options = {"score": score, "lengths": np.array([5, 0, 2]), "num_threads": 2}
+    options = {
+        "score": score,
+        "lengths": np.array([5, 0, 2]),
+        "num_heads": problem.heads,
+        "num_threads": 2,
+    }
     inputs = [*problem.inputs.values(), weights]
-    *_, stash = ops.attention_forward(*inputs, score=score)
+    *_, stash = ops.attention_forward(*inputs, score=score, num_heads=problem.heads)
     upstream = [problem.dcontext, problem.dalignment, stash]
 
     def unpacked(query, keys, values, *weights, **options):
@@ -78,6 +83,8 @@ def other_calls(_):
         (ops.linear_backward, [x[:, :3], ops.linear_forward(x, W, b)[1]], threads),
         (ops.embedding_forward, [ids, W], {}),
         (ops.embedding_backward, [x[:, :3], ops.embedding_forward(ids, W)[1]], {}),
+        (ops.tanh_forward, [x], {}),
+        (ops.tanh_backward, [x, ops.tanh_forward(x)[1]], {}),
         (partial(ops.dropout_forward, rng=rng), [x, 0.5], {}),
         (ops.dropout_backward, [x, ops.dropout_forward(x, 0.5, rng=rng)[1]], {}),
         (ops.softmax_cross_entropy_forward, [x, ids], {"ignore_index": 1, **threads}),

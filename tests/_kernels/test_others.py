@@ -75,6 +75,18 @@ def test_dropout(dtype, seed, shape):
     np.testing.assert_array_equal(y, _reference.dropout(x, keep, 1 / 0.7))
 
 
+@given(seed=SEEDS, shape=st.tuples(ROWS, WIDTHS))
+@EXAMPLES
+def test_tanh(dtype, assert_agree, seed, shape):
+    rng = np.random.default_rng(seed)
+    x, dy = normal(rng, *shape, dtype=dtype), normal(rng, *shape, dtype=dtype)
+    results = []
+    for module in (_kernels, _reference):
+        y = module.tanh(x)
+        results.append({"y": y, "dx": module.tanh_backward(dy, y)})
+    assert_agree(*results)
+
+
 def softmax_cross_entropy(module, logits, targets, **options):
     loss, dlogits = module.softmax_cross_entropy(logits, targets, train=True, **options)
     assert isinstance(loss, float)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from helpers import (
@@ -13,7 +15,17 @@ from helpers import (
 
 from fastrnn import _reference
 
-pytestmark = pytest.mark.parametrize("score", SCORES)
+FORMULAS = {
+    "dot": lambda q, k: q @ k,
+    "scaled_dot": lambda q, k: q @ k / np.sqrt(len(k)),
+    "general": lambda q, k, W: q @ W @ k,
+    "additive": lambda q, k, Wq, Wk, v: v @ np.tanh(q @ Wq + k @ Wk),
+}
+
+
+@pytest.fixture(params=SCORES)
+def score(request):
+    return request.param
 
 
 @pytest.mark.parametrize("ragged", [False, True])
@@ -31,22 +43,37 @@ def test_every_gradient_by_finite_differences(score, ragged):
         assert_close(gradients[name], numeric_gradient(objective, array), 1e-7, name)
 
 
+@pytest.mark.parametrize("score", FORMULAS)
 def test_score_of_each_pair_by_its_formula(score):
     problem = attention_problem(score, np.random.default_rng(1))
     query, keys, values = problem.inputs.values()
-    formula = {
-        "dot": lambda q, k: q @ k,
-        "scaled_dot": lambda q, k: q @ k / np.sqrt(len(k)),
-        "general": lambda q, k, W: q @ W @ k,
-        "additive": lambda q, k, Wq, Wk, v: v @ np.tanh(q @ Wq + k @ Wk),
-    }[score]
+    weights = tuple(problem.weights.values())
     context, alignment, _ = problem.forward(_reference)
     for n in range(4):
         for i in range(3):
-            scores = np.array([formula(query[n, i], k, *problem.weights.values()) for k in keys[n]])
+            scores = np.array([FORMULAS[score](query[n, i], k, *weights) for k in keys[n]])
             wanted = np.exp(scores) / np.exp(scores).sum()
             assert_close(alignment[n, i], wanted, 1e-13)
             assert_close(context[n, i], sum(wanted[:, None] * values[n]), 1e-13)
+
+
+def test_heads_are_scaled_dot_products_between_columns():
+    problem = attention_problem("multi_head", np.random.default_rng(1), heads=3)
+    *matrices, Wo = problem.weights.values()
+    projected = {
+        name: np.split(array @ W, 3, axis=2)
+        for (name, array), W in zip(problem.inputs.items(), matrices, strict=True)
+    }
+    contexts, alignments = [], []
+    for i in range(3):
+        inputs = {name: heads[i] for name, heads in projected.items()}
+        head = replace(problem, score="scaled_dot", inputs=inputs, weights={}, heads=1)
+        context, alignment, _ = head.forward(_reference)
+        contexts.append(context)
+        alignments.append(alignment)
+    context, alignment, _ = problem.forward(_reference)
+    assert_close(context, np.concatenate(contexts, axis=2) @ Wo, 1e-13)
+    assert_close(alignment, sum(alignments) / 3, 1e-13)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -90,6 +117,7 @@ def test_each_sequence_is_computed_as_if_alone_and_unpadded(score):
             score=score,
             lengths=None,
             train=False,
+            heads=problem.heads,
         )
         assert_close(context[n], wanted_context[0], 1e-13)
         assert_close(alignment[n, :, :length], wanted_alignment[0], 1e-13)

@@ -76,6 +76,17 @@ def test_embedding_is_a_one_hot_product(dtype, M):
     assert not np.shares_memory(y, W)
 
 
+def test_tanh_by_finite_differences():
+    rng = np.random.default_rng(7)
+    x, dy = normal(rng, 4, 5), normal(rng, 4, 5)
+
+    def objective():
+        return np.sum(dy * _reference.tanh(x))
+
+    dx = _reference.tanh_backward(dy, _reference.tanh(x))
+    assert_close(dx, numeric_gradient(objective, x), 1e-7)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_dropout_keeps_scales_and_drops(dtype):
     rng = np.random.default_rng(4)

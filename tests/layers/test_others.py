@@ -18,8 +18,8 @@ X = RNG.standard_normal((3, 4, 5))
 QUERY, KEYS, VALUES = (RNG.standard_normal(s) for s in [(3, 2, 5), (3, 4, 6), (3, 4, 2)])
 
 
-def attention(score):
-    return fastrnn.Attention(5, 6, 3, score=score, dtype="float64", rng=2)
+def attention(score, **options):
+    return fastrnn.Attention(5, 6, 3, score=score, dtype="float64", rng=2, **options)
 
 
 CASES = {  # a layer, its arguments
@@ -29,6 +29,7 @@ CASES = {  # a layer, its arguments
         lambda: fastrnn.Linear(5, 2, bias=False, dtype="float64", rng=2),
         (X,),
     ),
+    "tanh": (lambda: fastrnn.Tanh(), (X,)),
     "dropout": (lambda: fastrnn.Dropout(0.4, rng=2), (X,)),
     "loss": (lambda: fastrnn.SoftmaxCrossEntropy(), (X, IDS % 5)),
     "loss with ignore_index": (lambda: fastrnn.SoftmaxCrossEntropy(3), (X, IDS % 5)),
@@ -37,6 +38,11 @@ CASES = {  # a layer, its arguments
     "scaled_dot": (lambda: attention("scaled_dot"), (QUERY, X)),
     "general": (lambda: attention("general"), (QUERY, KEYS, VALUES)),
     "additive": (lambda: attention("additive"), (QUERY, KEYS)),
+    "multi_head": (lambda: attention("multi_head", num_heads=3), (QUERY, KEYS)),
+    "multi_head with values": (
+        lambda: attention("multi_head", value_size=VALUES.shape[2]),
+        (QUERY, KEYS, VALUES),
+    ),
 }
 
 
@@ -159,7 +165,7 @@ def test_loss_is_smoothed_in_train_mode_only(backend):
 def test_attention_ignores_what_is_beyond_the_lengths(score, backend):
     rng = np.random.default_rng(4)
     keys = rng.standard_normal((3, 4, 5))
-    layer = fastrnn.Attention(5, 5, score=score, dtype="float64", rng=5)
+    layer = fastrnn.Attention(5, 5, score=score, value_size=2, dtype="float64", rng=5)
     context, weights = layer(QUERY, keys, VALUES, lengths=[4, 2, 0])
     assert_close(weights.sum(axis=-1), [[1, 1], [1, 1], [0, 0]], 1e-12)
     assert not weights[1, :, 2:].any() and not context[2].any()

@@ -26,6 +26,7 @@ SUBJECTS: list[Any] = [
     layers.SoftmaxCrossEntropy(ignore_index=0),
     reference.LSTM(3, 4, rng=0),
     layers.Attention(30, 30, score="dot", rng=0),
+    layers.Attention(3, 4, 6, score="multi_head", num_heads=2, value_size=5, rng=0),
     layers.SoftmaxCrossEntropy(ignore_index=-100, label_smoothing=0.1),
     LanguageModel(7, 4, 4, cell="gru", num_layers=2, dropout=0.1, tie_weights=True, rng=0),
     LanguageModel(7, 3, 4, cell="rnn", dtype=F64, rng=0),

@@ -104,7 +104,6 @@ class Twin:
         return [torch.tanh(array) for array in mapped] if self.bridge == "tanh" else mapped
 
     def decode(self, tokens: Any, state: Any, summary: Any, memory: Any, mask: Any) -> torch.Tensor:
-        count = len(tokens)
         constant = summary if self.peeky else summary[:, :0]
         features = self.features(torch.zeros_like(summary), torch.zeros_like(summary))
         features = torch.zeros_like(features)
@@ -123,9 +122,7 @@ class Twin:
                 context = self.attend(h, memory, mask)
             features = h if self.attention is None else self.features(context, h)
             logits.append(torch.cat([features, constant], dim=1) @ out)
-        return torch.stack(logits, dim=1).reshape(count, -1, out.shape[1]) + (
-            self.params["decoder.output.b"]
-        )
+        return torch.stack(logits, dim=1) + self.params["decoder.output.b"]
 
     def stacked_cells(self, x: Any, state: Any) -> Any:
         new = []

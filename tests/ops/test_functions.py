@@ -55,6 +55,18 @@ def test_embedding(outer, integer, dtype, backend):
     assert_close(ops.embedding_backward(dy, stash), wanted, RTOL[dtype])
 
 
+@pytest.mark.parametrize("shape", [(), (5,), (2, 0), (2, 3, 4)])
+def test_tanh(shape, dtype, backend):
+    x, dy = (normal(np.random.default_rng(seed), dtype, *shape) for seed in (3, 4))
+    y, stash = ops.tanh_forward(x)
+    np.testing.assert_array_equal(ops.tanh(x), y)
+    dx = ops.tanh_backward(dy, stash)
+    assert_close(y, np.tanh(x), RTOL[dtype])
+    assert_close(dx, dy * (1 - np.tanh(x) ** 2), RTOL[dtype])
+    assert y.shape == dx.shape == shape
+    assert {y.dtype, dx.dtype} == {np.dtype(dtype)}
+
+
 def test_dropout(dtype, backend):
     x, dy = (normal(np.random.default_rng(seed), dtype, 50, 40) for seed in (3, 4))
     y, stash = ops.dropout_forward(x, 0.25, rng=np.random.default_rng(5))
@@ -106,7 +118,7 @@ def test_attention(score, ragged, dtype, backend):
     grads = problem.backward(_reference, stash)
 
     arguments = (*problem.inputs.values(), tuple(problem.weights.values()))
-    options = {"score": score, "lengths": lengths}
+    options = {"score": score, "lengths": lengths, "num_heads": problem.heads}
     for got, wanted in zip(ops.attention(*arguments, **options), (context, alignment), strict=True):
         assert_close(got, wanted, RTOL[dtype])
         assert got.dtype == dtype

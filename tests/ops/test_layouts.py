@@ -107,6 +107,9 @@ def test_the_others(layout, backend):
     assert ops.softmax_cross_entropy(layout(dy), layout(targets)) == ops.softmax_cross_entropy(
         dy, targets
     )
+    identical([ops.tanh(layout(x))], [ops.tanh(x)])
+    y, stash = ops.tanh_forward(dy)
+    identical([ops.tanh_backward(layout(dy), stash)], [ops.tanh_backward(dy, stash)])
     seeds = [np.random.default_rng(4) for _ in range(2)]
     identical([ops.dropout(layout(x), 0.5, rng=seeds[0])], [ops.dropout(x, 0.5, rng=seeds[1])])
 

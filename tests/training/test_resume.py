@@ -19,6 +19,7 @@ from fastrnn.training import (
     AdaGrad,
     Adam,
     AdamW,
+    ConstantSampling,
     CosineLR,
     LinearSampling,
     Momentum,
@@ -390,6 +391,26 @@ def test_the_sampling_rate_is_the_schedules_affair(tmp_path):
         make(sampling=LinearSampling(2, last=0.4)).resume(path)
 
 
+def test_checkpoint_of_another_sampling(tmp_path):
+    path, model = tmp_path / "run", SmallModel()
+    model.sampling_rate = 0.0
+    make_trainer(None, model=model, sampling=LinearSampling(3)).save(path)
+    other = SmallModel()
+    other.sampling_rate = 0.0
+    for sampling, here in ((None, "None"), (ConstantSampling(0.1), "ConstantSampling")):
+        message = f"with another sampling schedule: LinearSampling there, {here} here"
+        with pytest.raises(ValueError, match=f"^{path}: a checkpoint {message}$"):
+            make_trainer(None, model=other, sampling=sampling).resume(path)
+
+
+def test_checkpoint_of_an_older_fastrnn(saved):
+    arrays, metadata = _storage.read(saved)
+    del metadata["format"]
+    _storage.write(saved, arrays, metadata)
+    with pytest.raises(ValueError, match=f"^{saved}: a checkpoint of another version of fastrnn$"):
+        make_trainer(None).resume(saved)
+
+
 def test_model_with_other_names(saved):
     trainer = make_trainer(None)
     trainer.model.params["new"] = trainer.model.params.pop("layer.b")
@@ -456,6 +477,7 @@ def drop(*keys):
     [
         *(drop(key) for key in ("position", "history", "rng", "parts", "data", "learning_rate")),
         drop("early_stopping"),
+        lambda arrays, state: state.update(parts=[]),
         drop("position", "epoch"),
         drop("history", "losses"),
         drop("parts", "optimizer"),
@@ -497,7 +519,7 @@ def test_damaged_checkpoint(tmp_path, damage):
 @pytest.mark.parametrize("metadata", [{}, {"state": ""}, {"state": "[]"}])
 def test_checkpoint_without_its_text(tmp_path, metadata):
     path = tmp_path / "run"
-    _storage.write(path, {}, {"kind": "checkpoint", **metadata})
+    _storage.write(path, {}, {"kind": "checkpoint", "format": "2", **metadata})
     with pytest.raises(ValueError, match=rf"^{path}: a damaged checkpoint: [^\n]+$"):
         make_trainer(None).resume(path)
 
@@ -529,3 +551,36 @@ def test_learning_rate_set_by_hand_is_kept(tmp_path):
     trainer.optimizer.lr = 0.007
     fit(trainer, epochs=1)
     assert make_trainer(None).resume(path).optimizer.lr == 0.007
+
+
+def test_a_model_with_every_kind_of_randomness(tmp_path):
+    """Dropout, and scheduled sampling at a rate that grows, stopped anywhere."""
+    rng = np.random.default_rng(2)
+    tokens = rng.integers(3, 9, (12, 4))
+    batches = Batches(tokens, np.full(12, 4), tokens, batch_size=5, seed=3)
+
+    def trainer(seed, path=None):
+        model = Seq2Seq(9, 9, 4, 4, num_layers=2, attention="dot", dropout=0.3, rng=seed)
+        sampling = LinearSampling(2)
+        return Trainer(model, Adam(0.01), sampling=sampling, checkpoint=path, progress=False)
+
+    whole = trainer(0)
+    whole.fit(batches, epochs=3)
+    assert whole.model.sampling_rate == 1
+    for stop_at in (1, 3, 5, 7):
+        path = tmp_path / f"run-{stop_at}"
+        stopped = trainer(0, path)
+        loss = stopped.model.loss
+        calls = iter(range(stop_at, -1, -1))
+
+        def interrupting(*batch, loss=loss, calls=calls):
+            if next(calls) == 0:
+                signal.raise_signal(signal.SIGINT)
+            return loss(*batch)
+
+        stopped.model.loss = interrupting
+        with pytest.raises(KeyboardInterrupt):
+            stopped.fit(batches, epochs=3)
+        rest = trainer(7).resume(path)
+        rest.fit(batches, epochs=3)
+        assert_same_end(rest, whole)

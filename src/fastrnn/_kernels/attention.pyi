@@ -15,6 +15,7 @@ def attention_forward(
     score: str,
     lengths: _Array | None,
     train: bool,
+    heads: int = 1,
     num_threads: int | None = None,
 ) -> tuple[_Array, _Array, _Stash | None]: ...
 def attention_backward(

@@ -1,7 +1,8 @@
 """Attention: the functions of `fastrnn._reference.attention`, compiled.
 
 Every score is a dot product, scaled or not, or an additive one between projected queries and
-projected keys; what follows runs sequence by sequence, a thread taking whole sequences.
+projected keys; what follows runs sequence by sequence, a thread taking whole sequences. Where there
+are several heads, each is a problem of its own between some columns of what was projected.
 """
 
 cimport numpy as cnp
@@ -34,17 +35,20 @@ cdef struct Job:
     fr_index thread_bytes
     fr_index largest_side
     fr_index sequences
+    fr_index heads
     cnp.int64_t *lengths   # of the keys; NULL: all of them
     const char *v          # of the additive score, else NULL
     double scale           # of the other scores
     # For each sequence:
+    const Matrix *mean     # of its heads' alignments; NULL: not wanted
+    const Matrix *dalignment   # of each of its heads
+    # For each head of each sequence:
     const Matrix *q
     const Matrix *k
     const Matrix *values
     const Matrix *alignment
     const Matrix *context
     const Matrix *dcontext
-    const Matrix *dalignment
     const Matrix *dscore   # scratch of the alignment's shape
     const Matrix *dq
     const Matrix *dk
@@ -54,26 +58,33 @@ cdef struct Job:
 
 
 def attention_forward(
-    query, keys, values, weights, *, score, lengths, bint train, num_threads=None
+    query, keys, values, weights, *, score, lengths, bint train, heads=1, num_threads=None
 ):
+    if score == "multi_head":
+        return _multi_head_forward(
+            query, keys, values, weights, lengths, train, heads, num_threads
+        )
     if score == "additive" and lengths is not None:
         keys = _without_padding(keys, lengths)
     q, k = _project(query, keys, weights, score, num_threads)
     alignment = empty((*query.shape[:2], keys.shape[1]), query.dtype)
     context = empty((*query.shape[:2], values.shape[2]), query.dtype)
     v = weights[2] if score == "additive" else None
-    _attend(score, q, k, v, values, lengths, alignment, context, num_threads)
+    _attend(score, 1, q, k, v, values, lengths, alignment, None, context, num_threads)
     if not train:
         return context, alignment, None
-    stash = (query, keys, values, weights, score, lengths, q, k, alignment.copy())
+    stash = (score, query, keys, values, weights, lengths, q, k, alignment.copy())
     return context, alignment, stash
 
 
 def attention_backward(dcontext, dalignment, stash, *, bint shared=False, num_threads=None):
-    query, keys, values, weights, score, lengths, q, k, alignment = stash
+    score, *kept = stash
+    if score == "multi_head":
+        return _multi_head_backward(dcontext, dalignment, *kept, shared, num_threads)
+    query, keys, values, weights, lengths, q, k, alignment = kept
     v = weights[2] if score == "additive" else None
     dq, dk, dvalues, dv = _attend_backward(
-        score, dcontext, dalignment, q, k, v, values, lengths, alignment, shared and v is None,
+        score, 1, dcontext, dalignment, q, k, v, values, lengths, alignment, shared and v is None,
         num_threads,
     )
     if shared and v is None:
@@ -91,6 +102,48 @@ def attention_backward(dcontext, dalignment, stash, *, bint shared=False, num_th
     return dquery, dkeys, dvalues, (dWq, dWk, dv)
 
 
+def _multi_head_forward(query, keys, values, weights, lengths, bint train, heads, num_threads):
+    """`attention_forward` of several heads: scaled dot products between projections."""
+    if lengths is not None:
+        keys, values = (_without_padding(array, lengths) for array in (keys, values))
+    Wq, Wk, Wv, Wo = weights
+    q = _linear(query, Wq, num_threads)
+    k = _linear(keys, Wk, num_threads)
+    v = _linear(values, Wv, num_threads)
+    N, Tq, Tk = query.shape[0], query.shape[1], keys.shape[1]
+    each, alignment = empty((N * heads, Tq, Tk), q.dtype), empty((N, Tq, Tk), q.dtype)
+    joined = empty(q.shape, q.dtype)  # the heads' contexts, side by side
+    _attend("scaled_dot", heads, q, k, None, v, lengths, each, alignment, joined, num_threads)
+    context = _linear(joined, Wo, num_threads)
+    if not train:
+        return context, alignment, None
+    stash = ("multi_head", query, keys, values, weights, lengths, heads, q, k, v, each, joined)
+    return context, alignment, stash
+
+
+def _multi_head_backward(
+    dcontext, dalignment, query, keys, values, weights, lengths, heads, q, k, v, each, joined,
+    bint shared, num_threads,
+):
+    """`attention_backward` of several heads."""
+    Wq, Wk, Wv, Wo = weights
+    # context = joined Wo
+    djoined, dWo = _linear_backward(dcontext, joined, Wo, num_threads)
+    if dalignment is not None:
+        dalignment = dalignment / heads  # alignment = mean of each
+    dq, dk, dv, _ = _attend_backward(
+        "scaled_dot", heads, djoined, dalignment, q, k, None, v, lengths, each, False, num_threads
+    )
+    # q = query Wq, k = keys Wk, v = values Wv
+    dquery, dWq = _linear_backward(dq, query, Wq, num_threads)
+    dkeys, dWk = _linear_backward(dk, keys, Wk, num_threads)
+    dvalues, dWv = _linear_backward(dv, values, Wv, num_threads)
+    if lengths is not None:
+        dkeys, dvalues = (_without_padding(array, lengths) for array in (dkeys, dvalues))
+    dweights = dWq, dWk, dWv, dWo
+    if shared:
+        return dquery, np.add(dkeys, dvalues, out=dkeys), None, dweights
+    return dquery, dkeys, dvalues, dweights
 def _without_padding(keys, lengths):
     return np.where(np.arange(keys.shape[1])[:, None] < lengths[:, None, None], keys, 0)
 
@@ -118,10 +171,15 @@ def _linear_backward(dy, x, W, num_threads):
     return dx.reshape(x.shape), dW
 
 
-cdef double attention_work(object q, object values, object alignment, bint additive):
+cdef double attention_work(const Job *m) noexcept:
     """Multiply-adds of the forward."""
-    per_score = WORK_PER_TANH if additive else 1
-    return <double>alignment.size * (q.shape[2] * per_score + values.shape[2])
+    cdef fr_index heads = m.sequences * m.heads
+    cdef double per_score = WORK_PER_TANH if m.v else 1
+    if heads == 0:
+        return 0
+    return <double>heads * m.q[0].rows * m.k[0].rows * (
+        m.q[0].columns * per_score + m.values[0].columns
+    )
 
 
 cdef Matrix first_rows(Matrix matrix, fr_index rows) noexcept nogil:
@@ -191,7 +249,7 @@ cdef fr_additive additive_problem(const Job *m, fr_index n, fr_index keys) noexc
 
 
 cdef void attend(const Job *m, fr_index n, fr_index keys, Workspace work) noexcept nogil:
-    """alignment = softmax(score(q, k)), context = alignment values, in sequence n."""
+    """alignment = softmax(score(q, k)), context = alignment values, in head n."""
     cdef const fr_kernels *kernels = m.kernels
     cdef Matrix alignment = m.alignment[n], own = first_columns(alignment, keys)
     cdef fr_additive problem
@@ -211,10 +269,10 @@ cdef void attend(const Job *m, fr_index n, fr_index keys, Workspace work) noexce
 
 
 cdef void attend_backward(const Job *m, fr_index n, fr_index keys, Workspace work) noexcept nogil:
-    """Gradients of q, k, values and, for the additive score, v in sequence n."""
+    """Gradients of q, k, values and, for the additive score, v in head n."""
     cdef const fr_kernels *kernels = m.kernels
     cdef Matrix alignment = first_columns(m.alignment[n], keys)
-    cdef Matrix dscore = first_columns(m.dscore[n], keys)
+    cdef Matrix dscore = first_columns(m.dscore[n], keys), dalignment
     cdef fr_additive problem
     cdef fr_index i
     cdef char *row
@@ -225,7 +283,8 @@ cdef void attend_backward(const Job *m, fr_index n, fr_index keys, Workspace wor
     for i in range(alignment.rows):
         row = dscore.data + i * dscore.row_bytes
         if m.dalignment:
-            kernels.add_rows(row, m.dalignment[n].data + i * m.dalignment[n].row_bytes, keys)
+            dalignment = m.dalignment[n // m.heads]
+            kernels.add_rows(row, dalignment.data + i * dalignment.row_bytes, keys)
         # alignment = softmax(score)
         kernels.softmax_backward(row, alignment.data + i * alignment.row_bytes, keys)
         scale_row(kernels, row, keys, m.scale)
@@ -243,41 +302,70 @@ cdef void attend_backward(const Job *m, fr_index n, fr_index keys, Workspace wor
     kernels.additive_backward(&problem)
 
 
+cdef void average_heads(const Job *m, fr_index n) noexcept nogil:
+    """mean = that of the heads' alignments, in sequence n."""
+    cdef const fr_kernels *kernels = m.kernels
+    cdef Matrix mean = m.mean[n], alignment
+    cdef fr_index head, i
+    clear_rows(kernels, mean, 0)
+    for head in range(n * m.heads, (n + 1) * m.heads):
+        alignment = m.alignment[head]
+        for i in range(mean.rows):
+            kernels.add_rows(
+                mean.data + i * mean.row_bytes, alignment.data + i * alignment.row_bytes,
+                mean.columns,
+            )
+    for i in range(mean.rows):
+        scale_row(kernels, mean.data + i * mean.row_bytes, mean.columns, 1.0 / m.heads)
+
+
 cdef void attention_share(void *job, int t, int threads) noexcept nogil:
     """A thread's sequences, forward or backward."""
     cdef const Job *m = <const Job *>job
     cdef Workspace work = workspace_at(m.memory + t * m.thread_bytes, m.largest_side)
-    cdef fr_index n, keys
+    cdef fr_index n, head, keys
     for n in range(m.sequences * t // threads, m.sequences * (t + 1) // threads):
-        keys = m.lengths[n] if m.lengths else m.k[n].rows
-        if m.dcontext:
-            attend_backward(m, n, keys, work)
-        else:
-            attend(m, n, keys, work)
+        keys = m.lengths[n] if m.lengths else m.k[n * m.heads].rows
+        for head in range(n * m.heads, (n + 1) * m.heads):
+            if m.dcontext:
+                attend_backward(m, head, keys, work)
+            else:
+                attend(m, head, keys, work)
+        if m.mean:
+            average_heads(m, n)
 
 
-cdef Matrix *matrices(list owner, cnp.ndarray array) except NULL:
-    """The matrices of a 3-D array; they and the array live as long as `owner`."""
-    cdef Buffer buffer = Buffer(array.shape[0], sizeof(Matrix))
+cdef Matrix *matrices(list owner, cnp.ndarray array, fr_index heads=1) except NULL:
+    """The matrices of a 3-D array, each cut into the columns of its heads.
+
+    They and the array live as long as `owner`.
+    """
+    cdef Buffer buffer = Buffer(array.shape[0] * heads, sizeof(Matrix))
     cdef Matrix *each = <Matrix *>buffer.data
-    cdef fr_index n
+    cdef Matrix whole
+    cdef fr_index n, head, columns = array.shape[2] // heads
+    cdef fr_index itemsize = cnp.PyArray_ITEMSIZE(array)
     for n in range(array.shape[0]):
-        each[n] = item(array, n)
+        whole = item(array, n)
+        for head in range(heads):
+            each[n * heads + head] = Matrix(
+                whole.data + head * columns * itemsize, whole.rows, columns, whole.row_bytes
+            )
     owner += (array, buffer)
     return each
 
 
-cdef Job new_job(list owner, score, q, k, v, values, lengths, alignment):
+cdef Job new_job(list owner, score, fr_index heads, q, k, v, values, lengths, alignment):
     """What both passes take."""
     cdef Job job
     memset(&job, 0, sizeof(job))
     job.kernels = kernels_for(q.itemsize)
-    job.sequences = q.shape[0]
+    job.sequences, job.heads = q.shape[0], heads
     job.lengths = NULL if lengths is None else <cnp.int64_t *>cnp.PyArray_DATA(lengths)
     job.v = NULL if v is None else cnp.PyArray_BYTES(v)
-    job.scale = 1 / sqrt(k.shape[2]) if score == "scaled_dot" else 1
-    job.q, job.k = matrices(owner, q), matrices(owner, k)
-    job.values, job.alignment = matrices(owner, values), matrices(owner, alignment)
+    job.scale = 1 / sqrt(k.shape[2] // heads) if score == "scaled_dot" else 1
+    job.q, job.k = matrices(owner, q, heads), matrices(owner, k, heads)
+    job.values, job.alignment = matrices(owner, values, heads), matrices(owner, alignment)
     return job
 
 
@@ -304,29 +392,34 @@ cdef int run(Job *job, double work, object num_threads) except -1:
     return 0
 
 
-def _attend(score, q, k, v, values, lengths, alignment, context, num_threads):
-    """Attend in every sequence."""
+def _attend(
+    score, fr_index heads, q, k, v, values, lengths, alignment, mean, context, num_threads
+):
+    """Attend in every head of every sequence."""
     cdef list owner = []
-    cdef Job job = new_job(owner, score, q, k, v, values, lengths, alignment)
-    job.context = matrices(owner, context)
-    run(&job, attention_work(q, values, alignment, v is not None), num_threads)
+    cdef Job job = new_job(owner, score, heads, q, k, v, values, lengths, alignment)
+    job.context = matrices(owner, context, heads)
+    if mean is not None:
+        job.mean = matrices(owner, mean)
+    run(&job, attention_work(&job), num_threads)
 
 
 def _attend_backward(
-    score, dcontext, dalignment, q, k, v, values, lengths, alignment, bint shared, num_threads
+    score, fr_index heads, dcontext, dalignment, q, k, v, values, lengths, alignment, bint shared,
+    num_threads,
 ):
     """Gradients of q, k, values and, for the additive score, v; if `shared`, dk is dvalues."""
     cdef list owner = []
-    cdef Job job = new_job(owner, score, q, k, v, values, lengths, alignment)
+    cdef Job job = new_job(owner, score, heads, q, k, v, values, lengths, alignment)
     dq, dvalues = empty(q.shape, q.dtype), empty(values.shape, q.dtype)
     dk = dvalues if shared else empty(k.shape, q.dtype)
     dv = empty((q.shape[0], 1, 0 if v is None else v.shape[0]), q.dtype)
-    job.dcontext = matrices(owner, dcontext)
+    job.dcontext = matrices(owner, dcontext, heads)
     job.dscore = matrices(owner, empty_like(alignment))
-    job.dq, job.dk = matrices(owner, dq), matrices(owner, dk)
-    job.dvalues, job.dv = matrices(owner, dvalues), matrices(owner, dv)
+    job.dq, job.dk = matrices(owner, dq, heads), matrices(owner, dk, heads)
+    job.dvalues, job.dv = matrices(owner, dvalues, heads), matrices(owner, dv)
     job.shared = shared
     if dalignment is not None:
         job.dalignment = matrices(owner, dalignment)
-    run(&job, 3 * attention_work(q, values, alignment, v is not None), num_threads)
+    run(&job, 3 * attention_work(&job), num_threads)
     return dq, dk, dvalues, dv.sum(axis=(0, 1))

@@ -27,7 +27,7 @@ def sigmoid(x):
 
 
 def tanh(x):
-    cdef cnp.ndarray source = np.ascontiguousarray(x), out = empty_like(source)
+    cdef cnp.ndarray source = np.asarray(x, order="C"), out = empty_like(source)
     cdef const fr_kernels *k = kernels_for(source.itemsize)
     with nogil:
         k.tanh(cnp.PyArray_DATA(out), cnp.PyArray_DATA(source), cnp.PyArray_SIZE(source))
@@ -35,7 +35,7 @@ def tanh(x):
 
 
 def tanh_backward(dy, y):
-    cdef cnp.ndarray upstream = np.ascontiguousarray(dy), value = np.ascontiguousarray(y)
+    cdef cnp.ndarray upstream = np.asarray(dy, order="C"), value = np.asarray(y, order="C")
     cdef cnp.ndarray out = empty_like(value)
     cdef const fr_kernels *k = kernels_for(value.itemsize)
     cdef unsigned mode

@@ -10,8 +10,13 @@
 ``additive``    ``v . tanh(q Wq + k Wk)``            Bahdanau et al. 2015, appendix A.1.2
 ==============  ===================================  ========================================
 
+``multi_head`` attends by ``scaled_dot`` several times at once, each head between its own columns of
+projected queries, keys and values: head i of ``query Wq``, ``keys Wk`` and ``values Wv`` holds the
+A / heads columns from i A / heads on. The contexts of all heads, side by side, meet Wo; the
+alignment is the mean of theirs (Vaswani et al. 2017, section 3.2.2).
+
 Shapes: query (N, Tq, Dq), keys (N, Tk, Dk), values (N, Tk, Dv); W (Dq, Dk); Wq (Dq, A),
-Wk (Dk, A), v (A,); context (N, Tq, Dv), alignment (N, Tq, Tk).
+Wk (Dk, A), v (A,), Wv (Dv, A), Wo (A, Dv); context (N, Tq, Dv), alignment (N, Tq, Tk).
 
 Keys and values past a sequence's length are replaced by 0 at the door, so whatever padding
 holds reaches nothing; they get weight and gradient exactly 0.
@@ -36,21 +41,22 @@ def attention_forward(
     score: str,
     lengths: Array | None,
     train: bool,
+    heads: int = 1,
     num_threads: int | None = None,
 ) -> tuple[Array, Array, Stash | None]:
     """Return context, alignment, and what `attention_backward` needs.
 
-    `weights` holds ``()``, ``()``, ``(W,)`` or ``(Wq, Wk, v)``, in the order of the table above.
+    `weights` holds ``()``, ``()``, ``(W,)`` or ``(Wq, Wk, v)``, in the order of the table above, or
+    for multi_head ``(Wq, Wk, Wv, Wo)``; only this has several `heads`.
     """
     owned = _owned(keys, lengths)
     keys, values = np.where(owned, keys, 0), np.where(owned, values, 0)
-    scores, internals = _SCORES[score][0](query, keys, *weights)
-    alignment = _softmax(scores, np.swapaxes(owned, 1, 2))
-    context = alignment @ values
-    if not train:
-        return context, alignment, None
-    kept = alignment.copy()  # the caller may write into the other
-    return context, alignment, (query, keys, values, weights, score, owned, kept, internals)
+    inputs = query, keys, values, owned
+    if score == "multi_head":
+        context, alignment, internals = _multi_head(*inputs, heads, *weights)
+    else:
+        context, alignment, internals = _attend(*inputs, score, weights)
+    return context, alignment, (inputs, score, heads, weights, internals) if train else None
 
 
 def attention_backward(
@@ -65,15 +71,13 @@ def attention_backward(
 
     If keys and values are `shared`, dkeys is the gradient of both and dvalues None.
     """
-    query, keys, values, weights, score, owned, alignment, internals = stash
-    dvalues = alignment.swapaxes(1, 2) @ dcontext  # context = alignment @ values
-    da = dcontext @ values.swapaxes(1, 2)  # context = alignment @ values
-    if dalignment is not None:
-        da = da + dalignment
-    da = np.where(owned.swapaxes(1, 2), da, 0)
-    mean = (alignment * da).sum(axis=2, keepdims=True)
-    dscores = alignment * (da - mean)  # alignment = softmax(scores)
-    dquery, dkeys, *dweights = _SCORES[score][1](dscores, query, keys, internals, *weights)
+    (query, keys, values, owned), score, heads, weights, internals = stash
+    arguments = dcontext, dalignment, query, keys, values, owned
+    if score == "multi_head":
+        gradients = _multi_head_backward(*arguments, heads, internals, *weights)
+    else:
+        gradients = _attend_backward(*arguments, score, weights, internals)
+    dquery, dkeys, dvalues, *dweights = gradients
     dkeys, dvalues = np.where(owned, dkeys, 0), np.where(owned, dvalues, 0)
     if shared:
         return dquery, dkeys + dvalues, None, tuple(dweights)
@@ -87,6 +91,91 @@ def _owned(keys: Array, lengths: Array | None) -> Array:
         lengths = np.full(N, Tk)
     mask: Array = np.arange(Tk)[:, None] < lengths[:, None, None]
     return mask
+
+
+def _attend(
+    query: Array, keys: Array, values: Array, owned: Array, score: str, weights: tuple[Array, ...]
+) -> tuple[Array, Array, Stash]:
+    """Return context, alignment, and what `_attend_backward` needs."""
+    scores, internals = _SCORES[score][0](query, keys, *weights)
+    alignment = _softmax(scores, np.swapaxes(owned, 1, 2))
+    kept = alignment.copy()  # the caller may write into the other
+    return alignment @ values, alignment, (kept, internals)
+
+
+def _attend_backward(
+    dcontext: Array,
+    dalignment: Array | None,
+    query: Array,
+    keys: Array,
+    values: Array,
+    owned: Array,
+    score: str,
+    weights: tuple[Array, ...],
+    stash: Stash,
+) -> tuple[Array, ...]:
+    """Return ``(dquery, dkeys, dvalues, *dweights)``."""
+    alignment, internals = stash
+    dvalues = alignment.swapaxes(1, 2) @ dcontext  # context = alignment @ values
+    da = dcontext @ values.swapaxes(1, 2)  # context = alignment @ values
+    if dalignment is not None:
+        da = da + dalignment
+    da = np.where(owned.swapaxes(1, 2), da, 0)
+    mean = (alignment * da).sum(axis=2, keepdims=True)
+    dscores = alignment * (da - mean)  # alignment = softmax(scores)
+    dquery, dkeys, *dweights = _SCORES[score][1](dscores, query, keys, internals, *weights)
+    return dquery, dkeys, dvalues, *dweights
+
+
+def _multi_head(
+    query: Array,
+    keys: Array,
+    values: Array,
+    owned: Array,
+    heads: int,
+    Wq: Array,
+    Wk: Array,
+    Wv: Array,
+    Wo: Array,
+) -> tuple[Array, Array, Stash]:
+    """Return context, alignment, and what `_multi_head_backward` needs."""
+    projected = query @ Wq, np.where(owned, keys @ Wk, 0), np.where(owned, values @ Wv, 0)
+    parts = [np.split(array, heads, axis=2) for array in projected]
+    each = [_attend(q, k, v, owned, "scaled_dot", ()) for q, k, v in zip(*parts, strict=True)]
+    contexts, alignments, stashes = zip(*each, strict=True)
+    joined = np.concatenate(contexts, axis=2)
+    return joined @ Wo, np.mean(alignments, axis=0), (parts, joined, stashes)
+
+
+def _multi_head_backward(
+    dcontext: Array,
+    dalignment: Array | None,
+    query: Array,
+    keys: Array,
+    values: Array,
+    owned: Array,
+    heads: int,
+    stash: Stash,
+    Wq: Array,
+    Wk: Array,
+    Wv: Array,
+    Wo: Array,
+) -> tuple[Array, ...]:
+    """Return ``(dquery, dkeys, dvalues, dWq, dWk, dWv, dWo)``."""
+    parts, joined, stashes = stash
+    djoined, dWo = dcontext @ Wo.T, _outer(joined, dcontext)  # context = joined @ Wo
+    dcontexts = np.split(djoined, heads, axis=2)  # joined = concatenate(contexts)
+    if dalignment is not None:
+        dalignment = dalignment / heads  # alignment = mean(alignments)
+    each = [
+        _attend_backward(dpart, dalignment, q, k, v, owned, "scaled_dot", (), kept)
+        for dpart, q, k, v, kept in zip(dcontexts, *parts, stashes, strict=True)
+    ]
+    dq, dk, dv = (np.concatenate(d, axis=2) for d in zip(*each, strict=True))  # parts = split(..)
+    dquery, dWq = dq @ Wq.T, _outer(query, dq)  # q = query @ Wq
+    dkeys, dWk = dk @ Wk.T, _outer(keys, dk)  # k = keys @ Wk
+    dvalues, dWv = dv @ Wv.T, _outer(values, dv)  # v = values @ Wv
+    return dquery, dkeys, dvalues, dWq, dWk, dWv, dWo
 
 
 def _softmax(scores: Array, owned: Array) -> Array:

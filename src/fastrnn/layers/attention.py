@@ -11,7 +11,7 @@ from fastrnn import ops
 from fastrnn.layers.base import Layer
 from fastrnn.ops import _check as check
 from fastrnn.ops._check import Array, Rng
-from fastrnn.ops.attention import SCORES
+from fastrnn.ops.attention import SCORES, check_heads
 
 
 class Attention(Layer):
@@ -20,12 +20,19 @@ class Attention(Layer):
     Parameters
     ----------
     query_size, key_size : int, optional
-        Widths of queries and keys; general and additive need them.
+        Widths of queries and keys; general, additive and multi_head need them.
     attention_size : int, optional
-        Width in which additive compares them; the default is `query_size`.
-    score : {"dot", "scaled_dot", "general", "additive"}
+        Width in which additive compares them, and of all heads of multi_head together; the default
+        is `query_size`.
+    score : {"dot", "scaled_dot", "general", "additive", "multi_head"}
         The score of a query q and a key k: ``q.k``, ``q.k / sqrt(key_size)``, ``q W k`` or
-        ``v.tanh(q Wq + k Wk)``.
+        ``v.tanh(q Wq + k Wk)``. With multi_head several heads attend by scaled_dot, each between
+        its own columns of ``query Wq``, ``keys Wk`` and ``values Wv``, and their contexts, side by
+        side, meet Wo (Vaswani et al. 2017, section 3.2.2, without biases).
+    num_heads : int, default 1
+        Of multi_head; it divides `attention_size`.
+    value_size : int, optional
+        Width of the values, which multi_head needs to know; the default is `key_size`.
     dtype : dtype
         Of the weights: float32 or float64. Scores without weights take both.
     rng : numpy.random.Generator or int, optional
@@ -34,8 +41,9 @@ class Attention(Layer):
     Notes
     -----
     The keys of `params` are W (query_size, key_size) for general, and for additive Wq (query_size,
-    attention_size), Wk (key_size, attention_size) and v (attention_size,), all drawn from normal
-    distributions of variance 1 / rows.
+    attention_size), Wk (key_size, attention_size) and v (attention_size,); multi_head has Wq and Wk
+    of the same shapes, Wv (value_size, attention_size) and Wo (attention_size, value_size). All are
+    drawn from normal distributions of variance 1 / rows.
     """
 
     def __init__(
@@ -45,6 +53,8 @@ class Attention(Layer):
         attention_size: int | None = None,
         *,
         score: str = "dot",
+        num_heads: int = 1,
+        value_size: int | None = None,
         dtype: DTypeLike = np.float32,
         rng: Rng = None,
     ) -> None:
@@ -52,24 +62,33 @@ class Attention(Layer):
         self.score = check.option(self._name, "score", score, SCORES)
         if attention_size is None:
             attention_size = query_size
+        if value_size is None:
+            value_size = key_size
         sizes = {
             name: None if size is None else check.size(self._name, name, size)
             for name, size in (
                 ("query_size", query_size),
                 ("key_size", key_size),
                 ("attention_size", attention_size),
+                ("value_size", value_size),
             )
         }
         self._sizes = sizes
+        self.num_heads = check_heads(self._name, score, num_heads, sizes["attention_size"] or 1)
         self.dtype = check.dtype(self._name, dtype)
-        axes = dict(zip(("Dq", "Dk", "A"), sizes, strict=True))
+        axes = dict(zip(("Dq", "Dk", "A", "Dv"), sizes, strict=True))
         for key, names in SCORES[score].items():
             shape = tuple(self._size(axes[axis]) for axis in names)
             self._add(key, self._normal(shape, shape[0], self.dtype))
 
     def config(self) -> dict[str, Any]:
         """Return the constructor's arguments, except `rng`, as JSON has them."""
-        return {**self._sizes, "score": self.score, "dtype": self.dtype.name}
+        return {
+            **self._sizes,
+            "score": self.score,
+            "num_heads": self.num_heads,
+            "dtype": self.dtype.name,
+        }
 
     def forward(
         self,
@@ -100,6 +119,7 @@ class Attention(Layer):
         context : array (N, Tq, Dv)
             The weighted means.
         weights : array (N, Tq, Tk)
+            With multi_head, their mean over the heads.
 
         Raises
         ------
@@ -113,6 +133,7 @@ class Attention(Layer):
         options: dict[str, Any] = {
             "score": self.score,
             "lengths": lengths,
+            "num_heads": self.num_heads,
             "num_threads": num_threads,
             "backend": self._backend,
         }

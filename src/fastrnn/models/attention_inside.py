@@ -50,6 +50,7 @@ class AttentionInside(Layer):
         self._options = {
             "cell": cell,
             "score": attention.score,
+            "num_heads": attention.num_heads,
             "context": context,
         }
 

@@ -34,8 +34,8 @@ class Decoder:
     ----------
     vocab_size, embedding_size, hidden_size : int
         Sizes V, D and H.
-    cell, num_layers, attention, context, readout, readout_size, peeky, tie_embeddings, dropout, \
-    dtype, rng
+    cell, num_layers, attention, num_heads, context, readout, readout_size, peeky, \
+    tie_embeddings, dropout, dtype, rng
         As for ``Seq2Seq``.
     """
 
@@ -48,6 +48,7 @@ class Decoder:
         cell: str,
         num_layers: int,
         attention: str | None,
+        num_heads: int,
         context: str,
         readout: str,
         readout_size: int,
@@ -78,7 +79,9 @@ class Decoder:
         )
         self.attention: Attention | None = None
         if attention is not None:
-            self.attention = Attention(hidden_size, hidden_size, score=attention, **common)
+            self.attention = Attention(
+                hidden_size, hidden_size, score=attention, num_heads=num_heads, **common
+            )
         self.recurrence = self._recurrence(cell)
         self.dropout_out = Dropout(dropout, rng=rng)
         width = self.readout.size + summary_size
@@ -131,12 +134,13 @@ class Decoder:
             output=(self.output.params["W"], self.output.params["b"]),
             context=self.context,
             score=attention.score if attention else "dot",
+            heads=attention.num_heads if attention else 1,
             weights=tuple(attention.params.values()) if attention else (),
             readout=self.readout.weights,
         )
 
     def given(self, memory: Memory) -> dict[str, Any]:
-        """Return what decoding needs beside the weights, as keyword arguments of those functions."""
+        """Return what decoding needs beside the weights, as keyword arguments."""
         attended: dict[str, Any] = {}
         if self.attention is not None:
             attended = {"memory": memory.outputs, "lengths": memory.lengths}

@@ -18,7 +18,7 @@ from fastrnn.models.encoder import Encoder, Memory, reversal
 from fastrnn.models.readout import READOUTS
 from fastrnn.ops import _check as check
 from fastrnn.ops._check import Rng
-from fastrnn.ops.attention import SCORES
+from fastrnn.ops.attention import SCORES, check_heads
 from fastrnn.ops.decoding import CONTEXTS
 from fastrnn.training import BatchSource, exact_match
 
@@ -51,8 +51,10 @@ class Seq2Seq(Model):
     decoder_layers : int, optional
         Number of those of the decoder, at most ``num_layers``, which is the default: they start
         from the final states of the encoder's last layers.
-    attention : {None, "dot", "scaled_dot", "general", "additive"}
-        Score by which the decoder's output attends to the encoder's outputs.
+    attention : {None, "dot", "scaled_dot", "general", "additive", "multi_head"}
+        Score by which the decoder attends to the encoder's outputs; see `fastrnn.Attention`.
+    num_heads : int
+        Number of heads of "multi_head"; it divides ``hidden_size``.
     context : {"output", "input_feeding", "input"}
         Where the context that attention gives is used: after the recurrent layers (Luong, Pham and
         Manning 2015, section 3.1); there, and the features f that the classifier sees of a step
@@ -106,6 +108,7 @@ class Seq2Seq(Model):
         num_layers: int = 1,
         decoder_layers: int | None = None,
         attention: str | None = None,
+        num_heads: int = 1,
         context: str = "output",
         readout: str = "concat",
         readout_size: int | None = None,
@@ -130,6 +133,7 @@ class Seq2Seq(Model):
             num_layers=num_layers,
             decoder_layers=decoder_layers,
             attention=attention,
+            num_heads=num_heads,
             context=context,
             readout=readout,
             readout_size=readout_size,
@@ -165,6 +169,7 @@ class Seq2Seq(Model):
             self.target_size,
             num_layers=config["decoder_layers"],
             attention=config["attention"],
+            num_heads=config["num_heads"],
             context=config["context"],
             readout=config["readout"],
             readout_size=config["readout_size"] or config["hidden_size"],
@@ -385,6 +390,9 @@ def _checked(**options: Any) -> dict[str, Any]:
         if options["decoder_layers"] is None
         else check.size(owner, "decoder_layers", options["decoder_layers"])
     )
+    checked["num_heads"] = check_heads(
+        owner, "multi_head", options["num_heads"], checked["hidden_size"]
+    )
     _require_compatible(**checked)
     return checked
 
@@ -394,6 +402,7 @@ def _require_compatible(
     num_layers: int,
     decoder_layers: int,
     attention: str | None,
+    num_heads: int,
     context: str,
     readout: str,
     readout_size: int | None,
@@ -408,6 +417,8 @@ def _require_compatible(
     for name, value, plain in (("context", context, "output"), ("readout", readout, "concat")):
         if value != plain and attention is None:
             raise ValueError(f"Seq2Seq: {name} {value!r} needs attention, got None")
+    if num_heads != 1 and attention != "multi_head":
+        raise ValueError(f"Seq2Seq: num_heads needs attention='multi_head', got {attention!r}")
     if readout_size is not None and readout != "tanh":
         raise ValueError(f"Seq2Seq: readout_size needs readout='tanh', got {readout!r}")
     if bridge is not None and hidden_only:

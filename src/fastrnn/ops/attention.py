@@ -16,6 +16,7 @@ SCORES: dict[str, dict[str, tuple[str, ...]]] = {
     "scaled_dot": {},
     "general": {"W": ("Dq", "Dk")},
     "additive": {"Wq": ("Dq", "A"), "Wk": ("Dk", "A"), "v": ("A",)},
+    "multi_head": {"Wq": ("Dq", "A"), "Wk": ("Dk", "A"), "Wv": ("Dv", "A"), "Wo": ("A", "Dv")},
 }
 
 
@@ -27,6 +28,7 @@ def attention(
     *,
     score: str = "dot",
     lengths: Any = None,
+    num_heads: int = 1,
     num_threads: int | None = None,
     backend: str | None = None,
 ) -> tuple[Array, Array]:
@@ -42,12 +44,17 @@ def attention(
         What is averaged.
     weights : sequence of arrays
         ``()`` for dot and scaled_dot, ``(W,)`` for general, ``(Wq, Wk, v)`` for additive, of shapes
-        (Dq, Dk), and (Dq, A), (Dk, A), (A,).
-    score : {"dot", "scaled_dot", "general", "additive"}
+        (Dq, Dk), and (Dq, A), (Dk, A), (A,); ``(Wq, Wk, Wv, Wo)`` for multi_head, the last two of
+        shapes (Dv, A) and (A, Dv).
+    score : {"dot", "scaled_dot", "general", "additive", "multi_head"}
         The score of a query q and a key k: ``q.k``, ``q.k / sqrt(Dk)``, ``q W k`` or
-        ``v.tanh(q Wq + k Wk)``.
+        ``v.tanh(q Wq + k Wk)``. With multi_head several heads attend by scaled_dot, each between
+        its own columns of ``query Wq``, ``keys Wk`` and ``values Wv``, and their contexts, side by
+        side, meet Wo.
     lengths : integer array (N,), optional
         The number of keys of each sequence, 0 to Tk; those beyond get the weight 0.
+    num_heads : int, default 1
+        Of multi_head; it divides A.
     num_threads : int, optional
         For this call; the default is that of `fastrnn.get_num_threads`.
     backend : {"compiled", "reference"}, optional
@@ -58,7 +65,7 @@ def attention(
     context : array (N, Tq, Dv)
         The weighted means; 0 where there is no key.
     alignment : array (N, Tq, Tk)
-        The weights.
+        The weights; with multi_head, their mean over the heads.
 
     Raises
     ------
@@ -71,10 +78,10 @@ def attention(
     ----------
     additive: D. Bahdanau, K. Cho and Y. Bengio, 2015, eq. 5 and 6 and appendix A.1.2;
     dot, general: M.-T. Luong, H. Pham and C. D. Manning, 2015, eq. 8;
-    scaled_dot: A. Vaswani et al., 2017, eq. 1.
+    scaled_dot, multi_head: A. Vaswani et al., 2017, eq. 1 and section 3.2.2, without biases.
     """
     context, alignment, _ = _run(
-        query, keys, values, weights, False, score, lengths, num_threads, backend
+        query, keys, values, weights, False, score, lengths, num_heads, num_threads, backend
     )
     return context, alignment
 
@@ -87,11 +94,12 @@ def attention_forward(
     *,
     score: str = "dot",
     lengths: Any = None,
+    num_heads: int = 1,
     num_threads: int | None = None,
     backend: str | None = None,
 ) -> tuple[Array, Array, Stash]:
     """Run as `attention` does and return (context, alignment, stash)."""
-    return _run(query, keys, values, weights, True, score, lengths, num_threads, backend)
+    return _run(query, keys, values, weights, True, score, lengths, num_heads, num_threads, backend)
 
 
 def attention_backward(
@@ -164,6 +172,17 @@ def score_weights(
     return tuple(ready)
 
 
+def check_heads(layer: str, score: str, num_heads: Any, attention_size: int) -> int:
+    """Return a number of heads that the score has and that share the columns evenly."""
+    heads = check.size(layer, "num_heads", num_heads)
+    if score != "multi_head" and heads != 1:
+        raise ValueError(f"{layer}: num_heads must be 1 for score {score!r}, got {heads}")
+    if attention_size % heads:
+        wanted = f"divide the attention size {attention_size}"
+        raise ValueError(f"{layer}: num_heads must {wanted}, got {heads}")
+    return heads
+
+
 def _run(
     query: Any,
     keys: Any,
@@ -172,6 +191,7 @@ def _run(
     train: bool,
     score: str,
     lengths: Any,
+    num_heads: int,
     num_threads: int | None,
     backend: str | None,
 ) -> tuple[Array, Array, Stash]:
@@ -181,11 +201,13 @@ def _run(
     ready = score_weights("Attention", score, weights, sizes)
     dtype = ready[0].dtype if ready else check.float_dtype("Attention", "query", query)
     shape = ("N", "Tq", sizes.get("Dq", "Dq"))
+    num_heads = check_heads("Attention", score, num_heads, sizes.get("A", 1))
     query = check.array("Attention", "query", query, shape, dtype)
     N, _, Dq = query.shape
     keys = check.array("Attention", "keys", keys, (N, "Tk", sizes.get("Dk", Dq)), dtype)
     Tk = keys.shape[1]
-    values = check.array("Attention", "values", values, (N, Tk, "Dv"), dtype)
+    shape = (N, Tk, sizes.get("Dv", "Dv"))
+    values = check.array("Attention", "values", values, shape, dtype)
     lengths = check.lengths("Attention", lengths, N, Tk)
     if train and lengths is not None:
         lengths = lengths.copy()  # a backward trusts what was checked
@@ -199,6 +221,7 @@ def _run(
         score=score,
         lengths=lengths,
         train=train,
+        heads=num_heads,
         num_threads=num_threads,
     )
     shapes_out = (context.shape, alignment.shape, keys.shape, values.shape)

@@ -16,6 +16,7 @@ from fastrnn import _storage
 from fastrnn.training.protocol import Arrays, Configured, Model
 
 KIND = "checkpoint"
+_FORMAT = "2"
 
 
 @dataclass
@@ -50,7 +51,7 @@ class Checkpoint:
             for key, array in getattr(self, group).items()
         }
         state = json.dumps(self.state, default=_jsonable)
-        _storage.write(path, arrays, {"kind": KIND, "state": state})
+        _storage.write(path, arrays, {"kind": KIND, "format": _FORMAT, "state": state})
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> Checkpoint:
@@ -61,6 +62,8 @@ class Checkpoint:
         kind = metadata.get("kind", "file without a kind")
         if kind != KIND:
             raise ValueError(f"{os.fspath(path)}: a {kind}, not a checkpoint")
+        if metadata.get("format") != _FORMAT:
+            raise ValueError(f"{os.fspath(path)}: a checkpoint of another version of fastrnn")
         with reporting_damage(path):
             groups: dict[str, dict[str, NDArray[Any]]] = {group: {} for group in _GROUPS}
             for name, array in arrays.items():
