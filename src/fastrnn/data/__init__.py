@@ -1,6 +1,7 @@
 """From text to batches: vocabularies, batching, readers and the toy tasks."""
 
 from fastrnn.data.batching import Batches, PairBatches, StreamBatches, TextPairBatches, pad
+from fastrnn.data.lines import normalized
 from fastrnn.data.pair_file import PairFile, digest_of_pairs
 from fastrnn.data.readers import read_pairs, read_text
 from fastrnn.data.splitting import split, split_rows
@@ -23,6 +24,7 @@ __all__ = [
     "addition",
     "dates",
     "digest_of_pairs",
+    "normalized",
     "pad",
     "read_pairs",
     "read_text",
