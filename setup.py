@@ -41,6 +41,9 @@ MODULES = [
     "dropout",
     "softmax_cross_entropy",
     "attention",
+    "decoder_step",
+    "hypotheses",
+    "decoding",
     "optimizers",
 ]
 C_FLAGS = [

@@ -196,7 +196,7 @@ def test_without_a_bridge_the_decoder_starts_from_the_encoders_last_layers(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"decoder_layers": 2}, r"decoder_layers must be at most num_layers \(1\), got 2"),
+        ({"decoder_layers": 2}, "decoder_layers must be at most num_layers, 1, got 2"),
         ({"decoder_layers": 0}, "decoder_layers must be at least 1, got 0"),
         ({"num_heads": 2}, "num_heads needs attention='multi_head', got None"),
         ({"num_heads": 2, "attention": "dot"}, "num_heads needs attention='multi_head', got 'dot'"),

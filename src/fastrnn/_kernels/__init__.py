@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fastrnn._kernels import waiting  # noqa: F401, before anything loads OpenMP
 from fastrnn._kernels.attention import attention_backward, attention_forward
+from fastrnn._kernels.decoding import decode_beam, decode_greedy, decode_sample
 from fastrnn._kernels.directions import run_directions
 from fastrnn._kernels.dropout import dropout
 from fastrnn._kernels.elementwise import tanh, tanh_backward
@@ -31,6 +32,9 @@ __all__ = [
     "attention_backward",
     "attention_forward",
     "cpu_info",
+    "decode_beam",
+    "decode_greedy",
+    "decode_sample",
     "dropout",
     "embedding_backward",
     "embedding_forward",

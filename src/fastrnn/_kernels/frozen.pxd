@@ -48,7 +48,7 @@ cdef class Frozen:
     cdef list of_cell(self, object state, fr_index index)
     cdef object array(self, fr_index first, fr_index second, fr_index third=*, bint zeroed=*)
     cdef object state(self, fr_index rows, bint zeroed=*)
-    cdef StepMemory memory_at(self, char *block, fr_index rows) noexcept
+    cdef StepMemory memory_at(self, char *block, fr_index rows) noexcept nogil
     cdef void load(self, const StepMemory *memory, object state, fr_index rows) noexcept
     cdef void store(self, const StepMemory *memory, object out, fr_index rows) noexcept
     cdef void run(

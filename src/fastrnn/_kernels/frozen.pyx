@@ -225,7 +225,7 @@ cdef class Frozen:
         h = self.array(self.count, rows, self.hidden, zeroed)
         return h if self.states == 1 else (h, self.array(self.count, rows, self.hidden, zeroed))
 
-    cdef StepMemory memory_at(self, char *block, fr_index rows) noexcept:
+    cdef StepMemory memory_at(self, char *block, fr_index rows) noexcept nogil:
         """Lay out the memory of a step; `bytes` says how much it is."""
         cdef StepMemory memory
         cdef const fr_cell *m = <const fr_cell *>self.prototypes.data

@@ -9,6 +9,7 @@ cdef class Buffer:
     cdef void *data
     cdef Py_ssize_t bytes
 
+cdef char *carve(char **at, Py_ssize_t bytes) noexcept nogil
 cdef cnp.ndarray new_array(int dims, cnp.npy_intp *shape, int typenum)
 cpdef empty(tuple shape, dtype)
 cpdef empty_like(cnp.ndarray array)

@@ -105,6 +105,13 @@ cdef class Buffer:
         PyBuffer_FillInfo(view, self, self.data, self.bytes, 0, flags)
 
 
+cdef char *carve(char **at, Py_ssize_t bytes) noexcept nogil:
+    """The next so many bytes of a block; what follows begins a cache line."""
+    cdef char *carved = at[0]
+    at[0] += (bytes + ALIGNMENT - 1) // ALIGNMENT * ALIGNMENT
+    return carved
+
+
 cdef cnp.ndarray new_array(int dims, cnp.npy_intp *shape, int typenum):
     """An uninitialised array; a large one lies in a Buffer, its base."""
     cdef Py_ssize_t count = 1, i

@@ -100,6 +100,12 @@ cdef extern from "fastrnn_simd.h" nogil:
         void *dk
         void *dv
 
+    ctypedef struct fr_draw:
+        double temperature
+        double top_p
+        double u
+        fr_index top_k
+
     ctypedef void fr_step(const fr_cell *, fr_share, fr_index, const void *) noexcept nogil
     ctypedef void fr_update(void *const *, fr_index, const double *) noexcept nogil
     ctypedef void fr_backward_step(const fr_cell_backward *, fr_share, fr_index) noexcept nogil
@@ -135,6 +141,9 @@ cdef extern from "fastrnn_simd.h" nogil:
         double (*cross_entropy)(
             const void *, fr_index, fr_index, double, double, void *
         ) noexcept nogil
+        double (*log_sum_exp)(const void *, fr_index) noexcept nogil
+        fr_index (*largest)(const void *, fr_index, fr_index, fr_index *) noexcept nogil
+        fr_index (*draw)(const void *, fr_index, const fr_draw *, void *) noexcept nogil
         void (*row_products)(void *, fr_index, const void *, fr_index, fr_index, const void *,
                              fr_index, fr_index, fr_index) noexcept nogil
         void (*additive_scores)(const fr_additive *) noexcept nogil

@@ -10,27 +10,16 @@ import numpy.typing as npt
 from fastrnn import ops
 from fastrnn.data import BOS, EOS, PAD
 from fastrnn.layers import SoftmaxCrossEntropy
-from fastrnn.models.base import CELLS, Array, Model, evaluating
-from fastrnn.models.bridge import BRIDGES, Bridge
+from fastrnn.models.base import Array, Model, evaluating
+from fastrnn.models.bridge import Bridge
 from fastrnn.models.decoder import Decoder
 from fastrnn.models.decoding import greedy
 from fastrnn.models.encoder import Encoder, Memory, reversal
-from fastrnn.models.readout import READOUTS
+from fastrnn.models.options import checked_options
 from fastrnn.models.scores import TokenScores, score_tokens
 from fastrnn.ops import _check as check
 from fastrnn.ops._check import Rng
-from fastrnn.ops.attention import SCORES, check_heads
-from fastrnn.ops.decoding import CONTEXTS
 from fastrnn.training import BatchSource, exact_match
-
-_SIZES = ("source_size", "target_size", "embedding_size", "hidden_size", "num_layers")
-_SWITCHES = (
-    "peeky",
-    "reverse_source",
-    "bidirectional_encoder",
-    "hidden_only",
-    "tie_embeddings",
-)
 
 
 class Seq2Seq(Model):
@@ -125,7 +114,7 @@ class Seq2Seq(Model):
         dtype: npt.DTypeLike = np.float32,
         rng: Rng = None,
     ) -> None:
-        self._config = config = _checked(
+        self._config = config = checked_options(
             source_size=source_size,
             target_size=target_size,
             embedding_size=embedding_size,
@@ -379,66 +368,3 @@ class Seq2Seq(Model):
         with evaluating(self):
             outputs = (self._run(*batch) for batch in batches.epoch(0))
             return score_tokens("Seq2Seq", self.criterion, outputs)
-
-
-def _checked(**options: Any) -> dict[str, Any]:
-    """Return the constructor's arguments as JSON can hold them; raise where one is wrong."""
-    owner = "Seq2Seq"
-    checked = dict(options)
-    for name in _SIZES:
-        checked[name] = check.size(owner, name, options[name])
-    if checked["target_size"] <= EOS:
-        came = options["target_size"]
-        raise ValueError(f"{owner}: target_size must be at least {EOS + 1}, got {came}")
-    for name in _SWITCHES:
-        checked[name] = bool(options[name])
-    checked["cell"] = check.option(owner, "cell", options["cell"], CELLS)
-    checked["context"] = check.option(owner, "context", options["context"], CONTEXTS)
-    checked["readout"] = check.option(owner, "readout", options["readout"], READOUTS)
-    for name, known in (("attention", SCORES), ("bridge", BRIDGES)):
-        if options[name] is not None:
-            check.option(owner, name, options[name], known)
-    for name in ("dropout", "label_smoothing"):
-        checked[name] = check.probability(owner, name, options[name])
-    checked["sampling_rate"] = check.rate(owner, "sampling_rate", options["sampling_rate"])
-    checked["dtype"] = check.dtype(owner, options["dtype"]).name
-    if options["readout_size"] is not None:
-        checked["readout_size"] = check.size(owner, "readout_size", options["readout_size"])
-    checked["decoder_layers"] = (
-        checked["num_layers"]
-        if options["decoder_layers"] is None
-        else check.size(owner, "decoder_layers", options["decoder_layers"])
-    )
-    checked["num_heads"] = check_heads(
-        owner, "multi_head", options["num_heads"], checked["hidden_size"]
-    )
-    _require_compatible(**checked)
-    return checked
-
-
-def _require_compatible(
-    *,
-    num_layers: int,
-    decoder_layers: int,
-    attention: str | None,
-    num_heads: int,
-    context: str,
-    readout: str,
-    readout_size: int | None,
-    bridge: str | None,
-    hidden_only: bool,
-    **others: Any,
-) -> None:
-    """Raise where one option contradicts another."""
-    if decoder_layers > num_layers:
-        wanted = f"at most num_layers ({num_layers})"
-        raise ValueError(f"Seq2Seq: decoder_layers must be {wanted}, got {decoder_layers}")
-    for name, value, plain in (("context", context, "output"), ("readout", readout, "concat")):
-        if value != plain and attention is None:
-            raise ValueError(f"Seq2Seq: {name} {value!r} needs attention, got None")
-    if num_heads != 1 and attention != "multi_head":
-        raise ValueError(f"Seq2Seq: num_heads needs attention='multi_head', got {attention!r}")
-    if readout_size is not None and readout != "tanh":
-        raise ValueError(f"Seq2Seq: readout_size needs readout='tanh', got {readout!r}")
-    if bridge is not None and hidden_only:
-        raise ValueError(f"Seq2Seq: hidden_only needs bridge=None, got {bridge!r}")

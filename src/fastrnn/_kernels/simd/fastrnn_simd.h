@@ -135,6 +135,14 @@ typedef struct {
     void *dq, *dk, *dv;         /* as q, k, v */
 } fr_additive;
 
+/* --- decoding -------------------------------------------------------------------------------
+ * A draw from softmax(logits / temperature), of which the `top_k` likeliest tokens stay (0: all),
+ * then the fewest that together have the share `top_p` (0: all). u in [0, 1) is what is drawn by. */
+typedef struct {
+    double temperature, top_p, u;
+    fr_index top_k;
+} fr_draw;
+
 /* --- optimizers -----------------------------------------------------------------------------
  * One pass over arrays of `count` numbers: the parameter, its gradient, then its moments; all but
  * the gradient are written. What the options are is said at each update. */
@@ -182,6 +190,11 @@ typedef struct {
     void (*softmax_backward)(void *drow, const void *row, fr_index count);
     double (*cross_entropy)(const void *logits, fr_index count, fr_index target, double scale,
                             double smoothing, void *dlogits);
+    double (*log_sum_exp)(const void *row, fr_index count);
+    /* The places of the `wanted` largest numbers, the largest first; returns how many there are. */
+    fr_index (*largest)(const void *row, fr_index count, fr_index wanted, fr_index *place);
+    /* A token; `work` holds `count` fr_index, then `count` real numbers. */
+    fr_index (*draw)(const void *logits, fr_index count, const fr_draw *how, void *work);
     /* c[i][j] = a[i] . b[j] for rows of `depth` numbers that lie *_step elements apart. */
     void (*row_products)(void *c, fr_index c_step, const void *a, fr_index a_rows,
                          fr_index a_step, const void *b, fr_index b_rows, fr_index b_step,

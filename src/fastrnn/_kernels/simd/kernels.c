@@ -1,6 +1,7 @@
 /* One translation unit: every kernel for one instruction set and one real type.
  * setup.py compiles it for each pair with FR_ISA, FR_VECTOR_BYTES and FR_REAL_BYTES. */
 #include "attention.h"
+#include "choice.h"
 #include "gru.h"
 #include "lstm.h"
 #include "rnn.h"
@@ -36,6 +37,9 @@ const fr_kernels TABLE_NAME(FR_ISA, FR_REAL_BYTES) = {
     .softmax = softmax,
     .softmax_backward = softmax_backward,
     .cross_entropy = cross_entropy,
+    .log_sum_exp = log_sum_exp,
+    .largest = largest,
+    .draw = draw,
     .row_products = row_products,
     .additive_scores = additive_scores,
     .additive_backward = additive_backward,

@@ -1,4 +1,7 @@
 /* Softmax of a row, and softmax cross-entropy in one pass over the logits. */
+#ifndef FASTRNN_SOFTMAX_H
+#define FASTRNN_SOFTMAX_H
+
 #include "vmath.h"
 
 INLINE real row_max(const real *x, fr_index count) {
@@ -71,3 +74,5 @@ static double cross_entropy(const void *logits, fr_index count, fr_index target,
     return log_sum - (1 - smoothing) * ((double)x[target] - (double)max) -
            smoothing * (double)total / (double)count;
 }
+
+#endif

@@ -1,0 +1,285 @@
+"""One step of a decoder for many rows, as `fastrnn._reference.decoder_step` defines it.
+
+The cells run as `Frozen` runs them, attention sentence by sentence, and everything else as products
+over all rows. A row's numbers do not depend on the other rows.
+"""
+
+cimport numpy as cnp
+import numpy as np
+from libc.math cimport sqrt
+from libc.string cimport memcpy, memset
+
+from fastrnn._kernels.attention cimport attend, matrices
+from fastrnn._kernels.cpu cimport kernels_for
+from fastrnn._kernels.frozen cimport StepMemory
+from fastrnn._kernels.layout cimport packed, plain_layout
+from fastrnn._kernels.matrix cimport (
+    Matrix, Workspace, as_matrix, packed_bytes, plain_product, point_rows, workspace_at,
+    workspace_bytes,
+)
+from fastrnn._kernels.memory cimport Buffer, carve
+from fastrnn._kernels.simd cimport fr_cell, fr_index, fr_kernels, fr_layout, fr_product
+from fastrnn._kernels.team cimport Team
+
+from fastrnn._kernels.gru import gru_freeze
+from fastrnn._kernels.linear import linear_forward
+from fastrnn._kernels.lstm import lstm_freeze
+from fastrnn._kernels.rnn import rnn_freeze
+
+cnp.import_array()
+
+cdef dict FREEZE = {"rnn": rnn_freeze, "lstm": lstm_freeze, "gru": gru_freeze}
+
+
+cdef Matrix carve_matrix(
+    char **at, fr_index rows, fr_index columns, fr_index itemsize
+) noexcept nogil:
+    return Matrix(carve(at, rows * columns * itemsize), rows, columns, columns * itemsize)
+
+
+cdef inline char *row_of(Matrix matrix, fr_index row) noexcept nogil:
+    return matrix.data + row * matrix.row_bytes
+
+
+cdef Matrix some_rows(Matrix matrix, fr_index begin, fr_index end) noexcept nogil:
+    return Matrix(row_of(matrix, begin), end - begin, matrix.columns, matrix.row_bytes)
+
+
+cdef void apply(
+    const fr_kernels *k, const Affine *affine, Workspace work, Matrix x, Matrix y
+) noexcept nogil:
+    """y = x W + b."""
+    point_rows(work.rows, x)
+    point_rows(work.results, y)
+    cdef fr_product p = plain_product(
+        k, work.rows, 1, affine.depth, affine.W, affine.depth, work.results, affine.columns
+    )
+    p.bias = affine.b
+    k.product(&p, 0, x.rows)
+
+
+cdef class Decoder:
+    """A decoder with its weights packed once, and what each of its sentences has."""
+
+    def __cinit__(self, decoder, list states, memory, lengths, constant, num_threads):
+        cdef fr_index P = 0 if constant is None else constant.shape[1]
+        W, b = decoder.output
+        options = {"nonlinearity": "tanh"} if decoder.cell == "rnn" else {}
+        self.owner = [states, decoder, constant]
+        self.kernels = kernels_for(W.itemsize)
+        self.stack = FREEZE[decoder.cell](decoder.cells, directions=1, owners=(), **options)
+        self.sentences, self.vocabulary = states[0].shape[1], W.shape[1]
+        self.features = W.shape[0] - P
+        self.embedding = as_matrix(decoder.embedding)
+        # Where there is none, its rows are of no width, and copied from anywhere.
+        self.constant = as_matrix(decoder.embedding if constant is None else constant)
+        self.constant.columns = P
+        self.constant.row_bytes = P * self.kernels.itemsize
+        self.h = cnp.PyArray_BYTES(states[0])
+        self.c = cnp.PyArray_BYTES(states[1]) if len(states) == 2 else NULL
+        self.attends = decoder.context is not None
+        self.attends_before = decoder.context == "input"
+        self.feeds_features = decoder.context == "input_feeding"
+        self.output = self.affine(W, b)
+        if decoder.readout is not None:
+            Wc, bc = decoder.readout
+            self.readout = self.affine(Wc, bc)
+        self.row_work = self.stack.row_work + W.size
+        if self.attends:
+            self.attend_to(decoder, memory, lengths, num_threads)
+
+    cdef int attend_to(
+        self, object decoder, object memory, object lengths, object num_threads
+    ) except -1:
+        """Take the memory in, its keys projected once for all steps."""
+        weights, keys = decoder.weights, memory
+        if decoder.score in ("general", "additive"):
+            self.query = self.affine(weights[0], None)
+        self.score.kernels = self.kernels
+        self.score.scale = 1 / sqrt(memory.shape[2]) if decoder.score == "scaled_dot" else 1
+        if decoder.score == "additive":
+            flat = memory.reshape(-1, memory.shape[2])
+            keys = linear_forward(flat, weights[1], None, num_threads=num_threads)
+            keys = keys.reshape(*memory.shape[:2], keys.shape[1])
+            self.score.v = cnp.PyArray_BYTES(weights[2])
+        self.keys, self.values = matrices(self.owner, keys), matrices(self.owner, memory)
+        self.memory_steps, self.memory_size = memory.shape[1], memory.shape[2]
+        self.owner.append(lengths)
+        self.lengths = NULL if lengths is None else <cnp.int64_t *>cnp.PyArray_DATA(lengths)
+        return 0
+
+    cdef Affine affine(self, object W, object b):
+        """A matrix, and its bias if it has one, packed."""
+        cdef fr_layout layout = plain_layout(self.kernels, W.shape[1])
+        cdef Buffer matrix = packed(self.kernels, W, &layout), bias
+        cdef Affine result = Affine(matrix.data, NULL, W.shape[0], W.shape[1])
+        if b is not None:
+            bias = packed(self.kernels, b, &layout)
+            result.b = bias.data
+            self.owner.append(bias)
+        self.owner.append(matrix)
+        return result
+
+    cdef object dtype(self):
+        return np.float32 if self.kernels.itemsize == 4 else np.float64
+
+    cdef fr_index own_steps(self, fr_index n) noexcept nogil:
+        """Steps of the memory that are a sentence's own."""
+        return self.lengths[n] if self.lengths else self.memory_steps
+
+    cdef Rows rows_at(self, char *memory, fr_index most) noexcept nogil:
+        """Lay out the memory for steps of at most so many rows; `bytes` says how much it is."""
+        cdef Rows rows
+        cdef char *at = memory
+        cdef fr_index itemsize = self.kernels.itemsize, P = self.constant.columns, S, side
+        cdef fr_index state_bytes = self.stack.memory_at(NULL, most).bytes
+        memset(&rows, 0, sizeof(rows))
+        rows.most = most
+        rows.token = <cnp.int64_t *>carve(&at, most * sizeof(cnp.int64_t))
+        rows.sentence = <fr_index *>carve(&at, most * sizeof(fr_index))
+        rows.parent = <fr_index *>carve(&at, most * sizeof(fr_index))
+        rows.state, rows.state_before = carve(&at, state_bytes), carve(&at, state_bytes)
+        rows.features = carve_matrix(&at, most, self.features + P, itemsize)
+        rows.features_before = carve_matrix(&at, most, self.features + P, itemsize)
+        rows.x = carve_matrix(&at, most, self.stack.input, itemsize)
+        rows.query = carve_matrix(&at, most, self.query.columns, itemsize)
+        if self.readout.W:
+            rows.joined = carve_matrix(&at, most, self.readout.depth, itemsize)
+        rows.alignment = carve_matrix(&at, most, self.memory_steps, itemsize)
+        rows.logits = carve_matrix(&at, most, self.vocabulary, itemsize)
+        S = self.memory_steps
+        side = max(most, S, 1)
+        rows.work = workspace_at(at, side)
+        at += workspace_bytes(side, packed_bytes(self.kernels, S, self.memory_size))
+        rows.bytes = at - memory
+        return rows
+
+    cdef void step(self, Rows *rows) noexcept nogil:
+        """Feed each row its token: leaves its logits, its alignment and what the next step takes."""
+        cdef StepMemory memory
+        rows.state, rows.state_before = rows.state_before, rows.state
+        rows.features, rows.features_before = rows.features_before, rows.features
+        self.carry_states(rows)
+        self.make_inputs(rows)
+        memory = self.stack.memory_at(rows.state, rows.count)
+        self.stack.run(&memory, rows.count, rows.x.data, Team(1, False, 0))
+        self.make_features(rows)
+        apply(
+            self.kernels, &self.output, rows.work, some_rows(rows.features, 0, rows.count),
+            rows.logits,
+        )
+        rows.before_count = rows.count
+
+    cdef void carry_states(self, Rows *rows) noexcept nogil:
+        """Give each row the state that its parent's step left, or its sentence's first."""
+        cdef StepMemory now = self.stack.memory_at(rows.state, rows.count)
+        cdef StepMemory before = self.stack.memory_at(rows.state_before, rows.before_count)
+        cdef const fr_cell *m = <const fr_cell *>self.stack.prototypes.data
+        cdef fr_index bytes = m.ld * self.kernels.itemsize, cell, row, parent
+        for row in range(rows.count):
+            parent = rows.parent[row]
+            if parent < 0:
+                self.begin_state(rows, row)
+                continue
+            for cell in range(self.stack.count):
+                memcpy(
+                    now.h + 2 * cell * now.state_bytes + row * bytes,
+                    before.h + (2 * cell + 1) * before.state_bytes + parent * bytes, bytes,
+                )
+                if self.c:
+                    memcpy(
+                        now.c + cell * now.state_bytes + row * bytes,
+                        before.c + cell * before.state_bytes + parent * bytes, bytes,
+                    )
+
+    cdef void begin_state(self, Rows *rows, fr_index row) noexcept nogil:
+        """Give a row the first state of its sentence."""
+        cdef StepMemory now = self.stack.memory_at(rows.state, rows.count)
+        cdef const fr_cell *m = <const fr_cell *>self.stack.prototypes.data
+        cdef fr_index bytes = m.ld * self.kernels.itemsize
+        cdef fr_index size = m.hidden * self.kernels.itemsize, cell, source
+        cdef char *to
+        for cell in range(self.stack.count):
+            source = (cell * self.sentences + rows.sentence[row]) * size
+            to = now.h + 2 * cell * now.state_bytes + row * bytes
+            memcpy(to, self.h + source, size)
+            memset(to + size, 0, bytes - size)
+            if self.c:
+                to = now.c + cell * now.state_bytes + row * bytes
+                memcpy(to, self.c + source, size)
+                memset(to + size, 0, bytes - size)
+
+    cdef void make_inputs(self, Rows *rows) noexcept nogil:
+        """x = [embedding[token]; constant; what was fed back or the context]."""
+        cdef fr_index itemsize = self.kernels.itemsize, row
+        cdef fr_index E = self.embedding.row_bytes, P = self.constant.columns * itemsize
+        cdef fr_index F = self.features * itemsize
+        cdef char *x
+        for row in range(rows.count):
+            x = row_of(rows.x, row)
+            memcpy(x, row_of(self.embedding, rows.token[row]), E)
+            memcpy(x + E, row_of(self.constant, rows.sentence[row]), P)
+            if self.feeds_features and rows.parent[row] < 0:
+                memset(x + E + P, 0, F)
+            elif self.feeds_features:
+                memcpy(x + E + P, row_of(rows.features_before, rows.parent[row]), F)
+        if self.attends_before:
+            self.attend_rows(rows, self.top(rows, False), Matrix(
+                rows.x.data + E + P, rows.count, self.memory_size, rows.x.row_bytes
+            ))
+
+    cdef Matrix top(self, Rows *rows, bint after) noexcept nogil:
+        """h of the top cell, before this step or after it."""
+        cdef StepMemory memory = self.stack.memory_at(rows.state, rows.count)
+        cdef const fr_cell *m = <const fr_cell *>self.stack.prototypes.data
+        cdef fr_index slot = 2 * (self.stack.count - 1) + after
+        return Matrix(
+            memory.h + slot * memory.state_bytes, rows.count, m.hidden, m.ld * self.kernels.itemsize
+        )
+
+    cdef void make_features(self, Rows *rows) noexcept nogil:
+        """[c; h], or their readout, then the constant."""
+        cdef Matrix h = self.top(rows, True)
+        cdef Matrix joined = rows.joined if self.readout.W else rows.features
+        cdef fr_index itemsize = self.kernels.itemsize, row
+        cdef fr_index M = self.memory_size * itemsize, F = self.features * itemsize
+        cdef fr_index P = self.constant.columns * itemsize
+        cdef const char *context = rows.x.data + rows.x.row_bytes - M
+        if self.attends and not self.attends_before:
+            self.attend_rows(
+                rows, h, Matrix(joined.data, rows.count, self.memory_size, joined.row_bytes)
+            )
+        for row in range(rows.count):
+            if self.attends_before:
+                memcpy(row_of(joined, row), context + row * rows.x.row_bytes, M)
+            memcpy(row_of(joined, row) + M, row_of(h, row), h.columns * itemsize)
+        if self.readout.W:
+            apply(
+                self.kernels, &self.readout, rows.work, some_rows(joined, 0, rows.count),
+                rows.features,
+            )
+        for row in range(rows.count):
+            if self.readout.W:
+                self.kernels.tanh(
+                    row_of(rows.features, row), row_of(rows.features, row), self.features
+                )
+            memcpy(row_of(rows.features, row) + F, row_of(self.constant, rows.sentence[row]), P)
+
+    cdef void attend_rows(self, Rows *rows, Matrix query, Matrix context) noexcept nogil:
+        """Attend with the query of each row; leaves the alignment, too."""
+        cdef Job job = self.score
+        cdef fr_index begin = 0, end = 0, n
+        cdef Matrix q, alignment, result
+        job.q, job.alignment, job.context = &q, &alignment, &result
+        if self.query.W:
+            apply(self.kernels, &self.query, rows.work, query, rows.query)
+            query = some_rows(rows.query, 0, rows.count)
+        while begin < rows.count:
+            n = rows.sentence[begin]
+            while end < rows.count and rows.sentence[end] == n:
+                end += 1
+            q, result = some_rows(query, begin, end), some_rows(context, begin, end)
+            alignment = some_rows(rows.alignment, begin, end)
+            job.k, job.values = &self.keys[n], &self.values[n]
+            attend(&job, 0, self.own_steps(n), rows.work)
+            begin = end

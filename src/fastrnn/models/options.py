@@ -1,0 +1,76 @@
+"""The arguments of Seq2Seq: which values they may have, and which contradict each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from fastrnn.data import EOS
+from fastrnn.models.base import CELLS
+from fastrnn.models.bridge import BRIDGES
+from fastrnn.models.readout import READOUTS
+from fastrnn.ops import _check as check
+from fastrnn.ops.attention import SCORES, check_heads
+from fastrnn.ops.decoding import CONTEXTS
+
+_OWNER = "Seq2Seq"
+_SIZES = ("source_size", "target_size", "embedding_size", "hidden_size", "num_layers")
+_SIZES_OR_NONE = ("decoder_layers", "readout_size")
+_CHOICES: dict[str, Iterable[str]] = {"cell": CELLS, "context": CONTEXTS, "readout": READOUTS}
+_CHOICES_OR_NONE: dict[str, Iterable[str]] = {"attention": SCORES, "bridge": BRIDGES}
+_PROBABILITIES = ("dropout", "label_smoothing")
+_SWITCHES = ("peeky", "reverse_source", "bidirectional_encoder", "hidden_only", "tie_embeddings")
+
+
+def checked_options(**options: Any) -> dict[str, Any]:
+    """Return the constructor's arguments as JSON can hold them; raise where one is wrong."""
+    checked = dict(options)
+    for name in (*_SIZES, *_SIZES_OR_NONE):
+        if options[name] is not None or name in _SIZES:
+            checked[name] = check.size(_OWNER, name, options[name])
+    for name, known in (_CHOICES | _CHOICES_OR_NONE).items():
+        if options[name] is not None or name in _CHOICES:
+            checked[name] = check.option(_OWNER, name, options[name], known)
+    for name in _PROBABILITIES:
+        checked[name] = check.probability(_OWNER, name, options[name])
+    for name in _SWITCHES:
+        checked[name] = bool(options[name])
+    checked["sampling_rate"] = check.rate(_OWNER, "sampling_rate", options["sampling_rate"])
+    checked["dtype"] = check.dtype(_OWNER, options["dtype"]).name
+    heads, H = options["num_heads"], checked["hidden_size"]
+    checked["num_heads"] = check_heads(_OWNER, "multi_head", heads, H)
+    if checked["decoder_layers"] is None:
+        checked["decoder_layers"] = checked["num_layers"]
+    _require_compatible(**checked)
+    return checked
+
+
+def _require_compatible(
+    *,
+    target_size: int,
+    num_layers: int,
+    decoder_layers: int,
+    attention: str | None,
+    num_heads: int,
+    context: str,
+    readout: str,
+    readout_size: int | None,
+    bridge: str | None,
+    hidden_only: bool,
+    **others: Any,
+) -> None:
+    """Raise where one option contradicts another."""
+    if target_size <= EOS:
+        raise ValueError(f"{_OWNER}: target_size must be at least {EOS + 1}, got {target_size}")
+    if decoder_layers > num_layers:
+        wanted = f"at most num_layers, {num_layers}"
+        raise ValueError(f"{_OWNER}: decoder_layers must be {wanted}, got {decoder_layers}")
+    for name, value, plain in (("context", context, "output"), ("readout", readout, "concat")):
+        if value != plain and attention is None:
+            raise ValueError(f"{_OWNER}: {name} {value!r} needs attention, got None")
+    if num_heads != 1 and attention != "multi_head":
+        raise ValueError(f"{_OWNER}: num_heads needs attention='multi_head', got {attention!r}")
+    if readout_size is not None and readout != "tanh":
+        raise ValueError(f"{_OWNER}: readout_size needs readout='tanh', got {readout!r}")
+    if bridge is not None and hidden_only:
+        raise ValueError(f"{_OWNER}: hidden_only needs bridge=None, got {bridge!r}")
