@@ -290,7 +290,7 @@ def test_other_failures_are_one_line_too(
     def fail() -> None:
         raise error
 
-    monkeypatch.setattr("fastrnn.cli.choose", fail)
+    monkeypatch.setattr("fastrnn.cli.info.choose", fail)
     assert failure(capsys, "info") in ("out of memory", "no kernels")
 
 
@@ -310,7 +310,7 @@ def test_a_wrong_output_is_found_before_any_work(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("fastrnn.cli.read_pairs", None)
+    monkeypatch.setattr("fastrnn.cli.train.read_pairs", None)
     wanted = message.format(tmp_path)
     assert wanted in failure(capsys, "train", tmp_path / "pairs.tsv", "-o", tmp_path / output)
     assert not list(tmp_path.iterdir())

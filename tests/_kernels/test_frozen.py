@@ -29,6 +29,7 @@ class Stack:
     directions: int
     x: np.ndarray
     state: Any
+    residual: bool
 
     def __post_init__(self):
         first = self.problems[0]
@@ -40,7 +41,11 @@ class Stack:
             weights = [[*arrays, None] for arrays in weights]
         freeze = getattr(_kernels, f"{first.cell}_freeze")
         self.frozen = freeze(
-            weights, directions=self.directions, owners=self.owners, **first.options
+            weights,
+            directions=self.directions,
+            residual=self.residual,
+            owners=self.owners,
+            **first.options,
         )
 
     def parts(self, state):
@@ -62,7 +67,8 @@ class Stack:
                 )
                 halves.append(y)
                 finals.append(final)
-            x = np.ascontiguousarray(np.concatenate(halves, axis=2))
+            own = np.ascontiguousarray(np.concatenate(halves, axis=2))
+            x = own + x if self.residual and layer >= 2 * self.directions else own
         return x, self.join([np.stack(part) for part in zip(*finals, strict=True)])
 
     def loose_step(self, x, state):
@@ -70,11 +76,12 @@ class Stack:
         for index, problem in enumerate(self.problems):
             states = tuple(part[index] for part in self.parts(state))
             news.append(problem.step(_kernels, x, states))
-            x = news[-1][0]
+            own = news[-1][0]
+            x = own + x if self.residual and index >= 2 else own
         return x, self.join([np.stack(part) for part in zip(*news, strict=True)])
 
 
-def stack(variant, dtype, seed=1, *, N=2, T=3, D=5, H=7, layers=2, directions=1):
+def stack(variant, dtype, seed=1, *, N=2, T=3, D=5, H=7, layers=2, directions=1, residual=False):
     rng = np.random.default_rng(seed)
     problems = [
         recurrent_problem(
@@ -85,7 +92,8 @@ def stack(variant, dtype, seed=1, *, N=2, T=3, D=5, H=7, layers=2, directions=1)
     ]
     shape = (len(problems), N, H)
     state = tuple(rng.standard_normal(shape).astype(dtype) for _ in problems[0].states)
-    return Stack(problems, directions, problems[0].x, state if len(state) > 1 else state[0])
+    state = state if len(state) > 1 else state[0]
+    return Stack(problems, directions, problems[0].x, state, residual)
 
 
 STACKS = st.fixed_dictionaries(
@@ -95,7 +103,8 @@ STACKS = st.fixed_dictionaries(
         "T": st.integers(1, 4),
         "D": WIDTHS,
         "H": WIDTHS,
-        "layers": st.integers(1, 3),
+        "layers": st.integers(1, 4),
+        "residual": st.booleans(),
     }
 )
 

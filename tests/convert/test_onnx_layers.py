@@ -77,10 +77,12 @@ def same_layer(came, layer):
 def problems(draw):
     """A recurrent layer, the options of its file, and what feeds it."""
     cls, options = draw(st.sampled_from(CELLS))
-    D, H, layers, N, T = (draw(st.integers(1, high)) for high in (5, 7, 3, 4, 5))
+    D, H, layers, N, T = (draw(st.integers(1, high)) for high in (5, 7, 4, 4, 5))
+    residual = layers > 2 and draw(st.booleans())
     dtype, bidirectional = draw(st.sampled_from(sorted(TOLERANCE))), draw(st.booleans())
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
-    layer = cls(D, H, layers, bidirectional=bidirectional, dtype=dtype, rng=rng, **options)
+    options = {**options, "bidirectional": bidirectional, "residual": residual}
+    layer = cls(D, H, layers, dtype=dtype, rng=rng, **options)
     feeds = {"x": rng.normal(size=(N, T, D)).astype(dtype)}
     lengths, state = draw(st.booleans()), draw(st.booleans())
     if lengths:

@@ -231,6 +231,10 @@ def test_layers_without_a_module():
         to_torch(fr.Attention())
     with pytest.raises(ValueError, match=r"^GRU: reset_after must be True"):
         to_torch(fr.GRU(3, 4, reset_after=False))
+    wanted = r"^LSTM: residual must be False, as PyTorch's always is, got True$"
+    with pytest.raises(ValueError, match=wanted):
+        to_torch(fr.LSTM(3, 4, 3, residual=True))
+    assert to_torch(fr.LSTM(3, 4, 2, residual=True)).num_layers == 2  # no third layer to be one
     with pytest.raises(ValueError, match=r"^to_torch: cell=True needs a recurrent .*got Linear$"):
         to_torch(fr.Linear(3, 4), cell=True)
     with pytest.raises(ValueError, match=r"^GRU: cell=True needs num_layers=1"):

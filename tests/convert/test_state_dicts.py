@@ -279,6 +279,12 @@ def test_layers_that_have_no_counterpart():
         state_dict(gru)
     with unchanged(gru), pytest.raises(ValueError, match=wanted):
         load_state_dict(gru, state_dict(fr.GRU(3, 4)))
+    residual = fr.LSTM(3, 4, 3, residual=True)
+    wanted = r"^LSTM: residual must be False, as PyTorch's always is, got True$"
+    with pytest.raises(ValueError, match=wanted):
+        state_dict(residual)
+    with unchanged(residual), pytest.raises(ValueError, match=wanted):
+        load_state_dict(residual, state_dict(fr.LSTM(3, 4, 3)))
     with pytest.raises(ValueError, match=r"^LSTM: cell=True needs .*got num_layers=2 and bidirec"):
         state_dict(fr.LSTM(3, 4, 2), cell=True)
 

@@ -37,12 +37,14 @@ def packed_calls(layer, monkeypatch):
     return answered
 
 
-@pytest.mark.parametrize("num_layers", [1, 3])
+@pytest.mark.parametrize("num_layers, residual", [(1, True), (3, False), (4, True)])
 @pytest.mark.parametrize("bidirectional", [False, True])
-def test_frozen_forward_is_that_of_the_layer(kind, bidirectional, num_layers, dtype, backend):
+def test_frozen_forward_is_that_of_the_layer(
+    kind, bidirectional, num_layers, residual, dtype, backend
+):
     rng = np.random.default_rng(2)
-    layer = shaken(kind(5, 7, num_layers, bidirectional=bidirectional, dropout=0.3, dtype=dtype))
-    layer.eval()
+    options = {"bidirectional": bidirectional, "dropout": 0.3, "residual": residual}
+    layer = shaken(kind(5, 7, num_layers, dtype=dtype, **options)).eval()
     x, state = rng.standard_normal((4, 6, 5)).astype(dtype), like(layer.init_state(4), rng)
     calls = [
         lambda: layer(x),
@@ -62,9 +64,10 @@ def test_frozen_forward_is_that_of_the_layer(kind, bidirectional, num_layers, dt
     np.testing.assert_equal([call() for call in calls], wanted)
 
 
-def test_frozen_steps_are_those_of_the_layer(kind, dtype, backend):
+@pytest.mark.parametrize("num_layers, residual", [(2, True), (3, False), (5, True)])
+def test_frozen_steps_are_those_of_the_layer(kind, num_layers, residual, dtype, backend):
     rng = np.random.default_rng(3)
-    layer = shaken(kind(5, 7, 2, dtype=dtype))
+    layer = shaken(kind(5, 7, num_layers, residual=residual, dtype=dtype))
     wide, state = rng.standard_normal((4, 6, 5)).astype(dtype), like(layer.init_state(4), rng)
     calls = [
         lambda: layer.step(wide[:, 0].copy()),
@@ -78,8 +81,9 @@ def test_frozen_steps_are_those_of_the_layer(kind, dtype, backend):
     np.testing.assert_equal([call() for call in calls], wanted)
 
 
-def test_what_needs_conversion_still_runs_on_packed_weights(kind, monkeypatch):
-    layer = shaken(kind(5, 7)).freeze()
+@pytest.mark.parametrize("num_layers", [1, 3])
+def test_what_needs_conversion_still_runs_on_packed_weights(kind, num_layers, monkeypatch):
+    layer = shaken(kind(5, 7, num_layers, residual=True)).freeze()
     answered = packed_calls(layer, monkeypatch)
     x = np.random.default_rng(4).standard_normal((5, 4, 3)).astype("float32").T
     layer.step(x[:, 0])

@@ -37,18 +37,20 @@ def compose(layer, x, state, lengths):
             y, *final = op(x, *states, *weights, **options, lengths=lengths, reverse=d == 1)
             halves.append(y)
             finals.append(final)
-        x = np.concatenate(halves, axis=-1)
+        x = np.concatenate(halves, axis=-1) + (x if layer.residual and k >= 2 else 0)
     finals = tuple(np.stack(arrays) for arrays in zip(*finals, strict=True))
     return x, finals
 
 
 @pytest.mark.parametrize("bidirectional", [False, True])
-@pytest.mark.parametrize("num_layers", [1, 3])
+@pytest.mark.parametrize("num_layers, residual", [(1, True), (3, False), (4, True)])
 @pytest.mark.parametrize("lengths", [None, [5, 0, 3, 1]])
-def test_forward_is_a_composition_of_ops(kind, bidirectional, num_layers, lengths, backend):
+def test_forward_is_a_composition_of_ops(
+    kind, bidirectional, num_layers, residual, lengths, backend
+):
     rng = np.random.default_rng(1)
-    layer = kind(3, 2, num_layers, bidirectional=bidirectional, dtype="float64", rng=2)
-    shake(layer, rng)
+    options = {"bidirectional": bidirectional, "residual": residual}
+    layer = shake(kind(3, 2, num_layers, dtype="float64", rng=2, **options), rng)
     x = rng.standard_normal((4, 5, 3))
     state = like(layer.init_state(4), rng)
     y, final = layer(x, state, lengths=lengths)
@@ -100,6 +102,50 @@ def test_gradients_through_dropout(backend):
     assert_close(grad, numeric_gradient(objective, layer.params["Wx_l0"]), 1e-7)
 
 
+def test_gradients_through_residual_connections(kind, backend):
+    rng = np.random.default_rng(5)
+    options = {"bidirectional": True, "dropout": 0.3, "residual": True}
+    layer = shake(kind(3, 2, 4, dtype="float64", rng=6, **options), rng)
+    x, lengths = rng.standard_normal((3, 4, 3)), [4, 0, 2]
+    start = layer.rng.bit_generator.state
+    dy = rng.standard_normal(layer(x, lengths=lengths)[0].shape)
+    dy[2, 2:] = np.nan  # what lies past the lengths is ignored
+    dx, _ = layer.backward(dy)
+    grads = {key: layer.grads[key].copy() for key in ("Wx_l0", "Wh_l2", "Wx_l3_reverse")}
+    counted = np.nan_to_num(dy)
+
+    def objective():
+        layer.rng.bit_generator.state = start
+        return float(np.sum(counted * layer(x, lengths=lengths)[0]))
+
+    assert_close(dx, numeric_gradient(objective, x), 1e-7)
+    for key, grad in grads.items():
+        assert_close(grad, numeric_gradient(objective, layer.params[key]), 1e-7, key)
+
+
+def test_residual_connections_against_pytorch(backend):
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(8)
+    layer = shake(fastrnn.LSTM(3, 4, 4, residual=True, dtype="float64", rng=1), rng)
+    x, dy = rng.standard_normal((2, 5, 3)), rng.standard_normal((2, 5, 4))
+    leaf = torch.tensor(x, requires_grad=True)
+    modules, y = [], leaf
+    for k in range(4):
+        module = torch.nn.LSTM(len(layer.params[f"Wx_l{k}"]), 4, batch_first=True).double()
+        for theirs, ours in (("weight_ih", "Wx"), ("weight_hh", "Wh"), ("bias_ih", "b")):
+            getattr(module, f"{theirs}_l0").data = torch.tensor(layer.params[f"{ours}_l{k}"].T)
+        module.bias_hh_l0.data.zero_()
+        y = module(y)[0] + (y if k >= 2 else 0)
+        modules.append(module)
+    y.backward(torch.tensor(dy))
+    assert_close(layer(x)[0], y.detach().numpy(), 1e-12)
+    dx, _ = layer.backward(dy)
+    assert_close(dx, leaf.grad.numpy(), 1e-11)
+    for k, module in enumerate(modules):
+        assert_close(layer.grads[f"Wx_l{k}"], module.weight_ih_l0.grad.numpy().T, 1e-11)
+        assert_close(layer.grads[f"Wh_l{k}"], module.weight_hh_l0.grad.numpy().T, 1e-11)
+
+
 def test_dropout_is_between_layers_in_train_mode(backend):
     x = np.random.default_rng(7).standard_normal((3, 4, 3)).astype("float32")
     plain = fastrnn.GRU(3, 8, 2, rng=8)
@@ -113,18 +159,20 @@ def test_dropout_is_between_layers_in_train_mode(backend):
     np.testing.assert_array_equal(first, second)
 
 
-def test_steps_are_a_forward(kind, backend):
+@pytest.mark.parametrize("num_layers, residual", [(2, False), (4, True)])
+def test_steps_are_a_forward(kind, num_layers, residual, backend):
     rng = np.random.default_rng(9)
-    layer = shake(kind(3, 5, 2, dropout=0.3, dtype=np.float64, rng=1), rng).eval()
+    options = {"dropout": 0.3, "residual": residual}
+    layer = shake(kind(3, 5, num_layers, dtype=np.float64, rng=1, **options), rng).eval()
     x = rng.standard_normal((2, 6, 3))
     y, final = layer(x)
     state = None
     for t in range(6):
         y_t, state = layer.step(x[:, t], state)
         assert_close(y_t, y[:, t], 1e-12)
-        kept = y_t.copy()
+        kept = parts(state)[0].copy()
         y_t[...] = 7  # what step returns is the caller's: writing to it leaves the state
-        assert_close(parts(state)[0][-1], kept, 1e-12)
+        np.testing.assert_array_equal(parts(state)[0], kept)
     for array, want in zip(parts(state), parts(final), strict=True):
         assert_close(array, want, 1e-12)
 

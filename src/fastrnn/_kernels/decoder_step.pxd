@@ -28,6 +28,9 @@ cdef struct Rows:
     Matrix features_before
     Matrix x
     Matrix query           # projected
+    Matrix *parts          # [3][heads] of one sentence: queries, alignments, contexts
+    Matrix each            # [heads * most] rows, the alignment of each head where there are several
+    Matrix contexts        # of the heads side by side
     Matrix joined          # [c; h]
     Matrix alignment
     Matrix logits
@@ -55,6 +58,7 @@ cdef class Decoder:
     cdef const char *c
     cdef Job score
     cdef Affine query
+    cdef Affine heads_output
     cdef Affine readout
     cdef Affine output
     cdef double row_work
@@ -72,3 +76,6 @@ cdef class Decoder:
     cdef void make_features(self, Rows *rows) noexcept nogil
     cdef Matrix top(self, Rows *rows, bint after) noexcept nogil
     cdef void attend_rows(self, Rows *rows, Matrix query, Matrix context) noexcept nogil
+    cdef void attend_sentence(
+        self, Rows *rows, fr_index begin, fr_index end, Matrix query, Matrix contexts
+    ) noexcept nogil

@@ -9,7 +9,7 @@ import numpy as np
 from libc.math cimport sqrt
 from libc.string cimport memcpy, memset
 
-from fastrnn._kernels.attention cimport attend, matrices
+from fastrnn._kernels.attention cimport attend, average_heads, matrices
 from fastrnn._kernels.cpu cimport kernels_for
 from fastrnn._kernels.frozen cimport StepMemory
 from fastrnn._kernels.layout cimport packed, plain_layout
@@ -58,6 +58,22 @@ cdef void apply(
     k.product(&p, 0, x.rows)
 
 
+cdef inline Matrix columns_of(
+    Matrix matrix, fr_index part, fr_index parts, fr_index itemsize
+) noexcept nogil:
+    """One of so many equal parts of the columns."""
+    cdef fr_index columns = matrix.columns // parts
+    return Matrix(
+        matrix.data + part * columns * itemsize, matrix.rows, columns, matrix.row_bytes
+    )
+
+
+cdef object project(object memory, object W, object num_threads):
+    """memory W, for a memory (N, S, M)."""
+    flat = linear_forward(memory.reshape(-1, memory.shape[2]), W, None, num_threads=num_threads)
+    return flat.reshape(*memory.shape[:2], W.shape[1])
+
+
 cdef class Decoder:
     """A decoder with its weights packed once, and what each of its sentences has."""
 
@@ -67,7 +83,9 @@ cdef class Decoder:
         options = {"nonlinearity": "tanh"} if decoder.cell == "rnn" else {}
         self.owner = [states, decoder, constant]
         self.kernels = kernels_for(W.itemsize)
-        self.stack = FREEZE[decoder.cell](decoder.cells, directions=1, owners=(), **options)
+        self.stack = FREEZE[decoder.cell](
+            decoder.cells, directions=1, residual=decoder.residual, owners=(), **options
+        )
         self.sentences, self.vocabulary = states[0].shape[1], W.shape[1]
         self.features = W.shape[0] - P
         self.embedding = as_matrix(decoder.embedding)
@@ -92,17 +110,24 @@ cdef class Decoder:
         self, object decoder, object memory, object lengths, object num_threads
     ) except -1:
         """Take the memory in, its keys projected once for all steps."""
-        weights, keys = decoder.weights, memory
-        if decoder.score in ("general", "additive"):
+        cdef fr_index width = memory.shape[2]
+        weights, keys, values = decoder.weights, memory, memory
+        if decoder.score in ("general", "additive", "multi_head"):
             self.query = self.affine(weights[0], None)
-        self.score.kernels = self.kernels
-        self.score.scale = 1 / sqrt(memory.shape[2]) if decoder.score == "scaled_dot" else 1
+        if decoder.score in ("additive", "multi_head"):
+            keys = project(memory, weights[1], num_threads)
         if decoder.score == "additive":
-            flat = memory.reshape(-1, memory.shape[2])
-            keys = linear_forward(flat, weights[1], None, num_threads=num_threads)
-            keys = keys.reshape(*memory.shape[:2], keys.shape[1])
             self.score.v = cnp.PyArray_BYTES(weights[2])
-        self.keys, self.values = matrices(self.owner, keys), matrices(self.owner, memory)
+        if decoder.score == "multi_head":
+            values = project(memory, weights[2], num_threads)
+            self.heads_output = self.affine(weights[3], None)
+            width = keys.shape[2] // decoder.heads
+        self.score.kernels, self.score.heads = self.kernels, decoder.heads
+        self.score.scale = 1
+        if decoder.score in ("scaled_dot", "multi_head"):
+            self.score.scale = 1 / sqrt(width)
+        self.keys = matrices(self.owner, keys, decoder.heads)
+        self.values = matrices(self.owner, values, decoder.heads)
         self.memory_steps, self.memory_size = memory.shape[1], memory.shape[2]
         self.owner.append(lengths)
         self.lengths = NULL if lengths is None else <cnp.int64_t *>cnp.PyArray_DATA(lengths)
@@ -143,6 +168,10 @@ cdef class Decoder:
         rows.features_before = carve_matrix(&at, most, self.features + P, itemsize)
         rows.x = carve_matrix(&at, most, self.stack.input, itemsize)
         rows.query = carve_matrix(&at, most, self.query.columns, itemsize)
+        rows.parts = <Matrix *>carve(&at, 3 * self.score.heads * sizeof(Matrix))
+        if self.score.heads > 1:
+            rows.each = carve_matrix(&at, self.score.heads * most, self.memory_steps, itemsize)
+        rows.contexts = carve_matrix(&at, most, self.heads_output.depth, itemsize)
         if self.readout.W:
             rows.joined = carve_matrix(&at, most, self.readout.depth, itemsize)
         rows.alignment = carve_matrix(&at, most, self.memory_steps, itemsize)
@@ -150,7 +179,9 @@ cdef class Decoder:
         S = self.memory_steps
         side = max(most, S, 1)
         rows.work = workspace_at(at, side)
-        at += workspace_bytes(side, packed_bytes(self.kernels, S, self.memory_size))
+        at += workspace_bytes(side, packed_bytes(
+            self.kernels, S, max(self.memory_size, self.heads_output.depth)
+        ))
         rows.bytes = at - memory
         return rows
 
@@ -267,19 +298,43 @@ cdef class Decoder:
 
     cdef void attend_rows(self, Rows *rows, Matrix query, Matrix context) noexcept nogil:
         """Attend with the query of each row; leaves the alignment, too."""
-        cdef Job job = self.score
-        cdef fr_index begin = 0, end = 0, n
-        cdef Matrix q, alignment, result
-        job.q, job.alignment, job.context = &q, &alignment, &result
+        cdef Matrix contexts = context
+        cdef fr_index begin = 0, end
         if self.query.W:
             apply(self.kernels, &self.query, rows.work, query, rows.query)
-            query = some_rows(rows.query, 0, rows.count)
+            query = rows.query
+        if self.heads_output.W:
+            contexts = some_rows(rows.contexts, 0, rows.count)
         while begin < rows.count:
-            n = rows.sentence[begin]
-            while end < rows.count and rows.sentence[end] == n:
+            end = begin + 1
+            while end < rows.count and rows.sentence[end] == rows.sentence[begin]:
                 end += 1
-            q, result = some_rows(query, begin, end), some_rows(context, begin, end)
-            alignment = some_rows(rows.alignment, begin, end)
-            job.k, job.values = &self.keys[n], &self.values[n]
-            attend(&job, 0, self.own_steps(n), rows.work)
+            self.attend_sentence(rows, begin, end, query, contexts)
             begin = end
+        if self.heads_output.W:
+            apply(self.kernels, &self.heads_output, rows.work, contexts, context)
+
+    cdef void attend_sentence(
+        self, Rows *rows, fr_index begin, fr_index end, Matrix query, Matrix contexts
+    ) noexcept nogil:
+        """Attend with the queries of one sentence's rows, in all heads."""
+        cdef fr_index heads = self.score.heads, n = rows.sentence[begin], head
+        cdef fr_index itemsize = self.kernels.itemsize
+        cdef Matrix *q = rows.parts
+        cdef Matrix *alignment = rows.parts + heads
+        cdef Matrix *context = rows.parts + 2 * heads
+        cdef Matrix mean = some_rows(rows.alignment, begin, end)
+        cdef Job job = self.score
+        job.k, job.values = self.keys + n * heads, self.values + n * heads
+        job.q, job.alignment, job.context, job.mean = q, alignment, context, &mean
+        for head in range(heads):
+            q[head] = columns_of(some_rows(query, begin, end), head, heads, itemsize)
+            context[head] = columns_of(some_rows(contexts, begin, end), head, heads, itemsize)
+            alignment[head] = mean
+            if heads > 1:
+                alignment[head] = some_rows(
+                    rows.each, head * rows.most + begin, head * rows.most + end
+                )
+            attend(&job, head, self.own_steps(n), rows.work)
+        if heads > 1:
+            average_heads(&job, 0)

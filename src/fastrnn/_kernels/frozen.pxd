@@ -1,3 +1,5 @@
+cimport numpy as cnp
+
 from fastrnn._kernels.memory cimport Buffer
 from fastrnn._kernels.simd cimport fr_cell, fr_index, fr_kernels, fr_step
 from fastrnn._kernels.team cimport Team
@@ -9,6 +11,7 @@ cdef struct StepMemory:
     char *c          # for each cell: [rows][ld]
     char *reset_h    # [rows][ld], and
     char *waiting    # [rows][ld / lanes][4][lanes], for a GRU with reset before
+    char *sum        # [rows][ld] the outputs of residual layers; NULL where there are none
     fr_index state_bytes  # [rows][ld]
     fr_index bytes
 
@@ -21,6 +24,7 @@ cdef class Frozen:
     cdef fr_index count
     cdef fr_index directions
     cdef fr_index states
+    cdef bint residual    # whether there are layers that add their inputs to their outputs
     cdef int typenum
     cdef fr_index input
     cdef fr_index hidden
@@ -29,6 +33,8 @@ cdef class Frozen:
     cdef Buffer scratch
     cdef fr_index scratch_rows
     cdef bint scratch_taken
+    cdef bint adds_inputs(self, fr_index layer) noexcept nogil
+    cdef void add(self, cnp.ndarray y, cnp.ndarray x) noexcept
     cdef bint stale(self) noexcept
     cdef bint accepts(
         self, object value, bint written, fr_index first, fr_index second, fr_index third=*

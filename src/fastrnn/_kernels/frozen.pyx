@@ -25,8 +25,14 @@ cnp.import_array()
 cdef double LONG_WORK = 1e5
 
 
+# The first layer, counted from 0, that may be residual.
+cdef fr_index FIRST_RESIDUAL = 2
+
+
 cdef class Frozen:
     """Cells layer by layer, in each the forward direction first.
+
+    If `residual`, layers from the third on add their inputs to their outputs.
 
     `step` and `forward` return None, and have done nothing, where the arguments are not arrays that
     the kernels can read as they are, where the packed weights are those of another instruction set
@@ -34,12 +40,13 @@ cdef class Frozen:
     made writeable again.
     """
 
-    def __cinit__(self, list cells not None, directions, states, owners):
+    def __cinit__(self, list cells not None, directions, states, bint residual, owners):
         cdef Weights weights
         cdef fr_cell *m
         cdef fr_index lanes, i
         self.cells, self.owners = tuple(cells), tuple(owners)
         self.count, self.directions, self.states = len(cells), directions, states
+        self.residual = residual and self.count // self.directions > FIRST_RESIDUAL
         self.prototypes = Buffer(self.count, sizeof(fr_cell), zeroed=True)
         for i, weights in enumerate(self.cells):
             weights.pack()
@@ -124,6 +131,8 @@ cdef class Frozen:
         for layer in range(self.count // self.directions):
             y = self.array(rows, steps, self.directions * self.hidden)
             self.run_layer(layer * self.directions, x, lengths, num_threads, state, final, y)
+            if self.adds_inputs(layer):
+                self.add(y, x)
             x = y
         return x, final
 
@@ -162,6 +171,17 @@ cdef class Frozen:
     cdef list of_cell(self, object state, fr_index index):
         """The arrays (N, H) of one cell."""
         return [state[index]] if self.states == 1 else [state[0][index], state[1][index]]
+
+    cdef bint adds_inputs(self, fr_index layer) noexcept nogil:
+        return self.residual and layer >= FIRST_RESIDUAL
+
+    cdef void add(self, cnp.ndarray y, cnp.ndarray x) noexcept:
+        """y += x, for whole arrays of a layer's inputs and outputs."""
+        cdef void *to = cnp.PyArray_DATA(y)
+        cdef const void *source = cnp.PyArray_DATA(x)
+        cdef fr_index count = cnp.PyArray_SIZE(y)
+        with nogil:
+            self.kernels.add_rows(to, source, count)
 
     cdef bint stale(self) noexcept:
         """Whether the packed weights may not be those that a call should use."""
@@ -236,7 +256,9 @@ cdef class Frozen:
         memory.c = memory.h + 2 * self.count * state_bytes
         memory.reset_h = memory.c + (self.states - 1) * self.count * state_bytes
         memory.waiting = memory.reset_h + (state_bytes if m.wh_n else 0)
-        memory.bytes = memory.waiting + (4 * state_bytes if m.wh_n else 0) - block
+        cdef char *end = memory.waiting + (4 * state_bytes if m.wh_n else 0)
+        memory.sum = end if self.residual else NULL
+        memory.bytes = end + (state_bytes if self.residual else 0) - block
         return memory
 
     cdef void load(self, const StepMemory *memory, object state, fr_index rows) noexcept:
@@ -274,13 +296,15 @@ cdef class Frozen:
             copy_rows(
                 cnp.PyArray_BYTES((<tuple>state)[1]), size, memory.c, ld, self.count * rows, size
             )
-        new_h += 2 * (self.count - 1) * memory.state_bytes
-        copy_rows(cnp.PyArray_BYTES((<tuple>out)[0]), size, new_h, ld, rows, size)
+        cdef const char *y = memory.sum
+        if not self.residual:
+            y = new_h + 2 * (self.count - 1) * memory.state_bytes
+        copy_rows(cnp.PyArray_BYTES((<tuple>out)[0]), size, y, ld, rows, size)
 
     cdef void run(
         self, const StepMemory *memory, fr_index rows, const void *x, Team team
     ) noexcept nogil:
-        """One step of every cell, each on the new h of the one before."""
+        """One step of every cell, each on the outputs of the one before."""
         cdef fr_index active = rows, i, r
         cdef fr_index[2] offset = [0, rows]
         cdef void **y = memory.x + rows
@@ -304,6 +328,11 @@ cdef class Frozen:
             m.x, m.y = fr_view(memory.x, 0), fr_view(y, 0)
             run_forward(self.kernels, self.kernel, &m, &none, team)
             source, x_bytes = new_h, m.ld * itemsize
+            if self.adds_inputs(i):
+                self.kernels.add_rows(memory.sum, new_h, rows * m.ld)
+                source = memory.sum
+            elif self.adds_inputs(i + 1):
+                memcpy(memory.sum, new_h, memory.state_bytes)
 
 
 cdef inline bint is_array(object value, int dims) noexcept:

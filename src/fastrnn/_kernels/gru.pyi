@@ -32,6 +32,7 @@ def gru_freeze(
     cells: Sequence[Sequence[_Array | None]],
     *,
     directions: int,
+    residual: bool,
     owners: Iterable[_Array],
 ) -> Frozen: ...
 def gru_step(

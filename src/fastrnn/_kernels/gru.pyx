@@ -101,10 +101,10 @@ def gru_backward(dy, dh, GRURecurrence stash not None, *, num_threads=None):
     return dx, dh0, dWx, dWh, db, dbh
 
 
-def gru_freeze(cells, *, directions, owners):
+def gru_freeze(cells, *, directions, residual, owners):
     """The stacked `cells`, each given by its weights, packed once; see `Frozen`."""
     stack = [gru_weights(Wx, Wh, b, bh) for Wx, Wh, b, bh in cells]
-    return Frozen(stack, directions, 1, owners)
+    return Frozen(stack, directions, 1, residual, owners)
 
 
 def gru_step(cnp.ndarray x, cnp.ndarray h, cnp.ndarray Wx, cnp.ndarray Wh, cnp.ndarray b,

@@ -31,6 +31,7 @@ def lstm_freeze(
     cells: Sequence[Sequence[_Array | None]],
     *,
     directions: int,
+    residual: bool,
     owners: Iterable[_Array],
 ) -> Frozen: ...
 def lstm_step(

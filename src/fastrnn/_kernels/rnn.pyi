@@ -30,6 +30,7 @@ def rnn_freeze(
     cells: Sequence[Sequence[_Array | None]],
     *,
     directions: int,
+    residual: bool,
     owners: Iterable[_Array],
     nonlinearity: str,
 ) -> Frozen: ...

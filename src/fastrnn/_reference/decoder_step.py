@@ -10,9 +10,9 @@ What a step feeds to the cells is ``[embedding[token]; constant]`` and, by `cont
 ==================  ==========================================================================
 
 The features are the context c and the output h of the top cell, ``[c; h]`` or, with a readout,
-``tanh([c; h] Wc + bc)`` (Luong et al. 2015, equation 5); without attention they are h. The classifier
-sees ``[features; constant]``. With residual connections, the output of the third cell and of those
-above is h plus the cell's input (Wu et al. 2016, section 3.1).
+``tanh([c; h] Wc + bc)`` (Luong et al. 2015, equation 5); without attention they are h. The
+classifier sees ``[features; constant]``. With residual connections, the output of the third cell
+and of those above is h plus the cell's input (Wu et al. 2016, section 3.1).
 """
 
 from __future__ import annotations
@@ -80,6 +80,7 @@ class Sentence:
             self.memory,
             self.decoder.weights,
             score=self.decoder.score,
+            heads=self.decoder.heads,
             lengths=self.length,
             train=False,
         )

@@ -3,9 +3,9 @@
 Each sentence is decoded on its own, so nothing that it gives can depend on the others of a batch.
 A step is that of `decoder_step`; a number that is NaN is never the largest.
 
-Beam search (Graves 2012, section 2.5; Sutskever et al. 2014, section 3.2) ranks what it has found by
-the score of Wu et al. 2016, equation 14, of L tokens, the end mark among them, of which token j gave
-the attention a_ij to the source's token i:
+Beam search (Graves 2012, section 2.5; Sutskever et al. 2014, section 3.2) ranks what it has found
+by the score of Wu et al. 2016, equation 14, of L tokens, the end mark among them, of which token j
+gave the attention a_ij to the source's token i:
 
 ``score = log p / lp + cp``
 ``lp = ((5 + L) / 6) ** length_penalty``
@@ -134,7 +134,7 @@ def _follow(
 
 
 def _by_falling(values: Array) -> Array:
-    """Return the places of the largest value, the next, ...; of equal ones the first comes first."""
+    """Return the places of the values from the largest on, of equal ones the first first."""
     order: Array = np.argsort(-values, kind="stable")  # which puts NaN last
     return order
 
@@ -165,15 +165,15 @@ def _draw(
 ) -> int:
     """Invert the cumulative distribution of softmax(logits / temperature) at u.
 
-    Tokens come in the order of falling probability. The `top_k` first of them stay (Fan et al. 2018,
-    section 5.4), then the fewest that together have at least the share `top_p` of the probability
-    (Holtzman et al. 2020, equation 2).
+    Tokens come in the order of falling probability. The `top_k` first of them stay (Fan et al.
+    2018, section 5.4), then the fewest that together have at least the share `top_p` of the
+    probability (Holtzman et al. 2020, equation 2).
     """
     order = _by_falling(logits)
     with np.errstate(invalid="ignore", over="ignore"):
         falling = logits[order].astype(np.float64)
         weights = np.nan_to_num(np.exp((falling - falling[0]) / temperature))
-    kept = max(1, np.count_nonzero(weights))
+    kept = max(1, int(np.count_nonzero(weights)))
     if top_k is not None:
         kept = min(kept, top_k)
     if top_p is not None:
@@ -237,8 +237,8 @@ def decode_beam(
 ) -> list[list[tuple[Array, float, float, bool, Array | None]]]:
     """Return the `n_best` results of each sentence, the best first.
 
-    Each is (tokens (T,) int64 without the end mark, score, log probability, whether there was an end
-    mark, alignment (T, S) or None).
+    Each is (tokens (T,) int64 without the end mark, score, log probability, whether there was an
+    end mark, alignment (T, S) or None).
     """
     penalties = _Penalties(length_penalty, coverage_penalty)
     return [

@@ -61,7 +61,7 @@ def to_torch(layer: Layer, *, cell: bool = False) -> Any:
     Parameters
     ----------
     layer : RNN, LSTM, GRU, Embedding or Linear
-        A GRU with ``reset_after=True``, which is PyTorch's.
+        A GRU with ``reset_after=True``, which is PyTorch's; no residual connections.
     cell : bool
         Build the ``*Cell`` of one layer in one direction.
 
@@ -132,7 +132,8 @@ def _options(layer: Layer) -> dict[str, Any]:
         names = {"embedding_size": "embedding_dim"}
     else:
         names = {}
-        config.pop("reset_after", None)
+        for ours in ("reset_after", "residual"):
+            config.pop(ours, None)
         config["batch_first"] = True
     return {names.get(key, key): value for key, value in config.items()}
 

@@ -29,7 +29,7 @@ def state_dict(layer: Layer, *, prefix: str = "", cell: bool = False) -> dict[st
     Parameters
     ----------
     layer : RNN, LSTM, GRU, Embedding or Linear
-        A GRU with ``reset_after=True``, which is PyTorch's.
+        A GRU with ``reset_after=True``, which is PyTorch's; no residual connections.
     prefix : str
         What each name shall begin with.
     cell : bool
@@ -148,6 +148,8 @@ def _check_counterpart(layer: Recurrent, cell: bool) -> None:
     name = type(layer).__name__
     if isinstance(layer, GRU) and not resets_after(layer):
         raise ValueError(f"{name}: reset_after must be True, as PyTorch's always is, got False")
+    if any(map(layer._adds_inputs, range(layer.num_layers))):
+        raise ValueError(f"{name}: residual must be False, as PyTorch's always is, got True")
     if cell and (layer.num_layers, layer.bidirectional) != (1, False):
         raise ValueError(
             f"{name}: cell=True needs num_layers=1 and bidirectional=False, got "

@@ -30,6 +30,9 @@ class GRU(Recurrent):
         Whether each layer also runs from the last step to the first.
     dropout : float
         Probability of dropping an output between two layers in train mode, in [0, 1).
+    residual : bool
+        Whether the outputs of each layer from the third on are the sum of its h and its inputs
+        before dropout (Wu et al. 2016, section 3.1).
     dtype : dtype
         float32 or float64.
     rng : numpy.random.Generator or int, optional
@@ -53,6 +56,7 @@ class GRU(Recurrent):
         reset_after: bool = True,
         bidirectional: bool = False,
         dropout: float = 0.0,
+        residual: bool = False,
         dtype: DTypeLike = np.float32,
         rng: Rng = None,
     ) -> None:
@@ -65,6 +69,7 @@ class GRU(Recurrent):
             num_layers,
             bidirectional=bidirectional,
             dropout=dropout,
+            residual=residual,
             dtype=dtype,
             rng=rng,
         )

@@ -21,6 +21,9 @@ class LSTM(Recurrent):
         Whether each layer also runs from the last step to the first.
     dropout : float
         Probability of dropping an output between two layers in train mode, in [0, 1).
+    residual : bool
+        Whether the outputs of each layer from the third on are the sum of its h and its inputs
+        before dropout (Wu et al. 2016, section 3.1).
     dtype : dtype
         float32 or float64.
     rng : numpy.random.Generator or int, optional

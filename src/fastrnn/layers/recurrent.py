@@ -1,4 +1,4 @@
-"""What the recurrent layers share: stacking, directions, dropout, states and streaming."""
+"""What the recurrent layers share: stacking, directions, dropout, residual connections, states."""
 
 from __future__ import annotations
 
@@ -40,6 +40,7 @@ class Recurrent(Layer):
         *,
         bidirectional: bool = False,
         dropout: float = 0.0,
+        residual: bool = False,
         dtype: DTypeLike = np.float32,
         rng: Rng = None,
     ) -> None:
@@ -49,6 +50,7 @@ class Recurrent(Layer):
         self.num_layers = check.size(self._name, "num_layers", num_layers)
         self.bidirectional = bool(bidirectional)
         self.dropout = check.probability(self._name, "dropout", dropout)
+        self.residual = bool(residual)
         self.dtype = check.dtype(self._name, dtype)
         self._suffixes = ("", "_reverse") if bidirectional else ("",)
         self._keys = [
@@ -69,6 +71,7 @@ class Recurrent(Layer):
             "num_layers": self.num_layers,
             "bidirectional": self.bidirectional,
             "dropout": self.dropout,
+            "residual": self.residual,
             "dtype": self.dtype.name,
         }
 
@@ -105,6 +108,7 @@ class Recurrent(Layer):
             cells,
             self._options,
             directions=len(self._suffixes),
+            residual=self.residual,
             owners=params.values(),
             backend=self._backend,
         )
@@ -165,7 +169,8 @@ class Recurrent(Layer):
         Returns
         -------
         y : array (N, T, directions * hidden_size)
-            The last layer's h after each step, the forward direction's first.
+            The last layer's h after each step, the forward direction's first; with `residual` and
+            three layers or more, plus its inputs.
         state
             The state after each sequence's last step.
 
@@ -196,6 +201,7 @@ class Recurrent(Layer):
         stashes: list[Any] = []
         drops = []
         for layer in range(self.num_layers):
+            below = x
             if layer > 0 and train and self.dropout:
                 x, drop = ops.dropout_forward(x, self.dropout, rng=self.rng, backend=self._backend)
                 drops.append(drop)
@@ -215,7 +221,7 @@ class Recurrent(Layer):
                 num_threads=num_threads,
                 backend=self._backend,
             )
-            x = y
+            x = np.add(y, below, out=y) if self._adds_inputs(layer) else y
         if train:
             self._tape = (N, T), stashes, drops
         return x, self._join(final)
@@ -270,7 +276,9 @@ class Recurrent(Layer):
             )
             for keys, part in zip(self._keys[cells], parts, strict=True):
                 grads |= zip(keys, part, strict=False)  # dbh is None without bh
-            dy = ops.dropout_backward(dx, drops[layer - 1]) if layer > 0 and drops else dx
+            below = ops.dropout_backward(dx, drops[layer - 1]) if layer > 0 and drops else dx
+            # y = h + below: what a gradient holds past the lengths ends in the layers underneath
+            dy = np.add(below, dy, out=below) if self._adds_inputs(layer) else below
         self._set_grads(grads)
         return dy, self._join(dinitial)
 
@@ -293,7 +301,7 @@ class Recurrent(Layer):
         Returns
         -------
         y : array (N, hidden_size)
-            The last layer's h.
+            The last layer's h, with what `forward` adds to it.
         state
             The state after it.
 
@@ -335,7 +343,7 @@ class Recurrent(Layer):
             )
             for array, value in zip(new, last, strict=True):
                 array[index] = value
-            x = last[0]
+            x = last[0] + x if self._adds_inputs(index) else last[0]
         return x, self._join(new)
 
     def _outputs(self, out: Any, states: list[Array]) -> list[Array]:
@@ -370,6 +378,10 @@ class Recurrent(Layer):
     def _width(self, layer: int) -> int:
         """Return how wide the inputs of a layer are."""
         return len(self._suffixes) * self.hidden_size if layer else self.input_size
+
+    def _adds_inputs(self, layer: int) -> bool:
+        """Return whether the outputs of a layer are the sum of its h and its inputs."""
+        return self.residual and layer >= 2
 
     def _weights(self, index: int) -> list[Array | None]:
         """Return the weights of one layer and direction, as the cell takes them."""

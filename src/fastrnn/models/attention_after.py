@@ -34,24 +34,12 @@ class AttentionAfter:
 
     def forward(self, x: Array, memory: Memory) -> Array:
         """Features (N, T, F) of the inputs x (N, T, D)."""
+        h: Array
         h, _ = self.rnn(x, memory.state)
-        features, _ = self._attend(h, memory)
-        return features
-
-    def step(self, x: Array, state: State, memory: Memory) -> tuple[Array, State, Array]:
-        """One step on x (N, D): features (N, F), state, alignment (N, S).
-
-        Without attention the alignment is (N, 0).
-        """
-        h, state = self.rnn.step(x, state)
-        features, alignment = self._attend(h[:, None], memory)
-        return features[:, 0], state, alignment[:, 0]
-
-    def _attend(self, h: Array, memory: Memory) -> tuple[Array, Array]:
         if self.attention is None:
-            return h, h[..., :0]
-        context, alignment = self.attention(h, memory.outputs, lengths=memory.lengths)
-        return self.readout.forward(context, h), alignment
+            return h
+        context, _ = self.attention(h, memory.outputs, lengths=memory.lengths)
+        return self.readout.forward(context, h)
 
     def backward(self, dfeatures: Array) -> tuple[Array, Array | None, State]:
         """Gradients of x, of the memory's outputs (None without attention) and of its state."""

@@ -11,7 +11,6 @@ from fastrnn.models.attention_after import AttentionAfter
 from fastrnn.models.attention_inside import AttentionInside
 from fastrnn.models.base import (
     Array,
-    State,
     add_shared_gradient,
     arrays_of,
     build_rnn,
@@ -151,16 +150,6 @@ class Decoder:
         """Logits (N, T, V) after each of the given ``tokens`` (N, T): teacher forcing."""
         features = self.recurrence.forward(self._inputs(tokens, memory), memory)
         return self._classify(features, memory)
-
-    def step(self, tokens: Array, state: State, memory: Memory) -> tuple[Array, State, Array]:
-        """Feed one token to each sequence: logits (N, V), state, alignment (N, S).
-
-        Without attention the alignment is (N, 0).
-        """
-        x = self._inputs(tokens[:, None], memory)[:, 0]
-        assert isinstance(self.recurrence, AttentionAfter)
-        features, state, alignment = self.recurrence.step(x, state, memory)
-        return self._classify(features[:, None], memory)[:, 0], state, alignment
 
     def _inputs(self, tokens: Array, memory: Memory) -> Array:
         return self._with_summary(self.dropout_in(self.embedding(tokens)), memory)

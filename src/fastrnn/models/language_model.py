@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fastrnn import ops
 from fastrnn.layers import GRU, LSTM, RNN, Dropout, Embedding, Linear, SoftmaxCrossEntropy
 from fastrnn.models.base import (
     CELLS,
@@ -15,7 +16,9 @@ from fastrnn.models.base import (
     Model,
     State,
     add_shared_gradient,
+    arrays_of,
     build_rnn,
+    cells_of,
     evaluating,
     share_matrix,
 )
@@ -231,6 +234,8 @@ class LanguageModel(Model):
         length: int,
         *,
         temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
         exclude: Collection[int] = (),
         seed: Rng = None,
     ) -> Array:
@@ -244,6 +249,11 @@ class LanguageModel(Model):
             Number of tokens to draw, from 0.
         temperature : float
             Below 1 the likely tokens become likelier; 0 always takes the likeliest.
+        top_k : int, optional
+            Draw only from so many of the likeliest tokens.
+        top_p : float, optional
+            Then draw only from the fewest of the likeliest tokens that have this share of the
+            probability left together, in (0, 1].
         exclude : collection of int
             Tokens that are never drawn; not all that there are.
         seed : int, numpy.random.Generator or None
@@ -262,25 +272,36 @@ class LanguageModel(Model):
         """
         owner = "LanguageModel"
         start = check.integers(owner, "start", start, ("length",), self.vocab_size)
-        length = check.integer(owner, "length", length)
-        if length < 0:
-            raise ValueError(f"{owner}: length must be at least 0, got {length}")
-        temperature = check.number(owner, "temperature", temperature)
-        if not 0 <= temperature < np.inf:
-            raise ValueError(f"{owner}: temperature must be in [0, inf), got {temperature}")
+        length = check.size(owner, "length", length, least=0)
         excluded = self._excluded(exclude)
-        rng = np.random.default_rng(seed)
-        tokens = np.empty(length, np.int64)
-        state: State | None = None
+        temperature = check.nonnegative(owner, "temperature", temperature)
+        own_seed = int(check.seeded(owner, seed, "seed").integers(2**63))
         with evaluating(self):
-            for token in start[:-1]:
-                _, state = self._step(token, state)
-            token = start[-1]
-            for t in range(length):
-                logits, state = self._step(token, state)
-                logits[excluded] = -np.inf
-                token = tokens[t] = _draw(logits, temperature, rng)
+            _, state = self.rnn(self.embedding(start[None, :-1]))
+            decoded = ops.decode_sample(
+                self._weights(),
+                arrays_of(state),
+                start=start[-1],
+                end=None,
+                max_length=max(length, 1),
+                temperature=temperature,
+                top_k=top_k,
+                top_p=top_p,
+                exclude=excluded,
+                seed=own_seed,
+            )
+        tokens: Array = decoded.tokens[0, :length]
         return tokens
+
+    def _weights(self) -> ops.DecoderWeights:
+        """Give the model as a decoder without attention."""
+        embedding, rnn, output = self.chain
+        return ops.DecoderWeights(
+            embedding=embedding.params["W"],
+            cell=str(self._config["cell"]),
+            cells=cells_of(rnn),
+            output=(output.params["W"], output.params["b"]),
+        )
 
     def _excluded(self, exclude: Collection[int]) -> Array:
         """Say of each token (V,) whether it is never drawn."""
@@ -291,16 +312,3 @@ class LanguageModel(Model):
         if excluded.all():
             raise ValueError(f"{owner}: exclude must leave one of the {size} tokens")
         return excluded
-
-    def _step(self, token: int, state: State | None) -> tuple[Array, State]:
-        """Feed one token; the logits (V,) of the next one in float64, and the new state."""
-        y, state = self.rnn.step(self.embedding(np.array([token])), state)
-        return self._classify(y)[0].astype(np.float64), state
-
-
-def _draw(logits: Array, temperature: float, rng: np.random.Generator) -> int:
-    """Draw one token; temperature 0 is the limit in which the likeliest always wins."""
-    if temperature == 0:
-        return int(logits.argmax())
-    weights = np.exp((logits - logits.max()) / temperature)
-    return int(rng.choice(len(weights), p=weights / weights.sum()))

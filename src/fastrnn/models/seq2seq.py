@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, overload
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,11 +10,11 @@ import numpy.typing as npt
 from fastrnn import ops
 from fastrnn.data import BOS, EOS, PAD
 from fastrnn.layers import SoftmaxCrossEntropy
-from fastrnn.models.base import Array, Model, evaluating
+from fastrnn.models.base import Array
 from fastrnn.models.bridge import Bridge
 from fastrnn.models.decoder import Decoder
-from fastrnn.models.decoding import greedy
-from fastrnn.models.encoder import Encoder, Memory, reversal
+from fastrnn.models.encoder import Encoder, Memory
+from fastrnn.models.generation import Generation
 from fastrnn.models.options import checked_options
 from fastrnn.models.scores import TokenScores, score_tokens
 from fastrnn.ops import _check as check
@@ -22,7 +22,7 @@ from fastrnn.ops._check import Rng
 from fastrnn.training import BatchSource, exact_match
 
 
-class Seq2Seq(Model):
+class Seq2Seq(Generation):
     """An encoder-decoder with, on request, attention and a peeking decoder.
 
     The encoder's final state is the decoder's initial state (Sutskever, Vinyals and Le 2014).
@@ -246,12 +246,6 @@ class Seq2Seq(Model):
         )
         return decoded.tokens
 
-    def _check_source(
-        self, source: npt.ArrayLike, lengths: npt.ArrayLike | None
-    ) -> tuple[Array, Array | None]:
-        source = check.integers("Seq2Seq", "source", source, ("N", "T"), self.source_size)
-        return source, check.lengths("Seq2Seq", lengths, *source.shape)
-
     def backward(self) -> None:
         """Fill ``grads`` with the gradients of the last ``loss``.
 
@@ -261,86 +255,6 @@ class Seq2Seq(Model):
             If there was no ``loss`` in train mode before.
         """
         self.encoder.backward(self.decoder.backward(self.criterion.backward()))
-
-    @overload
-    def generate(
-        self,
-        source: npt.ArrayLike,
-        lengths: npt.ArrayLike | None = None,
-        *,
-        max_length: int = 100,
-        return_attention: Literal[False] = False,
-    ) -> Array: ...
-
-    @overload
-    def generate(
-        self,
-        source: npt.ArrayLike,
-        lengths: npt.ArrayLike | None = None,
-        *,
-        max_length: int = 100,
-        return_attention: Literal[True],
-    ) -> tuple[Array, Array]: ...
-
-    def generate(
-        self,
-        source: npt.ArrayLike,
-        lengths: npt.ArrayLike | None = None,
-        *,
-        max_length: int = 100,
-        return_attention: bool = False,
-    ) -> Array | tuple[Array, Array]:
-        """Produce the target of each source, taking the likeliest token at every step.
-
-        Runs in eval mode, whatever the model's mode. The result for a source does not depend on
-        the others of the batch.
-
-        Parameters
-        ----------
-        source : array of int, shape (N, S)
-            Source tokens, padded with 0.
-        lengths : array of int, shape (N,), or None
-            Number of tokens of each source; None means S.
-        max_length : int
-            Most tokens to produce, end mark included.
-        return_attention : bool
-            Return the attention weights too.
-
-        Returns
-        -------
-        ids : array of int64, shape (N, L)
-            L <= max_length is the length of the longest target; each row holds its tokens with
-            the end mark and then zeros.
-        weights : array, shape (N, L, S)
-            Only with ``return_attention``: weight of each source token (in the order of
-            ``source``, reversed or not) when each target token was chosen; zeros after the end.
-
-        Raises
-        ------
-        ValueError
-            If an argument is wrong, or weights are wanted of a model without attention.
-        TypeError
-            If one is of a wrong type.
-        """
-        source, lengths = self._check_source(source, lengths)
-        max_length = check.size("Seq2Seq", "max_length", max_length)
-        if return_attention and self.decoder.attention is None:
-            raise ValueError("Seq2Seq: return_attention needs a model with attention")
-        with evaluating(self):
-            memory = self.encoder.forward(source, lengths)
-            ids, weights = greedy(
-                lambda tokens, state: self.decoder.step(tokens, state, memory),
-                memory.state,
-                len(source),
-                max_length,
-            )
-        if not return_attention:
-            return ids
-        if self.encoder.reverse:
-            # The reversal is its own inverse: back to the order in which the source was given.
-            positions = reversal(source.shape, lengths)
-            weights = np.take_along_axis(weights, positions[:, None], axis=2)
-        return ids, weights
 
     def accuracy(self, batches: BatchSource) -> float:
         """Share of the targets that ``generate`` reproduces exactly, from 0 to 1.

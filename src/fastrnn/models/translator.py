@@ -3,16 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from fastrnn.data import EOS, PairBatches, TextPairBatches, Vocabulary, pad
+import numpy as np
+
+from fastrnn.data import PairBatches, TextPairBatches, Vocabulary, pad
 from fastrnn.models.alignment import Alignment
 from fastrnn.models.base import Array
+from fastrnn.models.generation import Hypothesis
 from fastrnn.models.seq2seq import Seq2Seq
 from fastrnn.models.serialization import Path, load_with_extra, save
 from fastrnn.ops import _check as check
 
 MAX_SOURCE_LENGTH = 1000
+
+
+class Translation(NamedTuple):
+    """A text, and how good the model finds it.
+
+    Attributes
+    ----------
+    text : str
+    score : float
+        What translations are ranked by; see `fastrnn.ops.decode_beam`.
+    log_probability : float
+        The natural logarithm of its probability.
+    alignment : Alignment or None
+        Where the model looked.
+    """
+
+    text: str
+    score: float
+    log_probability: float
+    alignment: Alignment | None
 
 
 class Translator:
@@ -122,44 +145,108 @@ class Translator:
             **options,
         )
 
-    def __call__(self, texts: Sequence[str], *, max_length: int = 100) -> list[str]:
+    def __call__(
+        self,
+        texts: Sequence[str],
+        *,
+        beam_size: int = 1,
+        max_length: int = 100,
+        length_penalty: float = 0.0,
+        coverage_penalty: float = 0.0,
+    ) -> list[str]:
         """Translate each text; a text with nothing in it gives the empty string.
 
         Parameters
         ----------
         texts : sequence of str
             All go through the model as one batch.
+        beam_size : int
+            How many hypotheses go on at each step; 1 takes the likeliest token at every step.
         max_length : int
-            Most tokens of a translation.
+            Most tokens of a translation, its end mark included.
+        length_penalty, coverage_penalty : float
+            As for ``Seq2Seq.beam_search``.
 
         Raises
         ------
         TypeError
-            If ``texts`` is one string.
+            If ``texts`` is one string, or an option of a wrong type.
         ValueError
-            If one of them is longer than ``max_source_length``.
+            If an option is out of range, or a text is longer than ``max_source_length``.
+        """
+        found = self.n_best(
+            texts,
+            beam_size=beam_size,
+            n_best=1,
+            max_length=max_length,
+            length_penalty=length_penalty,
+            coverage_penalty=coverage_penalty,
+        )
+        return [best.text for (best, *_) in found]
+
+    def n_best(
+        self,
+        texts: Sequence[str],
+        *,
+        beam_size: int = 5,
+        n_best: int = 5,
+        max_length: int = 100,
+        length_penalty: float = 0.0,
+        coverage_penalty: float = 0.0,
+        alignments: bool = False,
+    ) -> list[list[Translation]]:
+        """Find the best translations of each text by beam search, the best first.
+
+        Parameters
+        ----------
+        texts : sequence of str
+            All go through the model as one batch. One with nothing in it gives the empty string,
+            once.
+        beam_size, n_best, max_length, length_penalty, coverage_penalty
+            As for ``Seq2Seq.beam_search``.
+        alignments : bool
+            Whether to show where the model looked.
+
+        Raises
+        ------
+        TypeError
+            If ``texts`` is one string, or an option of a wrong type.
+        ValueError
+            If an option is out of range, a text is longer than ``max_source_length``, or alignments
+            are wanted of a model without attention.
         """
         if isinstance(texts, str):
             raise TypeError("Translator: texts must be several strings, got one; put it in a list")
         if not texts:
             return []
-        ids, lengths = self._encoded(texts)
-        results = self.model.generate(ids, lengths, max_length=max_length)
+        encoded = self._encoded(texts)
+        ids, lengths = pad(encoded)
+        found = self.model.beam_search(
+            ids,
+            lengths,
+            beam_size=beam_size,
+            n_best=n_best,
+            max_length=max_length,
+            length_penalty=length_penalty,
+            coverage_penalty=coverage_penalty,
+            return_attention=alignments,
+        )
+        nothing = Alignment([], [], np.zeros((0, 0))) if alignments else None
         return [
-            self.target.decode(row) if length else ""
-            for row, length in zip(results, lengths, strict=True)
+            [self._translation(source, hypothesis) for hypothesis in hypotheses]
+            if len(source)
+            else [Translation("", 0.0, 0.0, nothing)]
+            for source, hypotheses in zip(encoded, found, strict=True)
         ]
 
-    def _encoded(self, texts: Sequence[str]) -> tuple[Array, Array]:
-        """Return the texts' ids (N, S) and lengths (N,)."""
-        ids, lengths = pad([self.source.encode(text) for text in texts])
-        if ids.shape[1] > self.max_source_length:
-            i = int(lengths.argmax())
-            raise ValueError(
-                f"Translator: texts[{i}] must have at most {self.max_source_length} tokens, "
-                f"got {lengths[i]}"
-            )
-        return ids, lengths
+    def _encoded(self, texts: Sequence[str]) -> list[Array]:
+        """Return the texts' ids, (T,) each."""
+        encoded: list[Array] = [self.source.encode(text) for text in texts]
+        for i, ids in enumerate(encoded):
+            if len(ids) > self.max_source_length:
+                wanted = f"at most {self.max_source_length} tokens"
+                raise ValueError(f"Translator: texts[{i}] must have {wanted}, got {len(ids)}")
+        return encoded
 
     def align(self, text: str, *, max_length: int = 100) -> Alignment:
         """Translate one text and show where the model looked.
@@ -169,16 +256,23 @@ class Translator:
         ValueError
             If the model has no attention.
         """
-        encoded, _ = self._encoded([text])
-        (ids,), (weights,) = self.model.generate(
-            encoded, max_length=max_length, return_attention=True
+        ((best,),) = self.n_best(
+            [text], beam_size=1, n_best=1, max_length=max_length, alignments=True
         )
-        shown = ids[ids != EOS]
-        return Alignment(
-            [self.source.tokens[i] for i in encoded[0]],
-            [self.target.tokens[i] for i in shown],
-            weights[: len(shown)],
-        )
+        assert best.alignment is not None
+        return best.alignment
+
+    def _translation(self, source: Array, hypothesis: Hypothesis) -> Translation:
+        """Put a hypothesis into words."""
+        alignment = None
+        if hypothesis.attention is not None:
+            alignment = Alignment(
+                [self.source.tokens[i] for i in source],
+                [self.target.tokens[i] for i in hypothesis.tokens],
+                hypothesis.attention[:, : len(source)],
+            )
+        text = self.target.decode(hypothesis.tokens)
+        return Translation(text, hypothesis.score, hypothesis.log_probability, alignment)
 
     def save(self, path: Path) -> None:
         """Write the model and its vocabularies to one safetensors file."""

@@ -226,7 +226,7 @@ def dtype(layer: str, value: Any) -> DType:
     return came
 
 
-def seeded(layer: str, rng: Rng) -> np.random.Generator:
+def seeded(layer: str, rng: Rng, name: str = "rng") -> np.random.Generator:
     """Return the generator itself, or one seeded by an integer or by the system."""
     if isinstance(rng, np.random.Generator):
         return rng
@@ -234,7 +234,7 @@ def seeded(layer: str, rng: Rng) -> np.random.Generator:
         return np.random.default_rng(None if rng is None else operator.index(rng))
     except (TypeError, ValueError):
         wanted = "None, an integer from 0 or a numpy.random.Generator"
-        raise ValueError(f"{layer}: rng must be {wanted}, got {rng!r}") from None
+        raise ValueError(f"{layer}: {name} must be {wanted}, got {_shown(rng)}") from None
 
 
 def _as_array(layer: str, name: str, value: Any) -> Array:

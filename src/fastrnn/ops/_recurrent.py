@@ -158,19 +158,22 @@ class Cell:
         options: Mapping[str, Any],
         *,
         directions: int,
+        residual: bool,
         owners: Iterable[Array],
         backend: str | None,
     ) -> Frozen | None:
         """Pack the checked weights of stacked cells; None where the backend does not pack.
 
-        `cells` come layer by layer, in each the forward direction first. `owners` are the arrays
+        `cells` come layer by layer, in each the forward direction first; with `residual`, layers
+        from the third on add their inputs to their outputs. `owners` are the arrays
         that shall not change: while one of them is writeable, the packed weights are not used.
         """
         chosen = _backend.choose(backend)
         freeze = getattr(_backend.get(chosen), f"{self.kernel}_freeze", None)
         if freeze is None:
             return None
-        return Frozen(chosen, freeze(cells, directions=directions, owners=owners, **options))
+        packed = freeze(cells, directions=directions, residual=residual, owners=owners, **options)
+        return Frozen(chosen, packed)
 
     def directions(
         self,

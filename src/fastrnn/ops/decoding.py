@@ -15,7 +15,8 @@ import numpy as np
 from fastrnn.ops import _backend
 from fastrnn.ops import _check as check
 from fastrnn.ops._check import Array
-from fastrnn.ops.attention import SCORES
+from fastrnn.ops.attention import SCORES, check_heads, score_weights
+from fastrnn.ops.attention_decoder import CELLS, readout_weights, stacked_weights
 
 CONTEXTS = ("output", "input_feeding", "input")
 """Where a decoder uses the context: after its cells, and fed back or not, or before them."""
@@ -23,12 +24,6 @@ CONTEXTS = ("output", "input_feeding", "input")
 MOST_BEAMS = 4096
 """The widest beam."""
 
-# Number of gates, names of the states and of the weights of each cell.
-_CELLS = {
-    "rnn": (1, ("h",), ("Wx", "Wh", "b")),
-    "lstm": (4, ("h", "c"), ("Wx", "Wh", "b")),
-    "gru": (3, ("h",), ("Wx", "Wh", "b", "bh")),
-}
 _SEEDS = 2**63 - 1
 _OWNER = "Decoder"
 
@@ -37,9 +32,9 @@ _OWNER = "Decoder"
 class DecoderWeights:
     """A decoder: embedding, stacked cells, attention on request, and a classifier.
 
-    At each step the cells get ``[embedding[token]; constant; ...]``, where the dots are the features
-    of the step before (``context="input_feeding"``), or what attention gives for the state before
-    (``"input"``), and the classifier gets ``[features; constant]``.
+    At each step the cells get ``[embedding[token]; constant; ...]``, where the dots are the
+    features of the step before (``context="input_feeding"``), or what attention gives for the state
+    before (``"input"``), and the classifier gets ``[features; constant]``.
 
     Attributes
     ----------
@@ -48,14 +43,14 @@ class DecoderWeights:
     cell : {"rnn", "lstm", "gru"}
         The cell; "rnn" is the one with tanh.
     cells : sequence of sequences of arrays
-        For each layer Wx (D, G*H), Wh (H, G*H), b (G*H,) and for "gru" bh (H,), or None for a reset
-        before the product.
+        For each layer Wx (D, G*H), Wh (H, G*H), b (G*H,) and for "gru" bh (H,), or in all layers
+        None for a reset before the product.
     output : (array (F + P, V), array (V,))
         The classifier's matrix and bias, for features of width F and a constant of width P.
     context : {None, "output", "input_feeding", "input"}
-        Where the context c of attention over a memory of width M is used (Luong et al. 2015, sections
-        3.1 and 3.3; Bahdanau et al. 2015). None: there is no attention, and the features are the
-        output h of the top cell.
+        Where the context c of attention over a memory of width M is used (Luong et al. 2015,
+        sections 3.1 and 3.3; Bahdanau et al. 2015). None: there is no attention, and the features
+        are the output h of the top cell.
     score, heads, weights
         As for `fastrnn.ops.attention`.
     readout : (array (M + H, R), array (R,)) or None
@@ -222,8 +217,8 @@ def decode_sample(
         Then draw only from the fewest of the likeliest tokens that have at least this share of the
         probability left, in (0, 1] (Holtzman et al. 2020, section 3.1).
     seed : int or integer array (N,), optional
-        What the draws of each sentence depend on, and they depend on nothing else: with one seed for
-        all, equal sentences give equal tokens. The default is a new seed for each.
+        What the draws of each sentence depend on, and they depend on nothing else: with one seed
+        for all, equal sentences give equal tokens. The default is a new seed for each.
     return_alignment, num_threads, backend
         As for `decode_greedy`.
 
@@ -324,7 +319,7 @@ class _Arguments(NamedTuple):
 
 def _arguments(
     weights: DecoderWeights,
-    states: Sequence[Any],
+    states: Any,
     memory: Any,
     lengths: Any,
     constant: Any,
@@ -334,138 +329,92 @@ def _arguments(
     if not isinstance(weights, DecoderWeights):
         came = type(weights).__name__
         raise TypeError(f"{_OWNER}: weights must be DecoderWeights, got {came}")
-    dtype = check.float_dtype(_OWNER, "embedding", weights.embedding)
-    states = _states(weights, states, dtype)
-    N = states[0].shape[1]
-    if (memory is None) != (weights.context is None):
-        wanted = "None" if weights.context is None else "an array"
-        came = "None" if memory is None else "an array"
-        raise ValueError(
-            f"{_OWNER}: memory must be {wanted} for context {weights.context!r}, got {came}"
-        )
-    if memory is not None:
-        memory = check.array(_OWNER, "memory", memory, (N, "T", "M"), dtype, contiguous=True)
-        lengths = check.lengths(_OWNER, lengths, *memory.shape[:2])
-    elif lengths is not None:
-        raise ValueError(f"{_OWNER}: lengths must be None without memory, got an array")
-    if constant is not None:
-        constant = check.array(_OWNER, "constant", constant, (N, "P"), dtype, contiguous=True)
-    sizes = {
-        "H": states[0].shape[2],
-        "M": 0 if memory is None else memory.shape[2],
-        "P": 0 if constant is None else constant.shape[1],
-    }
-    decoder = _decoder(weights, len(states[0]), sizes, exclude, dtype)
-    return _Arguments(decoder, states, memory, lengths, constant)
-
-
-def _states(weights: DecoderWeights, states: Any, dtype: check.DType) -> list[Array]:
-    """Check the initial states, which set L, N and H."""
-    _, names, _ = _CELLS[check.option(_OWNER, "cell", weights.cell, _CELLS)]
-    if not isinstance(states, Sequence) or len(states) != len(names):
-        came = len(states) if isinstance(states, Sequence) else type(states).__name__
-        wanted = f"[{', '.join(names)}]"
+    kind = CELLS[check.option(_OWNER, "cell", weights.cell, CELLS)]
+    cells, D, H, dtype = stacked_weights(_OWNER, kind, weights.cells)
+    if len({len([array for array in cell if array is None]) for cell in cells}) > 1:
+        raise ValueError(f"{_OWNER}: bh must be given for all layers or for none, got a mixture")
+    if not isinstance(states, Sequence) or len(states) != len(kind.states):
+        came = f"{len(states)}" if isinstance(states, Sequence) else type(states).__name__
+        wanted = f"[{', '.join(kind.states)}]"
         raise ValueError(f"{_OWNER}: states must be {wanted} for {weights.cell}, got {came}")
-    shape: check.Shape = ("L", "N", "H")
+    shape: check.Shape = (len(cells), "N", H)
     ready = []
-    for name, state in zip(names, states, strict=True):
+    for name, state in zip(kind.states, states, strict=True):
         ready.append(check.array(_OWNER, name, state, shape, dtype, contiguous=True))
         shape = ready[0].shape
-    return ready
+    N = ready[0].shape[1]
+    memory, lengths = _memory(weights.context, memory, lengths, N, dtype)
+    if constant is not None:
+        constant = check.array(_OWNER, "constant", constant, (N, "P"), dtype, contiguous=True)
+    weights = replace(weights, cells=cells, residual=bool(weights.residual))
+    weights = _attention(weights, H, None if memory is None else memory.shape[2], dtype)
+    weights = _ends(weights, D, H, memory, constant, exclude, dtype)
+    return _Arguments(weights, ready, memory, lengths, constant)
 
 
-def _decoder(
-    weights: DecoderWeights, L: int, sizes: dict[str, int], exclude: Any, dtype: check.DType
+def _memory(
+    context: str | None, memory: Any, lengths: Any, N: int, dtype: check.DType
+) -> tuple[Array | None, Array | None]:
+    """Check what is attended to."""
+    if context is not None:
+        check.option(_OWNER, "context", context, CONTEXTS)
+    if (memory is None) != (context is None):
+        wanted, came = ("None", "an array") if context is None else ("an array", "None")
+        raise ValueError(f"{_OWNER}: memory must be {wanted} for context {context!r}, got {came}")
+    if memory is not None:
+        memory = check.array(_OWNER, "memory", memory, (N, "T", "M"), dtype, contiguous=True)
+        return memory, check.lengths(_OWNER, lengths, *memory.shape[:2])
+    if lengths is not None:
+        raise ValueError(f"{_OWNER}: lengths must be None without a memory, got some")
+    return None, None
+
+
+def _attention(
+    weights: DecoderWeights, H: int, M: int | None, dtype: check.DType
 ) -> DecoderWeights:
-    """Check the weights, given L layers and the sizes H, M and P."""
+    """Check the weights of the score and the readout, for queries of size H and a memory of M."""
+    if M is None:
+        if weights.readout is not None:
+            raise ValueError(f"{_OWNER}: readout must be None without a context, got one")
+        return replace(weights, weights=(), heads=1)
+    score, sizes = check.option(_OWNER, "score", weights.score, SCORES), {"Dq": H, "Dk": M, "Dv": M}
+    ready = score_weights(_OWNER, score, weights.weights, sizes, dtype)
+    if score in ("dot", "scaled_dot") and H != M:
+        wanted = f"as wide as the hidden state, {H}"
+        raise ValueError(f"{_OWNER}: memory must be {wanted}, for score {score!r}, got {M}")
+    heads = check_heads(_OWNER, score, weights.heads, sizes.get("A", 1))
+    readout = readout_weights(_OWNER, weights.readout, M + H, dtype)
+    return replace(weights, weights=ready, heads=heads, readout=readout)
 
-    def ready(name: str, value: Any, *shape: int | str) -> Array:
-        return check.array(_OWNER, name, value, shape, dtype, contiguous=True)
 
-    H, M, P = sizes["H"], sizes["M"], sizes["P"]
-    embedding = ready("embedding", weights.embedding, "V", "E")
-    V, E = embedding.shape
-    F = H if weights.context is None else M + H
-    readout = weights.readout
-    if weights.context is not None:
-        check.option(_OWNER, "context", weights.context, CONTEXTS)
-    elif readout is not None:
-        raise ValueError(f"{_OWNER}: readout must be None without a context, got one")
-    if readout is not None:
-        Wc, bc = _pair("readout", readout)
-        Wc = ready("readout[0]", Wc, F, "R")
-        F = Wc.shape[1]
-        readout = Wc, ready("readout[1]", bc, F)
-    D = E + P + {"input_feeding": F, "input": M}.get(weights.context or "", 0)
-    W, b = _pair("output", weights.output)
-    W, b = ready("output[0]", W, F + P, V), ready("output[1]", b, V)
-    return replace(
-        weights,
-        embedding=embedding,
-        cells=_cells(weights, L, D, H, dtype),
-        weights=_score(weights, H, M, dtype),
-        readout=readout,
-        output=(W, _without(b, exclude)),
-        residual=bool(weights.residual),
+def _ends(
+    weights: DecoderWeights,
+    D: int,
+    H: int,
+    memory: Array | None,
+    constant: Array | None,
+    exclude: Any,
+    dtype: check.DType,
+) -> DecoderWeights:
+    """Check the embedding and the classifier, between which there are cells of input width D."""
+    embedding = check.array(
+        _OWNER, "embedding", weights.embedding, ("V", "E"), dtype, contiguous=True
     )
-
-
-def _pair(name: str, value: Any) -> tuple[Any, Any]:
-    """Return a matrix and its bias, unchecked."""
-    if not isinstance(value, Sequence) or len(value) != 2:
-        came = len(value) if isinstance(value, Sequence) else type(value).__name__
-        raise ValueError(f"{_OWNER}: {name} must be a matrix and its bias, got {came}")
-    return value[0], value[1]
-
-
-def _cells(
-    weights: DecoderWeights, L: int, D: int, H: int, dtype: check.DType
-) -> list[tuple[Array | None, ...]]:
-    """Check the weights of L stacked cells, the first of input width D."""
-    gates, _, names = _CELLS[weights.cell]
-    if not isinstance(weights.cells, Sequence) or len(weights.cells) != L:
-        came = len(weights.cells) if isinstance(weights.cells, Sequence) else "none"
-        raise ValueError(f"{_OWNER}: cells must be {L}, as many as the states are, got {came}")
-    shapes = {"Wx": (D, gates * H), "Wh": (H, gates * H), "b": (gates * H,), "bh": (H,)}
-    cells = []
-    for layer, arrays in enumerate(weights.cells):
-        if not isinstance(arrays, Sequence) or len(arrays) != len(names):
-            wanted = ", ".join(names)
-            raise ValueError(f"{_OWNER}: cells[{layer}] must be ({wanted}), got another number")
-        cells.append(
-            tuple(
-                None
-                if name == "bh" and value is None
-                else check.array(
-                    _OWNER, f"{name} of cells[{layer}]", value, shapes[name], dtype, contiguous=True
-                )
-                for name, value in zip(names, arrays, strict=True)
-            )
-        )
-        shapes["Wx"] = (H, gates * H)
-    return cells
-
-
-def _score(weights: DecoderWeights, H: int, M: int, dtype: check.DType) -> tuple[Array, ...]:
-    """Check the weights of the score."""
-    if weights.context is None:
-        return ()
-    shapes = SCORES[check.option(_OWNER, "score", weights.score, SCORES)]
-    if not isinstance(weights.weights, Sequence) or len(weights.weights) != len(shapes):
-        wanted = f"({', '.join(shapes)})"
-        raise ValueError(f"{_OWNER}: weights must be {wanted} for {weights.score}")
-    if not shapes and H != M:
-        raise ValueError(
-            f"{_OWNER}: score must be one with weights for h of size {H} and memory of size {M}, "
-            f"got {weights.score!r}"
-        )
-    sizes = {"Dq": H, "Dk": M, "Dv": M}
-    ready = []
-    for (name, axes), weight in zip(shapes.items(), weights.weights, strict=True):
-        shape = tuple(sizes.get(axis, axis) for axis in axes)
-        ready.append(check.array(_OWNER, name, weight, shape, dtype, contiguous=True))
-        sizes.update(zip(axes, ready[-1].shape, strict=True))
-    return tuple(ready)
+    V, E = embedding.shape
+    M = 0 if memory is None else memory.shape[2]
+    P = 0 if constant is None else constant.shape[1]
+    F = M + H if weights.readout is None else len(weights.readout[1])
+    parts = [E, P, {"input_feeding": F, "input": M}.get(weights.context or "", 0)]
+    if sum(parts) != D:
+        wanted = " + ".join(str(part) for part in parts if part) + " rows"
+        raise ValueError(f"{_OWNER}: Wx_l0 must have {wanted} (embedding and others), got {D}")
+    if not isinstance(weights.output, Sequence) or len(weights.output) != 2:
+        came = type(weights.output).__name__
+        raise ValueError(f"{_OWNER}: output must be a matrix and its bias, got a {came}")
+    W, b = weights.output
+    W = check.weights(_OWNER, "output[0]", W, (F + P, V), dtype, as_they_lie=False)
+    b = check.array(_OWNER, "output[1]", b, (V,), dtype, contiguous=True)
+    return replace(weights, embedding=embedding, output=(W, _without(b, exclude)))
 
 
 def _without(bias: Array, exclude: Any) -> Array:

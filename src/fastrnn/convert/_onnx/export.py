@@ -146,9 +146,19 @@ class _Builder:
             final = [self._final(position, name, k, layer) for name in names]
             self.add(op, inputs, [Y, *final], **attributes)
             self.add("Transpose", [Y], [turned], perm=[2, 0, 1, 3] if top else [0, 2, 1, 3])
-            self.add("Reshape", [turned, f"{prefix}shape"], [y if top else f"{prefix}x_l{k + 1}"])
+            out = y if top else f"{prefix}x_l{k + 1}"
+            own = f"{prefix}own_l{k}" if layer._adds_inputs(k) else out
+            self.add("Reshape", [turned, f"{prefix}shape"], [own])
+            if layer._adds_inputs(k):
+                self.add("Add", [own, self._batch_first(below) if top else below], [out])
         for name in names:
             self._join(position, name, layer)
+
+    def _batch_first(self, name: str) -> str:
+        """Turn the time-major inputs of a layer back; return their name."""
+        turned = f"{name}_turned"
+        self.add("Transpose", [name], [turned], perm=[1, 0, 2])
+        return turned
 
     def _weights(self, prefix: str, layer: Any, k: int) -> list[str]:
         """Add the constants W, R and B of one layer of a stack."""

@@ -66,6 +66,9 @@ def _guess(program: Program) -> list[Layer]:
             position = node.inputs[1].partition(".")[0]
             stacks.setdefault(position, []).append(next(recurrent))
             layers[position] = _stack(stacks[position])
+        elif node.op == "Add" and ".own_l" in node.inputs[0]:
+            position = node.inputs[0].partition(".")[0]
+            layers[position] = _stack(stacks[position], residual=True)
         elif node.op == "Gather":
             layers[node.inputs[0].partition(".")[0]] = _embedding(constants[node.inputs[0]])
         elif node.op == "MatMul":
@@ -74,13 +77,13 @@ def _guess(program: Program) -> list[Layer]:
     return list(layers.values())
 
 
-def _stack(parts: list[tuple[Operator, Weights]]) -> Layer:
+def _stack(parts: list[tuple[Operator, Weights]], *, residual: bool = False) -> Layer:
     """Return the stacked layer of single ones."""
     op, ready = parts[0]
     single = op.layer(ready)
     if len(parts) == 1:
         return single
-    config = single.config() | {"num_layers": len(parts)}
+    config = single.config() | {"num_layers": len(parts), "residual": residual}
     stacked = type(single)(**config, rng=0)
     set_cells(stacked, [cell for _, ready in parts for cell in ready.cells])
     return stacked
