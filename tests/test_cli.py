@@ -299,8 +299,8 @@ def test_other_failures_are_one_line_too(
     [
         ("", "{}: Is a directory"),
         ("none/m", "{}/none/m: No such file or directory"),
-        ("m.checkpoint", "must be three files, got"),
-        ("pairs.tsv", "must be three files, got"),
+        ("m.checkpoint", "must be different, got"),
+        ("pairs.tsv", "must be different, got"),
     ],
 )
 def test_a_wrong_output_is_found_before_any_work(

@@ -30,9 +30,7 @@ class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
 
 def add_command(commands: Commands, name: str, run: Run, text: str) -> Parser:
     """Add a command that calls `run`."""
-    command = commands.add_parser(
-        name, help=text, description=text, formatter_class=_HelpFormatter
-    )
+    command = commands.add_parser(name, help=text, description=text, formatter_class=_HelpFormatter)
     command.set_defaults(run=run)
     command.add_argument("--threads", type=int, help="number of threads to use")
     return command
@@ -52,9 +50,7 @@ def at_least(least: int) -> Callable[[str], int]:
 
 def add_output(command: Group, default: str) -> None:
     """Add -o."""
-    command.add_argument(
-        "-o", "--output", type=Path, default=Path(default), help="file to write"
-    )
+    command.add_argument("-o", "--output", type=Path, default=Path(default), help="file to write")
 
 
 def add_level(group: Group) -> None:
@@ -72,8 +68,9 @@ def add_validation(group: Group, what: str) -> None:
     validation = group.add_mutually_exclusive_group()
     validation.add_argument("--valid", type=Path, metavar="FILE", help="validate on these")
     validation.add_argument(
-        "--valid-fraction", type=float, default=0.1, help=f"share of the {what} held out; 0 for none"
-    )
+        "--valid-fraction", type=float, default=0.1, metavar="P",
+        help=f"share of the {what} held out for it; 0 for none",
+    )  # fmt: skip
 
 
 def add_json(command: Group) -> None:

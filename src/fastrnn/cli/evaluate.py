@@ -19,8 +19,9 @@ def add(commands: Commands) -> None:
     command = add_command(commands, "evaluate", run, "measure a translation model on pairs")
     command.add_argument("model", type=Path, metavar="MODEL", help="what `fastrnn train` wrote")
     command.add_argument(
-        "pairs", type=Path, metavar="PAIRS.tsv", help="all lines of a source are right answers to it"
-    )
+        "pairs", type=Path, metavar="PAIRS.tsv",
+        help="source, tab, target; a source may stand in several lines, each a right answer",
+    )  # fmt: skip
     add_search(command)
     add_json(command)
 

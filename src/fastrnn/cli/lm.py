@@ -67,8 +67,9 @@ def _add_sample(command: Parser) -> None:
     )
     command.add_argument("--top-k", type=int, metavar="K", help="only the K likeliest tokens")
     command.add_argument(
-        "--top-p", type=float, metavar="P", help="only the likeliest tokens that make up the share P"
-    )
+        "--top-p", type=float, metavar="P",
+        help="only the fewest of the likeliest tokens that make up the share P",
+    )  # fmt: skip
     command.add_argument("--seed", type=at_least(0), help="the same seed writes the same text")
 
 
@@ -120,7 +121,7 @@ def _read(arguments: argparse.Namespace) -> tuple[str, str]:
     lines = text.splitlines(keepends=True)
     held_out = max(1, round(len(lines) * fraction))
     if held_out == len(lines):
-        raise ValueError(f"{arguments.text}: one line is not enough for --valid-fraction {fraction}")
+        raise ValueError(f"{arguments.text}: too few lines for a --valid-fraction of {fraction}")
     return "".join(lines[:-held_out]), "".join(lines[-held_out:])
 
 

@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -49,8 +50,9 @@ def add(commands: Commands) -> None:
     """Add the command."""
     command = add_command(commands, "train", run, "train a translation model on pairs of texts")
     command.add_argument(
-        "pairs", type=Path, metavar="PAIRS.tsv", help="source, tab, target; a third column is ignored"
-    )
+        "pairs", type=Path, metavar="PAIRS.tsv",
+        help="source, tab, target in each line; a third column is ignored",
+    )  # fmt: skip
     add_output(command, "model.safetensors")
     _add_data(command.add_argument_group("data"))
     _add_model(command.add_argument_group("model"))
@@ -110,12 +112,6 @@ def _add_model(group: Group) -> None:
         "--readout-size", type=int, metavar="R", help="of --readout tanh (default: --hidden)"
     )
     group.add_argument(
-        "--recurrent-dropout", type=float, default=0.0, metavar="P", help="on the states of a step"
-    )
-    group.add_argument(
-        "--residual", action="store_true", help="add a layer's input to its output, from the third"
-    )
-    group.add_argument(
         "--tie-embeddings", action="store_true", help="classify with the target's embedding"
     )
     group.add_argument(
@@ -156,20 +152,25 @@ def run(arguments: argparse.Namespace) -> None:
         bidirectional_encoder=arguments.bidirectional,
         hidden_only=arguments.hidden_only,
         dropout=arguments.dropout,
-        recurrent_dropout=arguments.recurrent_dropout,
-        residual=arguments.residual,
         tie_embeddings=arguments.tie_embeddings,
         label_smoothing=arguments.label_smoothing,
         sampling_rate=0.0 if sampling else arguments.sampling_rate or 0.0,
         rng=arguments.seed,
     )
-    options = {"batch_size": arguments.batch_size, "bucket": True, "stream": arguments.stream}
+    options: dict[str, Any] = {
+        "batch_size": arguments.batch_size,
+        "bucket": True,
+        "stream": arguments.stream,
+    }
     run_training(
         arguments,
         translator.model,
         translator.batches(train, seed=arguments.seed, **options),
         checkpoint,
-        data={"digest of the pairs": digest_of_pairs(train), "of the others": digest_of_pairs(valid)},
+        data={
+            "digest of the pairs": digest_of_pairs(train),
+            "digest of the validation pairs": digest_of_pairs(valid),
+        },
         validate=_validation(translator, valid, options) if len(valid) else None,
         metric=arguments.monitor,
         sampling=sampling,
@@ -235,9 +236,7 @@ def _count_words(text: str) -> int:
     return len(text.split())
 
 
-def _validation(
-    translator: Translator, pairs: Pairs, options: dict[str, object]
-) -> Validate[Seq2Seq]:
+def _validation(translator: Translator, pairs: Pairs, options: dict[str, Any]) -> Validate[Seq2Seq]:
     batches = translator.batches(pairs, shuffle=False, **options)
 
     def validate(model: Seq2Seq) -> dict[str, float]:

@@ -71,7 +71,9 @@ def add_training(command: argparse.ArgumentParser, *, batch_size: int, unit: str
     group.add_argument(
         "--optimizer", choices=list(_OPTIMIZERS), default="adam", help="rule of the updates"
     )
-    group.add_argument("--lr", type=float, help="learning rate (default: 0.001 for Adam, else 0.01)")
+    group.add_argument(
+        "--lr", type=float, help="learning rate (default: 0.001 of adam and adamw, else 0.01)"
+    )
     group.add_argument("--weight-decay", type=float, help="of adamw (default: 0.01)")
     group.add_argument("--clip", type=float, default=5.0, help="largest norm of the gradients")
     group.add_argument(
@@ -110,7 +112,7 @@ def checkpoint_path(arguments: argparse.Namespace, *inputs: Path | None) -> Path
     files = [*filter(None, inputs), output, checkpoint]
     if len({path.resolve() for path in files}) < len(files):
         names = ", ".join(map(str, files))
-        raise ValueError(f"train: input, output and checkpoint must be different files, got {names}")
+        raise ValueError(f"train: input, output and checkpoint must be different, got {names}")
     return checkpoint
 
 

@@ -101,8 +101,9 @@ def _answers(
     if nbest is None:
         yield from translator(texts, **options)
         return
-    for number, found in zip(numbers, translator.n_best(texts, n_best=nbest, **options)):
-        for each in found:
+    found = translator.n_best(texts, n_best=nbest, **options)
+    for translations, number in zip(found, numbers, strict=False):
+        for each in translations:
             yield f"{number}\t{each.score:.4f}\t{each.text}"
 
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from fastrnn import ops
 from fastrnn.data import BOS, EOS, PAD
 from fastrnn.layers import SoftmaxCrossEntropy
-from fastrnn.models.base import Array
+from fastrnn.models.base import Array, evaluating
 from fastrnn.models.bridge import Bridge
 from fastrnn.models.decoder import Decoder
 from fastrnn.models.encoder import Encoder, Memory
