@@ -41,6 +41,8 @@ MODULES = [
     "dropout",
     "softmax_cross_entropy",
     "attention",
+    "decoder_loop",
+    "attention_decoder",
     "decoder_step",
     "hypotheses",
     "decoding",

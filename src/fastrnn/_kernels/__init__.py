@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from fastrnn._kernels import waiting  # noqa: F401, before anything loads OpenMP
 from fastrnn._kernels.attention import attention_backward, attention_forward
+from fastrnn._kernels.attention_decoder import (
+    attention_decoder_backward,
+    attention_decoder_forward,
+)
 from fastrnn._kernels.decoding import decode_beam, decode_greedy, decode_sample
 from fastrnn._kernels.directions import run_directions
 from fastrnn._kernels.dropout import dropout
@@ -30,6 +34,8 @@ __all__ = [
     "adagrad_update",
     "adam_update",
     "attention_backward",
+    "attention_decoder_backward",
+    "attention_decoder_forward",
     "attention_forward",
     "cpu_info",
     "decode_beam",

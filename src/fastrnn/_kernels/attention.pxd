@@ -1,7 +1,9 @@
 cimport numpy as cnp
 
 from fastrnn._kernels.matrix cimport Matrix, Workspace
+from fastrnn._kernels.memory cimport Buffer
 from fastrnn._kernels.simd cimport fr_index, fr_kernels
+from fastrnn._kernels.threads cimport fr_work
 
 # Attention over a batch; what a pass does not use is NULL.
 cdef struct Job:
@@ -29,9 +31,26 @@ cdef struct Job:
     const Matrix *dk
     const Matrix *dvalues
     const Matrix *dv       # of one row
-    bint shared            # whether dk is dvalues, to which it adds
+    bint shared                # whether dk is dvalues, to which it adds
 
-
-cdef Matrix *matrices(list owner, cnp.ndarray array, fr_index heads=*) except NULL
+cdef tuple meet_memory(
+    object keys, object values, object weights, object score, object lengths, object num_threads
+)
+cdef tuple meet_memory_backward(
+    object dk, object dv, object keys, object values, object weights, object score, object lengths,
+    object num_threads,
+)
+cdef double attention_work(const Job *m) noexcept
 cdef void attend(const Job *m, fr_index n, fr_index keys, Workspace work) noexcept nogil
+cdef void score_gradient(const Job *m, fr_index n, fr_index keys) noexcept nogil
+cdef void query_gradient(const Job *m, fr_index n, fr_index keys, Workspace work) noexcept nogil
 cdef void average_heads(const Job *m, fr_index n) noexcept nogil
+cdef fr_index keys_of(const Job *m, fr_index n) noexcept nogil
+cdef void memory_share(void *job, int t, int threads) noexcept nogil
+cdef Matrix *matrices(list owner, cnp.ndarray array, fr_index heads=*) except NULL
+cdef Job new_job(
+    list owner, object score, fr_index heads, object q, object k, object weights, object values,
+    object lengths, object alignment,
+)
+cdef int run(Job *job, fr_work *share, double work, object num_threads) except -1
+cdef Buffer give_workspace(Job *job, int threads, fr_index least_side)

@@ -18,7 +18,7 @@ from fastrnn._kernels.matrix cimport (
 )
 from fastrnn._kernels.memory cimport Buffer, empty, empty_like
 from fastrnn._kernels.simd cimport fr_additive, fr_index, fr_kernels, fr_layout, fr_product
-from fastrnn._kernels.threads cimport share_out, threads_for
+from fastrnn._kernels.threads cimport fr_work, share_out, threads_for
 
 from fastrnn._kernels.linear import linear_backward, linear_forward
 
@@ -31,100 +31,92 @@ cdef double WORK_PER_TANH = 16
 def attention_forward(
     query, keys, values, weights, *, score, lengths, bint train, heads=1, num_threads=None
 ):
+    q = _linear(query, weights[0], num_threads) if weights else query
+    keys, values, k, v = meet_memory(keys, values, weights, score, lengths, num_threads)
+    N, Tq, Tk = query.shape[0], query.shape[1], keys.shape[1]
+    alignment, context = empty((N, Tq, Tk), q.dtype), empty((N, Tq, v.shape[2]), q.dtype)
+    each = empty((N * heads, Tq, Tk), q.dtype) if heads > 1 else alignment
+    _attend(
+        score, heads, q, k, weights, v, lengths, each, alignment if heads > 1 else None, context,
+        num_threads,
+    )
+    joined = context  # the heads' contexts, side by side
     if score == "multi_head":
-        return _multi_head_forward(
-            query, keys, values, weights, lengths, train, heads, num_threads
-        )
-    if score == "additive" and lengths is not None:
-        keys = _without_padding(keys, lengths)
-    q, k = _project(query, keys, weights, score, num_threads)
-    alignment = empty((*query.shape[:2], keys.shape[1]), query.dtype)
-    context = empty((*query.shape[:2], values.shape[2]), query.dtype)
-    v = weights[2] if score == "additive" else None
-    _attend(score, 1, q, k, v, values, lengths, alignment, None, context, num_threads)
+        context = _linear(joined, weights[3], num_threads)
     if not train:
         return context, alignment, None
-    stash = (score, query, keys, values, weights, lengths, q, k, alignment.copy())
+    kept = each if heads > 1 else alignment.copy()
+    stash = (query, keys, values, weights, score, lengths, heads, q, k, v, kept, joined)
     return context, alignment, stash
 
 
 def attention_backward(dcontext, dalignment, stash, *, bint shared=False, num_threads=None):
-    score, *kept = stash
-    if score == "multi_head":
-        return _multi_head_backward(dcontext, dalignment, *kept, shared, num_threads)
-    query, keys, values, weights, lengths, q, k, alignment = kept
-    v = weights[2] if score == "additive" else None
-    dq, dk, dvalues, dv = _attend_backward(
-        score, 1, dcontext, dalignment, q, k, v, values, lengths, alignment, shared and v is None,
+    query, keys, values, weights, score, lengths, heads, q, k, v, alignment, joined = stash
+    last = ()
+    if score == "multi_head":  # context = joined Wo
+        dcontext, dWo = _linear_backward(dcontext, joined, weights[3], num_threads)
+        last = (dWo,)
+    if dalignment is not None and heads > 1:  # alignment = mean of the heads'
+        dalignment = dalignment / heads
+    as_one = shared and k is keys
+    dq, dk, dv, dscore = _attend_backward(
+        score, heads, dcontext, dalignment, q, k, weights, v, lengths, alignment, as_one,
         num_threads,
     )
-    if shared and v is None:
+    dkeys, dvalues, dweights = meet_memory_backward(
+        dk, dv, keys, values, weights, score, lengths, num_threads
+    )
+    if as_one:
         dvalues = None
+    elif shared:
+        dkeys, dvalues = np.add(dkeys, dvalues, out=dkeys), None
     if not weights:
-        return dq, dk, dvalues, ()
-    dquery, dWq = _linear_backward(dq, query, weights[0], num_threads)
-    if score == "general":
-        return dquery, dk, dvalues, (dWq,)
-    dkeys, dWk = _linear_backward(dk, keys, weights[1], num_threads)
+        return dq, dkeys, dvalues, ()
+    dquery, dWq = _linear_backward(dq, query, weights[0], num_threads)  # q = query Wq
+    if score == "additive":
+        last = (dscore,)
+    return dquery, dkeys, dvalues, (dWq, *dweights, *last)
+
+
+cdef tuple meet_memory(
+    object keys, object values, object weights, object score, object lengths, object num_threads
+):
+    """Keys and values, and what queries meet of them.
+
+    Where weights come between, the former are without padding, so that it reaches no gradient.
+    """
+    if score not in ("additive", "multi_head"):
+        return keys, values, keys, values
+    if lengths is not None:
+        keys = _without_padding(keys, lengths)
+    k = _linear(keys, weights[1], num_threads)
+    if score == "additive":
+        return keys, values, k, values
+    if lengths is not None:
+        values = _without_padding(values, lengths)
+    return keys, values, k, _linear(values, weights[2], num_threads)
+
+
+cdef tuple meet_memory_backward(
+    object dk, object dv, object keys, object values, object weights, object score, object lengths,
+    object num_threads,
+):
+    """Gradients of keys, of values, and of the weights that `meet_memory` used."""
+    if score not in ("additive", "multi_head"):
+        return dk, dv, ()
+    dkeys, dWk = _linear_backward(dk, keys, weights[1], num_threads)  # k = keys Wk
     if lengths is not None:
         dkeys = _without_padding(dkeys, lengths)
-    if shared:
-        return dquery, np.add(dkeys, dvalues, out=dkeys), None, (dWq, dWk, dv)
-    return dquery, dkeys, dvalues, (dWq, dWk, dv)
-
-
-def _multi_head_forward(query, keys, values, weights, lengths, bint train, heads, num_threads):
-    """`attention_forward` of several heads: scaled dot products between projections."""
+    if score == "additive":
+        return dkeys, dv, (dWk,)
+    dvalues, dWv = _linear_backward(dv, values, weights[2], num_threads)  # v = values Wv
     if lengths is not None:
-        keys, values = (_without_padding(array, lengths) for array in (keys, values))
-    Wq, Wk, Wv, Wo = weights
-    q = _linear(query, Wq, num_threads)
-    k = _linear(keys, Wk, num_threads)
-    v = _linear(values, Wv, num_threads)
-    N, Tq, Tk = query.shape[0], query.shape[1], keys.shape[1]
-    each, alignment = empty((N * heads, Tq, Tk), q.dtype), empty((N, Tq, Tk), q.dtype)
-    joined = empty(q.shape, q.dtype)  # the heads' contexts, side by side
-    _attend("scaled_dot", heads, q, k, None, v, lengths, each, alignment, joined, num_threads)
-    context = _linear(joined, Wo, num_threads)
-    if not train:
-        return context, alignment, None
-    stash = ("multi_head", query, keys, values, weights, lengths, heads, q, k, v, each, joined)
-    return context, alignment, stash
+        dvalues = _without_padding(dvalues, lengths)
+    return dkeys, dvalues, (dWk, dWv)
 
 
-def _multi_head_backward(
-    dcontext, dalignment, query, keys, values, weights, lengths, heads, q, k, v, each, joined,
-    bint shared, num_threads,
-):
-    """`attention_backward` of several heads."""
-    Wq, Wk, Wv, Wo = weights
-    # context = joined Wo
-    djoined, dWo = _linear_backward(dcontext, joined, Wo, num_threads)
-    if dalignment is not None:
-        dalignment = dalignment / heads  # alignment = mean of each
-    dq, dk, dv, _ = _attend_backward(
-        "scaled_dot", heads, djoined, dalignment, q, k, None, v, lengths, each, False, num_threads
-    )
-    # q = query Wq, k = keys Wk, v = values Wv
-    dquery, dWq = _linear_backward(dq, query, Wq, num_threads)
-    dkeys, dWk = _linear_backward(dk, keys, Wk, num_threads)
-    dvalues, dWv = _linear_backward(dv, values, Wv, num_threads)
-    if lengths is not None:
-        dkeys, dvalues = (_without_padding(array, lengths) for array in (dkeys, dvalues))
-    dweights = dWq, dWk, dWv, dWo
-    if shared:
-        return dquery, np.add(dkeys, dvalues, out=dkeys), None, dweights
-    return dquery, dkeys, dvalues, dweights
 def _without_padding(keys, lengths):
     return np.where(np.arange(keys.shape[1])[:, None] < lengths[:, None, None], keys, 0)
-
-
-def _project(query, keys, weights, score, num_threads):
-    """Queries and keys between which the score is a dot product or an additive one."""
-    if not weights:
-        return query, keys
-    q = _linear(query, weights[0], num_threads)
-    return q, _linear(keys, weights[1], num_threads) if score == "additive" else keys
 
 
 def _linear(x, W, num_threads):
@@ -241,15 +233,21 @@ cdef void attend(const Job *m, fr_index n, fr_index keys, Workspace work) noexce
 
 cdef void attend_backward(const Job *m, fr_index n, fr_index keys, Workspace work) noexcept nogil:
     """Gradients of q, k, values and, for the additive score, v in head n."""
+    score_gradient(m, n, keys)
+    if m.v:
+        clear_rows(m.kernels, m.dk[n], 0)
+    query_gradient(m, n, keys, work)
+    memory_gradient(m, n, keys, work)
+
+
+cdef void score_gradient(const Job *m, fr_index n, fr_index keys) noexcept nogil:
+    """Gradient of the scores in head n."""
     cdef const fr_kernels *kernels = m.kernels
     cdef Matrix alignment = first_columns(m.alignment[n], keys)
     cdef Matrix dscore = first_columns(m.dscore[n], keys), dalignment
-    cdef fr_additive problem
     cdef fr_index i
     cdef char *row
     # context = alignment values
-    product(kernels, work, alignment, True, m.dcontext[n], first_rows(m.dvalues[n], keys))
-    clear_rows(kernels, m.dvalues[n], keys)
     row_products(kernels, m.dcontext[n], first_rows(m.values[n], keys), dscore)
     for i in range(alignment.rows):
         row = dscore.data + i * dscore.row_bytes
@@ -259,18 +257,36 @@ cdef void attend_backward(const Job *m, fr_index n, fr_index keys, Workspace wor
         # alignment = softmax(score)
         kernels.softmax_backward(row, alignment.data + i * alignment.row_bytes, keys)
         scale_row(kernels, row, keys, m.scale)
+
+
+cdef void query_gradient(const Job *m, fr_index n, fr_index keys, Workspace work) noexcept nogil:
+    """Gradient of q in head n; with the additive score also of v, and what adds to that of k."""
+    cdef Matrix dscore = first_columns(m.dscore[n], keys)
+    cdef fr_additive problem
     if m.v == NULL:
         # score = scale q k^T
-        product(kernels, work, dscore, False, first_rows(m.k[n], keys), m.dq[n])
-        product(kernels, work, dscore, True, m.q[n], first_rows(m.dk[n], keys), m.shared)
-        if not m.shared:
-            clear_rows(kernels, m.dk[n], keys)
+        product(m.kernels, work, dscore, False, first_rows(m.k[n], keys), m.dq[n])
         return
-    clear_rows(kernels, m.dk[n], 0)
     problem = additive_problem(m, n, keys)
     problem.dscore = dscore.data
     problem.dq, problem.dk, problem.dv = m.dq[n].data, m.dk[n].data, m.dv[n].data
-    kernels.additive_backward(&problem)
+    m.kernels.additive_backward(&problem)
+
+
+cdef void memory_gradient(const Job *m, fr_index n, fr_index keys, Workspace work) noexcept nogil:
+    """Gradients of values and, unless the score is additive, of k in head n."""
+    cdef const fr_kernels *kernels = m.kernels
+    cdef Matrix alignment = first_columns(m.alignment[n], keys)
+    cdef Matrix dscore = first_columns(m.dscore[n], keys)
+    # context = alignment values
+    product(kernels, work, alignment, True, m.dcontext[n], first_rows(m.dvalues[n], keys))
+    clear_rows(kernels, m.dvalues[n], keys)
+    if m.v:
+        return
+    # score = scale q k^T
+    product(kernels, work, dscore, True, m.q[n], first_rows(m.dk[n], keys), m.shared)
+    if not m.shared:
+        clear_rows(kernels, m.dk[n], keys)
 
 
 cdef void average_heads(const Job *m, fr_index n) noexcept nogil:
@@ -290,13 +306,18 @@ cdef void average_heads(const Job *m, fr_index n) noexcept nogil:
         scale_row(kernels, mean.data + i * mean.row_bytes, mean.columns, 1.0 / m.heads)
 
 
+cdef fr_index keys_of(const Job *m, fr_index n) noexcept nogil:
+    """The number of keys of sequence n."""
+    return m.lengths[n] if m.lengths else m.k[n * m.heads].rows
+
+
 cdef void attention_share(void *job, int t, int threads) noexcept nogil:
     """A thread's sequences, forward or backward."""
     cdef const Job *m = <const Job *>job
     cdef Workspace work = workspace_at(m.memory + t * m.thread_bytes, m.largest_side)
     cdef fr_index n, head, keys
     for n in range(m.sequences * t // threads, m.sequences * (t + 1) // threads):
-        keys = m.lengths[n] if m.lengths else m.k[n * m.heads].rows
+        keys = keys_of(m, n)
         for head in range(n * m.heads, (n + 1) * m.heads):
             if m.dcontext:
                 attend_backward(m, head, keys, work)
@@ -304,6 +325,16 @@ cdef void attention_share(void *job, int t, int threads) noexcept nogil:
                 attend(m, head, keys, work)
         if m.mean:
             average_heads(m, n)
+
+
+cdef void memory_share(void *job, int t, int threads) noexcept nogil:
+    """The gradients of a thread's keys and values, once those of scores and context are known."""
+    cdef const Job *m = <const Job *>job
+    cdef Workspace work = workspace_at(m.memory + t * m.thread_bytes, m.largest_side)
+    cdef fr_index n, head
+    for n in range(m.sequences * t // threads, m.sequences * (t + 1) // threads):
+        for head in range(n * m.heads, (n + 1) * m.heads):
+            memory_gradient(m, head, keys_of(m, n), work)
 
 
 cdef Matrix *matrices(list owner, cnp.ndarray array, fr_index heads=1) except NULL:
@@ -326,65 +357,69 @@ cdef Matrix *matrices(list owner, cnp.ndarray array, fr_index heads=1) except NU
     return each
 
 
-cdef Job new_job(list owner, score, fr_index heads, q, k, v, values, lengths, alignment):
+cdef Job new_job(list owner, score, fr_index heads, q, k, weights, values, lengths, alignment):
     """What both passes take."""
     cdef Job job
     memset(&job, 0, sizeof(job))
     job.kernels = kernels_for(q.itemsize)
     job.sequences, job.heads = q.shape[0], heads
     job.lengths = NULL if lengths is None else <cnp.int64_t *>cnp.PyArray_DATA(lengths)
-    job.v = NULL if v is None else cnp.PyArray_BYTES(v)
-    job.scale = 1 / sqrt(k.shape[2] // heads) if score == "scaled_dot" else 1
+    job.v = cnp.PyArray_BYTES(weights[2]) if score == "additive" else NULL
+    job.scale = 1 / sqrt(k.shape[2] // heads) if score in ("scaled_dot", "multi_head") else 1
     job.q, job.k = matrices(owner, q, heads), matrices(owner, k, heads)
     job.values, job.alignment = matrices(owner, values, heads), matrices(owner, alignment)
     return job
 
 
-cdef int run(Job *job, double work, object num_threads) except -1:
+cdef int run(Job *job, fr_work *share, double work, object num_threads) except -1:
     """Give each thread its workspace, and all of them the sequences."""
     cdef int threads = threads_for(num_threads, work, job.sequences)
     cdef Buffer memory
-    cdef Matrix q, k, values
     if job.sequences == 0:
         return 0
-    q, k, values = job.q[0], job.k[0], job.values[0]
-    # No product has a side that is longer, none packs more.
-    job.largest_side = max(q.rows, q.columns, k.rows, values.columns, 1)
+    memory = give_workspace(job, threads, 1)
+    with nogil:
+        share_out(share, job, threads)
+    return 0
+
+
+cdef Buffer give_workspace(Job *job, int threads, fr_index least_side):
+    """Memory for the products of each thread, of which no side is longer, none packs more."""
+    cdef Matrix q = job.q[0], k = job.k[0], values = job.values[0]
+    job.largest_side = max(least_side, q.rows, q.columns, k.rows, values.columns)
     job.thread_bytes = workspace_bytes(job.largest_side, max(
         packed_bytes(job.kernels, k.rows, q.columns),
         packed_bytes(job.kernels, k.rows, values.columns),
         packed_bytes(job.kernels, q.rows, q.columns),
         packed_bytes(job.kernels, q.rows, values.columns),
     ))
-    memory = Buffer(threads, job.thread_bytes)
+    cdef Buffer memory = Buffer(threads, job.thread_bytes)
     job.memory = <char *>memory.data
-    with nogil:
-        share_out(attention_share, job, threads)
-    return 0
+    return memory
 
 
 def _attend(
-    score, fr_index heads, q, k, v, values, lengths, alignment, mean, context, num_threads
+    score, fr_index heads, q, k, weights, values, lengths, alignment, mean, context, num_threads
 ):
     """Attend in every head of every sequence."""
     cdef list owner = []
-    cdef Job job = new_job(owner, score, heads, q, k, v, values, lengths, alignment)
+    cdef Job job = new_job(owner, score, heads, q, k, weights, values, lengths, alignment)
     job.context = matrices(owner, context, heads)
     if mean is not None:
         job.mean = matrices(owner, mean)
-    run(&job, attention_work(&job), num_threads)
+    run(&job, attention_share, attention_work(&job), num_threads)
 
 
 def _attend_backward(
-    score, fr_index heads, dcontext, dalignment, q, k, v, values, lengths, alignment, bint shared,
-    num_threads,
+    score, fr_index heads, dcontext, dalignment, q, k, weights, values, lengths, alignment,
+    bint shared, num_threads,
 ):
     """Gradients of q, k, values and, for the additive score, v; if `shared`, dk is dvalues."""
     cdef list owner = []
-    cdef Job job = new_job(owner, score, heads, q, k, v, values, lengths, alignment)
+    cdef Job job = new_job(owner, score, heads, q, k, weights, values, lengths, alignment)
     dq, dvalues = empty(q.shape, q.dtype), empty(values.shape, q.dtype)
     dk = dvalues if shared else empty(k.shape, q.dtype)
-    dv = empty((q.shape[0], 1, 0 if v is None else v.shape[0]), q.dtype)
+    dv = empty((q.shape[0], 1, k.shape[2] if score == "additive" else 0), q.dtype)
     job.dcontext = matrices(owner, dcontext, heads)
     job.dscore = matrices(owner, empty_like(alignment))
     job.dq, job.dk = matrices(owner, dq, heads), matrices(owner, dk, heads)
@@ -392,5 +427,5 @@ def _attend_backward(
     job.shared = shared
     if dalignment is not None:
         job.dalignment = matrices(owner, dalignment)
-    run(&job, 3 * attention_work(&job), num_threads)
+    run(&job, attention_share, 3 * attention_work(&job), num_threads)
     return dq, dk, dvalues, dv.sum(axis=(0, 1))

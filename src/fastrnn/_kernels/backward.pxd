@@ -35,3 +35,16 @@ cdef GradientPart gradient_part(
 ) noexcept
 cdef fr_index largest_chunk(const fr_schedule *schedule, fr_index row_bytes) noexcept nogil
 cdef void run_backward(const fr_kernels *k, Backward *b, Team team) noexcept nogil
+cdef void add_weight_gradients(
+    const fr_kernels *k, const Backward *b, int thread, int threads
+) noexcept nogil
+cdef void through_input(
+    const fr_kernels *k, const Backward *b, void **dgates, void **last, void **dx, fr_index begin,
+    fr_index end,
+) noexcept nogil
+cdef void point_at_chunk(
+    const fr_kernels *k, Backward *b, fr_index first, fr_index end
+) noexcept nogil
+cdef fr_index chunk_before(
+    const fr_schedule *schedule, fr_index row_bytes, fr_index end
+) noexcept nogil

@@ -81,19 +81,29 @@ cdef void input_gradient(
     const fr_kernels *k, const Backward *b, int thread, int threads
 ) noexcept nogil:
     """dx = dgates Wx^T over the chunk; each thread has its own rows of dx."""
-    cdef fr_index rows = b.m.chunk_rows, depth = b.layout_x.width * k.lanes
-    cdef fr_index begin = rows * thread // threads, end = rows * (thread + 1) // threads
+    cdef fr_index rows = b.m.chunk_rows
+    through_input(
+        k, b, b.chunk_rows, b.chunk_rows + rows, b.chunk_rows + 2 * rows, rows * thread // threads,
+        rows * (thread + 1) // threads,
+    )
+
+
+cdef void through_input(
+    const fr_kernels *k, const Backward *b, void **dgates, void **last, void **dx, fr_index begin,
+    fr_index end,
+) noexcept nogil:
+    """dx = dgates Wx^T for rows begin .. end-1 given by pointers to dgates, to their last panel."""
+    cdef fr_index depth = b.layout_x.width * k.lanes
     cdef fr_index columns = used_columns(k, &b.layout_x), full = columns // depth
     cdef fr_product product = plain_product(
-        k, b.chunk_rows, 1, depth, b.wx_t, b.layout_x.panels * depth, b.chunk_rows + 2 * rows,
-        b.m.cell.input,
+        k, dgates, 1, depth, b.wx_t, b.layout_x.panels * depth, dx, b.m.cell.input
     )
-    product.blocks, product.a_block = full, rows * 4 * k.lanes
+    product.blocks, product.a_block = full, b.m.chunk_rows * 4 * k.lanes
     if full:
         k.product(&product, begin, end)
     if columns > full * depth:
         product.blocks, product.depth = 1, columns - full * depth
-        product.a = b.chunk_rows + rows
+        product.a = last
         product.b = <const char *>b.wx_t + full * depth * 4 * k.lanes * k.itemsize
         product.accumulate = full > 0
         k.product(&product, begin, end)

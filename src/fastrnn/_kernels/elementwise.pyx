@@ -35,15 +35,14 @@ def tanh(x):
 
 
 def tanh_backward(dy, y):
-    cdef cnp.ndarray upstream = np.asarray(dy, order="C"), value = np.asarray(y, order="C")
-    cdef cnp.ndarray out = empty_like(value)
+    cdef cnp.ndarray value = np.asarray(y, order="C"), out = empty_like(value)
     cdef const fr_kernels *k = kernels_for(value.itemsize)
     cdef unsigned mode
+    out[...] = dy
     with nogil:
         mode = flush_denormals()
         k.tanh_backward(
-            cnp.PyArray_DATA(out), cnp.PyArray_DATA(upstream), cnp.PyArray_DATA(value),
-            cnp.PyArray_SIZE(value),
+            cnp.PyArray_DATA(out), cnp.PyArray_DATA(value), cnp.PyArray_SIZE(value)
         )
         restore_mode(mode)
     return out

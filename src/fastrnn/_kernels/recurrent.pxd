@@ -1,4 +1,4 @@
-from fastrnn._kernels.backward cimport GradientPart
+from fastrnn._kernels.backward cimport Backward, GradientPart
 from fastrnn._kernels.schedule cimport Schedule
 from fastrnn._kernels.simd cimport fr_cell, fr_index, fr_kernels, fr_view
 from fastrnn._kernels.team cimport Team
@@ -33,6 +33,12 @@ cdef class Recurrence:
     cdef int forward(
         self, list states, list finals, object y, bint train, object num_threads
     ) except -1
+    cdef int open_forward(self, list states, object y, bint train, list scratch) except -1
+    cdef int close_forward(self, list finals) except -1
     cdef tuple backward(self, object dy, list dstates, list gradients, object num_threads)
+    cdef int open_backward(
+        self, Backward *b, object dy, object dx, list dstates, list gradients, list scratch
+    ) except -1
+    cdef int close_backward(self, const Backward *b, list dstates0) except -1
     cdef int backward_extras(self, list scratch, const void **wh_n_t, void **dreset_h) except -1
     cdef int extra_part(self, list gradients, GradientPart *part)

@@ -102,11 +102,21 @@ cdef class Recurrence:
         self, list states, list finals, object y, bint train, object num_threads
     ) except -1:
         """Run every step on packed weights; writes y and the final states."""
-        cdef fr_cell *m = &self.cell
         cdef const fr_kernels *k = self.kernels
         cdef Projection projection
         cdef list scratch = []
         cdef Team team = self.team(num_threads, self.work())
+        self.open_forward(states, y, train, scratch)
+        plan_projection(self, &projection, scratch, team)
+        with nogil:
+            run_forward(k, self.weights.step, &self.cell, &projection, team)
+        self.schedule.clear_padding(y)
+        self.close_forward(finals)
+        return 0
+
+    cdef int open_forward(self, list states, object y, bint train, list scratch) except -1:
+        """Everything that the steps read and write; what only they need goes to `scratch`."""
+        cdef fr_cell *m = &self.cell
         self.weights.give(m)
         m.h_slots = m.schedule.steps + 1 if train else 2
         m.c_slots = m.schedule.steps + 1 if train else 1
@@ -121,15 +131,15 @@ cdef class Recurrence:
         if m.wh_n:
             m.reset_h = self.reserve(scratch, m.schedule.rows * m.ld)
             m.waiting = self.reserve(scratch, 4 * m.schedule.rows * m.ld)
-        plan_projection(self, &projection, scratch, team)
-        with nogil:
-            run_forward(k, self.weights.step, m, &projection, team)
-        self.schedule.clear_padding(y)
-        # What they point to is about to go; the tape keeps no way to it.
+        return 0
+
+    cdef int close_forward(self, list finals) except -1:
+        """Write the final states; keep no way to what is about to go."""
+        cdef fr_cell *m = &self.cell
         m.wx = m.wh = m.bias = m.wh_n = m.reset_h = m.waiting = NULL
         m.y.row = NULL
         self.state_of_sequences(finals[0], m.h, m.h_slots)
-        if len(states) == 2:
+        if len(finals) == 2:
             self.state_of_sequences(finals[1], m.c, m.c_slots)
         return 0
 
@@ -149,9 +159,23 @@ cdef class Recurrence:
         self.check_shapes()
         cdef Team team = self.team(num_threads, 2 * self.work())
         cdef cnp.ndarray dx = empty((<object>self.x).shape, self.x.dtype)
+        self.open_backward(&b, dy, dx, dstates, gradients, scratch)
+        with nogil:
+            run_backward(k, &b, team)
+        self.schedule.clear_padding(dx)
+        dstates0 = [empty_like(dstate) for dstate in dstates]
+        self.close_backward(&b, dstates0)
+        return dx, dstates0
+
+    cdef int open_backward(
+        self, Backward *b, object dy, object dx, list dstates, list gradients, list scratch
+    ) except -1:
+        """Everything that the steps read and write, which lives as long as `scratch`."""
+        cdef const fr_kernels *k = self.kernels
         cdef Buffer wx_t = packed_transposed(k, self.weights.Wx, &self.weights.layout_x)
         cdef Buffer wh_t = packed_transposed(k, self.weights.Wh, &self.weights.layout_h)
-        memset(&b, 0, sizeof(b))
+        scratch += (wx_t, wh_t)
+        memset(b, 0, sizeof(Backward))
         b.m.cell, b.step, b.layout_x = self.cell, self.weights.backward_step, self.weights.layout_x
         b.wx_t, b.m.wh_t = wx_t.data, wh_t.data
         b.m.dy = self.view(scratch, dy)
@@ -160,19 +184,19 @@ cdef class Recurrence:
         if len(dstates) == 2:
             b.m.dc = self.state_rows(scratch, 1, dstates[1])
         self.backward_extras(scratch, &b.m.wh_n_t, &b.m.dreset_h)
-        plan_gradients(self, &b, scratch, gradients)
+        plan_gradients(self, b, scratch, gradients)
         if self.schedule.c.steps == 0:
             for gradient in gradients:
                 if gradient is not None:
                     gradient.fill(0)
-        with nogil:
-            run_backward(k, &b, team)
-        self.schedule.clear_padding(dx)
-        dstates0 = [empty_like(dstate) for dstate in dstates]
+        return 0
+
+    cdef int close_backward(self, const Backward *b, list dstates0) except -1:
+        """Write the gradients of the initial states."""
         self.state_of_sequences(dstates0[0], b.m.dh, 1)
-        if len(dstates) == 2:
+        if len(dstates0) == 2:
             self.state_of_sequences(dstates0[1], b.m.dc, 1)
-        return dx, dstates0
+        return 0
 
     cdef int check_shapes(self) except -1:
         """Refuse a backward after somebody has reshaped, in place, what the tape refers to."""

@@ -106,6 +106,7 @@ cdef extern from "fastrnn_simd.h" nogil:
         double u
         fr_index top_k
 
+    ctypedef void fr_rows(void *, const void *, fr_index) noexcept nogil
     ctypedef void fr_step(const fr_cell *, fr_share, fr_index, const void *) noexcept nogil
     ctypedef void fr_update(void *const *, fr_index, const double *) noexcept nogil
     ctypedef void fr_backward_step(const fr_cell_backward *, fr_share, fr_index) noexcept nogil
@@ -150,9 +151,10 @@ cdef extern from "fastrnn_simd.h" nogil:
         void (*additive_backward)(const fr_additive *) noexcept nogil
         void (*exp)(void *, const void *, fr_index) noexcept nogil
         void (*sigmoid)(void *, const void *, fr_index) noexcept nogil
-        void (*tanh)(void *, const void *, fr_index) noexcept nogil
-        void (*tanh_backward)(void *, const void *, const void *, fr_index) noexcept nogil
-        void (*add_rows)(void *, const void *, fr_index) noexcept nogil
+        fr_rows *tanh
+        fr_rows *tanh_backward
+        fr_rows *add_rows
+        fr_rows *multiply_rows
         void (*dropout)(void *, const void *, const unsigned char *, double,
                         fr_index) noexcept nogil
         double (*squared_norm)(const void *, fr_index) noexcept nogil

@@ -78,7 +78,9 @@ def attention_decoder_forward(
     features = np.empty((N, T, width), x.dtype)
     alignment = np.empty((N, T, memory.shape[1]), x.dtype)
     states = [state.copy() for state in states]
-    attend = partial(_attend, memory, weights, score=score, lengths=lengths, train=train)
+    attend = partial(
+        _attend, memory, weights, score=score, heads=heads, lengths=lengths, train=train
+    )
     tape = []
     for t in range(T):
         drops_t = None if drops is None else drops[:, :, t]

@@ -8,18 +8,23 @@ static void add_rows(void *dst, const void *src, fr_index count) {
     for (fr_index i = 0; i < count; i++) d[i] += s[i];
 }
 
+static void multiply_rows(void *dst, const void *src, fr_index count) {
+    real *d = dst;
+    const real *s = src;
+    for (fr_index i = 0; i < count; i++) d[i] *= s[i];
+}
+
+static void tanh_backward(void *dst, const void *y, fr_index count) {
+    real *d = dst;
+    const real *t = y;
+    for (fr_index i = 0; i < count; i++) d[i] *= 1 - t[i] * t[i];
+}
+
 static void dropout(void *dst, const void *src, const unsigned char *keep, double scale,
                     fr_index count) {
     real *d = dst;
     const real *s = src, factor = (real)scale;
     for (fr_index i = 0; i < count; i++) d[i] = s[i] * (real)keep[i] * factor;
-}
-
-/* dx = dy * (1 - y*y), for y = tanh(x). */
-static void tanh_backward(void *dst, const void *dy, const void *y, fr_index count) {
-    real *restrict d = dst;
-    const real *restrict up = dy, *restrict t = y;
-    for (fr_index i = 0; i < count; i++) d[i] = up[i] * (1 - t[i] * t[i]);
 }
 
 /* Sum of squares in double, in eight partial sums. */

@@ -148,6 +148,9 @@ typedef struct {
  * the gradient are written. What the options are is said at each update. */
 typedef void fr_update(void *const *arrays, fr_index count, const double *options);
 
+/* dst = a function of dst and src, number by number. */
+typedef void fr_rows(void *dst, const void *src, fr_index count);
+
 typedef void fr_step(const fr_cell *m, fr_share share, fr_index s, const void *projected);
 typedef void fr_backward_step(const fr_cell_backward *m, fr_share share, fr_index s);
 
@@ -204,10 +207,11 @@ typedef struct {
 
     void (*exp)(void *dst, const void *src, fr_index count);
     void (*sigmoid)(void *dst, const void *src, fr_index count);
-    void (*tanh)(void *dst, const void *src, fr_index count);
-    void (*tanh_backward)(void *dst, const void *dy, const void *y, fr_index count);
+    fr_rows *tanh;
+    fr_rows *tanh_backward; /* dst, the gradient of src = tanh(a), becomes that of a */
 
-    void (*add_rows)(void *dst, const void *src, fr_index count);
+    fr_rows *add_rows;
+    fr_rows *multiply_rows;
     void (*dropout)(void *dst, const void *src, const unsigned char *keep, double scale,
                     fr_index count);
     double (*squared_norm)(const void *src, fr_index count);

@@ -48,6 +48,7 @@ const fr_kernels TABLE_NAME(FR_ISA, FR_REAL_BYTES) = {
     .tanh = map_tanh,
     .tanh_backward = tanh_backward,
     .add_rows = add_rows,
+    .multiply_rows = multiply_rows,
     .dropout = dropout,
     .squared_norm = squared_norm,
     .scale = scale,
