@@ -24,15 +24,15 @@ class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
     """Shows defaults where there is one to show."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        shown = action.default not in (None, False, argparse.SUPPRESS)
-        return super()._get_help_string(action) if shown else action.help
+        hidden = any(action.default is value for value in (None, False, argparse.SUPPRESS))
+        return action.help if hidden else super()._get_help_string(action)
 
 
 def add_command(commands: Commands, name: str, run: Run, text: str) -> Parser:
     """Add a command that calls `run`."""
     command = commands.add_parser(name, help=text, description=text, formatter_class=_HelpFormatter)
     command.set_defaults(run=run)
-    command.add_argument("--threads", type=int, help="number of threads to use")
+    command.add_argument("--threads", type=int, metavar="N", help="number of threads to use")
     return command
 
 
@@ -50,7 +50,9 @@ def at_least(least: int) -> Callable[[str], int]:
 
 def add_output(command: Group, default: str) -> None:
     """Add -o."""
-    command.add_argument("-o", "--output", type=Path, default=Path(default), help="file to write")
+    command.add_argument(
+        "-o", "--output", type=Path, default=Path(default), metavar="FILE", help="file to write"
+    )
 
 
 def add_level(group: Group) -> None:
@@ -59,7 +61,11 @@ def add_level(group: Group) -> None:
     level.add_argument("--chars", action="store_true", help="tokens are characters, as by default")
     level.add_argument("--words", action="store_true", help="tokens are words")
     group.add_argument(
-        "--min-count", type=at_least(1), default=1, help="rarer tokens are unknown ones"
+        "--min-count",
+        type=at_least(1),
+        default=1,
+        metavar="N",
+        help="rarer tokens are unknown ones",
     )
 
 

@@ -54,23 +54,35 @@ def _add_train(command: Parser) -> None:
     )
     add_training(command, batch_size=32, unit="streams")
     command.add_argument(
-        "--steps", type=at_least(1), default=64, help="time steps through which gradients go back"
+        "--steps",
+        type=at_least(1),
+        default=64,
+        metavar="N",
+        help="time steps through which gradients go back",
     )
 
 
 def _add_sample(command: Parser) -> None:
     command.add_argument("model", type=Path, metavar="MODEL", help="what `fastrnn lm train` wrote")
-    command.add_argument("--length", type=at_least(0), default=200, help="tokens to write")
-    command.add_argument("--start", help="what to continue (default: a new line)")
     command.add_argument(
-        "--temperature", type=float, default=1.0, help="below 1: safer; 0: always the likeliest"
+        "--length", type=at_least(0), default=200, metavar="N", help="tokens to write"
+    )
+    command.add_argument("--start", metavar="TEXT", help="what to continue (default: a new line)")
+    command.add_argument(
+        "--temperature",
+        type=float,
+        default=1.0,
+        metavar="T",
+        help="below 1: safer; 0: always the likeliest",
     )
     command.add_argument("--top-k", type=int, metavar="K", help="only the K likeliest tokens")
     command.add_argument(
         "--top-p", type=float, metavar="P",
         help="only the fewest of the likeliest tokens that make up the share P",
     )  # fmt: skip
-    command.add_argument("--seed", type=at_least(0), help="the same seed writes the same text")
+    command.add_argument(
+        "--seed", type=at_least(0), metavar="N", help="the same seed writes the same text"
+    )
 
 
 def _add_evaluate(command: Parser) -> None:

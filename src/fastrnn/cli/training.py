@@ -66,16 +66,27 @@ def add_cell(group: Group, *, hidden: int) -> None:
 def add_training(command: argparse.ArgumentParser, *, batch_size: int, unit: str) -> None:
     """Add the options of the run."""
     group = command.add_argument_group("training")
-    group.add_argument("--epochs", type=at_least(1), default=10, help="epochs to train in all")
-    group.add_argument("--batch-size", type=int, default=batch_size, help=f"{unit} in a batch")
+    group.add_argument(
+        "--epochs", type=at_least(1), default=10, metavar="N", help="epochs to train in all"
+    )
+    group.add_argument(
+        "--batch-size", type=int, default=batch_size, metavar="N", help=f"{unit} in a batch"
+    )
     group.add_argument(
         "--optimizer", choices=list(_OPTIMIZERS), default="adam", help="rule of the updates"
     )
     group.add_argument(
-        "--lr", type=float, help="learning rate (default: 0.001 of adam and adamw, else 0.01)"
+        "--lr",
+        type=float,
+        metavar="RATE",
+        help="learning rate (default: 0.001 of adam and adamw, else 0.01)",
     )
-    group.add_argument("--weight-decay", type=float, help="of adamw (default: 0.01)")
-    group.add_argument("--clip", type=float, default=5.0, help="largest norm of the gradients")
+    group.add_argument(
+        "--weight-decay", type=float, metavar="RATE", help="of adamw (default: 0.01)"
+    )
+    group.add_argument(
+        "--clip", type=float, default=5.0, metavar="NORM", help="largest norm of the gradients"
+    )
     group.add_argument(
         "--schedule", choices=_SCHEDULES, default="constant", help="of the learning rate"
     )
@@ -89,7 +100,9 @@ def add_training(command: argparse.ArgumentParser, *, batch_size: int, unit: str
     group.add_argument(
         "--patience", type=int, metavar="N", help="stop after N epochs without improvement"
     )
-    group.add_argument("--seed", type=at_least(0), default=0, help="seed of everything random")
+    group.add_argument(
+        "--seed", type=at_least(0), default=0, metavar="N", help="seed of everything random"
+    )
     group = command.add_argument_group("stopping and going on")
     group.add_argument(
         "--checkpoint", type=Path, metavar="FILE", help="default: OUTPUT, ending in .checkpoint"

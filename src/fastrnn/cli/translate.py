@@ -35,7 +35,9 @@ def add(commands: Commands) -> None:
 
 def add_search(command: Group) -> None:
     """Add the options of the search."""
-    command.add_argument("--max-length", type=int, default=100, help="most tokens of an answer")
+    command.add_argument(
+        "--max-length", type=int, default=100, metavar="N", help="most tokens of an answer"
+    )
     command.add_argument(
         "--beam", type=at_least(1), default=1, metavar="K", help="width of the beam; 1 is greedy"
     )
