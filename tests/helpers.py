@@ -12,6 +12,7 @@ import numpy as np
 Array = np.ndarray[Any, np.dtype[Any]]
 
 VARIANTS = ("rnn_tanh", "rnn_relu", "lstm", "gru_after", "gru_before")
+DECODER_CELLS = ("rnn_tanh", "lstm", "gru_after", "gru_before")  # of an attention decoder
 TEXTBOOK = ("lstm_textbook", "gru_textbook")  # what only the backends and `compat` know
 SCORES = ("dot", "scaled_dot", "general", "additive", "multi_head")
 
@@ -53,6 +54,11 @@ def random_lengths(rng: np.random.Generator, N: int, T: int) -> Array:
     lengths = rng.integers(0, T + 1, N)
     lengths[:2] = [0, T][:N]
     return rng.permutation(lengths)
+
+
+def random_drop(rng: np.random.Generator, shape: tuple[int, ...], dtype: Any = np.float64) -> Array:
+    """Factors of dropout with p = 0.4: 0 or 1 / (1 - p)."""
+    return ((rng.random(shape) >= 0.4) / 0.6).astype(dtype)
 
 
 @dataclass
@@ -304,7 +310,7 @@ def decoder_problem(
     *,
     context: str = "input_feeding",
     score: str = "general",
-    heads: int = 1,
+    heads: int = 2,
     layers: int = 1,
     residual: bool = False,
     dropped: bool = False,
@@ -338,7 +344,7 @@ def decoder_problem(
         cell = recurrent_problem(variant, rng, N=0, T=0, D=width, H=H, dtype=dtype)
         cells.append((*cell.weights.values(), *([None] if variant == "gru_before" else [])))
     state_count = 2 if variant == "lstm" else 1
-    attention = attention_problem(score, rng, N=0, Dq=H, Dk=M, Dv=M, A=A, dtype=dtype)
+    attention = attention_problem(score, rng, N=0, Dq=H, Dk=M, Dv=M, A=A, heads=heads, dtype=dtype)
     drops = (rng.random((layers - 1, N, T, H)) < 0.7) / np.array(0.7)
     return DecoderProblem(
         x=rng.standard_normal((N, T, E)).astype(dtype),
@@ -354,7 +360,7 @@ def decoder_problem(
         options={
             "cell": variant.partition("_")[0],
             "score": score,
-            "heads": heads,
+            "heads": attention.heads,
             "context": context,
             "lengths": random_lengths(rng, N, S) if ragged else None,
             "residual": residual,

@@ -85,6 +85,25 @@ LSTM_ARGS = f8(3, 5, 4), f8(3, 2), f8(3, 2), f8(4, 8), f8(2, 8), f8(8)
 ATTENTION_ARGS = f8(2, 5, 4), f8(2, 6, 4), f8(2, 6, 4)
 
 
+DECODER_ARGS = {
+    "x": f8(2, 3, 4),
+    "fed": f8(2, 7),
+    "states": [f8(2, 2, 5), f8(2, 2, 5)],
+    "memory": f8(2, 6, 3),
+    "cells": [(f8(11, 20), f8(5, 20), f8(20)), (f8(5, 20), f8(5, 20), f8(20))],
+    "weights": (f8(5, 3),),
+    "readout": (f8(8, 7), f8(7)),
+}
+
+
+def decoder(**changed):
+    return ops.attention_decoder_forward(**{**DECODER_ARGS, **changed})
+
+
+def decoder_backward(*upstream):
+    return ops.attention_decoder_backward(*upstream, STASHES["decoder"])
+
+
 def lstm_into(out):
     x, h0, c0, *weights = LSTM_ARGS
     return CELL.forward(x, (h0, c0), weights, train=True, out=out)
@@ -93,6 +112,7 @@ def lstm_into(out):
 STASHES = {
     "lstm": ops.lstm_forward(*LSTM_ARGS, backend="reference")[-1],
     "linear": ops.linear_forward(f8(2, 3), f8(3, 4), backend="reference")[-1],
+    "decoder": decoder(backend="reference")[-1],
 }
 
 # A layer, a call of it, the error and its message.
@@ -368,6 +388,11 @@ CALLS = [
     (lambda: fr.RNN(4, "2"), T, "RNN: hidden_size must be an integer, got '2'"),
     (lambda: fr.GRU(4, 2, 0), V, "GRU: num_layers must be at least 1, got 0"),
     (lambda: fr.GRU(4, 2, dropout=1), V, "GRU: dropout must be in [0, 1), got 1"),
+    (
+        lambda: fr.RNN(4, 2, recurrent_dropout=1),
+        V,
+        "RNN: recurrent_dropout must be in [0, 1), got 1",
+    ),
     (lambda: fr.GRU(4, 2, dropout=-0.1), V, "GRU: dropout must be in [0, 1), got -0.1"),
     (lambda: fr.GRU(4, 2, dropout=float("nan")), V, "GRU: dropout must be in [0, 1), got nan"),
     (lambda: fr.GRU(4, 2, dropout="x"), T, "GRU: dropout must be a number, got 'x'"),
@@ -493,6 +518,11 @@ CALLS = [
         "LSTM: h0 must have shape (3, 2), got (2, 2)",
     ),
     (
+        lambda: ops.lstm_forward(*LSTM_ARGS, drop_h=f8(2)),
+        V,
+        "LSTM: drop_h must have shape (3, 2), got (2,)",
+    ),
+    (
         lambda: ops.lstm_step(*LSTM_ARGS),
         V,
         "LSTM: x must have shape (N, 4), got (3, 5, 4)",
@@ -588,6 +618,115 @@ CALLS = [
         lambda: ops.softmax_cross_entropy(f8(2, 3), [0, 1], label_smoothing="much"),
         T,
         "SoftmaxCrossEntropy: label_smoothing must be a number, got 'much'",
+    ),
+    # attention_decoder
+    (
+        lambda: decoder(cell="mgu"),
+        V,
+        "AttentionDecoder: cell must be one of rnn, lstm, gru, got 'mgu'",
+    ),
+    (
+        lambda: decoder(context="output"),
+        V,
+        "AttentionDecoder: context must be one of input_feeding, input, got 'output'",
+    ),
+    (
+        lambda: decoder(cells=[]),
+        V,
+        "AttentionDecoder: cells must be a sequence of (Wx, Wh, b) for each layer, got a list of 0",
+    ),
+    (
+        lambda: decoder(cells=[f8(11, 20)]),
+        V,
+        "AttentionDecoder: cells must be (Wx, Wh, b) for each layer, got a ndarray",
+    ),
+    (
+        lambda: decoder(cells=[*DECODER_ARGS["cells"][:1], (f8(4, 20), f8(5, 20), f8(20))]),
+        V,
+        "AttentionDecoder: Wx_l1 must have shape (5, 20), got (4, 20)",
+    ),
+    (
+        lambda: decoder(cells=[(f8(10, 20), f8(5, 20), f8(20)), *DECODER_ARGS["cells"][1:]]),
+        V,
+        "AttentionDecoder: Wx_l0 must have 4 + 7 rows (x and fed), got 10",
+    ),
+    (
+        lambda: decoder(context="input", fed=None),
+        V,
+        "AttentionDecoder: Wx_l0 must have 4 + 3 rows (x and context), got 11",
+    ),
+    (
+        lambda: decoder(readout=(f8(7, 7), f8(7))),
+        V,
+        "AttentionDecoder: Wc must have shape (8, R), got (7, 7)",
+    ),
+    (
+        lambda: decoder(readout=f8(8, 7)),
+        V,
+        "AttentionDecoder: readout must be (Wc, bc) or None, got a ndarray",
+    ),
+    (
+        lambda: decoder(weights=(f8(3, 5),)),
+        V,
+        "AttentionDecoder: W must have shape (5, 3), got (3, 5)",
+    ),
+    (
+        lambda: decoder(score="dot", weights=()),
+        V,
+        "AttentionDecoder: memory must have shape (2, S, 5), got (2, 6, 3)",
+    ),
+    (
+        lambda: decoder(num_heads=2),
+        V,
+        "AttentionDecoder: num_heads must be 1 for score 'general', got 2",
+    ),
+    (
+        lambda: decoder(states=[f8(2, 2, 5)]),
+        V,
+        "AttentionDecoder: states must be a sequence of 2 arrays, got a list of 1",
+    ),
+    (
+        lambda: decoder(states=[f8(2, 2, 5), f8(1, 2, 5)]),
+        V,
+        "AttentionDecoder: states[1] must have shape (2, 2, 5), got (1, 2, 5)",
+    ),
+    (
+        lambda: decoder(fed=f8(2, 8)),
+        V,
+        "AttentionDecoder: fed must have shape (2, 7), got (2, 8)",
+    ),
+    (
+        lambda: decoder(
+            context="input", cells=[(f8(7, 20), f8(5, 20), f8(20)), DECODER_ARGS["cells"][1]]
+        ),
+        V,
+        "AttentionDecoder: fed must be None for context 'input', where nothing is fed",
+    ),
+    (
+        lambda: decoder(drops=f8(2, 2, 3, 5)),
+        V,
+        "AttentionDecoder: drops must have shape (1, 2, 3, 5), got (2, 2, 3, 5)",
+    ),
+    (
+        lambda: decoder(lengths=[6, 7]),
+        V,
+        "AttentionDecoder: lengths must be in 0..6, got 7",
+    ),
+    (lambda: decoder(x=f4(2, 3, 4)), T, "AttentionDecoder: x must be float64, got float32"),
+    (
+        lambda: decoder_backward(f8(2, 3, 6), None, None, [None, None]),
+        V,
+        "AttentionDecoder: dfeatures must have shape (2, 3, 7), got (2, 3, 6)",
+    ),
+    (
+        lambda: decoder_backward(None, f8(2, 3, 5), None, [None, None]),
+        V,
+        "AttentionDecoder: dalignment must have shape (2, 3, 6), got (2, 3, 5)",
+    ),
+    (
+        lambda: decoder_backward(None, None, None, None),
+        V,
+        "AttentionDecoder: dstates must be a sequence of 2 arrays, got a NoneType",
     ),
     (
         lambda: ops.attention(f8(2, 5, 4), f8(2, 6, 4), f8(2, 6, 4), [f8(4, 4)]),

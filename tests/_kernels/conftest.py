@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from helpers import SCORES, VARIANTS, attention_problem, random_lengths, recurrent_problem
+from helpers import (
+    SCORES,
+    VARIANTS,
+    attention_problem,
+    decoder_problem,
+    random_lengths,
+    recurrent_problem,
+)
 
 from fastrnn import _kernels
 from fastrnn._kernels import cpu, elementwise
@@ -89,6 +96,18 @@ def attention(score, rng, rows, width, dtype, **threads):
     return run
 
 
+def attention_decoder(_, rng, rows, width, dtype, **threads):
+    sizes = {"N": rows, "E": width, "H": width, "M": width, "R": width}
+    problem = decoder_problem("lstm", rng, ragged=True, dtype=dtype, **sizes)
+
+    def run():
+        results = problem.forward(_kernels, **threads)
+        gradients = problem.backward(_kernels, results[-1], **threads)
+        return [*problem.outputs(results).values(), *gradients.values()]
+
+    return run
+
+
 def linear(_, rng, rows, width, dtype, **threads):
     shapes = (4 * rows, width + 1), (width + 1, width), (width,), (4 * rows, width)
     x, W, b, dy = (rng.standard_normal(shape).astype(dtype) for shape in shapes)
@@ -138,6 +157,7 @@ def unthreaded(_, rng, rows, width, dtype, **threads):
 CALLS = {
     **dict.fromkeys(VARIANTS, recurrent),
     **dict.fromkeys(SCORES, attention),
+    "attention_decoder": attention_decoder,
     "linear": linear,
     "softmax_cross_entropy": softmax_cross_entropy,
     "unthreaded": unthreaded,

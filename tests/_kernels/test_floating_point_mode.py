@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from helpers import SCORES, VARIANTS, attention_problem, recurrent_problem
+from helpers import SCORES, VARIANTS, attention_problem, decoder_problem, recurrent_problem
 
 from fastrnn import _kernels, _reference
 
@@ -95,6 +95,25 @@ def test_attention_to_faint_values(score, dtype):
     faint = [array for name, array in results[_reference].items() if name not in squares]
     assert all(denormal(array).any() for array in faint)
     assert not any(denormal(array).any() for array in results[_kernels].values())
+
+
+@pytest.mark.parametrize("context", ["input_feeding", "input"])
+def test_a_decoder_of_faint_numbers(context, dtype):
+    problem = decoder_problem(
+        "lstm", np.random.default_rng(6), context=context, R=None, H=20, M=20, dtype=dtype
+    )
+    dfeatures, _, dfed, dstates = problem.upstream
+    problem.upstream[1] = None
+    for array in (dfeatures, dfed, problem.memory, *dstates):
+        if array is not None:
+            array *= 2 * np.finfo(dtype).tiny
+    results = {}
+    for module in (_kernels, _reference):
+        outputs = problem.forward(module)
+        gradients = problem.backward(module, outputs[-1])
+        results[module] = [*problem.outputs(outputs).values(), *gradients.values()]
+    assert any(denormal(array).any() for array in results[_reference])
+    assert not any(denormal(array).any() for array in results[_kernels])
 
 
 def test_classes_that_hardly_count(dtype):

@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from helpers import SCORES, VARIANTS, attention_problem, recurrent_problem
+from helpers import SCORES, VARIANTS, attention_problem, decoder_problem, recurrent_problem
 
 import fastrnn as fr
 from fastrnn import ops
@@ -38,6 +38,7 @@ def recurrent_calls(variant):
     cell, arguments, states = problem.cell, problem.arguments, list(problem.states.values())
     functions = [getattr(ops, f"{cell}_{name}") for name in ("forward", "backward", "step")]
     options = {"lengths": np.array([4, 0, 2]), "reverse": True, "num_threads": 2, "backend": None}
+    options["drop_h"] = np.full((3, 2), 2, np.float32)
     *_, stash = functions[0](*arguments.values(), **problem.options)
     upstream = [problem.dy, *problem.dstates.values(), stash]
     weights = list(problem.weights.values())
@@ -68,6 +69,36 @@ def attention_calls(score):
         (ops.attention_forward, inputs, options),
         (unpacked, [*problem.inputs.values(), *weights], options),
         (ops.attention_backward, upstream, {"num_threads": 2}),
+    ]
+
+
+def decoder_calls(context):
+    kind = {"layers": 3, "residual": True, "dropped": True, "ragged": True, "dtype": "f4"}
+    p = decoder_problem("gru_after", np.random.default_rng(7), context=context, **kind)
+    options = {**p.options, "num_threads": 2}
+    options["num_heads"] = options.pop("heads")
+    drops = options.pop("drops")
+    *_, stash = ops.attention_decoder_forward(
+        p.x, p.fed, p.states, p.memory, p.cells, p.weights, p.readout, drops=drops, **options
+    )
+    *upstream, dstates = p.upstream
+
+    def unpacked(x, fed, h, memory, Wx, Wh, b, bh, W, Wc, bc, drops, **options):
+        cells = [(Wx, Wh, b, bh), *p.cells[1:]]
+        return ops.attention_decoder_forward(
+            x, fed, [h], memory, cells, (W,), (Wc, bc), drops=drops, **options
+        )
+
+    def unpacked_backward(dfeatures, dalignment, dfed, dh, **options):
+        return ops.attention_decoder_backward(dfeatures, dalignment, dfed, [dh], stash, **options)
+
+    arrays = [p.x, p.fed, *p.states, p.memory, *p.cells[0], *p.weights, *p.readout, drops]
+    whole = [p.x, p.fed, p.states, p.memory, p.cells, p.weights, p.readout]
+    return [
+        (unpacked, arrays, options),
+        (ops.attention_decoder, whole, options),
+        (unpacked_backward, [*upstream, *dstates], {"num_threads": 2}),
+        (ops.attention_decoder_backward, [*upstream, dstates, stash], {"num_threads": 2}),
     ]
 
 
@@ -139,6 +170,7 @@ def layer_calls(_):
     ("make_calls", "what"),
     [(recurrent_calls, variant) for variant in VARIANTS]
     + [(attention_calls, score) for score in SCORES]
+    + [(decoder_calls, context) for context in ("input_feeding", "input")]
     + [(other_calls, "others"), (layer_calls, "layers")],
 )
 @pytest.mark.filterwarnings("ignore")

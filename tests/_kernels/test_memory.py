@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import VARIANTS, attention_problem, recurrent_problem
+from helpers import VARIANTS, attention_problem, decoder_problem, recurrent_problem
 
 from fastrnn import _kernels
 from fastrnn._kernels import memory
@@ -62,6 +62,19 @@ def test_inference_keeps_no_tape(variant, traced):
     training = peak(lambda: problem.forward(_kernels, train=True))
     assert training - inference > 0.9 * problem.dy.nbytes
     assert inference < 1.2 * problem.dy.nbytes + 2 * weights
+
+
+@pytest.mark.parametrize("context", ["input_feeding", "input"])
+def test_inference_of_a_decoder_keeps_no_tape(context, traced):
+    sizes = {"N": 8, "T": 100, "E": 16, "H": 32, "M": 16, "R": 16, "layers": 2}
+    problem = decoder_problem(
+        "lstm", np.random.default_rng(5), context=context, dtype=np.float32, **sizes
+    )
+    gates = 2 * 4 * 32 * 8 * 100 * 4  # of both layers at every step
+    inference = peak(lambda: problem.forward(_kernels, train=False))
+    training = peak(lambda: problem.forward(_kernels, train=True))
+    assert training - inference > gates
+    assert inference < gates / 2
 
 
 def test_additive_attention_stores_no_hidden_layer(traced):

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from helpers import TEXTBOOK, VARIANTS, random_lengths, recurrent_problem
+from helpers import TEXTBOOK, VARIANTS, random_drop, random_lengths, recurrent_problem
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -27,6 +27,7 @@ class Case(NamedTuple):
     H: int
     ragged: bool
     reverse: bool
+    dropping: bool = False
 
     def problem(self, variant, dtype):
         """A random problem, and the options of its forward."""
@@ -34,7 +35,8 @@ class Case(NamedTuple):
         sizes = {"N": self.N, "T": self.T, "D": self.D, "H": self.H}
         lengths = random_lengths(rng, self.N, self.T) if self.ragged else None
         problem = recurrent_problem(variant, rng, **sizes, dtype=dtype)
-        return problem, {"lengths": lengths, "reverse": self.reverse}
+        drop_h = random_drop(rng, (self.N, self.H), dtype) if self.dropping else None
+        return problem, {"lengths": lengths, "reverse": self.reverse, "drop_h": drop_h}
 
 
 # Around the widths of a vector (2 to 16 numbers), of a panel (4 vectors) and of the loop of a
@@ -49,6 +51,7 @@ CASES = st.builds(
     H=WIDTHS,
     ragged=st.booleans(),
     reverse=st.booleans(),
+    dropping=st.booleans(),
 )
 EXAMPLES = settings(deadline=None, max_examples=15)
 
@@ -85,12 +88,16 @@ def test_agrees_with_the_reference(variant, dtype, assert_agree, case):
     assert_agree(actual, wanted, everything(problem.in_float64(), _reference, **options))
 
 
-@pytest.mark.parametrize(("ragged", "reverse"), [(False, True), (True, False)])
+@pytest.mark.parametrize(
+    ("ragged", "reverse", "dropping"), [(False, True, True), (True, False, False)]
+)
 @pytest.mark.parametrize("kind", ["several chunks", "projected"])
-def test_large_calls_on_any_number_of_threads(variant, dtype, assert_agree, kind, ragged, reverse):
+def test_large_calls_on_any_number_of_threads(
+    variant, dtype, assert_agree, kind, ragged, reverse, dropping
+):
     size = PROJECTED[variant.partition("_")[0]]
     N, T, D, H = (43, 31, 23, 19) if kind == "several chunks" else (26, 5, size, size)
-    problem, options = Case(5, N, T, D, H, ragged, reverse).problem(variant, dtype)
+    problem, options = Case(5, N, T, D, H, ragged, reverse, dropping).problem(variant, dtype)
     wanted = everything(problem, _reference, **options)
     alone = everything(problem, _kernels, num_threads=1, **options)
     assert_agree(alone, wanted)
@@ -114,7 +121,8 @@ def test_each_sequence_is_computed_as_if_alone(variant, dtype, case):
             states={name: array[own] for name, array in problem.states.items()},
             dstates={name: array[own] for name, array in problem.dstates.items()},
         )
-        own_options = {**options, "lengths": options["lengths"][own]} if case.ragged else options
+        arrays = {name: options[name] for name in ("lengths", "drop_h")}
+        own_options = options | {k: None if a is None else a[own] for k, a in arrays.items()}
         results = everything(alone, _kernels, **own_options)
         for name in results.keys() - {f"d{name}" for name in problem.weights}:
             np.testing.assert_array_equal(results[name], together[name][own], name)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import VARIANTS, random_lengths, recurrent_problem
+from helpers import VARIANTS, random_drop, random_lengths, recurrent_problem
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from fastrnn import _kernels
@@ -61,10 +61,12 @@ def shared(request):
 def test_sharing_rows_or_units_gives_the_same_result(isa, variant, N, T, H, dtype, shared):
     rng = np.random.default_rng(3)
     problem = recurrent_problem(variant, rng, N=N, T=T, D=45, H=H, dtype=dtype)
-    lengths = random_lengths(rng, N, T)
+    options = {"lengths": random_lengths(rng, N, T)}
+    if N == 3:
+        options["drop_h"] = random_drop(rng, (N, H), dtype)
 
     def call(num_threads):
-        y, states, stash = problem.forward(_kernels, lengths=lengths, num_threads=num_threads)
+        y, states, stash = problem.forward(_kernels, num_threads=num_threads, **options)
         gradients = problem.backward(_kernels, stash, num_threads=num_threads)
         return [y, *states, *gradients.values()]
 

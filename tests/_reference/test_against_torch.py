@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 from helpers import (
     SCORES,
+    VARIANTS,
     assert_close,
     attention_problem,
+    decoder_problem,
+    random_drop,
     random_lengths,
     recurrent_problem,
 )
@@ -87,31 +90,63 @@ def test_recurrent(variant, ragged, reverse, dtype, rtol):
         assert_close(gradient, wanted_gradients[name], rtol, name)
 
 
+def torch_step(problem, x, states, drop_h, Wx, Wh, b, bh=None):
+    """Return the new states by the cell's formulas; what meets Wh is drop_h * h."""
+    h, met = states[0], drop_h * states[0]
+    if problem.cell == "rnn":
+        return (getattr(torch, problem.options["nonlinearity"])(x @ Wx + met @ Wh + b),)
+    if problem.cell == "lstm":
+        i, f, g, o = (x @ Wx + met @ Wh + b).chunk(4, dim=1)
+        c = torch.sigmoid(f) * states[1] + torch.sigmoid(i) * torch.tanh(g)
+        return torch.sigmoid(o) * torch.tanh(c), c
+    (ar, az, an), (Ur, Uz, Un) = (x @ Wx + b).chunk(3, dim=1), Wh.chunk(3, dim=1)
+    r, z = torch.sigmoid(ar + met @ Ur), torch.sigmoid(az + met @ Uz)
+    n = torch.tanh(an + ((r * met) @ Un if bh is None else r * (met @ Un + bh)))
+    return ((1 - z) * n + z * h,)
+
+
 @pytest.mark.parametrize("reverse", [False, True])
-def test_gru_reset_before_by_its_formula(reverse, dtype, rtol):
-    problem = recurrent_problem(
-        "gru_before", np.random.default_rng(1), N=3, T=5, D=4, H=6, dtype=dtype
-    )
+@pytest.mark.parametrize("dropping", [False, True])
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_recurrent_by_its_formulas(variant, dropping, reverse, dtype, rtol):
+    rng = np.random.default_rng(1)
+    problem = recurrent_problem(variant, rng, N=4, T=5, D=4, H=6, dtype=dtype)
+    drop_h = random_drop(rng, (4, 6), dtype) if dropping else None
+    lengths = np.array([5, 0, 3, 1])
     leaves = {name: tensor(array) for name, array in problem.arguments.items()}
-    x, h, Wx, Wh, b = leaves.values()
+    x, *rest = leaves.values()
+    states, weights = rest[: len(problem.states)], rest[len(problem.states) :]
+    factors = torch.tensor(drop_h) if dropping else 1
     ys = [None] * 5
     for t in range(5)[::-1] if reverse else range(5):
-        ar, az, an = (x[:, t] @ Wx + b).split(6, dim=1)
-        Ur, Uz, Un = Wh.split(6, dim=1)
-        r, z = torch.sigmoid(ar + h @ Ur), torch.sigmoid(az + h @ Uz)
-        n = torch.tanh(an + (r * h) @ Un)
-        ys[t] = h = (1 - z) * n + z * h
+        own = torch.tensor(t < lengths)[:, None]
+        new = torch_step(problem, x[:, t], states, factors, *weights)
+        states = [torch.where(own, *pair) for pair in zip(new, states, strict=True)]
+        ys[t] = own * states[0]
     wanted_y = torch.stack(ys, dim=1)
-    (
-        (wanted_y * torch.tensor(problem.dy)).sum()
-        + (h * torch.tensor(problem.dstates["dh"])).sum()
-    ).backward()
+    objective = (wanted_y * torch.tensor(problem.dy)).sum()
+    for state, dstate in zip(states, problem.dstates.values(), strict=True):
+        objective = objective + (state * torch.tensor(dstate)).sum()
+    objective.backward()
 
-    y, (state,), stash = problem.forward(_reference, reverse=reverse)
+    y, finals, stash = problem.forward(_reference, lengths=lengths, reverse=reverse, drop_h=drop_h)
     assert_close(y, wanted_y.detach().numpy(), rtol, "y")
-    assert_close(state, h.detach().numpy(), rtol, "state")
+    for state, wanted in zip(finals, states, strict=True):
+        assert_close(state, wanted.detach().numpy(), rtol, "state")
     for name, gradient in problem.backward(_reference, stash).items():
         assert_close(gradient, leaves[name].grad.numpy(), rtol, name)
+
+
+def torch_scores(score, query, keys, weights):
+    """The scores (N, Tq, Tk) of one head."""
+    if score == "dot":
+        return torch.einsum("nqd,nkd->nqk", query, keys)
+    if score == "scaled_dot":
+        return torch.einsum("nqd,nkd->nqk", query, keys) / keys.shape[2] ** 0.5
+    if score == "general":
+        return torch.einsum("nqd,de,nke->nqk", query, weights[0], keys)
+    Wq, Wk, v = weights
+    return torch.tanh((query @ Wq).unsqueeze(2) + (keys @ Wk).unsqueeze(1)) @ v
 
 
 @pytest.mark.parametrize("ragged", [False, True])
@@ -122,15 +157,7 @@ def test_attention(score, ragged, dtype, rtol):
     lengths = np.maximum(random_lengths(rng, 4, 5), 1) if ragged else np.full(4, 5)
     leaves = {name: tensor(array) for name, array in problem.arguments.items()}
     query, keys, values, *weights = leaves.values()
-    if score == "dot":
-        scores = torch.einsum("nqd,nkd->nqk", query, keys)
-    elif score == "scaled_dot":
-        scores = torch.einsum("nqd,nkd->nqk", query, keys) / keys.shape[2] ** 0.5
-    elif score == "general":
-        scores = torch.einsum("nqd,de,nke->nqk", query, weights[0], keys)
-    else:
-        Wq, Wk, v = weights
-        scores = torch.tanh((query @ Wq).unsqueeze(2) + (keys @ Wk).unsqueeze(1)) @ v
+    scores = torch_scores(score, query, keys, weights)
     padding = torch.arange(5) >= torch.tensor(lengths)[:, None, None]
     wanted_alignment = torch.softmax(scores.masked_fill(padding, -torch.inf), dim=2)
     wanted_context = wanted_alignment @ values
@@ -169,6 +196,106 @@ def test_multi_head_attention(heads, ragged, dtype, rtol):
     assert_close(alignment, wanted_alignment.detach().numpy(), rtol, "alignment")
     for name, gradient in problem.backward(_reference, stash).items():
         assert_close(gradient, wanted[name].numpy(), rtol, name)
+
+
+def torch_cell(variant, x, state, Wx, Wh, b, bh=None):
+    """The new state after one step, by PyTorch's cells."""
+    H = len(Wh)
+    kind = {"rnn": torch.nn.RNNCell, "lstm": torch.nn.LSTMCell, "gru": torch.nn.GRUCell}
+    module = kind[variant.partition("_")[0]](x.shape[1], H, dtype=x.dtype)
+    bias_hh = torch.zeros_like(b)
+    if bh is not None:
+        bias_hh = torch.cat([bias_hh[: 2 * H], bh])
+    weights = {"weight_ih": Wx.T, "weight_hh": Wh.T, "bias_ih": b, "bias_hh": bias_hh}
+    argument = tuple(state) if variant == "lstm" else state[0]
+    new = torch.func.functional_call(module, weights, (x, argument))
+    return list(new) if variant == "lstm" else [new]
+
+
+def torch_attend(query, memory, weights, score, heads, padding):
+    """Context and alignment of one query (N, H) for each sequence."""
+    query, values = query[:, None], memory
+    if score != "multi_head":
+        scores = torch_scores(score, query, memory, weights)
+        alignment = torch.softmax(scores.masked_fill(padding, -torch.inf), dim=2)
+        return (alignment @ values)[:, 0], alignment[:, 0]
+    Wq, Wk, Wv, Wo = weights
+    q, k, v = (
+        projected.unflatten(2, (heads, -1)).swapaxes(1, 2)
+        for projected in (query @ Wq, memory @ Wk, memory @ Wv)
+    )
+    scores = (q @ k.mT / q.shape[3] ** 0.5).masked_fill(padding[:, None], -torch.inf)
+    alignment = torch.softmax(scores, dim=3)
+    return (alignment @ v).swapaxes(1, 2).flatten(2)[:, 0] @ Wo, alignment.mean(dim=1)[:, 0]
+
+
+def torch_decoder(variant, problem, leaf):
+    """The outputs of a decoder problem whose arrays are the leaves of these names."""
+    options, L, T = problem.options, len(problem.cells), problem.x.shape[1]
+    cells = [[leaf[f"cell {k} weight {i}"] for i in range(len(problem.cells[0]))] for k in range(L)]
+    states = [[leaf[f"state {i}"][k] for i in range(len(problem.states))] for k in range(L)]
+    weights = [leaf[f"weight {i}"] for i in range(len(problem.weights))]
+    memory, feeding = leaf["memory"], options["context"] == "input_feeding"
+    padding = torch.arange(memory.shape[1]) >= torch.tensor(options["lengths"])[:, None, None]
+    fed, features, alignments = leaf.get("fed"), [], []
+    for t in range(T):
+        if not feeding:
+            attended = torch_attend(
+                states[-1][0], memory, weights, options["score"], options["heads"], padding
+            )
+        y = torch.cat([leaf["x"][:, t], fed if feeding else attended[0]], dim=1)
+        for k in range(L):
+            below = y
+            if k and options["drops"] is not None:
+                y = y * torch.tensor(options["drops"][k - 1, :, t])
+            states[k] = torch_cell(variant, y, states[k], *cells[k])
+            y = states[k][0]
+            if options["residual"] and k >= 2:
+                y = y + below
+        if feeding:
+            attended = torch_attend(y, memory, weights, options["score"], options["heads"], padding)
+        fed = torch.cat([attended[0], y], dim=1)
+        if problem.readout is not None:
+            fed = torch.tanh(fed @ leaf["readout 0"] + leaf["readout 1"])
+        features.append(fed)
+        alignments.append(attended[1])
+    finals = [torch.stack(each) for each in zip(*states, strict=True)]
+    return torch.stack(features, 1), torch.stack(alignments, 1), fed if feeding else None, finals
+
+
+@pytest.mark.parametrize("context", ["input_feeding", "input"])
+@pytest.mark.parametrize(
+    ("variant", "score", "kind"),
+    [
+        ("lstm", "general", {"layers": 3, "residual": True, "dropped": True}),
+        ("lstm", "multi_head", {"R": None}),
+        ("gru_after", "additive", {"layers": 2, "dropped": True}),
+        ("gru_after", "dot", {"layers": 4, "residual": True, "R": None}),
+        ("rnn_tanh", "scaled_dot", {}),
+    ],
+)
+def test_attention_decoder(variant, score, kind, context, dtype, rtol):
+    rng = np.random.default_rng(7)
+    problem = decoder_problem(
+        variant, rng, context=context, score=score, ragged=True, dtype=dtype, **kind
+    )
+    problem.options["lengths"] = np.maximum(problem.options["lengths"], 1)
+    leaf = {name: tensor(array) for name, array in problem.arguments.items()}
+    wanted = torch_decoder(variant, problem, leaf)
+    *upstream, dstates = problem.upstream
+    objective = sum(
+        (d * y).sum() for d, y in zip(map(torch.tensor, dstates), wanted[3], strict=True)
+    )
+    for d, y in zip(upstream, wanted, strict=False):
+        objective = objective + (0 if y is None else (torch.tensor(d) * y).sum())
+    objective.backward()
+
+    results = problem.forward(_reference)
+    outputs = problem.outputs((*wanted, None))
+    for name, array in problem.outputs(results).items():
+        assert_close(array, outputs[name].detach().numpy(), rtol, name)
+    for name, gradient in problem.backward(_reference, results[-1]).items():
+        assert_close(gradient, leaf[name].grad.numpy(), rtol, name)
 
 
 @pytest.mark.parametrize("label_smoothing", [0.0, 0.1])

@@ -9,6 +9,7 @@ from helpers import (
     VARIANTS,
     assert_close,
     numeric_gradient,
+    random_drop,
     random_lengths,
     recurrent_problem,
     relative_error,
@@ -23,10 +24,13 @@ pytestmark = pytest.mark.parametrize("variant", VARIANTS + TEXTBOOK)
 
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("ragged", [False, True])
-def test_every_gradient_by_finite_differences(variant, ragged, reverse):
+@pytest.mark.parametrize("dropping", [False, True])
+def test_every_gradient_by_finite_differences(variant, dropping, ragged, reverse):
     rng = np.random.default_rng([ragged, reverse])
     problem = recurrent_problem(variant, rng)
     options = {"lengths": random_lengths(rng, 4, 5) if ragged else None, "reverse": reverse}
+    if dropping:
+        options["drop_h"] = random_drop(rng, (4, 2))
 
     def objective():
         y, states, _ = problem.forward(_reference, train=False, **options)

@@ -85,33 +85,25 @@ def test_gradients_by_finite_differences(kind, lengths, backend):
         assert_close(grad, numeric_gradient(objective, layer.params[key]), 1e-7, key)
 
 
-def test_gradients_through_dropout(backend):
+@pytest.mark.parametrize(
+    ("num_layers", "options"),
+    [
+        (2, {"dropout": 0.4}),
+        (2, {"recurrent_dropout": 0.4}),
+        (4, {"bidirectional": True, "residual": True}),
+        (4, {"residual": True, "dropout": 0.3, "recurrent_dropout": 0.2}),
+    ],
+)
+def test_gradients_through_dropout_and_residual_connections(kind, num_layers, options, backend):
     rng = np.random.default_rng(5)
-    layer = shake(fastrnn.LSTM(3, 4, 2, dropout=0.4, dtype="float64", rng=6), rng)
-    x = rng.standard_normal((3, 4, 3))
-    start = layer.rng.bit_generator.state
-    dy = rng.standard_normal(layer(x)[0].shape)
-    dx, _ = layer.backward(dy)
-    grad = layer.grads["Wx_l0"].copy()
-
-    def objective():
-        layer.rng.bit_generator.state = start
-        return float(np.sum(dy * layer(x)[0]))
-
-    assert_close(dx, numeric_gradient(objective, x), 1e-7)
-    assert_close(grad, numeric_gradient(objective, layer.params["Wx_l0"]), 1e-7)
-
-
-def test_gradients_through_residual_connections(kind, backend):
-    rng = np.random.default_rng(5)
-    options = {"bidirectional": True, "dropout": 0.3, "residual": True}
-    layer = shake(kind(3, 2, 4, dtype="float64", rng=6, **options), rng)
+    layer = shake(kind(3, 3, num_layers, dtype="float64", rng=6, **options), rng)
     x, lengths = rng.standard_normal((3, 4, 3)), [4, 0, 2]
     start = layer.rng.bit_generator.state
     dy = rng.standard_normal(layer(x, lengths=lengths)[0].shape)
     dy[2, 2:] = np.nan  # what lies past the lengths is ignored
     dx, _ = layer.backward(dy)
-    grads = {key: layer.grads[key].copy() for key in ("Wx_l0", "Wh_l2", "Wx_l3_reverse")}
+    keys = ("Wx_l0", "Wh_l0", f"Wh_l{num_layers - 1}")
+    grads = {key: layer.grads[key].copy() for key in keys}
     counted = np.nan_to_num(dy)
 
     def objective():
@@ -144,6 +136,40 @@ def test_residual_connections_against_pytorch(backend):
     for k, module in enumerate(modules):
         assert_close(layer.grads[f"Wx_l{k}"], module.weight_ih_l0.grad.numpy().T, 1e-11)
         assert_close(layer.grads[f"Wh_l{k}"], module.weight_hh_l0.grad.numpy().T, 1e-11)
+
+
+def test_recurrent_dropout_drops_the_same_units_at_every_step(kind, backend):
+    rng = np.random.default_rng(9)
+    options = {"bidirectional": True, "dropout": 0.3, "recurrent_dropout": 0.5}
+    layer = shake(kind(3, 4, 2, dtype="float64", rng=1, **options), rng)
+    x, same = rng.standard_normal((5, 6, 3)), copy.deepcopy(layer.rng)
+    y, _ = layer(x)
+    assert not np.array_equal(layer(x)[0], y)
+    forward = getattr(ops, f"{layer._name.lower()}_forward")
+    more = {"nonlinearity": layer.nonlinearity} if layer._name == "RNN" else {}
+    for k in range(2):
+        if k > 0:
+            x = ops.dropout(x, 0.3, rng=same)
+        drops = [ops.dropout(np.ones((5, 4)), 0.5, rng=same) for _ in range(2)]
+        halves = []
+        for d, suffix in enumerate(("", "_reverse")):
+            names = (f"{name}_l{k}{suffix}" for name in ("Wx", "Wh", "b", "bh"))
+            weights = [layer.params[name] for name in names if name in layer.params]
+            states = [None] * (2 if layer._name == "LSTM" else 1)
+            half, *_ = forward(x, *states, *weights, reverse=d == 1, drop_h=drops[d], **more)
+            halves.append(half)
+        x = np.concatenate(halves, axis=-1)
+    np.testing.assert_array_equal(y, x)
+
+
+def test_recurrent_dropout_is_in_train_mode_only(kind, backend):
+    x = np.random.default_rng(7).standard_normal((3, 4, 3)).astype("float32")
+    plain, dropping = kind(3, 8, 2, rng=8), kind(3, 8, 2, recurrent_dropout=0.5, rng=8)
+    assert not np.array_equal(dropping(x)[0], plain(x)[0])
+    wanted, step = plain.eval()(x)[0], plain.step(x[:, 0])[0]
+    for layer in (dropping.eval(), dropping.freeze()):
+        np.testing.assert_array_equal(layer(x)[0], wanted)
+        np.testing.assert_array_equal(layer.step(x[:, 0])[0], step)
 
 
 def test_dropout_is_between_layers_in_train_mode(backend):

@@ -19,7 +19,7 @@ SUBJECTS: list[Any] = [
     layers.RNN(3, 4, nonlinearity="relu", rng=0),
     layers.LSTM(3, 4, num_layers=2, bidirectional=True, dropout=0.25, dtype=F64, rng=0),
     layers.GRU(3, 4, reset_after=False, rng=0),
-    layers.LSTM(3, 4, 3, residual=True, rng=0),
+    layers.LSTM(3, 4, 3, recurrent_dropout=0.2, residual=True, rng=0),
     layers.Embedding(5, 3, dtype=F64, rng=0),
     layers.Linear(3, 4, bias=False, rng=0),
     layers.Dropout(0.3, rng=0),

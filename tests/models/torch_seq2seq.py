@@ -62,7 +62,7 @@ class Twin:
             )
             y, final = self.encoder_layer(k, x.shape[-1])(packed)
             y, _ = nn.utils.rnn.pad_packed_sequence(y, batch_first=True, total_length=x.shape[1])
-            x = y + x if self.config.get("residual") and k >= 2 else y
+            x = y + x if self.residual and k >= 2 else y
             parts = final if self.cell == "lstm" else (final,)
             finals.append([torch.cat(list(part), dim=-1) for part in parts])
         summary = finals[-1][0]
@@ -131,7 +131,7 @@ class Twin:
             result = CELLS[self.cell](x, given, *self.cell_weights("decoder.rnn", f"l{k}"))
             new.append(list(result) if self.cell == "lstm" else [result])
             h = new[-1][0]
-            x = h + x if self.config.get("residual") and k >= 2 else h
+            x = h + x if self.residual and k >= 2 else h
         return x, new
 
     def features(self, context: Any, h: Any) -> torch.Tensor:

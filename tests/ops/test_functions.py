@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from helpers import SCORES, assert_close, attention_problem, random_lengths
+from helpers import (
+    DECODER_CELLS,
+    SCORES,
+    assert_close,
+    attention_problem,
+    decoder_problem,
+    random_lengths,
+)
 
 from fastrnn import _reference, ops
 
@@ -171,6 +180,63 @@ def test_attention_results_belong_to_the_caller(score, dtype, backend):
         grads = ops.attention_backward(p.dcontext, None, stash)
         wanted = wanted or grads
         np.testing.assert_array_equal(grads[0], wanted[0])
+
+
+def decoder_arguments(problem):
+    """The arguments and options of `ops.attention_decoder`."""
+    options = dict(problem.options)
+    options["num_heads"] = options.pop("heads")
+    inputs = problem.x, problem.fed, problem.states, problem.memory
+    return [*inputs, problem.cells, problem.weights, problem.readout], options
+
+
+@pytest.mark.parametrize("context", ["input_feeding", "input"])
+@pytest.mark.parametrize("cell", DECODER_CELLS)
+def test_attention_decoder(cell, context, dtype, backend):
+    kind = {"layers": 3, "residual": True, "dropped": True, "ragged": True, "dtype": dtype}
+    for score, R in (("multi_head", None), ("general", 4)):
+        rng = np.random.default_rng(6)
+        problem = decoder_problem(cell, rng, context=context, score=score, R=R, **kind)
+        wanted = problem.forward(_reference)
+        gradients = problem.backward(_reference, wanted[-1])
+        arguments, options = decoder_arguments(problem)
+        inference = ops.attention_decoder(*arguments, **options)
+        results = ops.attention_decoder_forward(*arguments, **options)
+        for got in (problem.outputs((*inference, None)), problem.outputs(results)):
+            for name, array in problem.outputs(wanted).items():
+                assert_close(got[name], array, RTOL[dtype], name)
+                assert got[name].dtype == dtype
+        for name, gradient in problem.backward(ops, results[-1]).items():
+            assert_close(gradient, gradients[name], RTOL[dtype], name)
+            assert gradient.dtype == dtype
+
+
+@pytest.mark.parametrize("context", ["input_feeding", "input"])
+def test_attention_decoder_none_means_zeros(context, backend):
+    problem = decoder_problem("lstm", np.random.default_rng(7), context=context)
+    zeros = replace(
+        problem,
+        fed=None if problem.fed is None else 0 * problem.fed,
+        states=[0 * state for state in problem.states],
+        upstream=[
+            None if array is None else 0 * array if i else array
+            for i, array in enumerate([*problem.upstream[:3]])
+        ]
+        + [[0 * state for state in problem.states]],
+    )
+    nothing = replace(
+        zeros,
+        fed=None,
+        states=[None, None],
+        upstream=[problem.upstream[0], None, None, [None, None]],
+    )
+    everything = []
+    for each in (zeros, nothing):
+        arguments, options = decoder_arguments(each)
+        results = ops.attention_decoder_forward(*arguments, **options)
+        gradients = each.backward(ops, results[-1])
+        everything.append({**each.outputs(results), **{f"d{k}": v for k, v in gradients.items()}})
+    np.testing.assert_equal(*everything)
 
 
 def test_softmax_cross_entropy_gradient_in_the_stash_is_read_only(dtype, backend):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from helpers import SCORES, VARIANTS, attention_problem, recurrent_problem
+from helpers import SCORES, VARIANTS, attention_problem, decoder_problem, recurrent_problem
 
 from fastrnn import _reference, ops
 
@@ -87,6 +87,30 @@ def test_attention(score, layout, backend):
     *wanted, dweights = ops.attention_backward(*upstream, stash)
     *results, same_dweights = ops.attention_backward(*map(layout, upstream), same)
     identical([*results, *same_dweights], [*wanted, *dweights])
+
+
+def test_attention_decoder(layout, backend):
+    equal = close if layout is np.asfortranarray and backend == "reference" else identical
+    p = decoder_problem("gru_after", np.random.default_rng(6), layers=2, dropped=True)
+    options = {"cell": "gru", "drops": p.options["drops"]}
+    plain = [p.x, p.fed, p.states, p.memory, p.cells, p.weights, p.readout]
+    features, alignment, last, finals, stash = ops.attention_decoder_forward(*plain, **options)
+    dx, dfed, dstates, dmemory, *dweights = ops.attention_decoder_backward(*p.upstream, stash)
+
+    def each(arrays):
+        return [layout(array) for array in arrays]
+
+    laid = [layout(p.x), layout(p.fed), each(p.states), layout(p.memory)]
+    laid += [[each(cell) for cell in p.cells], each(p.weights), each(p.readout)]
+    options["drops"] = layout(options["drops"])
+    *results, same = ops.attention_decoder_forward(*laid, **options)
+    equal([*results[:3], *results[3]], [features, alignment, last, *finals])
+    *upstream, upstream_states = p.upstream
+    results = ops.attention_decoder_backward(*each(upstream), each(upstream_states), same)
+    equal(
+        [results[0], results[1], *results[2], results[3], *results[4][0], *results[5], *results[6]],
+        [dx, dfed, *dstates, dmemory, *dweights[0][0], *dweights[1], *dweights[2]],
+    )
 
 
 def test_the_others(layout, backend):

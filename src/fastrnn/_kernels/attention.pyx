@@ -40,8 +40,9 @@ def attention_forward(
         score, heads, q, k, weights, v, lengths, each, alignment if heads > 1 else None, context,
         num_threads,
     )
-    joined = context  # the heads' contexts, side by side
+    joined = None
     if score == "multi_head":
+        joined = context  # the heads', side by side
         context = _linear(joined, weights[3], num_threads)
     if not train:
         return context, alignment, None

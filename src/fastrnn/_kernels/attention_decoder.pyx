@@ -66,7 +66,7 @@ cdef class Decoder:
     def __cinit__(
         self, cells, weights, readout, drops, cell, score, heads, bint feeding, bint residual
     ):
-        self.layers = [new_layer(cell, *arrays) for arrays in cells]
+        self.layers = [_new_layer(cell, *arrays) for arrays in cells]
         self.kernels = (<Recurrence>self.layers[0]).weights.kernels
         self.weights, self.readout, self.drops = weights, readout, drops
         self.score, self.heads = score, heads
@@ -387,7 +387,7 @@ cdef class Decoder:
         return dmemory, (dWq, *dweights, *last)
 
 
-def new_layer(cell, Wx, Wh, b, bh=None):
+def _new_layer(cell, Wx, Wh, b, bh=None):
     """The recurrence of one layer; its batch is to come."""
     cdef Recurrence layer
     if cell == "lstm":

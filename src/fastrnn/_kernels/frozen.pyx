@@ -164,7 +164,7 @@ cdef class Frozen:
         cdef Recurrence run = Recurrence.__new__(Recurrence)
         run.begin(x, self.cells[index], lengths, index % self.directions == 1)
         run.forward(
-            self.of_cell(state, index), self.of_cell(final, index), y, False, num_threads
+            self.of_cell(state, index), self.of_cell(final, index), y, False, num_threads, None
         )
         return 0
 

@@ -61,13 +61,14 @@ cdef class GRURecurrence(Recurrence):
     cdef int backward_extras(self, list scratch, const void **wh_n_t, void **dreset_h) except -1:
         cdef fr_layout layout
         cdef Buffer buffer
+        if self.weights.bh is None or self.cell.drop_h:
+            dreset_h[0] = self.reserve(scratch, self.cell.schedule.rows * self.cell.ld)
         if self.weights.bh is not None:
             return 0
         layout = gate_layout(self.kernels, self.cell.hidden, 1, GATE_N)
         buffer = packed_transposed(self.kernels, self.weights.Wh, &layout)
         scratch.append(buffer)
         wh_n_t[0] = buffer.data
-        dreset_h[0] = self.reserve(scratch, self.cell.schedule.rows * self.cell.ld)
         return 0
 
     cdef int extra_part(self, list gradients, GradientPart *part):
@@ -86,11 +87,11 @@ cdef class GRURecurrence(Recurrence):
 
 def gru_forward(
     x, h0, Wx, Wh, b, bh, *, lengths, bint reverse, bint train, num_threads=None, out=None,
-    bint textbook=False,
+    bint textbook=False, drop_h=None,
 ):
     cdef GRURecurrence run = GRURecurrence()
     cdef Weights weights = gru_weights(Wx, Wh, b, bh, textbook)
-    return run.forward_once(x, weights, [h0], lengths, reverse, train, num_threads, out)
+    return run.forward_once(x, weights, [h0], lengths, reverse, train, num_threads, out, drop_h)
 
 
 def gru_backward(dy, dh, GRURecurrence stash not None, *, num_threads=None):

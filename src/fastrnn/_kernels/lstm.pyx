@@ -36,11 +36,13 @@ cdef Weights lstm_weights(object Wx, object Wh, object b, bint textbook=False):
 
 def lstm_forward(
     x, h0, c0, Wx, Wh, b, *, lengths, bint reverse, bint train, num_threads=None, out=None,
-    bint textbook=False,
+    bint textbook=False, drop_h=None,
 ):
     cdef LSTMRecurrence run = LSTMRecurrence()
     cdef Weights weights = lstm_weights(Wx, Wh, b, textbook)
-    return run.forward_once(x, weights, [h0, c0], lengths, reverse, train, num_threads, out)
+    return run.forward_once(
+        x, weights, [h0, c0], lengths, reverse, train, num_threads, out, drop_h
+    )
 
 
 def lstm_backward(dy, dh, dc, LSTMRecurrence stash not None, *, num_threads=None):

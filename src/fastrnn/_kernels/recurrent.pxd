@@ -28,12 +28,14 @@ cdef class Recurrence:
     cdef void *reserve(self, list owner, fr_index count, bint zeroed=*) except NULL
     cdef tuple forward_once(
         self, object x, Weights weights, list states, object lengths, bint reverse, bint train,
-        object num_threads, object out,
+        object num_threads, object out, object drop_h,
     )
     cdef int forward(
-        self, list states, list finals, object y, bint train, object num_threads
+        self, list states, list finals, object y, bint train, object num_threads, object drop_h
     ) except -1
-    cdef int open_forward(self, list states, object y, bint train, list scratch) except -1
+    cdef int open_forward(
+        self, list states, object y, bint train, list scratch, object drop_h=*
+    ) except -1
     cdef int close_forward(self, list finals) except -1
     cdef tuple backward(self, object dy, list dstates, list gradients, object num_threads)
     cdef int open_backward(

@@ -87,26 +87,26 @@ cdef class Recurrence:
 
     cdef tuple forward_once(
         self, object x, Weights weights, list states, object lengths, bint reverse, bint train,
-        object num_threads, object out,
+        object num_threads, object out, object drop_h,
     ):
         """A forward that packs the weights for itself: y, the final states, the tape or None."""
         y = empty((*x.shape[:2], weights.hidden()), x.dtype) if out is None else out
         finals = [empty_like(state) for state in states]
         weights.pack()
         self.begin(x, weights, lengths, reverse)
-        self.forward(states, finals, y, train, num_threads)
+        self.forward(states, finals, y, train, num_threads, drop_h)
         weights.drop()
         return y, *finals, self if train else None
 
     cdef int forward(
-        self, list states, list finals, object y, bint train, object num_threads
+        self, list states, list finals, object y, bint train, object num_threads, object drop_h
     ) except -1:
         """Run every step on packed weights; writes y and the final states."""
         cdef const fr_kernels *k = self.kernels
         cdef Projection projection
         cdef list scratch = []
         cdef Team team = self.team(num_threads, self.work())
-        self.open_forward(states, y, train, scratch)
+        self.open_forward(states, y, train, scratch, drop_h)
         plan_projection(self, &projection, scratch, team)
         with nogil:
             run_forward(k, self.weights.step, &self.cell, &projection, team)
@@ -114,7 +114,9 @@ cdef class Recurrence:
         self.close_forward(finals)
         return 0
 
-    cdef int open_forward(self, list states, object y, bint train, list scratch) except -1:
+    cdef int open_forward(
+        self, list states, object y, bint train, list scratch, object drop_h=None
+    ) except -1:
         """Everything that the steps read and write; what only they need goes to `scratch`."""
         cdef fr_cell *m = &self.cell
         self.weights.give(m)
@@ -128,6 +130,10 @@ cdef class Recurrence:
         m.tape_rows = m.schedule.offset[m.schedule.steps]
         if train and self.weights.gated:
             m.gates = self.reserve(self.tape, m.ld * 4 * m.tape_rows)
+        if drop_h is not None:
+            m.drop_h = self.state_rows(self.tape, 1, drop_h)
+            m.dropped_h = self.state_rows(scratch, 2, states[0])
+            self.kernels.multiply_rows(m.dropped_h, m.drop_h, m.schedule.rows * m.ld)
         if m.wh_n:
             m.reset_h = self.reserve(scratch, m.schedule.rows * m.ld)
             m.waiting = self.reserve(scratch, 4 * m.schedule.rows * m.ld)
@@ -136,7 +142,7 @@ cdef class Recurrence:
     cdef int close_forward(self, list finals) except -1:
         """Write the final states; keep no way to what is about to go."""
         cdef fr_cell *m = &self.cell
-        m.wx = m.wh = m.bias = m.wh_n = m.reset_h = m.waiting = NULL
+        m.wx = m.wh = m.bias = m.wh_n = m.reset_h = m.waiting = m.dropped_h = NULL
         m.y.row = NULL
         self.state_of_sequences(finals[0], m.h, m.h_slots)
         if len(finals) == 2:

@@ -22,6 +22,7 @@ def rnn_forward(
     train: bool,
     num_threads: int | None = None,
     out: _Array | None = None,
+    drop_h: _Array | None = None,
 ) -> tuple[_Array, _Array, RNNRecurrence | None]: ...
 def rnn_backward(
     dy: _Array, dh: _Array, stash: RNNRecurrence, *, num_threads: int | None = None

@@ -32,11 +32,11 @@ cdef Weights rnn_weights(object Wx, object Wh, object b, object nonlinearity):
 
 def rnn_forward(
     x, h0, Wx, Wh, b, *, nonlinearity, lengths, bint reverse, bint train, num_threads=None,
-    out=None,
+    out=None, drop_h=None,
 ):
     cdef RNNRecurrence run = RNNRecurrence()
     cdef Weights weights = rnn_weights(Wx, Wh, b, nonlinearity)
-    return run.forward_once(x, weights, [h0], lengths, reverse, train, num_threads, out)
+    return run.forward_once(x, weights, [h0], lengths, reverse, train, num_threads, out, drop_h)
 
 
 def rnn_backward(dy, dh, RNNRecurrence stash not None, *, num_threads=None):

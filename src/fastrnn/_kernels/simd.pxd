@@ -72,6 +72,8 @@ cdef extern from "fastrnn_simd.h" nogil:
         void *waiting
         fr_index relu
         fr_index complement
+        const void *drop_h
+        void *dropped_h
 
     ctypedef struct fr_cell_backward:
         fr_cell cell

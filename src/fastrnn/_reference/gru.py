@@ -6,7 +6,8 @@
 ``n = tanh(x Wx_n + b_n + (r * h) Wh_n)``                 reset before (equation 8)
 ``n = tanh(x Wx_n + b_n + r * (h Wh_n + bh))``            reset after (its first version; cuDNN)
 
-Whether `bh` is given decides between the two.
+Whether `bh` is given decides between the two. With dropout, `drop_h` (N, H) times h takes the place
+of h in r, z and n, before any product; ``z * h`` has h itself.
 
 Shapes: x (N, T, D), h (N, H), Wx (D, 3H), Wh (H, 3H), b (3H,), bh (H,) or None, y (N, T, H).
 """
@@ -16,7 +17,7 @@ from __future__ import annotations
 import numpy as np
 
 from .activations import sigmoid
-from .sequence import add_to, outputs, steps
+from .sequence import add_to, dropped, outputs, rows_of, steps
 from .textbook import gru_from_textbook, gru_to_textbook
 from .types import Array, Stash
 
@@ -35,6 +36,7 @@ def gru_forward(
     num_threads: int | None = None,
     out: Array | None = None,
     textbook: bool = False,
+    drop_h: Array | None = None,
 ) -> tuple[Array, Array, Stash | None]:
     """Return all states y, the final state h, and what `gru_backward` needs."""
     if textbook:
@@ -42,7 +44,8 @@ def gru_forward(
     y, h = outputs(out, x, h0), h0.copy()
     saved = []
     for t, rows in steps(x, lengths, reverse):
-        h_t, internals = gru_cell(x[rows, t], h[rows], Wx, Wh, b, bh)
+        drop = rows_of(drop_h, rows)
+        h_t, internals = gru_cell(x[rows, t], h[rows], Wx, Wh, b, bh, drop)
         if train:
             saved.append((t, rows, internals))
         y[rows, t] = h[rows] = h_t
@@ -83,30 +86,37 @@ def gru_step(
 
 
 def gru_cell(
-    x: Array, h_prev: Array, Wx: Array, Wh: Array, b: Array, bh: Array | None
+    x: Array,
+    h_prev: Array,
+    Wx: Array,
+    Wh: Array,
+    b: Array,
+    bh: Array | None,
+    drop_h: Array | None = None,
 ) -> tuple[Array, Stash]:
     """Return the next h, and what `gru_cell_backward` needs."""
+    met = dropped(h_prev, drop_h)
     ax = x @ Wx + b
     ax_r, ax_z, ax_n = np.split(ax, 3, axis=1)
     Wh_r, Wh_z, Wh_n = np.split(Wh, 3, axis=1)
-    r = sigmoid(ax_r + h_prev @ Wh_r)
-    z = sigmoid(ax_z + h_prev @ Wh_z)
+    r = sigmoid(ax_r + met @ Wh_r)
+    z = sigmoid(ax_z + met @ Wh_z)
     if bh is None:
-        inner = u = r * h_prev
+        inner = u = r * met
         a_n = ax_n + u @ Wh_n
     else:
-        inner = v = h_prev @ Wh_n + bh
+        inner = v = met @ Wh_n + bh
         a_n = ax_n + r * v
     n = np.tanh(a_n)
     h = (1 - z) * n + z * h_prev
-    return h, (x, h_prev, Wx, Wh, bh, r, z, n, inner)
+    return h, (x, h_prev, met, drop_h, Wx, Wh, bh, r, z, n, inner)
 
 
 def gru_cell_backward(
     dh: Array, stash: Stash
 ) -> tuple[Array, Array, Array, Array, Array, Array | None]:
     """Return ``(dx, dh_prev, dWx, dWh, db, dbh)`` of one step."""
-    x, h_prev, Wx, Wh, bh, r, z, n, inner = stash
+    x, h_prev, met, drop_h, Wx, Wh, bh, r, z, n, inner = stash
     Wh_r, Wh_z, Wh_n = np.split(Wh, 3, axis=1)
     dz = dh * (h_prev - n)  # h = (1 - z) * n + z * h_prev
     dn = dh * (1 - z)  # h = (1 - z) * n + z * h_prev
@@ -116,22 +126,23 @@ def gru_cell_backward(
         u = inner
         dWh_n = u.T @ da_n  # a_n = ax_n + u @ Wh_n
         du = da_n @ Wh_n.T  # a_n = ax_n + u @ Wh_n
-        dr = du * h_prev  # u = r * h_prev
-        dh_prev += du * r  # u = r * h_prev
+        dr = du * met  # u = r * met
+        dmet = du * r  # u = r * met
         dbh = None
     else:
         v = inner
         dr = da_n * v  # a_n = ax_n + r * v
         dv = da_n * r  # a_n = ax_n + r * v
-        dWh_n = h_prev.T @ dv  # v = h_prev @ Wh_n + bh
-        dbh = dv.sum(axis=0)  # v = h_prev @ Wh_n + bh
-        dh_prev += dv @ Wh_n.T  # v = h_prev @ Wh_n + bh
+        dWh_n = met.T @ dv  # v = met @ Wh_n + bh
+        dbh = dv.sum(axis=0)  # v = met @ Wh_n + bh
+        dmet = dv @ Wh_n.T  # v = met @ Wh_n + bh
     da_r = dr * r * (1 - r)  # r = sigmoid(a_r)
     da_z = dz * z * (1 - z)  # z = sigmoid(a_z)
-    dWh_r = h_prev.T @ da_r  # a_r = ax_r + h_prev @ Wh_r
-    dh_prev += da_r @ Wh_r.T  # a_r = ax_r + h_prev @ Wh_r
-    dWh_z = h_prev.T @ da_z  # a_z = ax_z + h_prev @ Wh_z
-    dh_prev += da_z @ Wh_z.T  # a_z = ax_z + h_prev @ Wh_z
+    dWh_r = met.T @ da_r  # a_r = ax_r + met @ Wh_r
+    dmet += da_r @ Wh_r.T  # a_r = ax_r + met @ Wh_r
+    dWh_z = met.T @ da_z  # a_z = ax_z + met @ Wh_z
+    dmet += da_z @ Wh_z.T  # a_z = ax_z + met @ Wh_z
+    dh_prev += dropped(dmet, drop_h)  # met = dropped(h_prev)
     dax = np.concatenate((da_r, da_z, da_n), axis=1)
     dWx = x.T @ dax  # ax = x @ Wx + b
     db = dax.sum(axis=0)  # ax = x @ Wx + b

@@ -7,6 +7,8 @@ As in Zaremba et al. 2014, section 3; the gates i, f, g, o lie side by side in t
 ``c' = f * c + i * g``
 ``h' = o * tanh(c')``
 
+With dropout, `drop_h` (N, H) times h meets Wh.
+
 Shapes: x (N, T, D), h and c (N, H), Wx (D, 4H), Wh (H, 4H), b (4H,), y (N, T, H).
 """
 
@@ -15,7 +17,7 @@ from __future__ import annotations
 import numpy as np
 
 from .activations import sigmoid
-from .sequence import add_to, outputs, steps
+from .sequence import add_to, dropped, outputs, rows_of, steps
 from .textbook import lstm_from_textbook, lstm_to_textbook
 from .types import Array, Stash
 
@@ -34,6 +36,7 @@ def lstm_forward(
     num_threads: int | None = None,
     out: Array | None = None,
     textbook: bool = False,
+    drop_h: Array | None = None,
 ) -> tuple[Array, Array, Array, Stash | None]:
     """Return all h as y, the final states h and c, and what `lstm_backward` needs."""
     if textbook:
@@ -41,7 +44,8 @@ def lstm_forward(
     y, h, c = outputs(out, x, h0), h0.copy(), c0.copy()
     saved = []
     for t, rows in steps(x, lengths, reverse):
-        h_t, c_t, internals = lstm_cell(x[rows, t], h[rows], c[rows], Wx, Wh, b)
+        drop = rows_of(drop_h, rows)
+        h_t, c_t, internals = lstm_cell(x[rows, t], h[rows], c[rows], Wx, Wh, b, drop)
         if train:
             saved.append((t, rows, internals))
         y[rows, t] = h[rows] = h_t
@@ -78,10 +82,17 @@ def lstm_step(
 
 
 def lstm_cell(
-    x: Array, h_prev: Array, c_prev: Array, Wx: Array, Wh: Array, b: Array
+    x: Array,
+    h_prev: Array,
+    c_prev: Array,
+    Wx: Array,
+    Wh: Array,
+    b: Array,
+    drop_h: Array | None = None,
 ) -> tuple[Array, Array, Stash]:
     """Return the next h and c, and what `lstm_cell_backward` needs."""
-    a = x @ Wx + h_prev @ Wh + b
+    met = dropped(h_prev, drop_h)
+    a = x @ Wx + met @ Wh + b
     a_i, a_f, a_g, a_o = np.split(a, 4, axis=1)
     i = sigmoid(a_i)
     f = sigmoid(a_f)
@@ -90,14 +101,14 @@ def lstm_cell(
     c = f * c_prev + i * g
     tanh_c = np.tanh(c)
     h = o * tanh_c
-    return h, c, (x, h_prev, c_prev, Wx, Wh, i, f, g, o, tanh_c)
+    return h, c, (x, met, drop_h, c_prev, Wx, Wh, i, f, g, o, tanh_c)
 
 
 def lstm_cell_backward(
     dh: Array, dc: Array, stash: Stash
 ) -> tuple[Array, Array, Array, Array, Array, Array]:
     """Return ``(dx, dh_prev, dc_prev, dWx, dWh, db)`` of one step."""
-    x, h_prev, c_prev, Wx, Wh, i, f, g, o, tanh_c = stash
+    x, met, drop_h, c_prev, Wx, Wh, i, f, g, o, tanh_c = stash
     dc = dc + dh * o * (1 - tanh_c * tanh_c)  # h = o * tanh(c)
     do = dh * tanh_c  # h = o * tanh(c)
     df = dc * c_prev  # c = f * c_prev + i * g
@@ -109,9 +120,10 @@ def lstm_cell_backward(
     da_g = dg * (1 - g * g)  # g = tanh(a_g)
     da_o = do * o * (1 - o)  # o = sigmoid(a_o)
     da = np.concatenate((da_i, da_f, da_g, da_o), axis=1)
-    dWx = x.T @ da  # a = x @ Wx + h_prev @ Wh + b
-    dWh = h_prev.T @ da  # a = x @ Wx + h_prev @ Wh + b
-    db = da.sum(axis=0)  # a = x @ Wx + h_prev @ Wh + b
-    dx = da @ Wx.T  # a = x @ Wx + h_prev @ Wh + b
-    dh_prev = da @ Wh.T  # a = x @ Wx + h_prev @ Wh + b
+    dWx = x.T @ da  # a = x @ Wx + met @ Wh + b
+    dWh = met.T @ da  # a = x @ Wx + met @ Wh + b
+    db = da.sum(axis=0)  # a = x @ Wx + met @ Wh + b
+    dx = da @ Wx.T  # a = x @ Wx + met @ Wh + b
+    dmet = da @ Wh.T  # a = x @ Wx + met @ Wh + b
+    dh_prev = dropped(dmet, drop_h)  # met = dropped(h_prev)
     return dx, dh_prev, dc_prev, dWx, dWh, db

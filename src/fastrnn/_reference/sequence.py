@@ -36,6 +36,20 @@ def outputs(out: Array | None, x: Array, h0: Array) -> Array:
     return out
 
 
+def rows_of(drop_h: Array | None, rows: Array) -> Array | None:
+    """Return the factors of some rows of the batch; None stays None."""
+    return None if drop_h is None else drop_h[rows]
+
+
+def dropped(h: Array, drop_h: Array | None) -> Array:
+    """Return what dropout leaves of h where it meets its weights (Gal and Ghahramani 2016).
+
+    The factors (N, H), 0 or 1 / (1 - p), are the same at every step. The map is diagonal, so the
+    same call carries the gradient back.
+    """
+    return h if drop_h is None else h * drop_h
+
+
 def add_to(totals: Iterable[Array | None], parts: Iterable[Array | None]) -> None:
     """Add to each of the totals its part; None is what a cell does not have."""
     for total, part in zip(totals, parts, strict=True):

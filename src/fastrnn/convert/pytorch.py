@@ -61,7 +61,8 @@ def to_torch(layer: Layer, *, cell: bool = False) -> Any:
     Parameters
     ----------
     layer : RNN, LSTM, GRU, Embedding or Linear
-        A GRU with ``reset_after=True``, which is PyTorch's; no residual connections.
+        A GRU with ``reset_after=True``, which is PyTorch's; no residual connections, and in train
+        mode no ``recurrent_dropout``.
     cell : bool
         Build the ``*Cell`` of one layer in one direction.
 
@@ -82,6 +83,9 @@ def to_torch(layer: Layer, *, cell: bool = False) -> Any:
     loading.check_layer("to_torch", layer)
     import torch
 
+    if isinstance(layer, Recurrent) and layer.recurrent_dropout and layer.training:
+        came = f"{layer.recurrent_dropout} in train mode"
+        raise ValueError(f"to_torch: recurrent_dropout must be 0, as PyTorch has none, got {came}")
     if cell and not isinstance(layer, Recurrent):
         raise ValueError(f"to_torch: cell=True needs a recurrent layer, got {type(layer).__name__}")
     arrays = state_dict(layer, cell=cell)
@@ -132,7 +136,7 @@ def _options(layer: Layer) -> dict[str, Any]:
         names = {"embedding_size": "embedding_dim"}
     else:
         names = {}
-        for ours in ("reset_after", "residual"):
+        for ours in ("reset_after", "recurrent_dropout", "residual"):
             config.pop(ours, None)
         config["batch_first"] = True
     return {names.get(key, key): value for key, value in config.items()}

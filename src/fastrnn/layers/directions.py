@@ -29,8 +29,12 @@ def layer_forward(
     lengths: Array | None,
     num_threads: int | None,
     backend: str | None = None,
+    drops: Sequence[Array] | None = None,
 ) -> list[Any]:
-    """Run each direction on its weights; fill `y` and `final`, return the stashes."""
+    """Run each direction on its weights; fill `y` and `final`, return the stashes.
+
+    `drops` are the factors (N, H) of h in each direction, where it meets its weights.
+    """
     calls = [
         partial(
             cell.forward,
@@ -43,6 +47,7 @@ def layer_forward(
             reverse=index == 1,
             backend=backend,
             out=part,
+            drop_h=None if drops is None else drops[index],
         )
         for index, part in enumerate(_parts(y, len(weights)))
     ]

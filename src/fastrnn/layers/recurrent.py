@@ -40,6 +40,7 @@ class Recurrent(Layer):
         *,
         bidirectional: bool = False,
         dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
         residual: bool = False,
         dtype: DTypeLike = np.float32,
         rng: Rng = None,
@@ -50,6 +51,9 @@ class Recurrent(Layer):
         self.num_layers = check.size(self._name, "num_layers", num_layers)
         self.bidirectional = bool(bidirectional)
         self.dropout = check.probability(self._name, "dropout", dropout)
+        self.recurrent_dropout = check.probability(
+            self._name, "recurrent_dropout", recurrent_dropout
+        )
         self.residual = bool(residual)
         self.dtype = check.dtype(self._name, dtype)
         self._suffixes = ("", "_reverse") if bidirectional else ("",)
@@ -71,6 +75,7 @@ class Recurrent(Layer):
             "num_layers": self.num_layers,
             "bidirectional": self.bidirectional,
             "dropout": self.dropout,
+            "recurrent_dropout": self.recurrent_dropout,
             "residual": self.residual,
             "dtype": self.dtype.name,
         }
@@ -220,6 +225,7 @@ class Recurrent(Layer):
                 lengths=lengths,
                 num_threads=num_threads,
                 backend=self._backend,
+                drops=self._drops(N) if train and self.recurrent_dropout else None,
             )
             x = np.add(y, below, out=y) if self._adds_inputs(layer) else y
         if train:
@@ -378,6 +384,14 @@ class Recurrent(Layer):
     def _width(self, layer: int) -> int:
         """Return how wide the inputs of a layer are."""
         return len(self._suffixes) * self.hidden_size if layer else self.input_size
+
+    def _drops(self, N: int) -> list[Array]:
+        """Draw the factors of h for each direction of a layer."""
+        ones = np.ones((N, self.hidden_size), self.dtype)
+        return [
+            ops.dropout(ones, self.recurrent_dropout, rng=self.rng, backend=self._backend)
+            for _ in self._suffixes
+        ]
 
     def _adds_inputs(self, layer: int) -> bool:
         """Return whether the outputs of a layer are the sum of its h and its inputs."""

@@ -29,6 +29,9 @@ class RNN(Recurrent):
         Whether each layer also runs from the last step to the first.
     dropout : float
         Probability of dropping an output between two layers in train mode, in [0, 1).
+    recurrent_dropout : float
+        Probability of dropping a unit of h where it meets its weights Wh, in train mode, in [0, 1):
+        the same units at every step of a sequence (Gal and Ghahramani 2016).
     residual : bool
         Whether the outputs of each layer from the third on are the sum of its h and its inputs
         before dropout (Wu et al. 2016, section 3.1).
@@ -55,6 +58,7 @@ class RNN(Recurrent):
         nonlinearity: str = "tanh",
         bidirectional: bool = False,
         dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
         residual: bool = False,
         dtype: DTypeLike = np.float32,
         rng: Rng = None,
@@ -67,6 +71,7 @@ class RNN(Recurrent):
             num_layers,
             bidirectional=bidirectional,
             dropout=dropout,
+            recurrent_dropout=recurrent_dropout,
             residual=residual,
             dtype=dtype,
             rng=rng,

@@ -52,6 +52,7 @@ class AttentionInside(Layer):
             "score": attention.score,
             "num_heads": attention.num_heads,
             "context": context,
+            "residual": rnn.residual,
         }
 
     def forward(self, x: Array, memory: Memory) -> Array:

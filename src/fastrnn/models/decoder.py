@@ -34,7 +34,7 @@ class Decoder:
     vocab_size, embedding_size, hidden_size : int
         Sizes V, D and H.
     cell, num_layers, attention, num_heads, context, readout, readout_size, peeky, \
-    tie_embeddings, dropout, dtype, rng
+    tie_embeddings, dropout, residual, dtype, rng
         As for ``Seq2Seq``.
     """
 
@@ -54,6 +54,7 @@ class Decoder:
         peeky: bool,
         tie_embeddings: bool,
         dropout: float,
+        residual: bool,
         dtype: Any,
         rng: np.random.Generator,
     ) -> None:
@@ -74,6 +75,7 @@ class Decoder:
             hidden_size,
             num_layers,
             dropout=dropout,
+            residual=residual,
             **common,
         )
         self.attention: Attention | None = None
@@ -136,6 +138,7 @@ class Decoder:
             heads=attention.num_heads if attention else 1,
             weights=tuple(attention.params.values()) if attention else (),
             readout=self.readout.weights,
+            residual=self.rnn.residual,
         )
 
     def given(self, memory: Memory) -> dict[str, Any]:

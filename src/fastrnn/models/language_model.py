@@ -32,9 +32,9 @@ class LanguageModel(Model):
     """Embedding, stacked recurrent layers and a linear classifier of the next token.
 
     Trained by truncated back-propagation through time: the final state of a batch is the initial
-    state of the next one, without gradient, until ``reset``. Dropout stands after
-    the embedding, between the recurrent layers and before the classifier, never on the
-    recurrence (Zaremba, Sutskever and Vinyals 2014).
+    state of the next one, without gradient, until ``reset``. ``dropout`` stands after the
+    embedding, between the recurrent layers and before the classifier, not on the recurrence
+    (Zaremba, Sutskever and Vinyals 2014).
 
     Parameters
     ----------
@@ -48,6 +48,9 @@ class LanguageModel(Model):
         Number of recurrent layers.
     dropout : float
         Probability of dropping a value.
+    residual : bool
+        Add to the output of each layer from the third on what it came from (Wu et al. 2016, section
+        3.1).
     label_smoothing : float
         Share of the target distribution that is spread evenly over all tokens, in [0, 1), in train
         mode (Szegedy et al. 2016, section 7).
@@ -69,6 +72,7 @@ class LanguageModel(Model):
         cell: str = "lstm",
         num_layers: int = 1,
         dropout: float = 0.0,
+        residual: bool = False,
         label_smoothing: float = 0.0,
         tie_weights: bool = False,
         dtype: npt.DTypeLike = np.float32,
@@ -82,6 +86,7 @@ class LanguageModel(Model):
             "cell": check.option(owner, "cell", cell, CELLS),
             "num_layers": check.size(owner, "num_layers", num_layers),
             "dropout": check.probability(owner, "dropout", dropout),
+            "residual": bool(residual),
             "label_smoothing": check.probability(owner, "label_smoothing", label_smoothing),
             "tie_weights": bool(tie_weights),
             "dtype": check.dtype(owner, dtype).name,
@@ -96,7 +101,13 @@ class LanguageModel(Model):
         self.embedding = Embedding(vocab_size, embedding_size, **common)
         self.dropout_in = Dropout(dropout, rng=rng)
         self.rnn = build_rnn(
-            cell, embedding_size, hidden_size, num_layers, dropout=dropout, **common
+            cell,
+            embedding_size,
+            hidden_size,
+            num_layers,
+            dropout=dropout,
+            residual=bool(residual),
+            **common,
         )
         self.dropout_out = Dropout(dropout, rng=rng)
         self.output = Linear(hidden_size, vocab_size, **common)

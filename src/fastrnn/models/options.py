@@ -19,7 +19,14 @@ _SIZES_OR_NONE = ("decoder_layers", "readout_size")
 _CHOICES: dict[str, Iterable[str]] = {"cell": CELLS, "context": CONTEXTS, "readout": READOUTS}
 _CHOICES_OR_NONE: dict[str, Iterable[str]] = {"attention": SCORES, "bridge": BRIDGES}
 _PROBABILITIES = ("dropout", "label_smoothing")
-_SWITCHES = ("peeky", "reverse_source", "bidirectional_encoder", "hidden_only", "tie_embeddings")
+_SWITCHES = (
+    "peeky",
+    "reverse_source",
+    "bidirectional_encoder",
+    "hidden_only",
+    "residual",
+    "tie_embeddings",
+)
 
 
 def checked_options(**options: Any) -> dict[str, Any]:

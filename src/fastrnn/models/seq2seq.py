@@ -21,6 +21,8 @@ from fastrnn.ops import _check as check
 from fastrnn.ops._check import Rng
 from fastrnn.training import BatchSource, exact_match
 
+_RECURRENT = ("embedding_size", "dropout", "residual")
+
 
 class Seq2Seq(Generation):
     """An encoder-decoder with, on request, attention and a peeking decoder.
@@ -71,6 +73,9 @@ class Seq2Seq(Generation):
     dropout : float
         Probability of dropping a value after the embeddings, between recurrent layers and
         before the classifier.
+    residual : bool
+        Add to the output of each layer from the third on what it came from (Wu et al. 2016, section
+        3.1).
     tie_embeddings : bool
         Classify with the target embedding's own matrix, transposed (Press and Wolf 2017); needs
         embeddings as wide as the classifier's input.
@@ -108,6 +113,7 @@ class Seq2Seq(Generation):
         bidirectional_encoder: bool = False,
         hidden_only: bool = False,
         dropout: float = 0.0,
+        residual: bool = False,
         tie_embeddings: bool = False,
         label_smoothing: float = 0.0,
         sampling_rate: float = 0.0,
@@ -133,6 +139,7 @@ class Seq2Seq(Generation):
             bidirectional_encoder=bidirectional_encoder,
             hidden_only=hidden_only,
             dropout=dropout,
+            residual=residual,
             tie_embeddings=tie_embeddings,
             label_smoothing=label_smoothing,
             sampling_rate=sampling_rate,
@@ -141,7 +148,7 @@ class Seq2Seq(Generation):
         self.source_size, self.target_size = config["source_size"], config["target_size"]
         rng = check.seeded("Seq2Seq", rng)
         common = {key: config[key] for key in ("cell", "hidden_size", "dtype")} | {"rng": rng}
-        both = {key: config[key] for key in ("embedding_size", "dropout")} | common
+        both = {key: config[key] for key in _RECURRENT} | common
         self.encoder = Encoder(
             self.source_size,
             num_layers=config["num_layers"],

@@ -4,7 +4,7 @@ Each function returns its argument in the form that a backend wants, or raises w
 names the layer, the argument, what came and what was wanted.
 
 A wanted shape is a tuple whose entries are an int (that size), a name (any size; zero only where
-the name begins with N or T, that is for batches and times) or, in front, ``...`` (any axes).
+the name begins with N, S or T, that is for batches and steps) or, in front, ``...`` (any axes).
 """
 
 from __future__ import annotations
@@ -270,7 +270,7 @@ def _fits(shape: tuple[int, ...], wanted: Shape) -> bool:
     if len(shape) != len(wanted):
         return False
     for size, want in zip(shape, wanted):  # noqa: B905, in the microseconds of a step
-        if size != want and (type(want) is not str or (size == 0 and want[0] not in "NT")):
+        if size != want and (type(want) is not str or (size == 0 and want[0] not in "NST")):
             return False
     return True
 

@@ -74,6 +74,7 @@ class Cell:
         num_threads: int | None = None,
         backend: str | None = None,
         out: Array | None = None,
+        drop_h: Any = None,
     ) -> tuple[Array, tuple[Array, ...], _backend.Stash | None]:
         """Run over time; the stash is None unless `train`."""
         weights, D, H, dtype = self._weights(weights, as_they_lie=False)
@@ -85,6 +86,8 @@ class Cell:
         ]
         if out is not None:
             check.output(self.name, "out", out, (N, T, H), dtype)
+        if drop_h is not None:
+            drop_h = check.array(self.name, "drop_h", drop_h, (N, H), dtype, contiguous=True)
         lengths = check.lengths(self.name, lengths, N, T)
         num_threads = check.threads(self.name, num_threads)
         chosen = _backend.choose(backend)
@@ -99,6 +102,7 @@ class Cell:
             train=train,
             num_threads=num_threads,
             out=out,
+            drop_h=drop_h,
         )
         stash = _backend.Stash(self.name, chosen, dtype, (y.shape,), data) if train else None
         return y, tuple(last), stash

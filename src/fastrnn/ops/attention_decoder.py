@@ -10,7 +10,7 @@ from fastrnn.ops import _check as check
 from fastrnn.ops._backend import Stash
 from fastrnn.ops._check import Array, DType
 from fastrnn.ops._recurrent import Cell
-from fastrnn.ops.attention import SCORES, score_weights
+from fastrnn.ops.attention import SCORES, check_heads, score_weights
 
 CELLS: dict[str, Cell] = {"rnn": rnn.CELL, "lstm": lstm.CELL, "gru": gru.CELL}
 CONTEXTS = ("input_feeding", "input")
@@ -264,9 +264,11 @@ def _run(
     x = check.array(_NAME, "x", x, ("N", "T", "E"), dtype)
     N, T, E = x.shape
     width = H if score in ("dot", "scaled_dot") else "M"
-    memory = check.array(_NAME, "memory", memory, (N, "T", width), dtype)
+    memory = check.array(_NAME, "memory", memory, (N, "S", width), dtype)
     _, S, M = memory.shape
-    weights = score_weights(_NAME, score, weights, {"Dq": H, "Dk": M, "Dv": M}, dtype)
+    known = {"Dq": H, "Dk": M, "Dv": M}
+    weights = score_weights(_NAME, score, weights, known, dtype)
+    heads = check_heads(_NAME, score, num_heads, known.get("A", 1))
     readout = readout_weights(_NAME, readout, M + H, dtype)
     F = M + H if readout is None else len(readout[1])
     second, name = (F, "fed") if feeding else (M, "context")
@@ -292,7 +294,7 @@ def _run(
         readout,
         cell=cell,
         score=score,
-        heads=num_heads,
+        heads=heads,
         context=context,
         lengths=lengths,
         residual=bool(residual),

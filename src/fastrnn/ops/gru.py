@@ -98,10 +98,18 @@ def gru_forward(
     *,
     lengths: Any = None,
     reverse: bool = False,
+    drop_h: Any = None,
     num_threads: int | None = None,
     backend: str | None = None,
 ) -> tuple[Array, Array, Stash | None]:
-    """Run as `gru` does and return (y, h, stash)."""
+    """Run as `gru` does and return (y, h, stash).
+
+    Parameters
+    ----------
+    drop_h : array (N, H), optional
+        Factors of h where it meets Wh, at every step the same: variational dropout (Gal and
+        Ghahramani 2016) has 0 with probability p, else 1 / (1 - p).
+    """
     y, (h,), stash = CELL.forward(
         x,
         (h0,),
@@ -109,6 +117,7 @@ def gru_forward(
         train=True,
         lengths=lengths,
         reverse=reverse,
+        drop_h=drop_h,
         num_threads=num_threads,
         backend=backend,
     )

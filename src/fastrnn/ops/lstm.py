@@ -89,10 +89,18 @@ def lstm_forward(
     *,
     lengths: Any = None,
     reverse: bool = False,
+    drop_h: Any = None,
     num_threads: int | None = None,
     backend: str | None = None,
 ) -> tuple[Array, Array, Array, Stash | None]:
-    """Run as `lstm` does and return (y, h, c, stash)."""
+    """Run as `lstm` does and return (y, h, c, stash).
+
+    Parameters
+    ----------
+    drop_h : array (N, H), optional
+        Factors of h where it meets Wh, at every step the same: variational dropout (Gal and
+        Ghahramani 2016) has 0 with probability p, else 1 / (1 - p).
+    """
     y, (h, c), stash = CELL.forward(
         x,
         (h0, c0),
@@ -100,6 +108,7 @@ def lstm_forward(
         train=True,
         lengths=lengths,
         reverse=reverse,
+        drop_h=drop_h,
         num_threads=num_threads,
         backend=backend,
     )

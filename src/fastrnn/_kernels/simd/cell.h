@@ -31,6 +31,15 @@ INLINE real *slot_at(const fr_cell *m, void *state, fr_index slots, fr_index s) 
 INLINE real *h_at(const fr_cell *m, fr_index s) { return slot_at(m, m->h, m->h_slots, s); }
 INLINE real *c_at(const fr_cell *m, fr_index s) { return slot_at(m, m->c, m->c_slots, s); }
 
+/* What meets Wh at step s: h, or what dropout has left of it. */
+INLINE const real *met_at(const fr_cell *m, fr_index s) {
+    return m->drop_h ? slot_at(m, m->dropped_h, 2, s) : h_at(m, s);
+}
+
+INLINE vec drop_h(const fr_cell *m, vec h, fr_index at) {
+    return m->drop_h ? h * load((const real *)m->drop_h + at) : h;
+}
+
 INLINE real *tape_at(const fr_cell *m, fr_index panel, fr_index s, fr_index row) {
     return (real *)m->gates +
            (panel * m->tape_rows + m->schedule.offset[s] + row) * PANEL;
@@ -42,6 +51,14 @@ INLINE fr_index chunk_number(const fr_cell_backward *m, fr_index s, fr_index row
 
 INLINE real *dgates_at(const fr_cell_backward *m, fr_index panel, fr_index number) {
     return (real *)m->dgates + (panel * m->chunk_rows + number) * PANEL;
+}
+
+/* The new h of one vector of one row, to the slots that the next step reads and to y. */
+INLINE void put_h(const fr_cell *m, real *h_next, fr_index s, fr_index row, fr_index unit, vec h) {
+    const fr_index at = row * m->ld + unit;
+    store(h_next + at, h);
+    if (m->drop_h) store(slot_at(m, m->dropped_h, 2, s + 1) + at, drop_h(m, h, at));
+    store_part(view_at(m->y, row, s) + unit, h, m->hidden - unit);
 }
 
 /* One tile of a step: some rows by one panel of all `panels`, before `end`. */
@@ -68,8 +85,7 @@ INLINE fr_index plain_width(const fr_cell *m, fr_index panel) {
 }
 
 /* Moves on to the next tile, panel by panel; 0 after the last. */
-INLINE int next_tile(const fr_cell *m, fr_share share, fr_index s, const real *h_prev,
-                     step_tile *t) {
+INLINE int next_tile(const fr_cell *m, fr_share share, fr_index s, const real *met, step_tile *t) {
     const fr_index count = share_count(share, m->schedule.active[s]);
     t->number += t->height;
     if (t->number == count) {
@@ -81,7 +97,7 @@ INLINE int next_tile(const fr_cell *m, fr_share share, fr_index s, const real *h
     for (fr_index i = 0; i < t->height; i++) {
         t->row[i] = share_row(share, t->number + i);
         t->x[i] = view_at(m->x, t->row[i], s);
-        t->h[i] = h_prev + t->row[i] * m->ld;
+        t->h[i] = met + t->row[i] * m->ld;
     }
     return 1;
 }
@@ -190,16 +206,33 @@ static void through_hidden(const fr_cell_backward *m, fr_share share, fr_index s
     }
 }
 
+/* dh (+)= drop_h * dmet for the share's rows and vectors of step s: the backward of drop_h*h. */
+static void through_dropout(const fr_cell_backward *m, fr_share share, fr_index s,
+                            const real *dmet, int accumulate) {
+    const fr_cell *cell = &m->cell;
+    const fr_index count = share_count(share, cell->schedule.active[s]);
+    for (fr_index i = 0; i < count; i++)
+        for (fr_index v = share.begin; v < share.end; v++) {
+            const fr_index at = share_row(share, i) * cell->ld + v * VL;
+            real *dh = (real *)m->dh + at;
+            const vec d = drop_h(cell, load(dmet + at), at);
+            store(dh, accumulate ? load(dh) + d : d);
+        }
+}
+
+INLINE real *operand_at(const fr_cell_backward *m, fr_index vector, fr_index number) {
+    return (real *)m->operand + (vector * m->chunk_rows + number) * VL;
+}
+
 /* Copies vectors begin .. end-1 of one row into the operand of the weight gradient, in which the
  * row's vectors are from `first` on. */
 INLINE void operand_row(const fr_cell_backward *m, fr_index first, fr_index number,
                         const real *from, fr_index size, fr_index begin, fr_index end) {
     for (fr_index v = begin; v < end; v++)
-        store((real *)m->operand + ((first + v) * m->chunk_rows + number) * VL,
-              load_part(from + v * VL, size - v * VL));
+        store(operand_at(m, first + v, number), load_part(from + v * VL, size - v * VL));
 }
 
-/* The x and h that made step s, beside the dgates that step s has just left. */
+/* The x, and the h as it met Wh, that made step s, beside the dgates that step s has just left. */
 static void operand_step(const fr_cell_backward *m, fr_share share, fr_index s) {
     const fr_cell *cell = &m->cell;
     const fr_index count = share_count(share, cell->schedule.active[s]);
@@ -209,7 +242,10 @@ static void operand_step(const fr_cell_backward *m, fr_share share, fr_index s) 
     for (fr_index i = 0; i < count; i++) {
         const fr_index row = share_row(share, i), number = chunk_number(m, s, row);
         operand_row(m, 0, number, view_at(cell->x, row, s), cell->input, begin, end);
-        operand_row(m, in, number, h_prev + row * cell->ld, cell->hidden, share.begin, share.end);
+        for (fr_index v = share.begin; v < share.end; v++) {
+            const fr_index at = row * cell->ld + v * VL;
+            store(operand_at(m, in + v, number), drop_h(cell, load_part(h_prev + at, cell->hidden - v * VL), at));
+        }
     }
 }
 

@@ -101,6 +101,8 @@ typedef struct {
     void *waiting;        /* GRU with reset before, scratch: b_n + x Wn, r, z, [rows][panel][4][VL] */
     fr_index relu;        /* RNN */
     fr_index complement;  /* GRU: the weights are those of 1-z, as in textbooks */
+    const void *drop_h;   /* factors of h where it meets Wh, [rows][ld], or NULL: none */
+    void *dropped_h;      /* with them, scratch: drop_h*h, slots [2][rows][ld] */
 } fr_cell;
 
 /* --- cells: backward ------------------------------------------------------------------------
@@ -120,7 +122,8 @@ typedef struct {
     fr_index chunk_first, chunk_rows;
     void *operand;  /* [vector][chunk_rows][VL]: what dgates meet in dW, that is x, h and, for a
                        GRU with reset before, r*h, each beginning a vector of its own */
-    void *dreset_h; /* GRU with reset before: d(r*h), [rows][ld] scratch */
+    void *dreset_h; /* GRU, scratch, [rows][ld]: with reset before d(r*h), and then, as with
+                       reset after, d(drop_h*h) where there is dropout */
 } fr_cell_backward;
 
 /* --- attention ------------------------------------------------------------------------------

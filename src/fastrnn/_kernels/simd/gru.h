@@ -8,6 +8,8 @@
  * both fall on neighbouring vectors of one tile. Reset before needs r*h of all units before it can
  * make n, so it goes over the panels twice. The tape keeps n, r, z and q = bh + h Un, or r*h.
  *
+ * Dropout acts on h before its products: r, z and q, or r*h, see drop_h*h, and z*h sees h itself.
+ *
  * Textbooks have h' = (1-z)*h + z*n. As 1 - sigmoid(a) = sigmoid(-a), their z is ours with another
  * sign before the sigmoid, and dz is theirs with another sign after it. */
 #include "cell.h"
@@ -32,18 +34,16 @@ INLINE void keep_gates(const fr_cell *m, fr_index panel, fr_index s, fr_index ro
 /* The new state for one vector of one row. */
 INLINE void new_state(const fr_cell *m, const real *h_prev, real *h_next, fr_index unit, fr_index s,
                       fr_index row, vec n, vec z) {
-    const vec h = blend(n, z, load(h_prev + row * m->ld + unit));
-    store(h_next + row * m->ld + unit, h);
-    store_part(view_at(m->y, row, s) + unit, h, m->hidden - unit);
+    put_h(m, h_next, s, row, unit, blend(n, z, load(h_prev + row * m->ld + unit)));
 }
 
 static void gru_step_after(const fr_cell *m, fr_share share, fr_index s, const real *projected) {
-    const real *h_prev = h_at(m, s);
+    const real *h_prev = h_at(m, s), *met = met_at(m, s);
     real *h_next = h_at(m, s + 1);
     const real sign = z_sign(m);
     real acc[TILE_ROWS * PANEL] ALIGNED = {0};
     step_tile t = gated_tiles(m, share);
-    while (next_tile(m, share, s, h_prev, &t)) {
+    while (next_tile(m, share, s, met, &t)) {
         const fr_index units = units_in(m, t.panel), width = vectors_of(3 * units);
         input_tile_in(m, &t, 3, width, projected, acc);
         const vec bias_h = load((const real *)m->bias_h + t.panel * VL);
@@ -68,11 +68,11 @@ INLINE real *waiting_at(const fr_cell *m, fr_index row, fr_index panel) {
 
 /* First pass of reset before: r*h of every unit. */
 static void gru_reset(const fr_cell *m, fr_share share, fr_index s, const real *projected) {
-    const real *h_prev = h_at(m, s);
+    const real *met = met_at(m, s);
     const real sign = z_sign(m);
     real acc[TILE_ROWS * PANEL] ALIGNED = {0};
     step_tile t = gated_tiles(m, share);
-    while (next_tile(m, share, s, h_prev, &t)) {
+    while (next_tile(m, share, s, met, &t)) {
         const fr_index units = units_in(m, t.panel);
         input_tile_in(m, &t, 3, vectors_of(3 * units), projected, acc);
         hidden_tile_in(m, &t, 2, vectors_of(2 * units), acc + units);
@@ -84,7 +84,7 @@ static void gru_reset(const fr_cell *m, fr_share share, fr_index s, const real *
             store(waiting, load(a));
             store(waiting + VL, r);
             store(waiting + 2 * VL, z);
-            store((real *)m->reset_h + at, r * load(h_prev + at));
+            store((real *)m->reset_h + at, r * load(met + at));
         }
     }
 }
@@ -154,7 +154,9 @@ static void gru_backward_after(const fr_cell_backward *m, fr_share share, fr_ind
     }
     meet(share);
     /* r, z, q = b + h Wh */
-    through_hidden(m, share, s, VL, 1, 3, m->wh_t, m->dh, 1);
+    through_hidden(m, share, s, VL, 1, 3, m->wh_t, cell->drop_h ? m->dreset_h : m->dh,
+                   !cell->drop_h);
+    if (cell->drop_h) through_dropout(m, share, s, m->dreset_h, 1);
     operand_step(m, share, s);
 }
 
@@ -198,17 +200,21 @@ static void gru_backward_before(const fr_cell_backward *m, fr_share share, fr_in
         const fr_index row = share_row(share, number);
         for (fr_index panel = share.begin; panel < share.end; panel++) {
             const fr_index units = units_in(cell, panel), at = row * cell->ld + panel * VL;
-            real *dh_at = (real *)m->dh + at;
-            const vec r = load(tape_at(cell, panel, s, row) + VL);
-            const vec dreset_h = load((real *)m->dreset_h + at);
-            const vec dr = dreset_h * load(h_prev + at) * r * (1 - r);
+            real *dh_at = (real *)m->dh + at, *dreset_at = (real *)m->dreset_h + at;
+            const vec r = load(tape_at(cell, panel, s, row) + VL), dreset_h = load(dreset_at);
+            const vec met = drop_h(cell, load(h_prev + at), at);
+            const vec dr = dreset_h * met * r * (1 - r);
             store_part(dgates_at(m, panel, chunk_number(m, s, row)) + units, dr, units);
-            store(dh_at, load(dh_at) + dreset_h * r);
+            if (cell->drop_h)
+                store(dreset_at, dreset_h * r);
+            else
+                store(dh_at, load(dh_at) + dreset_h * r);
         }
     }
     meet(share);
     /* r, z = b + h Wh */
-    through_hidden(m, share, s, VL, 1, 2, m->wh_t, m->dh, 1);
+    through_hidden(m, share, s, VL, 1, 2, m->wh_t, cell->drop_h ? m->dreset_h : m->dh, 1);
+    if (cell->drop_h) through_dropout(m, share, s, m->dreset_h, 1);
     operand_step(m, share, s);
 }
 

@@ -8,11 +8,11 @@
 #include "cell.h"
 
 static void lstm_step(const fr_cell *m, fr_share share, fr_index s, const void *projected) {
-    const real *h_prev = h_at(m, s), *c_prev = c_at(m, s);
+    const real *met = met_at(m, s), *c_prev = c_at(m, s);
     real *h_next = h_at(m, s + 1), *c_next = c_at(m, s + 1);
     real acc[TILE_ROWS * PANEL] ALIGNED = {0};
     step_tile t = gated_tiles(m, share);
-    while (next_tile(m, share, s, h_prev, &t)) {
+    while (next_tile(m, share, s, met, &t)) {
         const fr_index n = units_in(m, t.panel), unit = t.panel * VL;
         const real *from[TILE_ROWS];
         input_tile(m, &t, 4, vectors_of(4 * n), projected, acc, from);
@@ -35,8 +35,7 @@ static void lstm_step(const fr_cell *m, fr_share share, fr_index s, const void *
         for (fr_index line = 0; line < t.height; line++) {
             const fr_index row = t.row[line], at = row * m->ld + unit;
             const vec h = load(acc + line * PANEL) * vtanh(load(c_next + at));
-            store(h_next + at, h);
-            store_part(view_at(m->y, row, s) + unit, h, n);
+            put_h(m, h_next, s, row, unit, h);
         }
     }
 }
@@ -71,6 +70,7 @@ static void lstm_backward_step(const fr_cell_backward *m, fr_share share, fr_ind
     meet(share);
     /* a = bias + x Wx + h Wh: the part of h */
     through_hidden(m, share, s, VL, 0, 4, m->wh_t, m->dh, 0);
+    if (cell->drop_h) through_dropout(m, share, s, m->dh, 0);
     operand_step(m, share, s);
 }
 

@@ -6,11 +6,11 @@
 INLINE vec vrelu(vec a) { return select(a < 0, broadcast(0), a); }
 
 static void rnn_step(const fr_cell *m, fr_share share, fr_index s, const void *projected) {
-    const real *h_prev = h_at(m, s);
+    const real *met = met_at(m, s);
     real *h_next = h_at(m, s + 1);
     real acc[TILE_ROWS * PANEL] ALIGNED;
     step_tile t = plain_tiles(m, share);
-    while (next_tile(m, share, s, h_prev, &t)) {
+    while (next_tile(m, share, s, met, &t)) {
         const fr_index width = plain_width(m, t.panel);
         const real *from[TILE_ROWS];
         input_tile(m, &t, 4, width, projected, acc, from);
@@ -19,9 +19,7 @@ static void rnn_step(const fr_cell *m, fr_share share, fr_index s, const void *p
             for (fr_index v = 0; v < width; v++) {
                 const fr_index row = t.row[line], unit = (t.panel * 4 + v) * VL;
                 const vec a = load(acc + line * PANEL + v * VL);
-                const vec h = m->relu ? vrelu(a) : vtanh(a);
-                store(h_next + row * m->ld + unit, h);
-                store_part(view_at(m->y, row, s) + unit, h, m->hidden - unit);
+                put_h(m, h_next, s, row, unit, m->relu ? vrelu(a) : vtanh(a));
             }
     }
 }
@@ -43,6 +41,7 @@ static void rnn_backward_step(const fr_cell_backward *m, fr_share share, fr_inde
     }
     meet(share);
     through_hidden(m, share, s, PANEL, 0, 1, m->wh_t, m->dh, 0);
+    if (cell->drop_h) through_dropout(m, share, s, m->dh, 0);
     operand_step(m, share, s);
 }
 
