@@ -112,6 +112,11 @@ def _add_model(group: Group) -> None:
         "--readout-size", type=int, metavar="R", help="of --readout tanh (default: --hidden)"
     )
     group.add_argument(
+        "--residual",
+        action="store_true",
+        help="from the third layer on, add a layer's input to its output",
+    )
+    group.add_argument(
         "--tie-embeddings", action="store_true", help="classify with the target's embedding"
     )
     group.add_argument(
@@ -152,6 +157,7 @@ def run(arguments: argparse.Namespace) -> None:
         bidirectional_encoder=arguments.bidirectional,
         hidden_only=arguments.hidden_only,
         dropout=arguments.dropout,
+        residual=arguments.residual,
         tie_embeddings=arguments.tie_embeddings,
         label_smoothing=arguments.label_smoothing,
         sampling_rate=0.0 if sampling else arguments.sampling_rate or 0.0,

@@ -157,7 +157,7 @@ def run_training(
         mode="min" if metric.endswith("loss") else "max",
         checkpoint=checkpoint,
         checkpoint_seconds=arguments.checkpoint_seconds,
-        settings={**data, **chosen},
+        settings={**chosen, **data},  # digests last: an option says more
     )
     if arguments.resume:
         trainer.resume(checkpoint)
