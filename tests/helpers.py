@@ -365,6 +365,7 @@ def decoder_problem(
             "lengths": random_lengths(rng, N, S) if ragged else None,
             "residual": residual,
             "drops": drops.astype(dtype) if dropped else None,
+            "drop_h": random_drop(rng, (layers, N, H), dtype) if dropped else None,
         },
         upstream=[
             rng.standard_normal((N, T, F)).astype(dtype),

@@ -703,6 +703,11 @@ CALLS = [
         "AttentionDecoder: fed must be None for context 'input', where nothing is fed",
     ),
     (
+        lambda: decoder(drop_h=f8(2, 3, 5)),
+        V,
+        "AttentionDecoder: drop_h must have shape (2, 2, 5), got (2, 3, 5)",
+    ),
+    (
         lambda: decoder(drops=f8(2, 2, 3, 5)),
         V,
         "AttentionDecoder: drops must have shape (1, 2, 3, 5), got (2, 2, 3, 5)",

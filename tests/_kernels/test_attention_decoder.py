@@ -88,7 +88,8 @@ def test_each_sequence_is_computed_as_if_alone(dtype, seed, case):
 def of_sequence(problem, own):
     """The problem of some sequences alone."""
     dfeatures, dalignment, dfed, dstates = problem.upstream
-    lengths, drops = problem.options["lengths"], problem.options["drops"]
+    lengths, *drops = (problem.options[name] for name in ("lengths", "drops", "drop_h"))
+    own_drops = [None if drop is None else np.ascontiguousarray(drop[:, own]) for drop in drops]
     return replace(
         problem,
         x=problem.x[own],
@@ -98,7 +99,7 @@ def of_sequence(problem, own):
         options={
             **problem.options,
             "lengths": None if lengths is None else lengths[own],
-            "drops": None if drops is None else np.ascontiguousarray(drops[:, own]),
+            **dict(zip(("drops", "drop_h"), own_drops, strict=True)),
         },
         upstream=[
             dfeatures[own],
@@ -182,7 +183,8 @@ def test_a_stash_serves_twice_and_arguments_survive(dtype, context, R):
     problem = random_problem(dtype, 2, case)
     dfeatures, dalignment, dfed, dstates = problem.upstream
     upstream = [array for array in (dfeatures, dalignment, dfed, *dstates) if array is not None]
-    arguments = [*problem.arguments.values(), *upstream, problem.options["drops"]]
+    arguments = [*problem.arguments.values(), *upstream]
+    arguments += [problem.options["drops"], problem.options["drop_h"]]
     before = [array.copy() for array in arguments]
     results = problem.forward(_kernels)
     first = problem.backward(_kernels, results[-1])

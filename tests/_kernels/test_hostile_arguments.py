@@ -77,22 +77,32 @@ def decoder_calls(context):
     p = decoder_problem("gru_after", np.random.default_rng(7), context=context, **kind)
     options = {**p.options, "num_threads": 2}
     options["num_heads"] = options.pop("heads")
-    drops = options.pop("drops")
+    drops = {name: options.pop(name) for name in ("drops", "drop_h")}
     *_, stash = ops.attention_decoder_forward(
-        p.x, p.fed, p.states, p.memory, p.cells, p.weights, p.readout, drops=drops, **options
+        p.x, p.fed, p.states, p.memory, p.cells, p.weights, p.readout, **drops, **options
     )
     *upstream, dstates = p.upstream
 
-    def unpacked(x, fed, h, memory, Wx, Wh, b, bh, W, Wc, bc, drops, **options):
+    def unpacked(x, fed, h, memory, Wx, Wh, b, bh, W, Wc, bc, drops, drop_h, **options):
         cells = [(Wx, Wh, b, bh), *p.cells[1:]]
         return ops.attention_decoder_forward(
-            x, fed, [h], memory, cells, (W,), (Wc, bc), drops=drops, **options
+            x,
+            fed,
+            [h],
+            memory,
+            cells,
+            (W,),
+            (Wc, bc),
+            drops=drops,
+            drop_h=drop_h,
+            **options,
         )
 
     def unpacked_backward(dfeatures, dalignment, dfed, dh, **options):
         return ops.attention_decoder_backward(dfeatures, dalignment, dfed, [dh], stash, **options)
 
-    arrays = [p.x, p.fed, *p.states, p.memory, *p.cells[0], *p.weights, *p.readout, drops]
+    arrays = [p.x, p.fed, *p.states, p.memory, *p.cells[0], *p.weights, *p.readout]
+    arrays += drops.values()
     whole = [p.x, p.fed, p.states, p.memory, p.cells, p.weights, p.readout]
     return [
         (unpacked, arrays, options),

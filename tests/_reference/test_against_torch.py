@@ -198,8 +198,8 @@ def test_multi_head_attention(heads, ragged, dtype, rtol):
         assert_close(gradient, wanted[name].numpy(), rtol, name)
 
 
-def torch_cell(variant, x, state, Wx, Wh, b, bh=None):
-    """The new state after one step, by PyTorch's cells."""
+def torch_cell(variant, x, state, drop, Wx, Wh, b, bh=None):
+    """The new state after one step, by PyTorch's cells; h meets Wh times `drop`."""
     H = len(Wh)
     kind = {"rnn": torch.nn.RNNCell, "lstm": torch.nn.LSTMCell, "gru": torch.nn.GRUCell}
     module = kind[variant.partition("_")[0]](x.shape[1], H, dtype=x.dtype)
@@ -207,8 +207,12 @@ def torch_cell(variant, x, state, Wx, Wh, b, bh=None):
     if bh is not None:
         bias_hh = torch.cat([bias_hh[: 2 * H], bh])
     weights = {"weight_ih": Wx.T, "weight_hh": Wh.T, "bias_ih": b, "bias_hh": bias_hh}
-    argument = tuple(state) if variant == "lstm" else state[0]
+    met = state[0] * drop
+    argument = (met, state[1]) if variant == "lstm" else met
     new = torch.func.functional_call(module, weights, (x, argument))
+    if variant == "gru_after":  # h' = (1 - z) * n + z * h, and the module knows only what met Wh
+        z = torch.sigmoid((x @ Wx + b + met @ Wh)[:, H : 2 * H])
+        new = new + z * (state[0] - met)
     return list(new) if variant == "lstm" else [new]
 
 
@@ -238,6 +242,9 @@ def torch_decoder(variant, problem, leaf):
     memory, feeding = leaf["memory"], options["context"] == "input_feeding"
     padding = torch.arange(memory.shape[1]) >= torch.tensor(options["lengths"])[:, None, None]
     fed, features, alignments = leaf.get("fed"), [], []
+    drop_h = torch.ones_like(leaf["state 0"])
+    if options["drop_h"] is not None:
+        drop_h = torch.tensor(options["drop_h"])
     for t in range(T):
         if not feeding:
             attended = torch_attend(
@@ -248,7 +255,7 @@ def torch_decoder(variant, problem, leaf):
             below = y
             if k and options["drops"] is not None:
                 y = y * torch.tensor(options["drops"][k - 1, :, t])
-            states[k] = torch_cell(variant, y, states[k], *cells[k])
+            states[k] = torch_cell(variant, y, states[k], drop_h[k], *cells[k])
             y = states[k][0]
             if options["residual"] and k >= 2:
                 y = y + below

@@ -135,8 +135,8 @@ def test_dropout_reaches_every_place_and_sampling_too() -> None:
     """Two losses in train mode differ, with one option or the other; in eval mode they do not."""
     options: dict[str, Any] = {"attention": "dot", "num_layers": 2, "context": "input"}
     batch = random_batch(2)
-    for random in ({"dropout": 0.4}, {"sampling_rate": 0.5}):
-        model = make(2, **{**options, **random})
+    for random in ({"dropout": 0.4}, {"sampling_rate": 0.5}, {"recurrent_dropout": 0.4}):
+        model = make(2, **options, **random)
         assert len({model.loss(*batch) for _ in range(8)}) > 1
         assert len({model.eval().loss(*batch) for _ in range(3)}) == 1
 
@@ -159,9 +159,17 @@ def test_sampling_feeds_what_the_decoder_found_likeliest(context: str, peeky: bo
     assert loss != forced.loss(source, lengths, target)
 
 
-def test_sampling_leaves_the_gradient_of_what_was_fed() -> None:
-    """The choice of tokens is a constant of the loss: finite differences with the same draws."""
-    model, batch = make(4, attention="general", sampling_rate=0.5), random_batch(4)
+RANDOM: list[dict[str, Any]] = [
+    {"sampling_rate": 0.5},
+    {"dropout": 0.3, "recurrent_dropout": 0.3, "num_layers": 3, "residual": True},
+]
+
+
+@pytest.mark.parametrize("context", CONTEXTS)
+@pytest.mark.parametrize("options", RANDOM, ids=str)
+def test_gradients_where_chance_plays_a_part(options: dict[str, Any], context: str) -> None:
+    """With the same draws, and with what sampling chose as a constant of the loss."""
+    model = make(4, attention="general", context=context, **options)
     state = model.rng.bit_generator.state
 
     def same_draws(*arguments: Any) -> float:
@@ -169,7 +177,7 @@ def test_sampling_leaves_the_gradient_of_what_was_fed() -> None:
         return Seq2Seq.loss(model, *arguments)
 
     model.loss = same_draws  # type: ignore[method-assign]
-    assert_gradients(model, batch, np.random.default_rng(4))
+    assert_gradients(model, random_batch(4), np.random.default_rng(4))
 
 
 def test_the_sampling_rate_is_a_property_and_in_the_configuration() -> None:
@@ -242,6 +250,7 @@ def test_without_a_bridge_the_decoder_starts_from_the_encoders_last_layers(
             {"tie_embeddings": True, "attention": "dot", "peeky": True, "embedding_size": 4},
             ".* classifier's input, 12, got 4",
         ),
+        ({"recurrent_dropout": 1.0}, r"recurrent_dropout must be in \[0, 1\), got 1.0"),
         ({"label_smoothing": 1.0}, r"label_smoothing must be in \[0, 1\), got 1.0"),
         ({"sampling_rate": -0.1}, r"sampling_rate must be in \[0, 1\], got -0.1"),
         ({"sampling_rate": "a"}, "sampling_rate must be a number, got 'a'"),

@@ -92,7 +92,7 @@ def test_attention(score, layout, backend):
 def test_attention_decoder(layout, backend):
     equal = close if layout is np.asfortranarray and backend == "reference" else identical
     p = decoder_problem("gru_after", np.random.default_rng(6), layers=2, dropped=True)
-    options = {"cell": "gru", "drops": p.options["drops"]}
+    options = {"cell": "gru", "drops": p.options["drops"], "drop_h": p.options["drop_h"]}
     plain = [p.x, p.fed, p.states, p.memory, p.cells, p.weights, p.readout]
     features, alignment, last, finals, stash = ops.attention_decoder_forward(*plain, **options)
     dx, dfed, dstates, dmemory, *dweights = ops.attention_decoder_backward(*p.upstream, stash)
@@ -102,7 +102,7 @@ def test_attention_decoder(layout, backend):
 
     laid = [layout(p.x), layout(p.fed), each(p.states), layout(p.memory)]
     laid += [[each(cell) for cell in p.cells], each(p.weights), each(p.readout)]
-    options["drops"] = layout(options["drops"])
+    options |= {name: layout(options[name]) for name in ("drops", "drop_h")}
     *results, same = ops.attention_decoder_forward(*laid, **options)
     equal([*results[:3], *results[3]], [features, alignment, last, *finals])
     *upstream, upstream_states = p.upstream

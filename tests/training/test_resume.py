@@ -560,7 +560,8 @@ def test_a_model_with_every_kind_of_randomness(tmp_path):
     batches = Batches(tokens, np.full(12, 4), tokens, batch_size=5, seed=3)
 
     def trainer(seed, path=None):
-        model = Seq2Seq(9, 9, 4, 4, num_layers=2, attention="dot", dropout=0.3, rng=seed)
+        dropout = {"dropout": 0.3, "recurrent_dropout": 0.2}
+        model = Seq2Seq(9, 9, 4, 4, num_layers=2, attention="dot", **dropout, rng=seed)
         sampling = LinearSampling(2)
         return Trainer(model, Adam(0.01), sampling=sampling, checkpoint=path, progress=False)
 

@@ -23,6 +23,7 @@ def attention_decoder_forward(
     lengths: _Array | None,
     residual: bool,
     drops: _Array | None,
+    drop_h: _Array | None,
     train: bool,
     num_threads: int | None = None,
 ) -> tuple[_Array, _Array, _Array | None, list[_Array], Decoder | None]: ...

@@ -29,10 +29,11 @@ cnp.import_array()
 
 def attention_decoder_forward(
     x, fed, states, memory, cells, weights, readout, *, cell, score, heads, context, lengths,
-    bint residual, drops, bint train, num_threads=None,
+    bint residual, drops, drop_h, bint train, num_threads=None,
 ):
     cdef Decoder decoder = Decoder(
-        cells, weights, readout, drops, cell, score, heads, context == "input_feeding", residual
+        cells, weights, readout, drops, drop_h, cell, score, heads, context == "input_feeding",
+        residual,
     )
     return decoder.forward(x, fed, states, memory, lengths, train, num_threads)
 
@@ -54,6 +55,7 @@ cdef class Decoder:
     cdef object weights
     cdef object readout
     cdef object drops
+    cdef object drop_h
     cdef object score
     cdef fr_index heads
     cdef bint feeding
@@ -64,11 +66,13 @@ cdef class Decoder:
     cdef list referred   # arrays of the caller, with the shapes that they had in the forward
 
     def __cinit__(
-        self, cells, weights, readout, drops, cell, score, heads, bint feeding, bint residual
+        self, cells, weights, readout, drops, drop_h, cell, score, heads, bint feeding,
+        bint residual,
     ):
         self.layers = [_new_layer(cell, *arrays) for arrays in cells]
         self.kernels = (<Recurrence>self.layers[0]).weights.kernels
-        self.weights, self.readout, self.drops = weights, readout, drops
+        self.weights, self.readout = weights, readout
+        self.drops, self.drop_h = drops, drop_h
         self.score, self.heads = score, heads
         self.feeding, self.residual = feeding, residual
 
@@ -174,7 +178,8 @@ cdef class Decoder:
             layer = self.layers[i]
             layer.weights.pack()
             layer.begin(inputs[i], layer.weights, None, False)
-            layer.open_forward([state[i] for state in states], outputs[i], train, owner)
+            drop_h = None if self.drop_h is None else self.drop_h[i]
+            layer.open_forward([state[i] for state in states], outputs[i], train, owner, drop_h)
             (<fr_cell *>cells.data)[i] = layer.cell
         owner.append(cells)
         loop.step, loop.cells = layer.weights.step, <const fr_cell *>cells.data
@@ -414,7 +419,8 @@ cdef tuple new_layer_gradients(Recurrence layer):
 
 cdef object same_rows(object rows, fr_index steps):
     """The same memory, rows (N, width), for every step."""
-    return np.broadcast_to(rows[:, None], (rows.shape[0], steps, rows.shape[1]))
+    shape, strides = (rows.shape[0], steps, rows.shape[1]), (rows.strides[0], 0, rows.strides[1])
+    return np.ndarray(shape, rows.dtype, rows, 0, strides)
 
 
 cdef object scratch(tuple shape, object dtype):

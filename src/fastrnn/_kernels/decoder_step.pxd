@@ -74,7 +74,8 @@ cdef class Decoder:
     cdef void begin_state(self, Rows *rows, fr_index row) noexcept nogil
     cdef void make_inputs(self, Rows *rows) noexcept nogil
     cdef void make_features(self, Rows *rows) noexcept nogil
-    cdef Matrix top(self, Rows *rows, bint after) noexcept nogil
+    cdef Matrix top_state(self, Rows *rows, bint after) noexcept nogil
+    cdef Matrix top_output(self, Rows *rows) noexcept nogil
     cdef void attend_rows(self, Rows *rows, Matrix query, Matrix context) noexcept nogil
     cdef void attend_sentence(
         self, Rows *rows, fr_index begin, fr_index end, Matrix query, Matrix contexts

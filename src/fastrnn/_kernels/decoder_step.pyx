@@ -255,11 +255,11 @@ cdef class Decoder:
             elif self.feeds_features:
                 memcpy(x + E + P, row_of(rows.features_before, rows.parent[row]), F)
         if self.attends_before:
-            self.attend_rows(rows, self.top(rows, False), Matrix(
+            self.attend_rows(rows, self.top_state(rows, False), Matrix(
                 rows.x.data + E + P, rows.count, self.memory_size, rows.x.row_bytes
             ))
 
-    cdef Matrix top(self, Rows *rows, bint after) noexcept nogil:
+    cdef Matrix top_state(self, Rows *rows, bint after) noexcept nogil:
         """h of the top cell, before this step or after it."""
         cdef StepMemory memory = self.stack.memory_at(rows.state, rows.count)
         cdef const fr_cell *m = <const fr_cell *>self.stack.prototypes.data
@@ -268,9 +268,16 @@ cdef class Decoder:
             memory.h + slot * memory.state_bytes, rows.count, m.hidden, m.ld * self.kernels.itemsize
         )
 
+    cdef Matrix top_output(self, Rows *rows) noexcept nogil:
+        """h of the top cell after this step, with what residual connections add."""
+        cdef Matrix output = self.top_state(rows, True)
+        if self.stack.residual:
+            output.data = self.stack.memory_at(rows.state, rows.count).sum
+        return output
+
     cdef void make_features(self, Rows *rows) noexcept nogil:
         """[c; h], or their readout, then the constant."""
-        cdef Matrix h = self.top(rows, True)
+        cdef Matrix h = self.top_output(rows)
         cdef Matrix joined = rows.joined if self.readout.W else rows.features
         cdef fr_index itemsize = self.kernels.itemsize, row
         cdef fr_index M = self.memory_size * itemsize, F = self.features * itemsize

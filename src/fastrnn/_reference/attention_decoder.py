@@ -20,7 +20,8 @@ layer's output what it came from (Wu et al. 2016, section 3.1):
 ``y_k = cell(drop_k * y_{k-1}) + y_{k-1}``
 
 Shapes: x (N, T, E), f (N, F), each state (L, N, H), memory (N, S, M); Wx of the first layer
-(E + F, G*H) or (E + M, G*H), the rows of x first; Wc (M + H, F), bc (F,); drops (L - 1, N, T, H).
+(E + F, G*H) or (E + M, G*H), the rows of x first; Wc (M + H, F), bc (F,); drops (L - 1, N, T, H);
+drop_h (L, N, H), factors on h where it meets Wh, at every step.
 """
 
 from __future__ import annotations
@@ -64,6 +65,7 @@ def attention_decoder_forward(
     lengths: Array | None,
     residual: bool,
     drops: Array | None,
+    drop_h: Array | None,
     train: bool,
     num_threads: int | None = None,
 ) -> tuple[Array, Array, Array | None, list[Array], Stash | None]:
@@ -81,18 +83,19 @@ def attention_decoder_forward(
     attend = partial(
         _attend, memory, weights, score=score, heads=heads, lengths=lengths, train=train
     )
+    run = partial(_stack, cells=cells, step=_CELLS[cell][0], residual=residual, drop_h=drop_h)
     tape = []
     for t in range(T):
         drops_t = None if drops is None else drops[:, :, t]
         if feeding:
             assert fed is not None
             first = np.concatenate((x[:, t], fed), axis=1)
-            h, states, stacked = _stack(first, states, cells, _CELLS[cell][0], residual, drops_t)
+            h, states, stacked = run(first, states, drops=drops_t)
             c, alignment[:, t], attended = attend(h)
         else:
             c, alignment[:, t], attended = attend(states[0][-1])
             first = np.concatenate((x[:, t], c), axis=1)
-            h, states, stacked = _stack(first, states, cells, _CELLS[cell][0], residual, drops_t)
+            h, states, stacked = run(first, states, drops=drops_t)
         joined = np.concatenate((c, h), axis=1)
         f = joined if readout is None else np.tanh(joined @ readout[0] + readout[1])
         features[:, t] = f
@@ -168,17 +171,20 @@ def _attend(
 def _stack(
     y: Array,
     states: Sequence[Array],
+    *,
     cells: Sequence[Weights],
     step: Any,
     residual: bool,
     drops: Array | None,
+    drop_h: Array | None,
 ) -> tuple[Array, list[Array], list[Stash]]:
     """One step of every layer: the output of the last, the new states, what the backward needs."""
     new, saved = [], []
     for k, weights in enumerate(cells):
         below = y
         dropped = below if drops is None or k == 0 else drops[k - 1] * below
-        *state, internals = step(dropped, *(each[k] for each in states), *weights)
+        drop = None if drop_h is None else drop_h[k]
+        *state, internals = step(dropped, *(each[k] for each in states), *weights, drop)
         y = state[0] + below if residual and k >= 2 else state[0]
         new.append(state)
         saved.append(internals)

@@ -243,7 +243,7 @@ def decode_beam(
     penalties = _Penalties(length_penalty, coverage_penalty)
     return [
         [
-            _shown(result, sentence.memory.shape[1], return_alignment)
+            _shown(result, sentence.memory, return_alignment)
             for result in _search(
                 sentence, int(start[n]), end, max_length, beam_size, n_best, penalties
             )
@@ -339,10 +339,11 @@ def _settled(
 
 
 def _shown(
-    result: _Result, S: int, return_alignment: bool
+    result: _Result, memory: Array, return_alignment: bool
 ) -> tuple[Array, float, float, bool, Array | None]:
     """Return a result as `decode_beam` does: without its end mark."""
     (tokens, log_probability, rows), score, finished = result
-    length = len(tokens) - finished
-    alignment = np.reshape(rows[:length], (length, S)) if return_alignment else None
+    length, alignment = len(tokens) - finished, None
+    if return_alignment:
+        alignment = np.array(rows[:length], memory.dtype).reshape(length, memory.shape[1])
     return np.array(tokens[:length], np.int64), score, log_probability, finished, alignment

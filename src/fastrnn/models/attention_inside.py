@@ -69,18 +69,23 @@ class AttentionInside(Layer):
         options: dict[str, Any] = {**self._options, "lengths": memory.lengths}
         if not self.training:
             return ops.attention_decoder(*arguments, **options)[0]
-        options["drops"] = self._drops(x)
+        options |= self._drawn(x)
         features, _, _, states, stash = ops.attention_decoder_forward(*arguments, **options)
         self._tape = stash, len(states)
         return features
 
-    def _drops(self, x: Array) -> Array | None:
-        """Draw the factors on the inputs of all layers but the first."""
-        p, between = self.rnn.dropout, self.rnn.num_layers - 1
-        if p == 0 or between == 0:
-            return None
-        ones = np.ones((between, *x.shape[:2], self.rnn.hidden_size), x.dtype)
-        return ops.dropout(ones, p, rng=self.rng)
+    def _drawn(self, x: Array) -> dict[str, Array]:
+        """Draw the dropout of the recurrent layers: on their inputs but the first's, and on h."""
+        rnn, (N, T) = self.rnn, x.shape[:2]
+        L, H = rnn.num_layers, rnn.hidden_size
+        drawn = {}
+        if rnn.dropout and L > 1:
+            ones = np.ones((L - 1, N, T, H), x.dtype)
+            drawn["drops"] = ops.dropout(ones, rnn.dropout, rng=self.rng)
+        if rnn.recurrent_dropout:
+            ones = np.ones((L, N, H), x.dtype)
+            drawn["drop_h"] = ops.dropout(ones, rnn.recurrent_dropout, rng=self.rng)
+        return drawn
 
     def backward(self, dfeatures: Array) -> tuple[Array, Array, State]:
         """Return the gradients of x, of the memory's outputs and of its state."""

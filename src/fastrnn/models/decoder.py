@@ -34,7 +34,7 @@ class Decoder:
     vocab_size, embedding_size, hidden_size : int
         Sizes V, D and H.
     cell, num_layers, attention, num_heads, context, readout, readout_size, peeky, \
-    tie_embeddings, dropout, residual, dtype, rng
+    tie_embeddings, dropout, recurrent_dropout, residual, dtype, rng
         As for ``Seq2Seq``.
     """
 
@@ -54,6 +54,7 @@ class Decoder:
         peeky: bool,
         tie_embeddings: bool,
         dropout: float,
+        recurrent_dropout: float,
         residual: bool,
         dtype: Any,
         rng: np.random.Generator,
@@ -75,6 +76,7 @@ class Decoder:
             hidden_size,
             num_layers,
             dropout=dropout,
+            recurrent_dropout=recurrent_dropout,
             residual=residual,
             **common,
         )

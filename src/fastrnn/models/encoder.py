@@ -40,7 +40,7 @@ class Encoder:
     ----------
     vocab_size, embedding_size, hidden_size : int
         Sizes V, D and H. A bidirectional encoder gives each direction H/2 units.
-    cell, num_layers, dropout, residual, dtype, rng
+    cell, num_layers, dropout, recurrent_dropout, residual, dtype, rng
         As for ``Seq2Seq``.
     reverse : bool
         Read each source from its last token to its first (Sutskever, Vinyals and Le 2014).
@@ -62,6 +62,7 @@ class Encoder:
         bidirectional: bool,
         bridge: Bridge,
         dropout: float,
+        recurrent_dropout: float,
         residual: bool,
         dtype: Any,
         rng: np.random.Generator,
@@ -82,6 +83,7 @@ class Encoder:
             num_layers,
             bidirectional=bidirectional,
             dropout=dropout,
+            recurrent_dropout=recurrent_dropout,
             residual=residual,
             dtype=dtype,
             rng=rng,

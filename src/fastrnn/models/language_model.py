@@ -34,7 +34,7 @@ class LanguageModel(Model):
     Trained by truncated back-propagation through time: the final state of a batch is the initial
     state of the next one, without gradient, until ``reset``. ``dropout`` stands after the
     embedding, between the recurrent layers and before the classifier, not on the recurrence
-    (Zaremba, Sutskever and Vinyals 2014).
+    (Zaremba, Sutskever and Vinyals 2014), where ``recurrent_dropout`` stands.
 
     Parameters
     ----------
@@ -48,6 +48,9 @@ class LanguageModel(Model):
         Number of recurrent layers.
     dropout : float
         Probability of dropping a value.
+    recurrent_dropout : float
+        Probability of dropping a value of the state where it meets the recurrent weights, the same
+        values at each step of a sequence (Gal and Ghahramani 2016).
     residual : bool
         Add to the output of each layer from the third on what it came from (Wu et al. 2016, section
         3.1).
@@ -72,6 +75,7 @@ class LanguageModel(Model):
         cell: str = "lstm",
         num_layers: int = 1,
         dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
         residual: bool = False,
         label_smoothing: float = 0.0,
         tie_weights: bool = False,
@@ -86,6 +90,7 @@ class LanguageModel(Model):
             "cell": check.option(owner, "cell", cell, CELLS),
             "num_layers": check.size(owner, "num_layers", num_layers),
             "dropout": check.probability(owner, "dropout", dropout),
+            "recurrent_dropout": check.probability(owner, "recurrent_dropout", recurrent_dropout),
             "residual": bool(residual),
             "label_smoothing": check.probability(owner, "label_smoothing", label_smoothing),
             "tie_weights": bool(tie_weights),
@@ -106,6 +111,7 @@ class LanguageModel(Model):
             hidden_size,
             num_layers,
             dropout=dropout,
+            recurrent_dropout=recurrent_dropout,
             residual=bool(residual),
             **common,
         )

@@ -18,7 +18,7 @@ _SIZES = ("source_size", "target_size", "embedding_size", "hidden_size", "num_la
 _SIZES_OR_NONE = ("decoder_layers", "readout_size")
 _CHOICES: dict[str, Iterable[str]] = {"cell": CELLS, "context": CONTEXTS, "readout": READOUTS}
 _CHOICES_OR_NONE: dict[str, Iterable[str]] = {"attention": SCORES, "bridge": BRIDGES}
-_PROBABILITIES = ("dropout", "label_smoothing")
+_PROBABILITIES = ("dropout", "recurrent_dropout", "label_smoothing")
 _SWITCHES = (
     "peeky",
     "reverse_source",

@@ -21,7 +21,7 @@ from fastrnn.ops import _check as check
 from fastrnn.ops._check import Rng
 from fastrnn.training import BatchSource, exact_match
 
-_RECURRENT = ("embedding_size", "dropout", "residual")
+_RECURRENT = ("embedding_size", "dropout", "recurrent_dropout", "residual")
 
 
 class Seq2Seq(Generation):
@@ -73,6 +73,9 @@ class Seq2Seq(Generation):
     dropout : float
         Probability of dropping a value after the embeddings, between recurrent layers and
         before the classifier.
+    recurrent_dropout : float
+        Probability of dropping a value of the state where it meets the recurrent weights, the same
+        values at each step of a sequence (Gal and Ghahramani 2016).
     residual : bool
         Add to the output of each layer from the third on what it came from (Wu et al. 2016, section
         3.1).
@@ -113,6 +116,7 @@ class Seq2Seq(Generation):
         bidirectional_encoder: bool = False,
         hidden_only: bool = False,
         dropout: float = 0.0,
+        recurrent_dropout: float = 0.0,
         residual: bool = False,
         tie_embeddings: bool = False,
         label_smoothing: float = 0.0,
@@ -139,6 +143,7 @@ class Seq2Seq(Generation):
             bidirectional_encoder=bidirectional_encoder,
             hidden_only=hidden_only,
             dropout=dropout,
+            recurrent_dropout=recurrent_dropout,
             residual=residual,
             tie_embeddings=tie_embeddings,
             label_smoothing=label_smoothing,

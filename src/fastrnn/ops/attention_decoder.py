@@ -34,6 +34,7 @@ def attention_decoder(
     lengths: Any = None,
     residual: bool = False,
     drops: Any = None,
+    drop_h: Any = None,
     num_threads: int | None = None,
     backend: str | None = None,
 ) -> tuple[Array, Array, Array | None, list[Array]]:
@@ -80,6 +81,8 @@ def attention_decoder(
         query of ``context="input"`` is the state h, to which nothing was added.
     drops : array (L - 1, N, T, H), optional
         Factors on the inputs of all layers but the first: 0 or 1 / (1 - p) for dropout.
+    drop_h : array (L, N, H), optional
+        Factors on the states h where they meet Wh, the same at each step.
     num_threads : int, optional
         For this call; the default is that of `fastrnn.get_num_threads`.
     backend : {"compiled", "reference"}, optional
@@ -125,6 +128,7 @@ def attention_decoder(
         lengths=lengths,
         residual=residual,
         drops=drops,
+        drop_h=drop_h,
         num_threads=num_threads,
         backend=backend,
     )
@@ -147,6 +151,7 @@ def attention_decoder_forward(
     lengths: Any = None,
     residual: bool = False,
     drops: Any = None,
+    drop_h: Any = None,
     num_threads: int | None = None,
     backend: str | None = None,
 ) -> tuple[Array, Array, Array | None, list[Array], Stash]:
@@ -167,6 +172,7 @@ def attention_decoder_forward(
         lengths=lengths,
         residual=residual,
         drops=drops,
+        drop_h=drop_h,
         num_threads=num_threads,
         backend=backend,
     )
@@ -252,6 +258,7 @@ def _run(
     lengths: Any,
     residual: bool,
     drops: Any,
+    drop_h: Any,
     num_threads: int | None,
     backend: str | None,
 ) -> tuple[Array, Array, Array | None, list[Array], Stash]:
@@ -279,6 +286,8 @@ def _run(
     states = _states("states", states, len(kind.states), (L, N, H), dtype)
     if drops is not None:
         drops = check.array(_NAME, "drops", drops, (L - 1, N, T, H), dtype, contiguous=True)
+    if drop_h is not None:
+        drop_h = check.array(_NAME, "drop_h", drop_h, (L, N, H), dtype, contiguous=True)
     lengths = check.lengths(_NAME, lengths, N, S)
     if train and lengths is not None:
         lengths = lengths.copy()  # a backward trusts what was checked
@@ -299,6 +308,7 @@ def _run(
         lengths=lengths,
         residual=bool(residual),
         drops=drops,
+        drop_h=drop_h,
         train=train,
         num_threads=num_threads,
     )

@@ -1,0 +1,176 @@
+"""Compiled decoding against the reference, and each sentence against itself alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from decoders import CELLS, CONTEXTS, END, random_decoder, some
+from helpers import SCORES
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fastrnn import ops
+
+pytestmark = pytest.mark.usefixtures("isa")
+
+MODES = {
+    "greedy": (ops.decode_greedy, {}),
+    "sample": (ops.decode_sample, {"temperature": 1.3, "top_k": 5, "top_p": 0.9, "seed": 4}),
+    "plain sample": (ops.decode_sample, {"temperature": 0.8, "seed": 5}),
+    "beam": (
+        ops.decode_beam,
+        {"beam_size": 4, "n_best": 3, "length_penalty": 0.7, "coverage_penalty": 0.2},
+    ),
+    "plain beam": (ops.decode_beam, {"beam_size": 3, "n_best": 3}),
+}
+PROBLEMS = st.fixed_dictionaries(
+    {
+        "cell": st.sampled_from(CELLS),
+        "context": st.sampled_from(CONTEXTS),
+        "score": st.sampled_from(SCORES),
+        "readout": st.booleans(),
+        "residual": st.booleans(),
+        "N": st.integers(0, 5),
+        "S": st.integers(1, 9),
+        "V": st.sampled_from([3, 4, 7, 19, 40]),
+        "L": st.integers(1, 4),
+        "H": st.sampled_from([1, 2, 5, 16, 17]),
+        "P": st.sampled_from([0, 0, 3]),
+    }
+)
+EXAMPLES = settings(deadline=None, max_examples=40)
+
+
+@pytest.fixture(scope="module", params=MODES)
+def mode(request):
+    return request.param
+
+
+def decode(mode, problem, **options):
+    """The results of a mode, a list of tuples (tokens, numbers, alignment) for each sentence."""
+    weights, states, given = problem
+    function, defaults = MODES[mode]
+    options = {"max_length": 9, "end": END} | defaults | options
+    if weights.context is None:
+        options.pop("coverage_penalty", None)
+    options["return_alignment"] = weights.context is not None
+    found = function(weights, states, **given, **options)
+    if isinstance(found, list):
+        return [
+            [(r.tokens, [r.score, r.log_probability, r.finished], r.attention) for r in results]
+            for results in found
+        ]
+    return [
+        [
+            (
+                found.tokens[n, :length],
+                [found.log_probability[n]],
+                None if found.alignment is None else found.alignment[n, :length],
+            )
+        ]
+        for n, length in enumerate(found.lengths)
+    ]
+
+
+def assert_same(actual, wanted, tolerance):
+    """Equal tokens; numbers within the tolerance."""
+    for results, expected in zip(actual, wanted, strict=True):
+        for (tokens, numbers, alignment), (other, others, other_alignment) in zip(
+            results, expected, strict=True
+        ):
+            np.testing.assert_array_equal(tokens, other)
+            np.testing.assert_allclose(numbers, others, tolerance, tolerance)
+            if alignment is not None:
+                assert alignment.dtype == other_alignment.dtype
+                np.testing.assert_allclose(alignment, other_alignment, tolerance, tolerance)
+
+
+@given(mode=st.sampled_from(sorted(MODES)), seed=st.integers(0, 2**32), sizes=PROBLEMS)
+@EXAMPLES
+def test_agrees_with_the_reference(mode, seed, sizes):
+    problem = random_decoder(np.random.default_rng(seed), **sizes)
+    assert_same(decode(mode, problem), decode(mode, problem, backend="reference"), 1e-7)
+
+
+@pytest.mark.parametrize(("cell", "context"), list(zip(CELLS, CONTEXTS, strict=True)))
+def test_agrees_in_float32_as_far_as_rounding_lets_it(mode, cell, context):
+    """Numbers are compared everywhere, tokens where no other target is nearly as good."""
+    problem = random_decoder(np.random.default_rng(6), cell, context, N=12, dtype="f4")
+    actual, wanted = decode(mode, problem), decode(mode, problem, backend="reference")
+    compared = 0
+    for results, expected in zip(actual, wanted, strict=True):
+        scores, others = ([numbers[0] for _, numbers, _ in r] for r in (results, expected))
+        np.testing.assert_allclose(scores, others, 1e-3, 1e-3)
+        if np.abs(np.diff(others)).min(initial=1) > 1e-2:
+            compared += 1
+            assert_same([results], [expected], 1e-3)
+    assert compared > 3
+
+
+@given(
+    mode=st.sampled_from(sorted(MODES)),
+    seed=st.integers(0, 2**32),
+    sizes=PROBLEMS,
+    order=st.randoms(use_true_random=False),
+)
+@EXAMPLES
+def test_a_sentence_gets_what_it_gets_alone(dtype, mode, seed, sizes, order):
+    weights, states, given = random_decoder(np.random.default_rng(seed), dtype=dtype, **sizes)
+    together = decode(mode, (weights, states, given))
+    shuffled = list(range(sizes["N"]))
+    order.shuffle(shuffled)
+    reordered = decode(mode, (weights, *some(states, given, shuffled)))
+    np.testing.assert_equal(reordered, [together[n] for n in shuffled])
+    for n in range(sizes["N"]):
+        own_states, own = some(states, given, slice(n, n + 1))
+        if "memory" in own:
+            padding = own["lengths"][0]
+            own["memory"] = own["memory"][:, : max(padding, 1)]
+        alone = decode(mode, (weights, own_states, own))
+        for (tokens, numbers, alignment), (other, others, other_alignment) in zip(
+            alone[0], together[n], strict=True
+        ):
+            np.testing.assert_array_equal(tokens, other)
+            np.testing.assert_array_equal(numbers, others)
+            if alignment is not None:
+                width = alignment.shape[1]
+                np.testing.assert_array_equal(alignment, other_alignment[:, :width])
+                assert not other_alignment[:, width:].any()
+
+
+def test_a_batch_larger_than_a_block_on_any_number_of_threads(mode):
+    """Sentences leave the block and others come in, in different company on each thread."""
+    rng = np.random.default_rng(7)
+    weights, states, given = random_decoder(rng, N=400, H=20, dtype="f4")
+    wanted = decode(mode, (weights, states, given), num_threads=1)
+    assert len({len(results[0][0]) for results in wanted}) > 3
+    for threads in (2, 3):
+        actual = decode(mode, (weights, states, given), num_threads=threads)
+        np.testing.assert_equal(actual, wanted)
+    some_states, own = some(states, given, slice(290, 300))
+    np.testing.assert_equal(decode(mode, (weights, some_states, own)), wanted[290:300])
+
+
+def test_targets_longer_than_the_first_memory(mode):
+    problem = random_decoder(np.random.default_rng(8), N=2)
+    problem[0].output[1][END] = -50
+    options = {"max_length": 150}
+    actual = decode(mode, problem, **options)
+    assert all(len(tokens) == 150 for results in actual for tokens, _, _ in results)
+    assert_same(actual, decode(mode, problem, backend="reference", **options), 1e-6)
+
+
+@pytest.mark.parametrize("where", ["states", "memory", "embedding", "output"])
+@pytest.mark.filterwarnings("ignore")
+def test_what_is_not_finite_still_gives_a_target(mode, where):
+    weights, states, given = random_decoder(np.random.default_rng(9), "gru", context="output")
+    place = {
+        "states": states[0][:, 1],
+        "memory": given["memory"][1],
+        "embedding": weights.embedding[3:4],
+        "output": weights.output[0][:, 3],
+    }[where]
+    for value in (np.nan, np.inf, -np.inf):
+        place[...] = value
+        found = decode(mode, (weights, states, given))
+        assert all(len(results) >= 1 for results in found)

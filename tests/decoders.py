@@ -1,0 +1,83 @@
+"""Random decoders for the tests of decoding."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from helpers import random_lengths
+
+from fastrnn.ops import DecoderWeights
+
+CELLS = ("rnn", "lstm", "gru", "gru_before")
+CONTEXTS = (None, "output", "input_feeding", "input")
+END = 2
+
+_GATES = {"rnn": 1, "lstm": 4, "gru": 3}
+
+
+def random_decoder(
+    rng: np.random.Generator,
+    cell: str = "lstm",
+    context: str | None = "output",
+    *,
+    score: str = "general",
+    readout: bool = False,
+    residual: bool = False,
+    N: int = 4,
+    S: int = 5,
+    V: int = 7,
+    L: int = 2,
+    H: int = 5,
+    P: int = 0,
+    dtype: Any = np.float64,
+) -> tuple[DecoderWeights, list[Any], dict[str, Any]]:
+    """Weights, states and the other arguments that say what is decoded."""
+
+    def normal(*shape: int) -> Any:
+        return rng.standard_normal(shape).astype(dtype)
+
+    E, R, M = 3, 4, H if score in ("dot", "scaled_dot") else 6
+    F = H if context is None else M + H
+    pair = None
+    if readout and context is not None:
+        pair, F = (normal(F, R), normal(R)), R
+    D = E + P + {"input_feeding": F, "input": M}.get(context or "", 0)
+    kind = cell.removesuffix("_before")
+    cells = []
+    for _ in range(L):
+        arrays = [
+            normal(D, _GATES[kind] * H),
+            normal(H, _GATES[kind] * H),
+            normal(_GATES[kind] * H),
+        ]
+        bias = [normal(H) if cell == "gru" else None] * (kind == "gru")
+        cells.append((*arrays, *bias))
+        D = H
+    shapes: dict[str, list[tuple[int, ...]]] = {
+        "general": [(H, M)],
+        "additive": [(H, 3), (M, 3), (3,)],
+        "multi_head": [(H, 6), (M, 6), (M, 6), (6, M)],
+    }
+    weights = DecoderWeights(
+        embedding=normal(V, E),
+        cell=kind,
+        cells=cells,
+        output=(2 * normal(F + P, V), normal(V)),
+        context=context,
+        score=score,
+        heads=2 if score == "multi_head" and context is not None else 1,
+        weights=[normal(*shape) for shape in shapes.get(score, [])] if context is not None else (),
+        readout=pair,
+        residual=residual,
+    )
+    states = [normal(L, N, H) for _ in range(2 if kind == "lstm" else 1)]
+    given: dict[str, Any] = {"constant": normal(N, P)} if P else {}
+    if context is not None:
+        given |= {"memory": normal(N, S, M), "lengths": random_lengths(rng, N, S)}
+    return weights, states, given
+
+
+def some(states: list[Any], given: dict[str, Any], which: Any) -> tuple[list[Any], dict[str, Any]]:
+    """What is decoded, for some of the sentences."""
+    return [state[:, which] for state in states], {k: array[which] for k, array in given.items()}
