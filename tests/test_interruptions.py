@@ -22,7 +22,8 @@ Model = tuple[dict[str, str], dict[str, bytes]]
 
 # Everything random that there is, and a checkpoint after every batch.
 OPTIONS = (
-    "--hidden 12 --embedding 6 --layers 2 --dropout 0.2 --sampling-rate 0.3 --bidirectional "
+    "--hidden 12 --embedding 6 --layers 2 --dropout 0.2 --recurrent-dropout 0.1 --bidirectional "
+    "--sampling-rate 0.3 --attention general --context input_feeding --readout tanh "
     "--batch-size 8 --epochs 3 --lr 0.01 --checkpoint-seconds 0 --patience 9"
 )
 KEPT = "the checkpoint before is whole"

@@ -104,6 +104,8 @@ def run_train(arguments: argparse.Namespace) -> None:
         cell=arguments.cell,
         num_layers=arguments.layers,
         dropout=arguments.dropout,
+        recurrent_dropout=arguments.recurrent_dropout,
+        residual=arguments.residual,
         tie_weights=arguments.tie_weights,
         label_smoothing=arguments.label_smoothing,
         rng=arguments.seed,

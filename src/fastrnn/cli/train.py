@@ -112,11 +112,6 @@ def _add_model(group: Group) -> None:
         "--readout-size", type=int, metavar="R", help="of --readout tanh (default: --hidden)"
     )
     group.add_argument(
-        "--residual",
-        action="store_true",
-        help="from the third layer on, add a layer's input to its output",
-    )
-    group.add_argument(
         "--tie-embeddings", action="store_true", help="classify with the target's embedding"
     )
     group.add_argument(
@@ -157,6 +152,7 @@ def run(arguments: argparse.Namespace) -> None:
         bidirectional_encoder=arguments.bidirectional,
         hidden_only=arguments.hidden_only,
         dropout=arguments.dropout,
+        recurrent_dropout=arguments.recurrent_dropout,
         residual=arguments.residual,
         tie_embeddings=arguments.tie_embeddings,
         label_smoothing=arguments.label_smoothing,

@@ -58,6 +58,14 @@ def add_cell(group: Group, *, hidden: int) -> None:
     )
     group.add_argument("--dropout", type=float, default=0.0, metavar="P", help="between the layers")
     group.add_argument(
+        "--recurrent-dropout", type=float, default=0.0, metavar="P",
+        help="on the state that goes from step to step",
+    )  # fmt: skip
+    group.add_argument(
+        "--residual", action="store_true",
+        help="from the third layer on, add a layer's input to its output",
+    )  # fmt: skip
+    group.add_argument(
         "--label-smoothing", type=float, default=0.0, metavar="P",
         help="share of the target spread over all tokens",
     )  # fmt: skip
