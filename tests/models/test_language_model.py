@@ -34,6 +34,37 @@ def test_gradients_agree_with_finite_differences(
     assert_gradients(model, random_batch(rng), rng)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"num_layers": 4, "residual": True, "label_smoothing": 0.1},
+        {"num_layers": 2, "dropout": 0.3, "recurrent_dropout": 0.3},
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("cell", CELLS)
+def test_gradients_of_the_options(cell: str, options: dict[str, Any]) -> None:
+    """By finite differences; what dropout draws is the same for each loss."""
+    rng = np.random.default_rng(6)
+    model = make(cell=cell, **options)
+    state = model.rng.bit_generator.state
+
+    def same_draws(*arguments: Any) -> float:
+        model.rng.bit_generator.state = state
+        return LanguageModel.loss(model, *arguments)
+
+    model.loss = same_draws  # type: ignore[method-assign]
+    assert_gradients(model, random_batch(rng), rng)
+
+
+def test_in_eval_mode_the_loss_is_the_plain_one() -> None:
+    batch = random_batch(np.random.default_rng(7))
+    options = {"dropout": 0.3, "recurrent_dropout": 0.3, "label_smoothing": 0.2}
+    model, plain = make(num_layers=2, **options), make(num_layers=2)
+    assert model.eval().loss(*batch) == plain.eval().loss(*batch)
+    assert model.train().loss(*batch) != plain.loss(*batch)
+
+
 def test_tied_weights_are_one_parameter_also_in_a_copy() -> None:
     model = make(tie_weights=True)
     assert "output.W" not in model.params and "output.W" not in model.grads

@@ -27,15 +27,16 @@ _RECURRENT = ("embedding_size", "dropout", "recurrent_dropout", "residual")
 class Seq2Seq(Generation):
     """An encoder-decoder with, on request, attention and a peeking decoder.
 
-    The encoder's final state is the decoder's initial state (Sutskever, Vinyals and Le 2014).
-    Token 0 is padding, 1 begins a target and 2 ends it; sources need neither mark.
+    The encoder's final state, as it is or over a bridge, is the decoder's initial state (Sutskever,
+    Vinyals and Le 2014). Token 0 is padding, 1 begins a target and 2 ends it; sources need neither
+    mark.
 
     Parameters
     ----------
     source_size, target_size : int
         Numbers of tokens of the two languages; the target's include the three marks.
     embedding_size, hidden_size : int
-        Widths D of the embeddings and H of the recurrent layers.
+        Widths D of the embeddings and H of the recurrent layers, the same in encoder and decoder.
     cell : {"lstm", "gru", "rnn"}
         The recurrent cell of both.
     num_layers : int
