@@ -17,6 +17,7 @@ from fastrnn import layers
 from fastrnn.cli import main
 from fastrnn.data import Vocabulary, read_pairs
 from fastrnn.models import LanguageModel, TextModel, Translator, evaluate, save
+from fastrnn.training import Trainer
 
 SMALL = ["--hidden", "16", "--embedding", "8", "--batch-size", "32", "--epochs", "2"]
 
@@ -220,6 +221,29 @@ def test_a_resume_after_the_file_has_changed(
     message = failure(capsys, *arguments, "--resume")
     assert "m.checkpoint: a checkpoint with another setting: digest of the pairs" in message
     assert output.read_bytes() == before
+
+
+def test_a_file_that_changes_during_the_run(
+    tsv: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pairs, output = tmp_path / "pairs.tsv", tmp_path / "m"
+    pairs.write_bytes(tsv.read_bytes())
+    save_checkpoint = Trainer.save
+
+    def save_and_spoil(trainer: Trainer[Any], path: Path) -> None:
+        save_checkpoint(trainer, path)
+        pairs.write_bytes(tsv.read_bytes()[10:])
+
+    monkeypatch.setattr(Trainer, "save", save_and_spoil)
+    main(["train", str(pairs), "-o", str(output), *SMALL, "--stream", "--valid-fraction", "0"])
+    err = capsys.readouterr().err.splitlines()
+    message = f"fastrnn: error: {pairs}: the file has changed since it was first read"
+    assert [line for line in err if "error" in line] == [message]
+    assert not output.exists()
+    monkeypatch.undo()
+    pairs.write_bytes(tsv.read_bytes())
+    arguments = ["train", str(pairs), "-o", str(output), *SMALL, "--valid-fraction", "0"]
+    assert main([*arguments, "--resume"]) == 0
 
 
 def start(*arguments: Any) -> subprocess.Popen[str]:

@@ -222,4 +222,4 @@ def test_a_stream_has_a_fingerprint_and_tokens():
     assert one.fingerprint() == stream(range(20)).fingerprint()
     assert one.fingerprint() != stream(range(1, 21)).fingerprint()
     assert one.fingerprint() != stream(range(20), num_steps=4).fingerprint()
-    assert sum(one.tokens(batch) for batch in one.epoch(0)) == 18
+    assert sum(one.count_tokens(batch) for batch in one.epoch(0)) == 18

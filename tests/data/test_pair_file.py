@@ -176,7 +176,7 @@ def test_streamed_batches_are_those_in_memory(folder, lines, bucket, eos, size, 
         for array, same in zip(one, other, strict=True):
             np.testing.assert_array_equal(array, same)
             assert array.dtype == same.dtype
-        assert streamed.tokens(other) == (other[0] > 0).sum() + (other[2] > 0).sum()
+        assert streamed.count_tokens(other) == (other[0] > 0).sum() + (other[2] > 0).sum()
 
 
 def test_a_subset_is_the_split(tmp_path):

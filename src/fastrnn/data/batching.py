@@ -162,7 +162,7 @@ class _PaddedPairs(_Shuffled):
         """Give what the batches depend on by name, the data as a digest; fit for JSON."""
         return {"bucket": self._bucket, **super().fingerprint()}
 
-    def tokens(self, batch: Batch) -> int:
+    def count_tokens(self, batch: Batch) -> int:
         """Count the tokens of a batch, of sources and targets, end marks included."""
         _, lengths, target = batch
         return int(lengths.sum()) + int(np.count_nonzero(target))
@@ -333,7 +333,7 @@ class StreamBatches:
             "digest of the data": self._digest,
         }
 
-    def tokens(self, batch: Batch) -> int:
+    def count_tokens(self, batch: Batch) -> int:
         """Count the tokens of a batch."""
         return batch[0].size
 

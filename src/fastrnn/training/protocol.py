@@ -71,7 +71,7 @@ class Fingerprinted(Protocol):
 class TokenCounter(Protocol):
     """Batches of tokens, whose number says more of the pace than that of the batches."""
 
-    def tokens(self, batch: tuple[NDArray[Any], ...], /) -> int:
+    def count_tokens(self, batch: tuple[NDArray[Any], ...], /) -> int:
         """Count the tokens of a batch."""
 
 

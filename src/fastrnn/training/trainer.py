@@ -321,7 +321,7 @@ class Trainer(Generic[M]):
             for batch in islice(batches.epoch(at.epoch), at.batch, None):
                 self._step(batch)
                 at.seconds = time.perf_counter() - started
-                tokens = counter.tokens(batch) if counter else 0
+                tokens = counter.count_tokens(batch) if counter else 0
                 progress.batch(at.loss_sum / at.batch, self.optimizer.lr, tokens)
                 self._heed(interrupt)
                 self._save_in_time()
