@@ -91,7 +91,7 @@ def test_a_source_that_is_too_long(tmp_path: Path) -> None:
     translator.save(tmp_path / "t")
     loaded = Translator.load(tmp_path / "t")
     assert len(loaded(["abc"])) == 1
-    message = r"^Translator: texts\[1\] must have at most 3 tokens, got 5$"
+    message = r"^Translator: texts\[1\] must have at most 3 tokens, got 5: 'abcab'$"
     with pytest.raises(ValueError, match=message):
         loaded(["abc", "abcab", "abca"])
     with pytest.raises(ValueError, match=r"^Translator: texts\[0\] must have at most 3"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -245,7 +246,8 @@ class Translator:
         for i, ids in enumerate(encoded):
             if len(ids) > self.max_source_length:
                 wanted = f"at most {self.max_source_length} tokens"
-                raise ValueError(f"Translator: texts[{i}] must have {wanted}, got {len(ids)}")
+                came = f"{len(ids)}: {reprlib.repr(texts[i])}"
+                raise ValueError(f"Translator: texts[{i}] must have {wanted}, got {came}")
         return encoded
 
     def align(self, text: str, *, max_length: int = 100) -> Alignment:
