@@ -379,6 +379,7 @@ def test_wrong_pairs(
         (["--heads", "4"], "num_heads needs attention='multi_head'"),
         (["--decoder-layers", "2"], "decoder_layers must be at most num_layers, 1, got 2"),
         (["--checkpoint-seconds", "-1"], "checkpoint_seconds must be at least 0"),
+        (["--monitor", "exact_match", "--valid-fraction", "0"], "--monitor needs --valid or"),
         (["--patience", "0"], "patience must be at least 1, got 0"),
         (["--unknown"], "unrecognized arguments"),
     ],

@@ -34,11 +34,7 @@ from fastrnn.models.readout import READOUTS
 from fastrnn.models.translator import MAX_SOURCE_LENGTH
 from fastrnn.ops.attention import SCORES
 from fastrnn.ops.decoding import CONTEXTS
-from fastrnn.training import (
-    InverseSigmoidSampling,
-    LinearSampling,
-    SamplingSchedule,
-)
+from fastrnn.training import InverseSigmoidSampling, LinearSampling, SamplingSchedule
 
 Pairs = Sequence[tuple[str, str]]
 
@@ -73,7 +69,7 @@ def _add_data(group: Group) -> None:
     )
     add_validation(group, "pairs")
     group.add_argument(
-        "--monitor", choices=_METRICS, default="valid_loss", help="what tells the best weights"
+        "--monitor", choices=_METRICS, help="what tells the best weights (default: valid_loss)"
     )
 
 
@@ -130,6 +126,8 @@ def run(arguments: argparse.Namespace) -> None:
     sampling = _sampling(arguments)
     levels = _levels(arguments)
     train, valid = _read(arguments, levels)
+    if arguments.monitor and not len(valid):
+        raise ValueError("train: --monitor needs --valid or a --valid-fraction above 0")
     translator = Translator.from_pairs(
         train,
         arguments.embedding,
@@ -174,7 +172,7 @@ def run(arguments: argparse.Namespace) -> None:
             "digest of the validation pairs": digest_of_pairs(valid),
         },
         validate=_validation(translator, valid, options) if len(valid) else None,
-        metric=arguments.monitor,
+        metric=arguments.monitor or "valid_loss",
         sampling=sampling,
     )
     save_model(translator.save, arguments.output, checkpoint)
