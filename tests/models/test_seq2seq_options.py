@@ -217,6 +217,10 @@ def test_without_a_bridge_the_decoder_starts_from_the_encoders_last_layers(
     ("options", "message"),
     [
         ({"decoder_layers": 2}, "decoder_layers must be at most num_layers, 1, got 2"),
+        (
+            {"bidirectional_encoder": True, "hidden_size": 5, "bridge": "tanh"},
+            "hidden_size must be even for a bidirectional encoder, .*, got 5",
+        ),
         ({"decoder_layers": 0}, "decoder_layers must be at least 1, got 0"),
         ({"num_heads": 2}, "num_heads needs attention='multi_head', got None"),
         ({"num_heads": 2, "attention": "dot"}, "num_heads needs attention='multi_head', got 'dot'"),
@@ -259,5 +263,8 @@ def test_without_a_bridge_the_decoder_starts_from_the_encoders_last_layers(
 def test_options_that_are_wrong_or_contradict_each_other(
     options: dict[str, Any], message: str
 ) -> None:
+    rng = np.random.default_rng(0)
+    before = rng.bit_generator.state
     with pytest.raises((ValueError, TypeError), match=f"^Seq2Seq: {message}$"):
-        make(**options)
+        make(**options, rng=rng)
+    assert rng.bit_generator.state == before

@@ -87,13 +87,7 @@ class Decoder:
             )
         self.recurrence = self._recurrence(cell)
         self.dropout_out = Dropout(dropout, rng=rng)
-        width = self.readout.size + summary_size
-        if tie_embeddings and embedding_size != width:
-            raise ValueError(
-                "Seq2Seq: tie_embeddings needs embedding_size to be the width of the classifier's "
-                f"input, {width}, got {embedding_size}"
-            )
-        self.output = Linear(width, vocab_size, **common)
+        self.output = Linear(self.readout.size + summary_size, vocab_size, **common)
 
     def _recurrence(self, cell: str) -> AttentionAfter | AttentionInside:
         """Put the recurrent layers, the attention and the readout together."""

@@ -67,11 +67,6 @@ class Encoder:
         dtype: Any,
         rng: np.random.Generator,
     ) -> None:
-        if bidirectional and hidden_size % 2:
-            raise ValueError(
-                "Seq2Seq: hidden_size must be even for a bidirectional encoder, "
-                f"which splits it in two, got {hidden_size}"
-            )
         self.reverse = reverse
         self.bidirectional = bidirectional
         self.embedding = Embedding(vocab_size, embedding_size, dtype=dtype, rng=rng)

@@ -8,7 +8,7 @@ from typing import Any
 from fastrnn.data import EOS
 from fastrnn.models.base import CELLS
 from fastrnn.models.bridge import BRIDGES
-from fastrnn.models.readout import READOUTS
+from fastrnn.models.readout import READOUTS, features_size
 from fastrnn.ops import _check as check
 from fastrnn.ops.attention import SCORES, check_heads
 from fastrnn.ops.decoding import CONTEXTS
@@ -49,12 +49,15 @@ def checked_options(**options: Any) -> dict[str, Any]:
     if checked["decoder_layers"] is None:
         checked["decoder_layers"] = checked["num_layers"]
     _require_compatible(**checked)
+    if checked["tie_embeddings"]:
+        _require_tieable(**checked)
     return checked
 
 
 def _require_compatible(
     *,
     target_size: int,
+    hidden_size: int,
     num_layers: int,
     decoder_layers: int,
     attention: str | None,
@@ -63,12 +66,16 @@ def _require_compatible(
     readout: str,
     readout_size: int | None,
     bridge: str | None,
+    bidirectional_encoder: bool,
     hidden_only: bool,
     **others: Any,
 ) -> None:
     """Raise where one option contradicts another."""
     if target_size <= EOS:
         raise ValueError(f"{_OWNER}: target_size must be at least {EOS + 1}, got {target_size}")
+    if bidirectional_encoder and hidden_size % 2:
+        wanted = "even for a bidirectional encoder, which splits it in two"
+        raise ValueError(f"{_OWNER}: hidden_size must be {wanted}, got {hidden_size}")
     if decoder_layers > num_layers:
         wanted = f"at most num_layers, {num_layers}"
         raise ValueError(f"{_OWNER}: decoder_layers must be {wanted}, got {decoder_layers}")
@@ -81,3 +88,22 @@ def _require_compatible(
         raise ValueError(f"{_OWNER}: readout_size needs readout='tanh', got {readout!r}")
     if bridge is not None and hidden_only:
         raise ValueError(f"{_OWNER}: hidden_only needs bridge=None, got {bridge!r}")
+
+
+def _require_tieable(
+    *,
+    embedding_size: int,
+    hidden_size: int,
+    attention: str | None,
+    readout: str,
+    readout_size: int | None,
+    peeky: bool,
+    **others: Any,
+) -> None:
+    """Raise where embedding and classifier, of these sizes, cannot use one matrix."""
+    context_size = 0 if attention is None else hidden_size
+    features = features_size(readout, context_size, hidden_size, readout_size or hidden_size)
+    width = features + (hidden_size if peeky else 0)
+    if embedding_size != width:
+        wanted = f"embedding_size to be the width of the classifier's input, {width}"
+        raise ValueError(f"{_OWNER}: tie_embeddings needs {wanted}, got {embedding_size}")

@@ -12,6 +12,11 @@ from fastrnn.models.base import Array
 READOUTS = ("concat", "tanh")
 
 
+def features_size(kind: str, context_size: int, hidden_size: int, size: int) -> int:
+    """Return how wide the features of a readout are."""
+    return size if kind == "tanh" else context_size + hidden_size
+
+
 class Readout:
     """``[c; h]``, or ``tanh([c; h] W + b)`` (Luong, Pham and Manning 2015, equation 5).
 
@@ -37,13 +42,12 @@ class Readout:
         dtype: Any,
         rng: np.random.Generator,
     ) -> None:
-        width = context_size + hidden_size
         self.context_size = context_size
         self.linear: Linear | None = None
         if kind == "tanh":
-            self.linear = Linear(width, size, dtype=dtype, rng=rng)
+            self.linear = Linear(context_size + hidden_size, size, dtype=dtype, rng=rng)
         self.tanh = Tanh()
-        self.size = width if self.linear is None else size
+        self.size = features_size(kind, context_size, hidden_size, size)
 
     @property
     def layers(self) -> dict[str, Layer]:
