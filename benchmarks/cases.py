@@ -126,3 +126,33 @@ class Seq2Seq:
         lengths = rng.integers(self.S // 2, self.S + 1, self.N)
         source[np.arange(self.S) >= lengths[:, None]] = 0
         return source, lengths, target
+
+
+@dataclass(frozen=True)
+class BeamSearch:
+    """Words of a few letters through a grapheme-to-phoneme model of random weights.
+
+    Such weights know of no end, so the end mark is made improbable, and every target has as many
+    tokens as may be.
+    """
+
+    words: int
+    letters: int
+    hidden_size: int
+    beam_size: int = 5
+    source_size: int = 32
+    target_size: int = 43
+    embedding_size: int = 128
+    max_length: int = 8
+    length_penalty: float = 0.6
+
+    def __str__(self) -> str:
+        return f"beam {self.beam_size}, {self.words} words, H{self.hidden_size}"
+
+    def batch(self) -> tuple[Array, Array]:
+        """The words and their lengths."""
+        rng = np.random.default_rng(0)
+        lengths = rng.integers(self.letters - 3, self.letters + 4, self.words)
+        source = rng.integers(4, self.source_size, (self.words, lengths.max()))
+        source[np.arange(source.shape[1]) >= lengths[:, None]] = 0
+        return source, lengths

@@ -7,7 +7,7 @@ The files for pytest time SELECTION, and check it in CI.
 
 from __future__ import annotations
 
-from cases import Attention, Recurrent, Seq2Seq
+from cases import Attention, BeamSearch, Recurrent, Seq2Seq
 
 
 def _cases(cells: tuple[str, ...], *sizes: tuple[int, int, int, int]) -> list[Recurrent]:
@@ -161,7 +161,13 @@ SEQ2SEQ = [
     ),
 ]
 
-Cases = list[Recurrent] | list[Attention] | list[Seq2Seq]
+# A model for grapheme-to-phoneme conversion, and fewer words of a smaller one for CI.
+BEAM_SEARCH = [
+    BeamSearch(words=1000, letters=8, hidden_size=512),
+    BeamSearch(words=50, letters=8, hidden_size=64),
+]
+
+Cases = list[Recurrent] | list[Attention] | list[Seq2Seq] | list[BeamSearch]
 
 GRID: dict[str, Cases] = {
     "inference": INFERENCE,
@@ -169,6 +175,7 @@ GRID: dict[str, Cases] = {
     "step": STEP,
     "attention": ATTENTION,
     "seq2seq": SEQ2SEQ,
+    "beam_search": BEAM_SEARCH,
 }
 
 SELECTION: dict[str, Cases] = GRID | {
@@ -195,4 +202,5 @@ SELECTION: dict[str, Cases] = GRID | {
         *_cases(("gru", "gru_before", "rnn"), (32, 50, 256, 256)),
     ],
     "step": _cases(("lstm", "gru", "gru_before", "rnn"), (1, 1, 128, 128)),
+    "beam_search": BEAM_SEARCH[1:],
 }

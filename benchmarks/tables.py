@@ -34,6 +34,7 @@ QUESTIONS = {
     "step": "How long does one time step take from Python?",
     "attention": "How long does attention take, forward and backward?",
     "seq2seq": "How long does a whole training step take: loss, gradients, clipping and Adam?",
+    "beam_search": "How long does it take to find the best targets of many words?",
 }
 CELL_NAMES = {"lstm": "LSTM", "gru": "GRU", "gru_before": "GRU, reset before", "rnn": "RNN"}
 

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import io
+import json
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,9 @@ import pytest
 
 from fastrnn import layers
 from fastrnn.cli import main
-from fastrnn.models import LanguageModel, Translator, save
+from fastrnn.data import Vocabulary, read_pairs
+from fastrnn.models import LanguageModel, TextModel, Translator, evaluate, save
+from fastrnn.training import Trainer
 
 SMALL = ["--hidden", "16", "--embedding", "8", "--batch-size", "32", "--epochs", "2"]
 
@@ -115,7 +119,7 @@ def test_training_with_every_option(tsv: Path, tmp_path: Path) -> None:
     path = tmp_path / "m.safetensors"
     options = (
         "--words --cell rnn --layers 2 --attention none --peeky --reverse --dropout 0.1 --clip 1 "
-        "--valid-fraction 0.2 --patience 1 --seed 3 --lr 0.01"
+        "--valid-fraction 0.2 --patience 1 --seed 3 --lr 0.01 --hidden-only"
     )
     assert main(["train", str(tsv), "-o", str(path), *SMALL, *options.split()]) == 0
     translator = Translator.load(path)
@@ -123,6 +127,37 @@ def test_training_with_every_option(tsv: Path, tmp_path: Path) -> None:
     config = translator.model.config()
     assert (config["cell"], config["num_layers"], config["attention"]) == ("rnn", 2, None)
     assert config["peeky"] and config["reverse_source"] and config["dropout"] == 0.1
+    assert config["hidden_only"]
+
+
+def test_training_with_every_option_of_attention(
+    tsv: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, valid = tmp_path / "m.safetensors", tmp_path / "valid.tsv"
+    valid.write_text("abc\tcba\nabcdef\tfedcba\n")
+    options = (
+        f"--valid {valid} --monitor exact_match --source-level char --target-level word "
+        "--min-count 2 --max-length 4 --stream --attention multi_head --heads 2 "
+        "--context input_feeding --readout tanh --readout-size 8 --bridge tanh --bidirectional "
+        "--encoder-layers 4 --decoder-layers 3 --residual --tie-embeddings --label-smoothing 0.1 "
+        "--recurrent-dropout 0.1 "
+        "--sampling-rate 0.2 --sampling-decay linear --optimizer adamw --weight-decay 0.1 "
+        "--schedule plateau --decay 0.3 --decay-epochs 2 --checkpoint-seconds 9"
+    )
+    assert main(["train", str(tsv), "-o", str(path), *SMALL, *options.split()]) == 0
+    translator = Translator.load(path)
+    assert (translator.source.level, translator.target.level) == ("char", "word")
+    assert translator.max_source_length == 4
+    config = translator.model.config()
+    given = {"attention": "multi_head", "num_heads": 2, "context": "input_feeding"}
+    given |= {"readout": "tanh", "readout_size": 8, "bridge": "tanh", "residual": True}
+    given |= {"num_layers": 4, "decoder_layers": 3, "tie_embeddings": True}
+    given |= {"label_smoothing": 0.1, "bidirectional_encoder": True, "recurrent_dropout": 0.1}
+    assert config == {**config, **given}
+    err = capsys.readouterr().err
+    assert "of 200 pairs left out, as too long" in err and "1 of 2 pairs left out" in err
+    for name in ("tokens/s", "valid_loss", "token_accuracy", "exact_match"):
+        assert f", {name} " in err
 
 
 def test_resumed_training_ends_like_one_that_never_stopped(tsv: Path, tmp_path: Path) -> None:
@@ -133,6 +168,82 @@ def test_resumed_training_ends_like_one_that_never_stopped(tsv: Path, tmp_path: 
     whole, stopped = (Translator.load(path).model.params for path in (once, twice))
     for key, param in whole.items():
         np.testing.assert_array_equal(param, stopped[key], err_msg=key)
+
+
+def test_streaming_changes_nothing(tsv: Path, tmp_path: Path) -> None:
+    memory, stream = tmp_path / "memory", tmp_path / "stream"
+    options = [*SMALL, "--max-length", "4"]
+    main(["train", str(tsv), "-o", str(memory), *options])
+    main(["train", str(tsv), "-o", str(stream), *options, "--epochs", "1"])
+    assert main(["train", str(tsv), "-o", str(stream), *options, "--stream", "--resume"]) == 0
+    one, other = (Translator.load(path).model.params for path in (memory, stream))
+    for key, param in one.items():
+        np.testing.assert_array_equal(param, other[key], err_msg=key)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--hidden", "12"], "another setting: hidden 16 there, 12 here"),
+        (["--lr", "0.02"], "another setting: lr None there, 0.02 here"),
+        (["--attention", "general"], "another setting: attention dot there, general here"),
+        (["--batch-size", "16"], "another setting: batch_size 32 there, 16 here"),
+        (["--seed", "1"], "another setting: seed 0 there, 1 here"),
+    ],
+)
+def test_a_resume_with_other_options(
+    options: list[str],
+    message: str,
+    model: Path,
+    tsv: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run = tmp_path / "run"
+    run.write_bytes(model.with_suffix(".checkpoint").read_bytes())
+    arguments = ["train", tsv, "-o", tmp_path / "m", "--checkpoint", run, "--resume", *SMALL]
+    assert f"{run}: a checkpoint with {message}" in failure(capsys, *arguments, *options)
+    assert run.read_bytes() == model.with_suffix(".checkpoint").read_bytes()
+    assert main([*map(str, arguments), "--epochs", "3", "--patience", "7", "--threads", "1"]) == 0
+
+
+@pytest.mark.parametrize("stream", [[], ["--stream"]])
+def test_a_resume_after_the_file_has_changed(
+    stream: list[str], tsv: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pairs, output = tmp_path / "pairs.tsv", tmp_path / "m"
+    pairs.write_bytes(tsv.read_bytes())
+    arguments = ["train", str(pairs), "-o", str(output), *SMALL, *stream]
+    assert main([*arguments, "--epochs", "1"]) == 0
+    before = output.read_bytes()
+    pairs.write_bytes(tsv.read_bytes().replace(b"a", b"q"))
+    capsys.readouterr()
+    message = failure(capsys, *arguments, "--resume")
+    assert "m.checkpoint: a checkpoint with another setting: digest of the pairs" in message
+    assert output.read_bytes() == before
+
+
+def test_a_file_that_changes_during_the_run(
+    tsv: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pairs, output = tmp_path / "pairs.tsv", tmp_path / "m"
+    pairs.write_bytes(tsv.read_bytes())
+    save_checkpoint = Trainer.save
+
+    def save_and_spoil(trainer: Trainer[Any], path: Path) -> None:
+        save_checkpoint(trainer, path)
+        pairs.write_bytes(tsv.read_bytes()[10:])
+
+    monkeypatch.setattr(Trainer, "save", save_and_spoil)
+    main(["train", str(pairs), "-o", str(output), *SMALL, "--stream", "--valid-fraction", "0"])
+    err = capsys.readouterr().err.splitlines()
+    message = f"fastrnn: error: {pairs}: the file has changed since it was first read"
+    assert [line for line in err if "error" in line] == [message]
+    assert not output.exists()
+    monkeypatch.undo()
+    pairs.write_bytes(tsv.read_bytes())
+    arguments = ["train", str(pairs), "-o", str(output), *SMALL, "--valid-fraction", "0"]
+    assert main([*arguments, "--resume"]) == 0
 
 
 def start(*arguments: Any) -> subprocess.Popen[str]:
@@ -250,6 +361,26 @@ def test_wrong_pairs(
         (["--resume"], "m.checkpoint: No such file"),
         (["--checkpoint", "/no/such/folder/run"], "/no/such/folder"),
         (["--words", "--chars"], "not allowed with"),
+        (["--words", "--target-level", "char"], "--target-level contradicts --chars and --words"),
+        (["--valid", "v.tsv", "--valid-fraction", "0.2"], "not allowed with"),
+        (["--valid", "/no/such/file"], "/no/such/file: No such file"),
+        (["--max-length", "0"], "argument --max-length: must be at least 1, got 0"),
+        (["--weight-decay", "0.1"], "--weight-decay needs --optimizer adamw, got adam"),
+        (["--decay", "0.1"], "--decay needs --schedule step or plateau, got constant"),
+        (["--decay-epochs", "2", "--schedule", "cosine"], "--decay-epochs needs --schedule step"),
+        (["--sampling-decay", "linear"], "linear needs --sampling-rate"),
+        (
+            ["--sampling-decay", "inverse-sigmoid", "--sampling-rate", "0.5"],
+            "inverse-sigmoid takes no --sampling-rate",
+        ),
+        (["--sampling-rate", "1.5"], "sampling_rate must be in [0, 1]"),
+        (["--attention", "none", "--context", "input"], "context 'input' needs attention"),
+        (["--attention", "multi_head", "--heads", "5"], "num_heads"),
+        (["--heads", "4"], "num_heads needs attention='multi_head'"),
+        (["--decoder-layers", "2"], "decoder_layers must be at most num_layers, 1, got 2"),
+        (["--checkpoint-seconds", "-1"], "checkpoint_seconds must be at least 0"),
+        (["--monitor", "exact_match", "--valid-fraction", "0"], "--monitor needs --valid or"),
+        (["--patience", "0"], "patience must be at least 1, got 0"),
         (["--unknown"], "unrecognized arguments"),
     ],
 )
@@ -290,7 +421,7 @@ def test_other_failures_are_one_line_too(
     def fail() -> None:
         raise error
 
-    monkeypatch.setattr("fastrnn.cli.choose", fail)
+    monkeypatch.setattr("fastrnn.cli.info.choose", fail)
     assert failure(capsys, "info") in ("out of memory", "no kernels")
 
 
@@ -299,8 +430,8 @@ def test_other_failures_are_one_line_too(
     [
         ("", "{}: Is a directory"),
         ("none/m", "{}/none/m: No such file or directory"),
-        ("m.checkpoint", "must be three files, got"),
-        ("pairs.tsv", "must be three files, got"),
+        ("m.checkpoint", "must be different, got"),
+        ("pairs.tsv", "must be different, got"),
     ],
 )
 def test_a_wrong_output_is_found_before_any_work(
@@ -310,7 +441,7 @@ def test_a_wrong_output_is_found_before_any_work(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("fastrnn.cli.read_pairs", None)
+    monkeypatch.setattr("fastrnn.cli.train.read_pairs", None)
     wanted = message.format(tmp_path)
     assert wanted in failure(capsys, "train", tmp_path / "pairs.tsv", "-o", tmp_path / output)
     assert not list(tmp_path.iterdir())
@@ -351,3 +482,227 @@ def test_a_folder_that_cannot_be_made(
 ) -> None:
     message = failure(capsys, "demo", "--out-dir", model / "new")
     assert message == f"{model / 'new'}: Not a directory"
+
+
+def test_pairs_that_are_all_too_long(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "pairs.tsv"
+    path.write_text("abc\tcba\n")
+    message = failure(capsys, "train", path, "-o", tmp_path / "m", "--max-length", "2")
+    assert message == f"{path}: no pair has at most 2 tokens on each side"
+
+
+def test_a_vocabulary_that_does_not_match_the_weights(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other"
+    translator = Translator.load(model)
+    extra = {"source": translator.source.to_dict(), "target": Vocabulary("ab").to_dict()}
+    save(translator.model, other, extra=extra)
+    for command in (["translate", other, "a"], ["evaluate", other, other]):
+        message = failure(capsys, *command)
+        assert message.startswith(
+            f"{other}: no vocabularies that fit the model: Translator: target"
+        )
+
+
+@pytest.fixture(scope="module")
+def trained(tsv: Path) -> Path:
+    """A model with attention that knows something."""
+    path = tsv.with_name("trained.safetensors")
+    options = "--hidden 32 --epochs 6 --lr 0.01 --batch-size 20 --max-length 9 --bidirectional"
+    assert main(["train", str(tsv), "-o", str(path), *options.split()]) == 0
+    return path
+
+
+def test_translate_with_a_beam(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    texts, options = ["abc", "", "edcba"], {"beam_size": 4, "length_penalty": 0.6}
+    arguments = ["translate", str(trained), *texts, "--beam", "4", "--length-penalty", "0.6"]
+    assert main(arguments) == 0
+    answers = Translator.load(trained)(texts, **options)
+    assert capsys.readouterr().out == "".join(f"{answer}\n" for answer in answers)
+    assert main([*arguments, "--nbest", "3"]) == 0
+    lines = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
+    found = Translator.load(trained).n_best(texts, n_best=3, **options)
+    assert lines == [
+        [str(number), f"{each.score:.4f}", each.text]
+        for number, those in enumerate(found, start=1)
+        for each in those
+    ]
+    assert [number for number, *_ in lines] == ["1", "1", "1", "2", "3", "3", "3"]
+
+
+def test_nbest_numbers_go_on_from_batch_to_batch(
+    trained: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("a\n" * 130))
+    assert main(["translate", str(trained), "--beam", "2", "--nbest", "1"]) == 0
+    numbers = [int(line.split("\t")[0]) for line in capsys.readouterr().out.splitlines()]
+    assert numbers == list(range(1, 131))
+
+
+@pytest.mark.parametrize("beam", ["1", "3"])
+def test_attention_plot(
+    beam: str, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture = tmp_path / "attention.png"
+    options = ["--beam", beam, "--attention-plot", str(picture)]
+    assert main(["translate", str(trained), "abc", *options]) == 0
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    (answer,) = Translator.load(trained)(["abc"], beam_size=int(beam))
+    assert capsys.readouterr().out == f"{answer}\n"
+
+
+def test_unknown_characters_are_named_once(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["translate", str(trained), "xaéy", "yb", *["z"] * 100]) == 0
+    warning = "fastrnn: warning: the model has not seen in sources: 'x' 'é' 'y' 'z'\n"
+    assert capsys.readouterr().err == warning
+    pairs = tmp_path / "pairs.tsv"
+    pairs.write_text("ax\ta\nb\tABCDEFGHIJKL\n")
+    assert main(["evaluate", str(trained), str(pairs)]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].endswith("in sources: 'x'")
+    assert lines[1].endswith("'I' 'J' and 2 more")
+    assert len(lines) == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--beam", "0"], "argument --beam: must be at least 1, got 0"),
+        (["--beam", "2", "--nbest", "3"], "--nbest must be at most --beam (2), got 3"),
+        (["--nbest", "0"], "argument --nbest: must be at least 1, got 0"),
+        (["--length-penalty", "1"], "--length-penalty needs a --beam of at least 2"),
+        (["--coverage-penalty", "1"], "--coverage-penalty needs a --beam of at least 2"),
+        (["--beam", "2", "--length-penalty", "-1"], "length_penalty must be"),
+        (["more", "--attention-plot", "x.png"], "--attention-plot takes one TEXT and no --nbest"),
+        (["--attention-plot", "/no/x.png"], "/no/x.png: No such file"),
+        (["--attention-plot", "x.nothing"], "Format 'nothing' is not supported"),
+        (["abcdeabcde"], "texts[1] must have at most 9 tokens, got 10"),
+    ],
+)
+def test_wrong_searches(
+    options: list[str],
+    message: str,
+    trained: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert message in failure(capsys, "translate", trained, "abc", *options)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_plot_without_attention_or_matplotlib(
+    model: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plain = tmp_path / "plain"
+    Translator.from_pairs([("a", "b")], 4, 4, rng=0).save(plain)
+    arguments = ["a", "--attention-plot", tmp_path / "x.png"]
+    assert "attention" in failure(capsys, "translate", plain, *arguments)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert "pip install 'fastrnn[plot]'" in failure(capsys, "translate", model, *arguments)
+
+
+def test_evaluate(
+    trained: Path, tsv: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pairs = tmp_path / "pairs.tsv"
+    pairs.write_text(tsv.read_text() + "abc\tabc\nabc\tcba\n")
+    assert main(["evaluate", str(trained), str(pairs), "--beam", "3", "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    result = evaluate(Translator.load(trained), read_pairs(pairs), beam_size=3)
+    assert figures == asdict(result)
+    assert 0 < result.exact_match < 1 and 0 < result.error_rate < 1
+    assert main(["evaluate", str(trained), str(pairs), "--beam", "3"]) == 0
+    out = capsys.readouterr().out
+    for line in (
+        f"exact match         {result.exact_match:.2%}",
+        f"edit-distance rate  {result.error_rate:.2%}",
+        f"token accuracy      {result.token_accuracy:.2%}",
+        f"perplexity          {result.perplexity:.4g}",
+    ):
+        assert f"{line}\n" in out
+    assert "line 1: no tab" in failure(capsys, "evaluate", trained, __file__)
+
+
+@pytest.fixture(scope="module", params=["--chars", "--words"])
+def language_model(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    folder = tmp_path_factory.mktemp("lm")
+    (folder / "text.txt").write_text("the cat sat\non the mat\n" * 40)
+    options = (
+        "--hidden 24 --embedding 8 --batch-size 4 --steps 16 --epochs 6 --lr 0.02 --layers 3 "
+        "--dropout 0.1 --recurrent-dropout 0.1 --residual --label-smoothing 0.05"
+    )
+    path = folder / "lm.safetensors"
+    arguments = ["lm", "train", str(folder / "text.txt"), "-o", str(path), request.param]
+    assert main([*arguments, *options.split()]) == 0
+    before = TextModel.load(path).model.params
+    config = TextModel.load(path).model.config()
+    given = {"num_layers": 3, "residual": True, "recurrent_dropout": 0.1, "label_smoothing": 0.05}
+    assert config == {**config, **given}
+    assert main([*arguments, *options.split(), "--resume"]) == 0
+    for key, param in TextModel.load(path).model.params.items():
+        np.testing.assert_array_equal(param, before[key])
+    return path
+
+
+def test_language_models(language_model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model, text = TextModel.load(language_model), language_model.with_name("text.txt")
+    assert main(["lm", "evaluate", str(language_model), str(text), "--json"]) == 0
+    figures, scores = json.loads(capsys.readouterr().out), model.evaluate(text.read_text())
+    assert figures["perplexity"] == scores.perplexity < 3
+    assert figures["bits_per_token"] == pytest.approx(np.log2(scores.perplexity))
+    assert main(["lm", "evaluate", str(language_model), str(text)]) == 0
+    assert f"tokens          {scores.tokens}\n" in capsys.readouterr().out
+
+    options = ["--length", "30", "--temperature", "0.8", "--top-k", "5", "--top-p", "0.9"]
+    options += ["--seed", "3"]
+    assert main(["lm", "sample", str(language_model), *options]) == 0
+    sampling = {"temperature": 0.8, "top_k": 5, "top_p": 0.9, "seed": 3}
+    assert capsys.readouterr().out == model.sample(30, **sampling) + "\n"
+    assert main(["lm", "sample", str(language_model), *options, "--start", "the Xat"]) == 0
+    out, err = capsys.readouterr()
+    assert out.startswith("the Xat") and "'X" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["train", "text", "--valid-fraction", "1.5"],
+            "--valid-fraction must be in [0, 1), got 1.5",
+        ),
+        (["train", "text", "--valid-fraction", "0.999"], "too few lines for a --valid-fraction"),
+        (["train", "text", "--steps", "0"], "argument --steps: must be at least 1, got 0"),
+        (["train", "text", "--batch-size", "500000"], "streams need at least"),
+        (["train", "text", "--tie-weights"], "tie_weights needs embedding_size == hidden_size"),
+        (["train", "text", "--valid", "text"], "must be different, got"),
+        (["train", "nothing"], "nothing: No such file"),
+        (["sample", "model", "--temperature", "-1"], "temperature must be"),
+        (["sample", "model", "--top-k", "0"], "top_k must be"),
+        (["sample", "model", "--top-p", "2"], "top_p must be"),
+        (["sample", "model", "--start", ""], "start must have a token, got ''"),
+        (["evaluate", "text", "text"], "not a safetensors file"),
+        ([], "required"),
+    ],
+)
+def test_wrong_use_of_language_models(
+    arguments: list[str],
+    message: str,
+    language_model: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    files = {"text": language_model.with_name("text.txt"), "model": language_model}
+    command = ["lm", *(files.get(argument, argument) for argument in arguments)]
+    output = ["-o", tmp_path / "m"] if "train" in arguments else []
+    assert message in failure(capsys, *command, *output)
+    assert not list(tmp_path.iterdir())

@@ -16,7 +16,8 @@ class Task(NamedTuple):
 
 
 class Contender:
-    """A library that answers some of the questions: inference, training, step, attention, seq2seq.
+    """A library that answers some of the questions: inference, training, step, attention, seq2seq,
+    beam_search.
 
     The arrays that a task reads are, in this order:
 
@@ -24,6 +25,7 @@ class Contender:
     training: gradients of x, of the initial h (and c), then of Wx, Wh, b (and bh)
     step: h (and c), (N, H)
     attention: context, gradients of query, keys and values, then of the weights
+    beam_search: the score of each word's best target
     seq2seq: the loss, then the clipped gradients of all parameters under fastrnn's names, sorted
     """
 

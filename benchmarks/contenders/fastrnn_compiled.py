@@ -8,8 +8,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 import fastrnn
-from cases import Array, Attention, Recurrent, Seq2Seq
+from cases import Array, Attention, BeamSearch, Recurrent, Seq2Seq
 from contenders.base import Contender, Task
+from fastrnn.data import EOS
 from fastrnn.models import Seq2Seq as Seq2SeqModel
 from fastrnn.training import Adam, clip_grad_norm
 
@@ -87,6 +88,38 @@ class Fastrnn(Contender):
             return loss
 
         return Task(run, lambda loss: [np.array(loss), *_by_name(model.grads)])
+
+    def beam_search(self, case: BeamSearch) -> Task:
+        model, batch = beam_search_model(case), case.batch()
+
+        def run() -> Any:
+            with fastrnn.backend(self.backend):
+                return model.beam_search(
+                    *batch,
+                    beam_size=case.beam_size,
+                    max_length=case.max_length,
+                    length_penalty=case.length_penalty,
+                )
+
+        return Task(run, lambda found: [np.array([best.score for (best,) in found])])
+
+
+def beam_search_model(case: BeamSearch) -> Seq2SeqModel:
+    """The model that all contenders search with."""
+    model = Seq2SeqModel(
+        case.source_size,
+        case.target_size,
+        case.embedding_size,
+        case.hidden_size,
+        num_layers=2,
+        decoder_layers=1,
+        attention="general",
+        bidirectional_encoder=True,
+        rng=0,
+    )
+    model.params["decoder.output.W"][...] *= 20  # so that some targets are likelier than others
+    model.params["decoder.output.b"][EOS] = -100
+    return model.eval()
 
 
 def seq2seq_model(case: Seq2Seq) -> Seq2SeqModel:

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from cases import Array, Attention, Recurrent, Seq2Seq
+from cases import Array, Attention, BeamSearch, Recurrent, Seq2Seq
 from contenders.base import Contender, Task
-from contenders.fastrnn_compiled import seq2seq_model
+from contenders.fastrnn_compiled import beam_search_model, seq2seq_model
+from contenders.pytorch_beam_search import TorchBeamSearch
 
 LAYERS = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
 CELLS = {"rnn": nn.RNNCell, "lstm": nn.LSTMCell, "gru": nn.GRUCell}
@@ -111,6 +112,19 @@ class PyTorch(Contender):
 
         return Task(run, lambda loss: [np.array(loss), *model.gradients()])
 
+    def beam_search(self, case: BeamSearch) -> Task:
+        searcher = TorchBeamSearch(beam_search_model(case))
+        words = [word[:length] for word, length in zip(*case.batch(), strict=True)]
+        options = {
+            "beam_size": case.beam_size,
+            "max_length": case.max_length,
+            "length_penalty": case.length_penalty,
+        }
+        return Task(
+            lambda: [searcher.search(word, **options) for word in words],
+            lambda found: [np.array([best.score for best in found])],
+        )
+
 
 class TorchSeq2Seq(nn.Module):
     """`fastrnn.models.Seq2Seq` with an LSTM and dot attention, as one writes it in PyTorch."""
@@ -146,7 +160,7 @@ class TorchSeq2Seq(nn.Module):
             padding = torch.arange(x.shape[1]) >= lengths[:, None]
             scores = scores.masked_fill(padding[:, None], -torch.inf)
         context = torch.softmax(scores, -1) @ memory
-        logits = self.output(torch.cat([y, context], -1))
+        logits = self.output(torch.cat([context, y], -1))
         return nn.functional.cross_entropy(logits.flatten(0, 1), target.flatten(), ignore_index=0)
 
     def gradients(self) -> list[Array]:

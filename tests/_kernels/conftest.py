@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from decoders import random_decoder
 from helpers import (
     SCORES,
     VARIANTS,
@@ -13,7 +14,7 @@ from helpers import (
     recurrent_problem,
 )
 
-from fastrnn import _kernels
+from fastrnn import _kernels, ops
 from fastrnn._kernels import cpu, elementwise
 
 UPDATES = {
@@ -132,6 +133,19 @@ def softmax_cross_entropy(_, rng, rows, width, dtype, **threads):
     return run
 
 
+def decoding(_, rng, rows, width, dtype, **threads):
+    weights, states, given = random_decoder(rng, N=rows, H=width, L=1, dtype=dtype)
+    options = {"beam_size": 3, "max_length": 3, "return_alignment": True, **given, **threads}
+
+    def run():
+        found = ops.decode_beam(weights, states, **options)
+        best = [results[0] for results in found]
+        arrays = [array for result in best for array in (result.tokens, result.attention)]
+        return [*arrays, np.array([result[1:4] for result in best])]
+
+    return run
+
+
 def unthreaded(_, rng, rows, width, dtype, **threads):
     x = rng.standard_normal((rows, width)).astype(dtype)
     keep = rng.random(x.shape) < 0.5
@@ -158,6 +172,7 @@ CALLS = {
     **dict.fromkeys(VARIANTS, recurrent),
     **dict.fromkeys(SCORES, attention),
     "attention_decoder": attention_decoder,
+    "decoding": decoding,
     "linear": linear,
     "softmax_cross_entropy": softmax_cross_entropy,
     "unthreaded": unthreaded,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
 from functools import partial
 
 import numpy as np
 import pytest
+from decoders import CONTEXTS, END, random_decoder
 from helpers import SCORES, VARIANTS, attention_problem, decoder_problem, recurrent_problem
 
 import fastrnn as fr
@@ -144,6 +146,37 @@ def other_calls(_):
     ]
 
 
+def decoding_calls(context):
+    weights, states, given = random_decoder(np.random.default_rng(5), context=context, N=3, P=2)
+    weights.output[1][END] = 50  # so that a search of any length ends
+    options = {
+        **given,
+        "start": np.array([1, 3, 2]),
+        "end": END,
+        "max_length": 4,
+        "exclude": np.zeros(7, bool),
+        "return_alignment": False,
+        "num_threads": 2,
+    }
+    forced = {"forced": np.ones((3, 4), int), "use_forced": np.zeros((3, 4), bool)}
+    drawing = {"temperature": 1.0, "top_k": 3, "top_p": 0.5, "seed": np.array([1, 2, 3])}
+    beam = {"beam_size": 3, "n_best": 2, "length_penalty": 0.0, "coverage_penalty": 0.0}
+    names = [field.name for field in fields(weights)]
+
+    def of_weights(*values):
+        return ops.decode_beam(
+            replace(weights, **dict(zip(names, values, strict=True))), states, **options
+        )
+
+    return [
+        (ops.decode_greedy, [weights, states], options),
+        (ops.decode_greedy, [weights, states], options | forced),
+        (ops.decode_sample, [weights, states], options | drawing),
+        (ops.decode_beam, [weights, states], options | beam),
+        (of_weights, [getattr(weights, name) for name in names], {}),
+    ]
+
+
 def layer_calls(_):
     rng = np.random.default_rng(4)
     x, h = (rng.standard_normal(shape).astype("f4") for shape in ((3, 4, 5), (4, 3, 2)))
@@ -180,6 +213,7 @@ def layer_calls(_):
     ("make_calls", "what"),
     [(recurrent_calls, variant) for variant in VARIANTS]
     + [(attention_calls, score) for score in SCORES]
+    + [(decoding_calls, context) for context in CONTEXTS]
     + [(decoder_calls, context) for context in ("input_feeding", "input")]
     + [(other_calls, "others"), (layer_calls, "layers")],
 )

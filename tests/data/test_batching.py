@@ -174,3 +174,52 @@ def test_streams_are_contiguous(batch_size, num_steps, extra):
 def test_bad_arguments(make, message):
     with pytest.raises((ValueError, TypeError), match=f"^{message}"):
         make()
+
+
+def fingerprints():
+    """One of each kind of batches, as a function of the options to be changed."""
+    x = np.arange(12.0).reshape(6, 2)
+    ids = [[4, 5], [6], [7, 8], [9], [4], [5]]
+
+    def batches(**options):
+        return Batches(x, batch_size=2, **options).fingerprint()
+
+    def pairs(sources=ids, targets=ids, **options):
+        options = {"batch_size": 2, **options}
+        return PairBatches(sources, targets, **options).fingerprint()
+
+    return batches, pairs
+
+
+def test_a_fingerprint_names_what_differs():
+    batches, pairs = fingerprints()
+    assert batches() == batches() and pairs() == pairs()
+    for make, option, value in (
+        (batches, "seed", 1),
+        (batches, "shuffle", False),
+        (pairs, "bucket", True),
+        (pairs, "batch_size", 3),
+        (pairs, "drop_last", True),
+    ):
+        one, other = make(), make(**{option: value})
+        assert [key for key in one if one[key] != other[key]] == [option]
+    for other in (
+        pairs(sources=[[4], [5, 6], [7, 8], [9], [4], [5]]),  # the same ids, cut elsewhere
+        pairs(targets=[[4, 5], [6], [7, 8], [9], [4], [6]]),
+        pairs(source_eos=True),
+    ):
+        assert [key for key in other if pairs()[key] != other[key]] == ["digest of the data"]
+    assert Batches(np.arange(4), batch_size=2).fingerprint() != (
+        Batches(np.arange(4).reshape(2, 2), batch_size=2).fingerprint()
+    )
+
+
+def test_a_stream_has_a_fingerprint_and_tokens():
+    def stream(ids, **options):
+        return StreamBatches(ids, **{"batch_size": 2, "num_steps": 3, **options})
+
+    one = stream(range(20))
+    assert one.fingerprint() == stream(range(20)).fingerprint()
+    assert one.fingerprint() != stream(range(1, 21)).fingerprint()
+    assert one.fingerprint() != stream(range(20), num_steps=4).fingerprint()
+    assert sum(one.count_tokens(batch) for batch in one.epoch(0)) == 18

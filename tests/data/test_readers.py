@@ -4,6 +4,8 @@ import pytest
 
 from fastrnn.data import read_pairs, read_text
 
+COLUMNS = "source, tab, target, and at most one more column"
+
 
 @pytest.fixture
 def file(tmp_path):
@@ -25,6 +27,16 @@ def test_windows_file(file):
     assert read_pairs(file(b"\xef\xbb\xbfa\tb\r\nc\td\r\n")) == [("a", "b"), ("c", "d")]
 
 
+def test_a_third_column_is_ignored(file):
+    assert read_pairs(file(b"a\tb\tby someone\nc\td\t\n")) == [("a", "b"), ("c", "d")]
+
+
+def test_text_is_normalized(file):
+    path = file("\u1112\u1161\u11ab\te\u0301\n".encode())
+    assert read_pairs(path) == [("\ud55c", "\u00e9")]
+    assert read_text(path) == "\ud55c\t\u00e9\n"
+
+
 def test_only_newlines_end_lines(file):
     assert read_pairs(file("a\x0b\u2028\tb\x85\n".encode())) == [("a\x0b\u2028", "b\x85")]
 
@@ -34,9 +46,15 @@ def test_only_newlines_end_lines(file):
     [
         (b"", ": no pairs in the file"),
         (b"\n\r\n", ": no pairs in the file"),
-        (b"a\tb\nab\n", ", line 2: no tab, want: source, one tab, target"),
-        (b"a\tb\n\n\nab", ", line 4: no tab, want: source, one tab, target"),
-        (b"a\tb\tc\n", ", line 1: 2 tabs, want: source, one tab, target"),
+        (b"a\tb\nab\n", f", line 2: no tab, want: {COLUMNS}"),
+        (
+            b"a\tb\n\n\nab",
+            f", line 4: no tab, want: {COLUMNS}",
+        ),
+        (
+            b"a\tb\tc\td\n",
+            f", line 1: 3 tabs, want: {COLUMNS}",
+        ),
         (b"a\tb\n\tb\n", ", line 2: the source is empty"),
         (b"a\tb\n \tb\n", ", line 2: the source is empty"),
         (b"a\tb\nc\td\na\t\r\n", ", line 3: the target is empty"),

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import unicodedata
+from functools import partial
 
 import numpy as np
 import pytest
@@ -9,13 +11,13 @@ from hypothesis import strategies as st
 
 from fastrnn.data import BOS, EOS, PAD, UNK, Vocabulary
 
+NORMAL = partial(unicodedata.normalize, "NFC")
 SCRIPTS = st.characters(min_codepoint=0xAC00, max_codepoint=0xD7A3) | st.characters(
     min_codepoint=0x3040, max_codepoint=0x30FF
 )
-TEXT = st.text(SCRIPTS | st.characters())
-WORDS = st.lists(st.text(SCRIPTS | st.characters(categories=["L", "N", "P"]), min_size=1)).map(
-    " ".join
-)
+TEXT = st.text(SCRIPTS | st.characters()).map(NORMAL)
+LETTERS = SCRIPTS | st.characters(categories=["L", "N", "P"])
+WORDS = st.lists(st.text(LETTERS, min_size=1)).map(" ".join).map(NORMAL)
 
 
 @settings(deadline=None, max_examples=100)
@@ -130,3 +132,34 @@ def test_from_one_text():
 def test_bad_ids(ids, error, message):
     with pytest.raises(error, match=f"^Vocabulary: {message}$"):
         Vocabulary("abc").decode(ids)
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.lists(st.text(SCRIPTS | st.characters())), st.sampled_from(["char", "word"]))
+def test_a_decomposed_text_gives_the_same_ids(texts, level):
+    vocabulary = Vocabulary.from_texts(texts, level=level)
+    decomposed = [unicodedata.normalize("NFD", text) for text in texts]
+    assert Vocabulary.from_texts(decomposed, level=level) == vocabulary
+    for text, other in zip(texts, decomposed, strict=True):
+        np.testing.assert_array_equal(vocabulary.encode(other), vocabulary.encode(text))
+        assert UNK not in vocabulary.encode(other)
+
+
+def test_hangul_and_accents_however_typed():
+    vocabulary = Vocabulary("\ud55c\u00e9")
+    assert vocabulary.encode("\u1112\u1161\u11abe\u0301").tolist() == [4, 5]
+    with pytest.raises(ValueError, match="is not one char"):
+        Vocabulary(["\u212b"])  # the sign of angstrom, for which the normal form has the letter
+
+
+def test_a_file_from_before_normalisation_takes_text_as_it_is():
+    vocabulary = Vocabulary.from_dict({"level": "char", "tokens": ["\u212b", "e", "\u0301"]})
+    assert vocabulary.encode("\u212be\u0301").tolist() == [4, 5, 6]
+    again = Vocabulary.from_dict(vocabulary.to_dict())
+    assert again == vocabulary and again != Vocabulary("e")
+
+
+def test_unknown_tokens_each_once():
+    assert Vocabulary("ab").unknown(["abxa", "yx"]) == ["x", "y"]
+    words = Vocabulary(["ja"], level="word")
+    assert words.unknown(["ja doch", "doch <eos>"]) == ["doch", "<eos>"]

@@ -195,7 +195,7 @@ def test_wrong_calls() -> None:
     ):
         with pytest.raises(ValueError, match=message):
             model.sample(np.array(start, np.int64), 3, temperature=temperature)
-    with pytest.raises(ValueError, match="perplexity needs at least one token"):
+    with pytest.raises(ValueError, match="there must be at least one token to score"):
         model.perplexity(_NoBatches())
 
 

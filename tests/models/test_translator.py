@@ -84,3 +84,40 @@ def test_other_files(tmp_path: Path) -> None:
         save(Seq2Seq(7, 6, 3, 4), path, extra=extra)
         with pytest.raises(ValueError, match=f"^{path}: no vocabularies that fit the model"):
             Translator.load(path)
+
+
+def test_a_source_that_is_too_long(tmp_path: Path) -> None:
+    translator = Translator.from_pairs(PAIRS, 4, 8, attention="dot", max_source_length=3, rng=0)
+    translator.save(tmp_path / "t")
+    loaded = Translator.load(tmp_path / "t")
+    assert len(loaded(["abc"])) == 1
+    message = r"^Translator: texts\[1\] must have at most 3 tokens, got 5: 'abcab'$"
+    with pytest.raises(ValueError, match=message):
+        loaded(["abc", "abcab", "abca"])
+    with pytest.raises(ValueError, match=r"^Translator: texts\[0\] must have at most 3"):
+        loaded.align("abcab")
+    with pytest.raises(ValueError, match="max_source_length must be at least 1, got 0"):
+        Translator.from_pairs(PAIRS, 4, 8, max_source_length=0)
+
+
+def test_a_file_from_before_there_was_a_maximum(tmp_path: Path) -> None:
+    translator = Translator.from_pairs(PAIRS, 4, 8, rng=0)
+    extra = {name: getattr(translator, name).to_dict() for name in ("source", "target")}
+    save(translator.model, tmp_path / "t", extra=extra)
+    assert Translator.load(tmp_path / "t").max_source_length == 1000
+
+
+def test_levels_of_each_side_and_a_minimum_count() -> None:
+    pairs = [("the cat", "ABA"), ("the dog", "C")]
+    translator = Translator.from_pairs(pairs, 4, 8, source_level="word", min_count=2, rng=0)
+    assert translator.source.tokens[4:] == ("the",) and translator.target.tokens[4:] == ("A",)
+
+
+def test_streamed_batches_are_those_in_memory(translator: Translator) -> None:
+    options = {"batch_size": 2, "bucket": True, "seed": 4}
+    streamed = translator.batches(PAIRS, stream=True, **options)
+    whole = translator.batches(PAIRS, **options)
+    assert streamed.fingerprint() == whole.fingerprint()
+    for one, other in zip(streamed.epoch(1), whole.epoch(1), strict=True):
+        for array, same in zip(one, other, strict=True):
+            np.testing.assert_array_equal(array, same)

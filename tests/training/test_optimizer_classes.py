@@ -229,3 +229,15 @@ def test_state_of_another_optimizer(rng):
 def test_bad_arguments(make, message):
     with pytest.raises(ValueError, match=f"^{message}$"):
         make()
+
+
+def test_config_is_what_the_constructor_takes():
+    for cls, config in (
+        (SGD, {}),
+        (Momentum, {"momentum": 0.8}),
+        (AdaGrad, {"eps": 1e-3}),
+        (RMSprop, {"rho": 0.5, "eps": 1e-3}),
+        (Adam, {"beta1": 0.1, "beta2": 0.2, "eps": 0.3}),
+        (AdamW, {"beta1": 0.1, "beta2": 0.2, "eps": 0.3, "weight_decay": 0.4}),
+    ):
+        assert cls(0.1, **config).config() == config

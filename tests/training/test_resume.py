@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from small_model import SmallModel
 
+import fastrnn
 from fastrnn import _storage
-from fastrnn.data import Batches
-from fastrnn.models import Seq2Seq
+from fastrnn.data import Batches, PairBatches, StreamBatches
+from fastrnn.models import LanguageModel, Seq2Seq
 from fastrnn.training import (
     SGD,
     AdaGrad,
@@ -29,6 +30,7 @@ from fastrnn.training import (
 )
 
 EPOCHS, BATCHES = 6, 7
+KEPT = "the checkpoint before is whole"
 SCHEDULES = {
     "none": lambda: None,
     "cosine": lambda: CosineLR(EPOCHS),
@@ -168,6 +170,55 @@ def test_from_the_checkpoint_of_an_epoch(tmp_path):
     assert_same_end(rest, whole)
 
 
+@pytest.mark.parametrize("patience", [None, 2])
+def test_from_any_checkpoint_written_within_an_epoch(tmp_path, monkeypatch, patience):
+    """Each is kept, as if the run had been killed after it."""
+    path, kept = tmp_path / "run", []
+    whole = make_trainer(None, patience=patience)
+    fit(whole)
+    trainer = make_trainer(path, patience=patience, checkpoint_seconds=0)
+    save = trainer.save
+
+    def save_and_keep(name):
+        save(name)
+        kept.append(path.read_bytes())
+
+    monkeypatch.setattr(trainer, "save", save_and_keep)
+    fit(trainer)
+    assert len(kept) == EPOCHS * (BATCHES + 1)
+    assert_same_end(trainer, whole)
+    for content in kept[3::7]:
+        path.write_bytes(content)
+        rest = make_trainer(None, patience=patience, model=SmallModel(seed=8)).resume(path)
+        fit(rest)
+        assert_same_end(rest, whole)
+
+
+def test_checkpoints_are_so_many_seconds_apart(tmp_path, monkeypatch):
+    saves, clock = [], iter(np.arange(10_000) / 4)
+    monkeypatch.setattr("time.perf_counter", lambda: next(clock))
+    trainer = make_trainer(tmp_path / "run", checkpoint_seconds=2)
+    monkeypatch.setattr(trainer, "save", lambda name: saves.append(str(trainer._at)))
+    fit(trainer, epochs=2)
+    assert "after epoch 1" in saves and "after epoch 2" in saves
+    assert 3 < len(saves) < 2 * (BATCHES + 1)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"checkpoint_seconds": 5}, "checkpoint_seconds needs a checkpoint"),
+        (
+            {"checkpoint_seconds": -1, "checkpoint": "run"},
+            "checkpoint_seconds must be at least 0, got -1",
+        ),
+    ],
+)
+def test_wrong_intervals(options, message):
+    with pytest.raises(ValueError, match=f"^Trainer: {message}$"):
+        Trainer(SmallModel(), SGD(), **options)
+
+
 def test_interrupt_in_the_validation_is_heeded_after_it(tmp_path):
     path = tmp_path / "run"
     trainer = make_trainer(path)
@@ -219,7 +270,7 @@ def test_full_disk_leaves_the_checkpoint_before(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("os.fsync", full)
-    with pytest.raises(OSError, match=rf"No space left on device: '{path}'"):
+    with pytest.raises(OSError, match=rf"No space left on device; {KEPT}: '{path}'"):
         fit(trainer, epochs=2)
     assert path.read_bytes() == before
 
@@ -279,6 +330,67 @@ def test_checkpoint_of_another_run(saved, other, message):
     np.testing.assert_equal(snapshot(trainer), before)
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"optimizer": Adam(0.03, beta2=0.99)}, "optimizer: beta2 0.999 there, 0.99 here"),
+        ({"optimizer": Adam(0.03, eps=1e-7)}, "optimizer: eps 1e-08 there, 1e-07 here"),
+        ({"max_grad_norm": 2.0}, "clipping: max_grad_norm 1.0 there, 2.0 here"),
+        ({"max_grad_norm": None}, "clipping: max_grad_norm 1.0 there, None here"),
+        ({"schedule": CosineLR(7)}, "schedule: epochs 6 there, 7 here"),
+        ({"settings": {"words": True}}, "setting: words False there, True here"),
+        ({"settings": {}}, "setting: words False there, None here"),
+        (
+            {"settings": {"words": False, "seed": 3}},
+            "setting: seed None there, 3 here",
+        ),
+    ],
+)
+def test_checkpoint_of_a_run_with_other_arguments(tmp_path, options, message):
+    path = tmp_path / "run"
+
+    def make(**options):
+        common = {"max_grad_norm": 1.0, "schedule": CosineLR(6), "settings": {"words": False}}
+        arguments = {"optimizer": Adam(0.03), **common, **options}
+        return Trainer(SmallModel(), checkpoint=path, progress=False, **arguments)
+
+    fit(make(), epochs=1)
+    assert len(make().resume(path).history) == 1
+    trainer = make(**options)
+    before = snapshot(trainer)
+    with pytest.raises(ValueError, match=f"^{path}: a checkpoint with another {message}$"):
+        trainer.resume(path)
+    np.testing.assert_equal(snapshot(trainer), before)
+
+
+def test_checkpoint_of_a_model_with_another_configuration(tmp_path):
+    path = tmp_path / "run"
+
+    def make(dropout):
+        model = LanguageModel(6, 3, 4, dropout=dropout, rng=0)
+        return Trainer(model, Adam(), checkpoint=path, progress=False)
+
+    make(0.1).fit(StreamBatches(np.arange(20) % 6, batch_size=2, num_steps=4), epochs=1)
+    with pytest.raises(ValueError, match=r"another model: dropout 0\.1 there, 0\.2 here$"):
+        make(0.2).resume(path)
+
+
+def test_the_sampling_rate_is_the_schedules_affair(tmp_path):
+    path = tmp_path / "run"
+
+    def make(**options):
+        model = Seq2Seq(6, 6, 3, 4, cell="rnn", rng=0)
+        return Trainer(model, SGD(), checkpoint=path, progress=False, **options)
+
+    one = make(sampling=LinearSampling(2, last=0.5))
+    with fastrnn.backend("reference"):
+        one.fit(PairBatches([[4], [5]], [[4], [5]], batch_size=1), epochs=1)
+    assert one.model.sampling_rate > 0
+    assert len(make(sampling=LinearSampling(2, last=0.5)).resume(path).history) == 1
+    with pytest.raises(ValueError, match=r"sampling schedule: last 0\.5 there, 0\.4 here$"):
+        make(sampling=LinearSampling(2, last=0.4)).resume(path)
+
+
 def test_checkpoint_of_another_sampling(tmp_path):
     path, model = tmp_path / "run", SmallModel()
     model.sampling_rate = 0.0
@@ -291,12 +403,12 @@ def test_checkpoint_of_another_sampling(tmp_path):
             make_trainer(None, model=other, sampling=sampling).resume(path)
 
 
-def test_checkpoint_from_before_there_was_sampling(saved):
+def test_checkpoint_of_an_older_fastrnn(saved):
     arrays, metadata = _storage.read(saved)
-    state = json.loads(metadata["state"])
-    del state["sampling"]
-    _storage.write(saved, arrays, {**metadata, "state": json.dumps(state)})
-    assert len(fit(make_trainer(None, patience=2).resume(saved))) == EPOCHS
+    del metadata["format"]
+    _storage.write(saved, arrays, metadata)
+    with pytest.raises(ValueError, match=f"^{saved}: a checkpoint of another version of fastrnn$"):
+        make_trainer(None).resume(saved)
 
 
 def test_model_with_other_names(saved):
@@ -310,6 +422,18 @@ def test_model_with_other_names(saved):
 
 def test_other_batches(saved):
     trainer = make_trainer(None).resume(saved)
+    message = (
+        f"{saved}: a checkpoint with another training set: digest of the data [0-9a-f]+ there, "
+    )
+    with pytest.raises(ValueError, match=f"^{message}"):
+        trainer.fit(make_batches(rows=30), epochs=EPOCHS)
+
+
+def test_another_number_of_batches_after_an_interrupt(tmp_path):
+    trainer = make_trainer(tmp_path / "run")
+    trainer.model.interrupt_at = 3
+    with pytest.raises(KeyboardInterrupt):
+        fit(trainer)
     with pytest.raises(ValueError, match=r"^Trainer: .* an epoch of 7 batches, these are 4$"):
         trainer.fit(make_batches(rows=30), epochs=EPOCHS)
 
@@ -351,24 +475,27 @@ def drop(*keys):
 @pytest.mark.parametrize(
     "damage",
     [
-        *(drop(key) for key in ("position", "history", "rng", "optimizer", "schedule")),
+        *(drop(key) for key in ("position", "history", "rng", "parts", "data", "learning_rate")),
         drop("early_stopping"),
-        drop("sampling", "kind"),
-        lambda arrays, state: state.update(sampling=[]),
+        lambda arrays, state: state.update(parts=[]),
         drop("position", "epoch"),
         drop("history", "losses"),
-        drop("optimizer", "kind"),
-        drop("optimizer", "lr"),
-        drop("schedule", "initial_lr"),
-        drop("schedule", "state", "best"),
+        drop("parts", "optimizer"),
+        drop("learning_rate", "now"),
+        drop("learning_rate", "initial"),
+        drop("learning_rate", "schedule", "best"),
         drop("early_stopping", "best"),
         drop("rng", "state"),
         lambda arrays, state: state["position"].update(other=1),
-        lambda arrays, state: state["optimizer"].update(lr="fast"),
+        lambda arrays, state: state["learning_rate"].update(now="fast"),
+        lambda arrays, state: state["parts"].update(optimizer=7),
         lambda arrays, state: state.update(history=[]),
         lambda arrays, state: arrays.pop("optimizer/step"),
         lambda arrays, state: arrays.pop("optimizer/mean.layer.b"),
+        lambda arrays, state: [arrays.pop(key) for key in list(arrays) if "optimizer/m" in key],
+        lambda arrays, state: [arrays.pop(key) for key in list(arrays) if ".layer" in key],
         lambda arrays, state: arrays.pop("best/layer.b"),
+        lambda arrays, state: [arrays.pop(key) for key in list(arrays) if "best/" in key],
         lambda arrays, state: arrays.update({"other/x": np.ones(3)}),
     ],
 )
@@ -392,7 +519,7 @@ def test_damaged_checkpoint(tmp_path, damage):
 @pytest.mark.parametrize("metadata", [{}, {"state": ""}, {"state": "[]"}])
 def test_checkpoint_without_its_text(tmp_path, metadata):
     path = tmp_path / "run"
-    _storage.write(path, {}, {"kind": "checkpoint", **metadata})
+    _storage.write(path, {}, {"kind": "checkpoint", "format": "2", **metadata})
     with pytest.raises(ValueError, match=rf"^{path}: a damaged checkpoint: [^\n]+$"):
         make_trainer(None).resume(path)
 

@@ -5,7 +5,16 @@ import math
 
 import pytest
 
-from fastrnn.training import ConstantLR, CosineLR, ExponentialLR, ReduceLROnPlateau, StepLR
+from fastrnn.training import (
+    ConstantLR,
+    ConstantSampling,
+    CosineLR,
+    ExponentialLR,
+    InverseSigmoidSampling,
+    LinearSampling,
+    ReduceLROnPlateau,
+    StepLR,
+)
 
 
 @pytest.mark.parametrize("epoch", [0, 0.4, 1, 2.9, 3, 7.5, 10, 11.3])
@@ -68,3 +77,20 @@ def test_others_have_no_state():
 def test_bad_arguments(make, message):
     with pytest.raises(ValueError, match=f"^{message}"):
         make()
+
+
+@pytest.mark.parametrize(
+    ("cls", "config"),
+    [
+        (ConstantLR, {}),
+        (StepLR, {"step_size": 3, "gamma": 0.2}),
+        (ExponentialLR, {"gamma": 0.9}),
+        (CosineLR, {"epochs": 4, "min_factor": 0.1}),
+        (ReduceLROnPlateau, {"factor": 0.3, "patience": 1, "min_factor": 0.1}),
+        (ConstantSampling, {"rate": 0.2}),
+        (LinearSampling, {"epochs": 3, "first": 0.1, "last": 0.4}),
+        (InverseSigmoidSampling, {"half": 2.0, "k": 30.0}),
+    ],
+)
+def test_config_is_what_the_constructor_takes(cls, config):
+    assert cls(**config).config() == config

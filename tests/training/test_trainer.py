@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import signal
 import sys
 import threading
@@ -11,7 +12,8 @@ import numpy as np
 import pytest
 from small_model import SmallModel
 
-from fastrnn.data import Batches
+from fastrnn.data import Batches, StreamBatches
+from fastrnn.models import LanguageModel
 from fastrnn.training import (
     SGD,
     Adam,
@@ -72,6 +74,17 @@ def test_learns(batches):
     before = mean_loss(model, batches)
     Trainer(model, Adam(0.05), progress=False).fit(batches, epochs=15)
     assert mean_loss(model, batches) < before / 5
+
+
+def test_the_best_weights_without_a_patience(batches):
+    values = (3.0, 1.0, 2.0, 2.5)
+    whole, stopped = (
+        Trainer(SmallModel(), Adam(0.05), metric="score", keep_best=True, progress=False)
+        for _ in range(2)
+    )
+    assert len(whole.fit(batches, epochs=4, validate=scores(*values))) == 4
+    stopped.fit(batches, epochs=2, validate=scores(*values))
+    assert_same(whole.model.params, stopped.model.params)
 
 
 def test_epochs_are_counted_in_all(batches):
@@ -262,6 +275,14 @@ def test_a_line_for_each_epoch_where_there_is_no_terminal(batches, capsys):
     assert len(lines) == 2
     loss = trainer.history.losses[1]
     assert lines[1].startswith(f"epoch 2/2: loss {loss:.4f}, lr 0.01, score 0.5 (")
+
+
+def test_the_pace_in_tokens(capsys):
+    model = LanguageModel(6, 3, 4, rng=0)
+    batches = StreamBatches(np.arange(41) % 6, batch_size=2, num_steps=4)
+    Trainer(model, SGD()).fit(batches, epochs=1)
+    pace = re.search(r", tokens/s (\d+)", capsys.readouterr().err)
+    assert pace and int(pace[1]) > 0
 
 
 def test_a_bar_on_a_terminal(batches, capsys, monkeypatch):

@@ -148,7 +148,7 @@ cdef class Decoder:
         return rows
 
     cdef void step(self, Rows *rows) noexcept nogil:
-        """Feed each row its token: leaves its logits, its alignment and what the next step takes."""
+        """Feed each row its token: leaves its logits, its alignment and its state."""
         cdef StepMemory memory
         rows.state, rows.state_before = rows.state_before, rows.state
         rows.features, rows.features_before = rows.features_before, rows.features

@@ -1,8 +1,8 @@
 """Decoding: the functions of `fastrnn._reference.decoding`, compiled.
 
-A thread owns some of the sentences and works on a block of them at a time. Each step runs the decoder
-for all hypotheses of the block at once, then every sentence chooses how it goes on. One that is over
-leaves the block, and the next one takes its place, so that the block stays full.
+A thread owns some of the sentences and works on a block of them at a time. Each step runs the
+decoder for all hypotheses of the block at once, then every sentence chooses how it goes on. One that
+is over leaves the block, and the next one takes its place, so that the block stays full.
 """
 
 cimport cython
@@ -208,10 +208,12 @@ cdef fr_index choose(
     const Job *m, Worker *w, const Sentence *s, const void *logits
 ) noexcept nogil:
     """The token that is given, drawn, or the likeliest."""
-    cdef fr_index given = s.number * m.most_steps + s.steps, token = 0
+    cdef fr_index given, token = 0
     cdef fr_draw how = m.how
-    if m.forced and m.use_forced[given]:
-        return m.forced[given]
+    if m.forced:
+        given = s.number * m.most_steps + s.steps
+        if m.use_forced[given]:
+            return m.forced[given]
     if m.seeds:
         how.u = uniform(m.seeds[s.number], s.steps)
         return m.kernels.draw(logits, w.rows.logits.columns, &how, w.drawing)
@@ -276,8 +278,6 @@ cdef fr_index continue_rows(const Job *m, Worker *w, const Sentence *s) noexcept
             new.log_probability = s.log_probability[row] + (value(k, logits, new.token) - total)
             if not new.log_probability > -INFINITY:
                 break
-            if count == 2 * m.beam and new.log_probability <= w.continuations[count - 1].log_probability:
-                break
             count = insert(w.continuations, count, 2 * m.beam, new)
     return count
 
@@ -285,8 +285,10 @@ cdef fr_index continue_rows(const Job *m, Worker *w, const Sentence *s) noexcept
 cdef fr_index insert(
     Continuation *sorted, fr_index count, fr_index most, Continuation new
 ) noexcept nogil:
-    """Insert after what is as likely; the last one falls out where there is no room. How many now."""
+    """Insert after what is as likely, if there is room or the last one may go. How many now."""
     cdef fr_index at = min(count, most - 1)
+    if count == most and sorted[at].log_probability >= new.log_probability:
+        return count
     while at > 0 and sorted[at - 1].log_probability < new.log_probability:
         sorted[at] = sorted[at - 1]
         at -= 1
@@ -393,7 +395,8 @@ cdef class Decoding:
         m.start = <const cnp.int64_t *>cnp.PyArray_DATA(start)
         cdef double work = self.decoder.row_work * m.sentences * beam_size
         self.threads = threads_for(num_threads, work * min(USUAL_STEPS, m.most_steps), m.sentences)
-        m.block = max(1, min(BLOCK_ROWS // m.beam, (m.sentences + self.threads - 1) // self.threads))
+        cdef fr_index share = (m.sentences + self.threads - 1) // self.threads
+        m.block = max(1, min(BLOCK_ROWS // m.beam, share))
         m.found = <Found *>self.reserve(m.sentences * max(n_best, 1), sizeof(Found))
         m.count = <fr_index *>self.reserve(m.sentences, sizeof(fr_index))
         m.worker = <fr_index *>self.reserve(m.sentences, sizeof(fr_index))

@@ -1,7 +1,7 @@
 """Hypotheses of a search: a history that they share, the best of them, and their tokens in the end.
 
-How long targets will be is not known before, so this memory grows, by doubling; everything else that
-a call needs it takes at once.
+How long targets will be is not known before, so this memory grows, by doubling; everything else
+that a call needs it takes at once.
 """
 
 cimport numpy as cnp
@@ -48,7 +48,7 @@ cdef void forget(History *history) noexcept nogil:
 
 
 cdef fr_index enter(Found *best, fr_index count, fr_index most, Found found) noexcept nogil:
-    """Put a target among the best; of equal scores the first to come is the better. How many now."""
+    """Put a target among the best, of equal scores the first to come before. How many now."""
     cdef fr_index at = count, i
     while at > 0 and best[at - 1].score < found.score:
         at -= 1

@@ -40,7 +40,7 @@ from .sequence import add_to
 from .types import Array, Stash
 
 # A step of each cell, forward and backward.
-_CELLS: dict[str, Any] = {
+CELLS: dict[str, Any] = {
     "rnn": (rnn_cell, rnn_cell_backward),
     "lstm": (lstm_cell, lstm_cell_backward),
     "gru": (gru_cell, gru_cell_backward),
@@ -83,7 +83,7 @@ def attention_decoder_forward(
     attend = partial(
         _attend, memory, weights, score=score, heads=heads, lengths=lengths, train=train
     )
-    run = partial(_stack, cells=cells, step=_CELLS[cell][0], residual=residual, drop_h=drop_h)
+    run = partial(stack_step, cells=cells, step=CELLS[cell][0], residual=residual, drop_h=drop_h)
     tape = []
     for t in range(T):
         drops_t = None if drops is None else drops[:, :, t]
@@ -144,7 +144,7 @@ def attention_decoder_backward(
             dh = dh + dquery[:, 0]  # c = a(h)
         drops_t = None if drops is None else drops[:, :, t]
         dfirst, dstates, dstack = _stack_backward(
-            dh, dstates, stacked, _CELLS[cell][1], residual, drops_t
+            dh, dstates, stacked, CELLS[cell][1], residual, drops_t
         )
         dx[:, t], dsecond = dfirst[:, :E], dfirst[:, E:]  # first = [x; fed] or [x; c]
         if feeding:
@@ -168,7 +168,7 @@ def _attend(
     return c[:, 0], a[:, 0], stash
 
 
-def _stack(
+def stack_step(
     y: Array,
     states: Sequence[Array],
     *,

@@ -23,9 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .attention import attention_forward
-from .gru import gru_step
-from .lstm import lstm_step
-from .rnn import rnn_step
+from .attention_decoder import CELLS, stack_step
 from .types import Array
 
 
@@ -59,7 +57,15 @@ class Sentence:
         if decoder.context == "input":
             context, alignment = self._attend(state.cells[0][-1])
             x.append(context)
-        features, cells = _run_cells(decoder, np.concatenate(x, axis=1), state.cells)
+        features, cells, _ = stack_step(
+            np.concatenate(x, axis=1),
+            state.cells,
+            cells=decoder.cells,
+            step=CELLS[decoder.cell][0],
+            residual=decoder.residual,
+            drops=None,
+            drop_h=None,
+        )
         if decoder.context in ("output", "input_feeding"):
             context, alignment = self._attend(features)
         if decoder.context is not None:
@@ -109,24 +115,3 @@ def sentences(
         Sentence(decoder, memory[own], lengths[own], constant[n], batch.rows(own))
         for n, own in ((n, slice(n, n + 1)) for n in range(N))
     ]
-
-
-def _run_cells(decoder: Any, x: Array, states: list[Array]) -> tuple[Array, list[Array]]:
-    """Return the output of the top cell for the input x (R, D), and the new states."""
-    new = []
-    for layer, weights in enumerate(decoder.cells):
-        state = _step_cell(decoder.cell, x, [array[layer] for array in states], weights)
-        x = state[0] + x if decoder.residual and layer >= 2 else state[0]
-        new.append(state)
-    return x, [np.stack(arrays) for arrays in zip(*new, strict=True)]
-
-
-def _step_cell(
-    cell: str, x: Array, state: list[Array], weights: tuple[Array, ...]
-) -> tuple[Array, ...]:
-    """Return the new states of one cell."""
-    if cell == "lstm":
-        return lstm_step(x, *state, *weights)
-    if cell == "gru":
-        return (gru_step(x, *state, *weights),)
-    return (rnn_step(x, *state, *weights, nonlinearity="tanh"),)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastrnn.data.vocabulary import EOS, PAD
+from fastrnn.data.vocabulary import EOS, PAD, Vocabulary
 from fastrnn.ops import _check as check
 
 Batch = tuple[NDArray[Any], ...]
+Ids = NDArray[np.int64]
 _BATCHES_PER_BUCKET = 50
 
 
@@ -32,7 +34,7 @@ def pad(sequences: Sequence[ArrayLike]) -> tuple[NDArray[np.int64], NDArray[np.i
     return _pad(_id_arrays("pad", "sequences", sequences))
 
 
-def _pad(rows: list[NDArray[np.int64]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _pad(rows: Sequence[NDArray[np.int64]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     lengths = np.array([len(row) for row in rows], dtype=np.int64)
     ids = np.full((len(rows), lengths.max(initial=0)), PAD, dtype=np.int64)
     for line, row in zip(ids, rows, strict=True):
@@ -55,6 +57,7 @@ class _Shuffled(ABC):
         self._batch_size = batch_size
         self._shuffle = shuffle
         self._seed = seed
+        self._drop_last = drop_last
         self._stop = count - count % batch_size if drop_last else count
 
     def __len__(self) -> int:
@@ -66,6 +69,20 @@ class _Shuffled(ABC):
         order = rng.permutation(self._count) if self._shuffle else np.arange(self._count)
         for rows in self._cut(order[: self._stop], rng):
             yield self._take(rows)
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Give what the batches depend on by name, the data as a digest; fit for JSON."""
+        return {
+            "batch_size": self._batch_size,
+            "shuffle": self._shuffle,
+            "seed": self._seed,
+            "drop_last": self._drop_last,
+            "digest of the data": self._digest(),
+        }
+
+    @abstractmethod
+    def _digest(self) -> str:
+        """Give the digest of all rows in their order."""
 
     def _cut(self, order: NDArray[np.int64], rng: np.random.Generator) -> list[NDArray[np.int64]]:
         return [order[i : i + self._batch_size] for i in range(0, len(order), self._batch_size)]
@@ -109,8 +126,62 @@ class Batches(_Shuffled):
     def _take(self, rows: NDArray[np.int64]) -> Batch:
         return tuple(array[rows] for array in self._arrays)
 
+    def _digest(self) -> str:
+        return _digest_of(self._arrays)
 
-class PairBatches(_Shuffled):
+
+class _PaddedPairs(_Shuffled):
+    """Padded batches of ragged pairs, whose lengths are at hand and whose ids are given on request.
+
+    The constructor of a subclass hands over all pairs once, with their end marks.
+    """
+
+    def __init__(self, count: int, *, bucket: bool, **options: Any) -> None:
+        super().__init__(count, **options)
+        self._bucket = bucket
+
+    def _survey(self, pairs: Iterable[tuple[Ids, Ids]]) -> None:
+        """Go through all pairs: what is kept is the lengths of the sources, and the digest."""
+        digest = hashlib.blake2b(digest_size=16)
+        lengths = np.empty((2, self._count), np.int32)
+        for row, (source, target) in enumerate(pairs):
+            digest.update(source.data)
+            digest.update(target.data)
+            lengths[:, row] = len(source), len(target)
+        digest.update(lengths.data)
+        self._lengths, self._text_digest = lengths[0].copy(), digest.hexdigest()
+
+    @abstractmethod
+    def _pair(self, row: int) -> tuple[Ids, Ids]:
+        """Give the source and the target of a row, with their end marks."""
+
+    def _digest(self) -> str:
+        return self._text_digest
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Give what the batches depend on by name, the data as a digest; fit for JSON."""
+        return {"bucket": self._bucket, **super().fingerprint()}
+
+    def count_tokens(self, batch: Batch) -> int:
+        """Count the tokens of a batch, of sources and targets, end marks included."""
+        _, lengths, target = batch
+        return int(lengths.sum()) + int(np.count_nonzero(target))
+
+    def _cut(self, order: NDArray[np.int64], rng: np.random.Generator) -> list[NDArray[np.int64]]:
+        if not self._bucket:
+            return super()._cut(order, rng)
+        pool = np.arange(len(order)) // (_BATCHES_PER_BUCKET * self._batch_size)
+        batches = super()._cut(order[np.lexsort((self._lengths[order], pool))], rng)
+        return [batches[i] for i in rng.permutation(len(batches))] if self._shuffle else batches
+
+    def _take(self, rows: NDArray[np.int64]) -> Batch:
+        sources, targets = zip(*map(self._pair, rows.tolist()), strict=True)
+        source, lengths = _pad(sources)
+        target, _ = _pad(targets)
+        return source, lengths, target
+
+
+class PairBatches(_PaddedPairs):
     """Padded batches of ragged (source, target) pairs, for `fastrnn.models.Seq2Seq`.
 
     A batch is source (N, S), source_lengths (N,) and target (N, T), all int64, filled up with 0;
@@ -145,23 +216,71 @@ class PairBatches(_Shuffled):
     ) -> None:
         if len(sources) != len(targets):
             raise ValueError(f"PairBatches: {len(sources)} sources but {len(targets)} targets")
-        super().__init__(len(sources), batch_size, shuffle=shuffle, seed=seed, drop_last=drop_last)
+        super().__init__(
+            len(sources),
+            batch_size=batch_size,
+            bucket=bucket,
+            shuffle=shuffle,
+            seed=seed,
+            drop_last=drop_last,
+        )
         self._sources = _id_arrays("PairBatches", "sources", sources, eos=source_eos)
         self._targets = _id_arrays("PairBatches", "targets", targets, eos=True)
-        self._bucket = bucket
+        self._survey(zip(self._sources, self._targets, strict=True))
 
-    def _cut(self, order: NDArray[np.int64], rng: np.random.Generator) -> list[NDArray[np.int64]]:
-        if not self._bucket:
-            return super()._cut(order, rng)
-        lengths = np.array([len(self._sources[row]) for row in order])
-        pool = np.arange(len(order)) // (_BATCHES_PER_BUCKET * self._batch_size)
-        batches = super()._cut(order[np.lexsort((lengths, pool))], rng)
-        return [batches[i] for i in rng.permutation(len(batches))] if self._shuffle else batches
+    def _pair(self, row: int) -> tuple[Ids, Ids]:
+        return self._sources[row], self._targets[row]
 
-    def _take(self, rows: NDArray[np.int64]) -> Batch:
-        source, lengths = _pad([self._sources[row] for row in rows])
-        target, _ = _pad([self._targets[row] for row in rows])
-        return source, lengths, target
+
+class TextPairBatches(_PaddedPairs):
+    """The batches of `PairBatches`, read and encoded one by one: for pairs in a `PairFile`.
+
+    The pairs are gone through once, for their lengths; what is kept is 4 bytes a pair, and what
+    `pairs` itself keeps. While an epoch runs, its order takes some 40 bytes a pair.
+
+    Parameters
+    ----------
+    pairs : sequence of (str, str)
+    source, target : Vocabulary
+    batch_size, source_eos, bucket, shuffle, seed, drop_last
+        As in `PairBatches`.
+    """
+
+    def __init__(
+        self,
+        pairs: Sequence[tuple[str, str]],
+        source: Vocabulary,
+        target: Vocabulary,
+        *,
+        batch_size: int,
+        source_eos: bool = False,
+        bucket: bool = False,
+        shuffle: bool = True,
+        seed: int = 0,
+        drop_last: bool = False,
+    ) -> None:
+        super().__init__(
+            len(pairs),
+            batch_size=batch_size,
+            bucket=bucket,
+            shuffle=shuffle,
+            seed=seed,
+            drop_last=drop_last,
+        )
+        self._pairs = pairs
+        self._source, self._target = source, target
+        self._source_eos = source_eos
+        self._survey(map(self._encode, pairs))
+
+    def _pair(self, row: int) -> tuple[Ids, Ids]:
+        return self._encode(self._pairs[row])
+
+    def _encode(self, pair: tuple[str, str]) -> tuple[Ids, Ids]:
+        source, target = pair
+        return (
+            self._source.encode(source, eos=self._source_eos),
+            self._target.encode(target, eos=True),
+        )
 
 
 class StreamBatches:
@@ -192,6 +311,7 @@ class StreamBatches:
                 f"got {len(stream)}"
             )
         used = batch_size * length
+        self._digest = _digest_of([stream])
         self._inputs = stream[:used].reshape(batch_size, length)
         self._targets = stream[1 : used + 1].reshape(batch_size, length)
         self._starts = range(0, length, num_steps)
@@ -204,6 +324,27 @@ class StreamBatches:
         for start in self._starts:
             steps = slice(start, start + self._starts.step)
             yield self._inputs[:, steps], self._targets[:, steps]
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Give what the batches depend on by name, the data as a digest; fit for JSON."""
+        return {
+            "batch_size": len(self._inputs),
+            "num_steps": self._starts.step,
+            "digest of the data": self._digest,
+        }
+
+    def count_tokens(self, batch: Batch) -> int:
+        """Count the tokens of a batch."""
+        return batch[0].size
+
+
+def _digest_of(arrays: Iterable[NDArray[Any]]) -> str:
+    """Give the digest of the arrays' shapes, dtypes and values."""
+    digest = hashlib.blake2b(digest_size=16)
+    for array in arrays:
+        digest.update(f"{array.shape} {array.dtype}".encode())
+        digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
 
 
 def _id_arrays(

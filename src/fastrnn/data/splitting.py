@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastrnn.ops import _check as check
 
+Rows = NDArray[np.int64]
 T = TypeVar("T")
 
 
@@ -31,15 +33,27 @@ def split(items: Sequence[T], fraction: float = 0.1, *, seed: int = 0) -> tuple[
     ValueError
         The fraction is out of range or leaves one part empty; the seed is negative.
     """
+    rows = split_rows(len(items), fraction, seed=seed)
+    rest, held_out = ([items[row] for row in part.tolist()] for part in rows)
+    return rest, held_out
+
+
+def split_rows(count: int, fraction: float = 0.1, *, seed: int = 0) -> tuple[Rows, Rows]:
+    """Part the rows 0..count-1 as `split` parts items, for sequences that are not to be copied.
+
+    Returns
+    -------
+    rest, held_out : int64 array
+        Rising.
+    """
     fraction = check.number("split", "fraction", fraction)
     if not 0 < fraction < 1:
         raise ValueError(f"split: fraction must be in (0, 1), got {fraction}")
     if check.integer("split", "seed", seed) < 0:
         raise ValueError(f"split: seed must be at least 0, got {seed}")
-    count = round(len(items) * fraction)
-    if not 0 < count < len(items):
-        raise ValueError(f"split: {fraction} of {len(items)} items leaves one part empty")
-    out = np.zeros(len(items), dtype=bool)
-    out[np.random.default_rng(seed).permutation(len(items))[:count]] = True
-    rest = [item for item, held in zip(items, out, strict=True) if not held]
-    return rest, [item for item, held in zip(items, out, strict=True) if held]
+    held = round(count * fraction)
+    if not 0 < held < count:
+        raise ValueError(f"split: {fraction} of {count} items leaves one part empty")
+    out = np.zeros(count, dtype=bool)
+    out[np.random.default_rng(seed).permutation(count)[:held]] = True
+    return np.flatnonzero(~out), np.flatnonzero(out)

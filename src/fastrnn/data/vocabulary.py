@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastrnn.data.lines import normalized
+
 PAD, BOS, EOS, UNK = range(4)
 _SPECIALS = ("<pad>", "<bos>", "<eos>", "<unk>")
 _LEVELS = ("char", "word")
@@ -17,33 +19,39 @@ _LEVELS = ("char", "word")
 class Vocabulary:
     """A numbered list of characters or words; ids 0 to 3 are pad, bos, eos and unknown.
 
-    Text is taken as it is: no case folding, no Unicode normalisation. Words are what white space
-    separates. Words that look like the special tokens are unknown words, so a text cannot smuggle
-    in padding.
+    Text is brought into Unicode's normal form C, so that a letter and its accent, or the parts of a
+    Hangul syllable, give the same ids however they were typed; there is no case folding. Words are
+    what white space separates. Words that look like the special tokens are unknown words, so a text
+    cannot smuggle in padding.
 
     Parameters
     ----------
     tokens : iterable of str
         Distinct, without the special ones; the first gets id 4.
     level : {"char", "word"}
+    normalize : bool
+        Whether text is brought into the normal form; files of a time when it was not have False.
 
     Raises
     ------
     ValueError
         Unknown level; a token twice; a token that no text can give (empty, more than one character,
-        with white space in a word, or special).
+        with white space in a word, not in the normal form, or special).
     """
 
-    def __init__(self, tokens: Iterable[str], *, level: str = "char") -> None:
+    def __init__(
+        self, tokens: Iterable[str], *, level: str = "char", normalize: bool = True
+    ) -> None:
         _check_level(level)
         self.level = level
+        self.normalize = bool(normalize)
         self.tokens = (*_SPECIALS, *tokens)
         self._ids = {token: i for i, token in enumerate(self.tokens)}
         if len(self._ids) < len(self.tokens):
             token = Counter(self.tokens).most_common(1)[0][0]
             raise ValueError(f"Vocabulary: token {token!r} is there twice")
         for token in self.tokens[len(_SPECIALS) :]:
-            if self._split(token) != [token]:
+            if self.split(token) != [token]:
                 raise ValueError(f"Vocabulary: {token!r} is not one {level}")
         for token in _SPECIALS:
             del self._ids[token]
@@ -54,20 +62,30 @@ class Vocabulary:
     ) -> Vocabulary:
         """Collect the tokens of `texts` that occur at least `min_count` times.
 
-        The frequent ones come first; those of equal count in the order of their code points.
+        The frequent ones come first; those of equal count in the order of their code points. The
+        texts are gone through once and not kept.
         """
         _check_level(level)
         if isinstance(texts, str):
             raise TypeError("Vocabulary: texts must be several strings, got one; put it in a list")
         counts: Counter[str] = Counter()
         for text in texts:
-            counts.update(text if level == "char" else text.split())
+            counts.update(_split(normalized(text), level))
         kept = [t for t, n in counts.items() if n >= min_count and t not in _SPECIALS]
         return cls(sorted(kept, key=lambda token: (-counts[token], token)), level=level)
 
+    def split(self, text: str) -> list[str]:
+        """Give the tokens of a text, known or not."""
+        return _split(normalized(text) if self.normalize else text, self.level)
+
+    def unknown(self, texts: Iterable[str]) -> list[str]:
+        """Give the tokens of the texts that the vocabulary has not, each once."""
+        tokens = dict.fromkeys(token for text in texts for token in self.split(text))
+        return [token for token in tokens if token not in self._ids]
+
     def encode(self, text: str, *, eos: bool = False) -> NDArray[np.int64]:
         """Give the ids of a text's tokens, (T,); with `eos` the end token follows."""
-        ids = [self._ids.get(token, UNK) for token in self._split(text)]
+        ids = [self._ids.get(token, UNK) for token in self.split(text)]
         return np.array(ids + [EOS] * eos, dtype=np.int64)
 
     def decode(self, ids: Sequence[int] | NDArray[Any]) -> str:
@@ -101,12 +119,13 @@ class Vocabulary:
 
     def to_dict(self) -> dict[str, Any]:
         """Give what `from_dict` takes, fit for JSON."""
-        return {"level": self.level, "tokens": list(self.tokens[len(_SPECIALS) :])}
+        tokens = list(self.tokens[len(_SPECIALS) :])
+        return {"level": self.level, "normalize": self.normalize, "tokens": tokens}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Vocabulary:
         """Rebuild the vocabulary that `to_dict` described."""
-        return cls(data["tokens"], level=data["level"])
+        return cls(data["tokens"], level=data["level"], normalize=data.get("normalize", False))
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -117,16 +136,21 @@ class Vocabulary:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Vocabulary):
             return NotImplemented
-        return (self.level, self.tokens) == (other.level, other.tokens)
+        return self._key == other._key
 
     def __hash__(self) -> int:
-        return hash((self.level, self.tokens))
+        return hash(self._key)
 
     def __repr__(self) -> str:
         return f"<Vocabulary of {len(self)} {self.level}s>"
 
-    def _split(self, text: str) -> list[str]:
-        return list(text) if self.level == "char" else text.split()
+    @property
+    def _key(self) -> tuple[str, bool, tuple[str, ...]]:
+        return self.level, self.normalize, self.tokens
+
+
+def _split(text: str, level: str) -> list[str]:
+    return list(text) if level == "char" else text.split()
 
 
 def _check_level(level: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from fastrnn.models.base import (
     evaluating,
     share_matrix,
 )
+from fastrnn.models.scores import TokenScores, score_tokens
 from fastrnn.ops import _check as check
 from fastrnn.ops._check import Rng
 from fastrnn.training import BatchSource
@@ -152,18 +153,18 @@ class LanguageModel(Model):
         ValueError
             If the shapes differ, an id is out of range, or N changed without a ``reset``.
         """
-        loss, self._state = self._evaluate(inputs, targets, self._state)
-        return loss
+        logits, targets, self._state = self._run(inputs, targets, self._state)
+        return float(self.criterion(logits, targets))
 
-    def _evaluate(
+    def _run(
         self, inputs: npt.ArrayLike, targets: npt.ArrayLike, state: State | None
-    ) -> tuple[float, State]:
+    ) -> tuple[Array, Array, State]:
+        """Check a batch and feed it: logits (N, T, V), the targets as an array, the new state."""
         owner, size = "LanguageModel", self.vocab_size
         inputs = check.integers(owner, "inputs", inputs, ("N", "T"), size)
         targets = check.integers(owner, "targets", targets, inputs.shape, size)
         y, state = self.rnn(self.dropout_in(self.embedding(inputs)), state)
-        logits = self._classify(self.dropout_out(y))
-        return self.criterion(logits, targets), state
+        return self._classify(self.dropout_out(y)), targets, state
 
     def _classify(self, y: Array) -> Array:
         logits: Array = self.chain[-1](y)
@@ -230,17 +231,19 @@ class LanguageModel(Model):
         batches : batches of (inputs, targets)
             As for the trainer; the order is that of epoch 0.
         """
-        total, tokens = 0.0, 0
-        state: State | None = None
+        return self.token_scores(batches).perplexity
+
+    def token_scores(self, batches: BatchSource) -> TokenScores:
+        """Loss and accuracy per token of all batches; all else as in ``perplexity``."""
         with evaluating(self):
-            for inputs, targets in batches.epoch(0):
-                loss, state = self._evaluate(inputs, targets, state)
-                total += loss * targets.size
-                tokens += targets.size
-        if not tokens:
-            raise ValueError("LanguageModel: perplexity needs at least one token")
-        with np.errstate(over="ignore"):
-            return float(np.exp(total / tokens))
+            return score_tokens("LanguageModel", self.criterion, self._outputs(batches))
+
+    def _outputs(self, batches: BatchSource) -> Iterator[tuple[Array, Array]]:
+        """Logits and targets of each batch, the state running through all of them."""
+        state: State | None = None
+        for inputs, targets in batches.epoch(0):
+            logits, wanted, state = self._run(inputs, targets, state)
+            yield logits, wanted
 
     def sample(
         self,

@@ -10,12 +10,13 @@ import numpy.typing as npt
 from fastrnn import ops
 from fastrnn.data import BOS, EOS, PAD
 from fastrnn.layers import SoftmaxCrossEntropy
-from fastrnn.models.base import Array
+from fastrnn.models.base import Array, evaluating
 from fastrnn.models.bridge import Bridge
 from fastrnn.models.decoder import Decoder
 from fastrnn.models.encoder import Encoder, Memory
 from fastrnn.models.generation import Generation
 from fastrnn.models.options import checked_options
+from fastrnn.models.scores import TokenScores, score_tokens
 from fastrnn.ops import _check as check
 from fastrnn.ops._check import Rng
 from fastrnn.training import BatchSource, exact_match
@@ -222,12 +223,18 @@ class Seq2Seq(Generation):
         ValueError
             If a shape, a token id or a length is wrong.
         """
+        return float(self.criterion(*self._run(source, lengths, target)))
+
+    def _run(
+        self, source: npt.ArrayLike, lengths: npt.ArrayLike | None, target: npt.ArrayLike
+    ) -> tuple[Array, Array]:
+        """Check a batch and run it forward: logits (N, T, V) and the target as an array."""
         source, lengths = self._check_source(source, lengths)
         shape = (len(source), "T")
         target = check.integers("Seq2Seq", "target", target, shape, self.target_size)
         memory = self.encoder.forward(source, lengths)
         fed = np.insert(self._given(target, memory), 0, BOS, axis=1)[:, :-1]
-        return float(self.criterion(self.decoder.forward(fed, memory), target))
+        return self.decoder.forward(fed, memory), target
 
     def _given(self, target: Array, memory: Memory) -> Array:
         """Return the target, in training with some tokens replaced by the model's own.
@@ -276,3 +283,15 @@ class Seq2Seq(Generation):
             right += exact_match(ids, target, eos=EOS) * len(target)
             count += len(target)
         return right / count
+
+    def token_scores(self, batches: BatchSource) -> TokenScores:
+        """Loss and accuracy per token of the targets, each token given the true ones before it.
+
+        Parameters
+        ----------
+        batches : batches of (source, lengths, target)
+            As for the trainer; the order is that of epoch 0.
+        """
+        with evaluating(self):
+            outputs = (self._run(*batch) for batch in batches.epoch(0))
+            return score_tokens("Seq2Seq", self.criterion, outputs)

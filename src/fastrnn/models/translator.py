@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastrnn.data import PairBatches, Vocabulary, pad
+from fastrnn.data import PairBatches, TextPairBatches, Vocabulary, pad
 from fastrnn.models.alignment import Alignment
 from fastrnn.models.base import Array
 from fastrnn.models.generation import Hypothesis
 from fastrnn.models.seq2seq import Seq2Seq
 from fastrnn.models.serialization import Path, load_with_extra, save
+from fastrnn.ops import _check as check
+
+MAX_SOURCE_LENGTH = 1000
 
 
 class Translation(NamedTuple):
@@ -44,6 +48,8 @@ class Translator:
         Trained on ids of the two vocabularies.
     source, target : Vocabulary
         Text to ids on the way in, ids to text on the way out.
+    max_source_length : int
+        Most tokens of a text to be translated; longer ones are refused, and said to be.
 
     Raises
     ------
@@ -51,7 +57,14 @@ class Translator:
         If a vocabulary has not the size that the model wants.
     """
 
-    def __init__(self, model: Seq2Seq, source: Vocabulary, target: Vocabulary) -> None:
+    def __init__(
+        self,
+        model: Seq2Seq,
+        source: Vocabulary,
+        target: Vocabulary,
+        *,
+        max_source_length: int = MAX_SOURCE_LENGTH,
+    ) -> None:
         for name, vocabulary, size in (
             ("source", source, model.source_size),
             ("target", target, model.target_size),
@@ -63,6 +76,7 @@ class Translator:
         self.model = model
         self.source = source
         self.target = target
+        self.max_source_length = check.size("Translator", "max_source_length", max_source_length)
 
     @classmethod
     def from_pairs(
@@ -72,6 +86,10 @@ class Translator:
         hidden_size: int,
         *,
         level: str = "char",
+        source_level: str | None = None,
+        target_level: str | None = None,
+        min_count: int = 1,
+        max_source_length: int = MAX_SOURCE_LENGTH,
         **options: Any,
     ) -> Translator:
         """Build vocabularies from (source, target) pairs, and an untrained model of their sizes.
@@ -79,10 +97,17 @@ class Translator:
         Parameters
         ----------
         pairs : sequence of (str, str)
+            For example a `fastrnn.data.PairFile`; gone through twice.
         embedding_size, hidden_size, **options
             As for ``Seq2Seq``.
         level : {"char", "word"}
             What a token is, in both languages.
+        source_level, target_level : {"char", "word"}, optional
+            The same of one language.
+        min_count : int
+            Tokens that occur less often are unknown ones.
+        max_source_length
+            As for the class.
 
         Raises
         ------
@@ -91,14 +116,30 @@ class Translator:
         """
         if not pairs:
             raise ValueError("Translator: pairs must hold at least one pair, got none")
-        sources, targets = zip(*pairs, strict=True)
-        source = Vocabulary.from_texts(sources, level=level)
-        target = Vocabulary.from_texts(targets, level=level)
+        source, target = (
+            Vocabulary.from_texts(
+                (pair[side] for pair in pairs), level=own or level, min_count=min_count
+            )
+            for side, own in enumerate((source_level, target_level))
+        )
         model = Seq2Seq(len(source), len(target), embedding_size, hidden_size, **options)
-        return cls(model, source, target)
+        return cls(model, source, target, max_source_length=max_source_length)
 
-    def batches(self, pairs: Sequence[tuple[str, str]], **options: Any) -> PairBatches:
-        """Encode pairs into batches that fit the model; ``options`` are those of PairBatches."""
+    def batches(
+        self, pairs: Sequence[tuple[str, str]], *, stream: bool = False, **options: Any
+    ) -> PairBatches | TextPairBatches:
+        """Encode pairs into batches that fit the model.
+
+        Parameters
+        ----------
+        pairs : sequence of (str, str)
+        stream : bool
+            Encode each batch when it is needed, for pairs that do not fit in memory.
+        **options
+            Those of ``PairBatches``.
+        """
+        if stream:
+            return TextPairBatches(pairs, self.source, self.target, **options)
         return PairBatches(
             [self.source.encode(source) for source, _ in pairs],
             [self.target.encode(target) for _, target in pairs],
@@ -132,7 +173,7 @@ class Translator:
         TypeError
             If ``texts`` is one string, or an option of a wrong type.
         ValueError
-            If an option is out of range.
+            If an option is out of range, or a text is longer than ``max_source_length``.
         """
         found = self.n_best(
             texts,
@@ -172,13 +213,14 @@ class Translator:
         TypeError
             If ``texts`` is one string, or an option of a wrong type.
         ValueError
-            If an option is out of range, or alignments are wanted of a model without attention.
+            If an option is out of range, a text is longer than ``max_source_length``, or alignments
+            are wanted of a model without attention.
         """
         if isinstance(texts, str):
             raise TypeError("Translator: texts must be several strings, got one; put it in a list")
         if not texts:
             return []
-        encoded = [self.source.encode(text) for text in texts]
+        encoded = self._encoded(texts)
         ids, lengths = pad(encoded)
         found = self.model.beam_search(
             ids,
@@ -197,6 +239,16 @@ class Translator:
             else [Translation("", 0.0, 0.0, nothing)]
             for source, hypotheses in zip(encoded, found, strict=True)
         ]
+
+    def _encoded(self, texts: Sequence[str]) -> list[Array]:
+        """Return the texts' ids, (T,) each."""
+        encoded: list[Array] = [self.source.encode(text) for text in texts]
+        for i, ids in enumerate(encoded):
+            if len(ids) > self.max_source_length:
+                wanted = f"at most {self.max_source_length} tokens"
+                came = f"{len(ids)}: {reprlib.repr(texts[i])}"
+                raise ValueError(f"Translator: texts[{i}] must have {wanted}, got {came}")
+        return encoded
 
     def align(self, text: str, *, max_length: int = 100) -> Alignment:
         """Translate one text and show where the model looked.
@@ -226,7 +278,11 @@ class Translator:
 
     def save(self, path: Path) -> None:
         """Write the model and its vocabularies to one safetensors file."""
-        extra = {"source": self.source.to_dict(), "target": self.target.to_dict()}
+        extra = {
+            "source": self.source.to_dict(),
+            "target": self.target.to_dict(),
+            "max_source_length": self.max_source_length,
+        }
         save(self.model, path, extra=extra)
 
     @classmethod
@@ -245,6 +301,7 @@ class Translator:
             raise ValueError(f"{path}: holds a {type(model).__name__}, not a Seq2Seq")
         try:
             source, target = (Vocabulary.from_dict(extra[name]) for name in ("source", "target"))
-            return cls(model.eval(), source, target)
+            longest = extra.get("max_source_length", MAX_SOURCE_LENGTH)
+            return cls(model.eval(), source, target, max_source_length=longest)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ValueError(f"{path}: no vocabularies that fit the model: {error}") from error

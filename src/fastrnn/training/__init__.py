@@ -1,6 +1,7 @@
 """Optimizers, schedules and the Trainer; a model is whatever keeps the protocol."""
 
 from fastrnn.training.clipping import clip_grad_norm, grad_norm
+from fastrnn.training.edit_distance import edit_distance
 from fastrnn.training.history import History
 from fastrnn.training.metrics import exact_match, mean_loss, perplexity
 from fastrnn.training.optimizers import SGD, AdaGrad, Adam, AdamW, Momentum, Optimizer, RMSprop
@@ -44,6 +45,7 @@ __all__ = [
     "StepLR",
     "Trainer",
     "clip_grad_norm",
+    "edit_distance",
     "exact_match",
     "grad_norm",
     "mean_loss",

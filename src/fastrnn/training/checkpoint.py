@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastrnn import _storage
-from fastrnn.training.protocol import Arrays, Model
+from fastrnn.training.protocol import Arrays, Configured, Model
 
 KIND = "checkpoint"
+_FORMAT = "2"
 
 
 @dataclass
@@ -49,7 +51,7 @@ class Checkpoint:
             for key, array in getattr(self, group).items()
         }
         state = json.dumps(self.state, default=_jsonable)
-        _storage.write(path, arrays, {"kind": KIND, "state": state})
+        _storage.write(path, arrays, {"kind": KIND, "format": _FORMAT, "state": state})
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> Checkpoint:
@@ -60,13 +62,14 @@ class Checkpoint:
         kind = metadata.get("kind", "file without a kind")
         if kind != KIND:
             raise ValueError(f"{os.fspath(path)}: a {kind}, not a checkpoint")
+        if metadata.get("format") != _FORMAT:
+            raise ValueError(f"{os.fspath(path)}: a checkpoint of another version of fastrnn")
         with reporting_damage(path):
             groups: dict[str, dict[str, NDArray[Any]]] = {group: {} for group in _GROUPS}
             for name, array in arrays.items():
                 group, _, key = name.partition("/")
                 groups[group][key] = array
             saved = cls(**groups, state=json.loads(metadata["state"]))
-            saved.state.setdefault("sampling", {"kind": None})  # earlier files know of none
             saved._require_whole()
         return saved
 
@@ -78,6 +81,12 @@ class Checkpoint:
                 continue
             if missing := entries - there.keys():
                 raise ValueError(f"{section} lacks {', '.join(sorted(missing))}")
+        for name, part in self.state["parts"].items():
+            if not isinstance(part, dict):
+                raise TypeError(f"{name} is not described")
+        stopping = self.state["early_stopping"]
+        if stopping and math.isfinite(stopping["best"]) and not self.best:
+            raise ValueError("the best weights are missing")
         held: dict[str, dict[str, NDArray[Any]]] = {"best": dict(self.best)}
         for name, array in self.optimizer.items():
             moment, _, key = name.partition(".")
@@ -96,19 +105,34 @@ class Checkpoint:
                     f"{os.fspath(path)}: a checkpoint of another model: parameter {key!r} is "
                     f"{there.get(key, 'missing')} there, {here.get(key, 'missing')} in the model"
                 )
-        require_same(path, "random generator", self.state["rng"], rng_state(model))
+        generators = (
+            {"kind": rng["bit_generator"]} for rng in (self.state["rng"], rng_state(model))
+        )
+        require_same(path, "random generator", *generators)
+
+
+def description(part: object) -> dict[str, Any]:
+    """Give the class of a part of a run and the arguments of its constructor, if it tells them."""
+    if part is None:
+        return {"kind": None}
+    config = part.config() if isinstance(part, Configured) else {}
+    return {"kind": type(part).__name__, **config}
 
 
 def require_same(
     path: str | os.PathLike[str], what: str, there: dict[str, Any], here: dict[str, Any]
 ) -> None:
-    """Raise ValueError where two states are not of the same kind, their first entry."""
-    kind = next(iter(here))
-    if there[kind] != here[kind]:
-        raise ValueError(
-            f"{os.fspath(path)}: a checkpoint with another {what}: {there[kind]} there, "
-            f"{here[kind]} here"
-        )
+    """Raise ValueError where two descriptions differ, with the first entry that does."""
+    import json
+
+    here = json.loads(json.dumps(here, default=_jsonable))
+    for key in {**here, **there}:
+        if there.get(key) != here.get(key):
+            name = "" if key == "kind" else f"{key} "
+            raise ValueError(
+                f"{os.fspath(path)}: a checkpoint with another {what}: "
+                f"{name}{there.get(key)} there, {here.get(key)} here"
+            )
 
 
 @contextmanager
@@ -131,9 +155,9 @@ _SECTIONS = {
     "position": {"epoch", "batch", "batches", "loss_sum", "seconds"},
     "history": {"losses", "metrics", "learning_rates", "seconds"},
     "rng": {"bit_generator"},
-    "optimizer": {"kind", "lr"},
-    "schedule": {"kind", "initial_lr", "state"},
-    "sampling": {"kind"},
+    "parts": {"model", "optimizer", "schedule"},
+    "data": set(),
+    "learning_rate": {"initial", "now", "schedule"},
     "early_stopping": {"monitor", "best", "bad_epochs"},
 }
 

@@ -11,10 +11,13 @@ from fastrnn.training.protocol import Arrays
 
 
 class EarlyStopping:
-    """Stop after `patience` epochs in a row without a new best value; less is better."""
+    """Stop after `patience` epochs in a row without a new best value; less is better.
 
-    def __init__(self, patience: int) -> None:
-        if patience < 1:
+    With a patience of None it never stops, and still remembers.
+    """
+
+    def __init__(self, patience: int | None) -> None:
+        if patience is not None and patience < 1:
             raise ValueError(f"Trainer: patience must be at least 1, got {patience}")
         self.patience = patience
         self.best = math.inf
@@ -24,7 +27,7 @@ class EarlyStopping:
     @property
     def exhausted(self) -> bool:
         """Whether training should stop."""
-        return self.bad_epochs >= self.patience
+        return self.patience is not None and self.bad_epochs >= self.patience
 
     def observe(self, value: float, params: Arrays) -> None:
         """Take notice of an epoch; keep a copy of the parameters if it is the best."""

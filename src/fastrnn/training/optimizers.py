@@ -28,6 +28,7 @@ class Optimizer(ABC):
     """
 
     _moments: ClassVar[tuple[str, ...]] = ()
+    _options: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, lr: float) -> None:
         self.lr = lr
@@ -70,6 +71,10 @@ class Optimizer(ABC):
         for key, param in params.items():
             self._update(param, grads[key], *moments[key])
 
+    def config(self) -> dict[str, float]:
+        """Give the constructor's arguments apart from `lr`, which may change during a run."""
+        return {name: getattr(self, name) for name in self._options}
+
     def state(self) -> dict[str, NDArray[Any]]:
         """Give the step count and the moments, ``"mean.<parameter>"``: the arrays themselves."""
         return {_STEP: np.array(self.step, dtype=np.int64), **self._state}
@@ -80,11 +85,12 @@ class Optimizer(ABC):
         Raises
         ------
         ValueError
-            It is the state of another kind of optimizer.
+            It is the state of another kind of optimizer, or lacks the moments of past updates.
         """
         names = {key.partition(".")[0] for key in state}
         known = {_STEP, *self._moments}
-        if _STEP not in names or names not in ({_STEP}, known):
+        before_the_first = names == {_STEP} and state[_STEP] == 0
+        if names != known and not before_the_first:
             raise ValueError(
                 f"{type(self).__name__}: the state has {', '.join(sorted(names)) or 'nothing'}, "
                 f"want {', '.join(sorted(known))}"
@@ -135,6 +141,7 @@ class Momentum(Optimizer):
     """Gradient descent with momentum: ``v = momentum * v - lr * g; p += v`` (Polyak 1964)."""
 
     _moments = ("velocity",)
+    _options = ("momentum",)
 
     def __init__(self, lr: float = 0.01, *, momentum: float = 0.9) -> None:
         super().__init__(lr)
@@ -148,6 +155,7 @@ class AdaGrad(Optimizer):
     """``s += g**2; p -= lr * g / (sqrt(s) + eps)`` (Duchi, Hazan and Singer 2011)."""
 
     _moments = ("square",)
+    _options = ("eps",)
 
     def __init__(self, lr: float = 0.01, *, eps: float = 1e-10) -> None:
         super().__init__(lr)
@@ -161,6 +169,7 @@ class RMSprop(Optimizer):
     """``s = rho*s + (1 - rho)*g**2; p -= lr * g / (sqrt(s) + eps)`` (Hinton 2012, lecture 6e)."""
 
     _moments = ("square",)
+    _options = ("rho", "eps")
 
     def __init__(self, lr: float = 0.01, *, rho: float = 0.99, eps: float = 1e-8) -> None:
         super().__init__(lr)
@@ -176,6 +185,7 @@ class Adam(Optimizer):
 
     _moments = ("mean", "square")
     weight_decay = 0.0
+    _options: ClassVar[tuple[str, ...]] = ("beta1", "beta2", "eps")
 
     def __init__(
         self, lr: float = 1e-3, *, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8
@@ -204,6 +214,8 @@ class AdamW(Adam):
 
     All parameters decay by ``lr * weight_decay * p`` a step, biases too.
     """
+
+    _options = ("beta1", "beta2", "eps", "weight_decay")
 
     def __init__(
         self,

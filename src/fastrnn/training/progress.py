@@ -8,7 +8,7 @@ from types import TracebackType
 
 
 class EpochProgress:
-    """Shows an epoch's batches, mean loss, learning rate and metrics on standard error."""
+    """Shows an epoch's batches, mean loss, learning rate, pace and metrics on standard error."""
 
     def __init__(self, title: str, *, total: int, done: int, show: bool) -> None:
         from tqdm import tqdm
@@ -25,13 +25,18 @@ class EpochProgress:
             disable=self._line or not show,
         )
         self._start = time.perf_counter()
+        self._tokens = 0
 
     def __enter__(self) -> EpochProgress:
         return self
 
-    def batch(self, loss: float, lr: float) -> None:
-        """Show that one more batch is done."""
+    def batch(self, loss: float, lr: float, tokens: int) -> None:
+        """Show that one more batch is done, of so many tokens, if they are counted."""
         self._values = {"loss": f"{loss:.4f}", "lr": f"{lr:.3g}"}
+        self._tokens += tokens
+        if self._tokens:
+            pace = self._tokens / (time.perf_counter() - self._start)
+            self._values["tokens/s"] = f"{pace:.0f}"
         self._bar.set_postfix(self._values, refresh=False)
         self._bar.update()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,3 +57,27 @@ class BatchSource(Protocol):
 
     def epoch(self, k: int, /) -> Iterator[tuple[NDArray[Any], ...]]:
         """Yield the batches of epoch `k`, counted from 0: what `Model.loss` takes."""
+
+
+@runtime_checkable
+class Fingerprinted(Protocol):
+    """Batches that a resumed run can tell from others."""
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Give what the batches depend on by name, the data as a digest; fit for JSON."""
+
+
+@runtime_checkable
+class TokenCounter(Protocol):
+    """Batches of tokens, whose number says more of the pace than that of the batches."""
+
+    def count_tokens(self, batch: tuple[NDArray[Any], ...], /) -> int:
+        """Count the tokens of a batch."""
+
+
+@runtime_checkable
+class Configured(Protocol):
+    """What can say which arguments it was constructed with."""
+
+    def config(self) -> dict[str, Any]:
+        """Give the constructor's arguments, fit for JSON."""

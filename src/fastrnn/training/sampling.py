@@ -22,6 +22,10 @@ class SamplingSchedule(ABC):
     def rate(self, epoch: float) -> float:
         """Give the probability of feeding the model's own token at this point of the run."""
 
+    def config(self) -> dict[str, float]:
+        """Give the constructor's arguments, which a resumed run must have again."""
+        return {}
+
 
 class ConstantSampling(SamplingSchedule):
     """The same rate all the time, in [0, 1]."""
@@ -29,6 +33,10 @@ class ConstantSampling(SamplingSchedule):
     def __init__(self, rate: float) -> None:
         require("ConstantSampling", "rate", rate, 0 <= rate <= 1, "in [0, 1]")
         self._rate = float(rate)
+
+    def config(self) -> dict[str, float]:
+        """Give the constructor's arguments."""
+        return {"rate": self._rate}
 
     def rate(self, epoch: float) -> float:
         """Give the rate."""
@@ -43,6 +51,10 @@ class LinearSampling(SamplingSchedule):
         require("LinearSampling", "first", first, 0 <= first <= 1, "in [0, 1]")
         require("LinearSampling", "last", last, 0 <= last <= 1, "in [0, 1]")
         self.epochs, self.first, self.last = epochs, float(first), float(last)
+
+    def config(self) -> dict[str, float]:
+        """Give the constructor's arguments."""
+        return {"epochs": self.epochs, "first": self.first, "last": self.last}
 
     def rate(self, epoch: float) -> float:
         """Give ``first + (last - first) * min(epoch / epochs, 1)``."""
@@ -68,6 +80,10 @@ class InverseSigmoidSampling(SamplingSchedule):
         require("InverseSigmoidSampling", "half", half, half > 0, "positive")
         require("InverseSigmoidSampling", "k", k, k > 1, "above 1")
         self.half, self.k = half, k
+
+    def config(self) -> dict[str, float]:
+        """Give the constructor's arguments."""
+        return {"half": self.half, "k": self.k}
 
     def rate(self, epoch: float) -> float:
         """Give ``1 - 1 / (1 + k ** (epoch / half - 1))``."""

@@ -19,6 +19,10 @@ class Schedule(ABC):
     def observe(self, value: float) -> None:  # noqa: B027 - most schedules look at nothing
         """Take notice of an epoch's monitored value; less is better."""
 
+    def config(self) -> dict[str, float]:
+        """Give the constructor's arguments, which a resumed run must have again."""
+        return {}
+
     def state(self) -> dict[str, float]:
         """Give what has to be remembered in a checkpoint."""
         return {}
@@ -43,6 +47,10 @@ class StepLR(Schedule):
         require("StepLR", "gamma", gamma, gamma > 0, "positive")
         self.step_size, self.gamma = step_size, gamma
 
+    def config(self) -> dict[str, float]:
+        """Give the constructor's arguments."""
+        return {"step_size": self.step_size, "gamma": self.gamma}
+
     def factor(self, epoch: float) -> float:
         """Give ``gamma ** floor(epoch / step_size)``."""
         return float(self.gamma ** (math.floor(epoch) // self.step_size))
@@ -54,6 +62,10 @@ class ExponentialLR(Schedule):
     def __init__(self, gamma: float) -> None:
         require("ExponentialLR", "gamma", gamma, gamma > 0, "positive")
         self.gamma = gamma
+
+    def config(self) -> dict[str, float]:
+        """Give the constructor's arguments."""
+        return {"gamma": self.gamma}
 
     def factor(self, epoch: float) -> float:
         """Give ``gamma ** floor(epoch)``."""
@@ -70,6 +82,10 @@ class CosineLR(Schedule):
         require("CosineLR", "epochs", epochs, epochs >= 1, "at least 1")
         require("CosineLR", "min_factor", min_factor, 0 <= min_factor <= 1, "in [0, 1]")
         self.epochs, self.min_factor = epochs, min_factor
+
+    def config(self) -> dict[str, float]:
+        """Give the constructor's arguments."""
+        return {"epochs": self.epochs, "min_factor": self.min_factor}
 
     def factor(self, epoch: float) -> float:
         """Give ``min_factor + (1 - min_factor) * (1 + cos(pi * epoch / epochs)) / 2``."""
@@ -98,6 +114,14 @@ class ReduceLROnPlateau(Schedule):
         self._factor = 1.0
         self._best = math.inf
         self._bad_epochs = 0
+
+    def config(self) -> dict[str, float]:
+        """Give the constructor's arguments."""
+        return {
+            "factor": self._reduction,
+            "patience": self.patience,
+            "min_factor": self.min_factor,
+        }
 
     def factor(self, epoch: float) -> float:
         """Give the product of the reductions up to now."""

@@ -14,14 +14,20 @@ from typing import Any, Generic, Protocol, TypeVar, cast
 
 from numpy.typing import NDArray
 
-from fastrnn.training.checkpoint import Checkpoint, reporting_damage, require_same, rng_state
+from fastrnn.training.checkpoint import (
+    Checkpoint,
+    description,
+    reporting_damage,
+    require_same,
+    rng_state,
+)
 from fastrnn.training.clipping import clip_grad_norm, grad_norm
 from fastrnn.training.early_stopping import EarlyStopping
 from fastrnn.training.history import History, select_metric
 from fastrnn.training.interrupt import DeferredInterrupt
 from fastrnn.training.optimizers import Optimizer
 from fastrnn.training.progress import EpochProgress
-from fastrnn.training.protocol import BatchSource, Model
+from fastrnn.training.protocol import BatchSource, Fingerprinted, Model, TokenCounter
 from fastrnn.training.sampling import SamplingSchedule
 from fastrnn.training.schedules import ConstantLR, Schedule
 
@@ -73,12 +79,20 @@ class Trainer(Generic[M]):
     patience : int, optional
         Stop after so many epochs in a row without a better monitored value. Whether that happens
         or not, the best epoch's weights are in the model when `fit` returns.
+    keep_best : bool
+        Put the best epoch's weights into the model when `fit` returns; with a patience always.
     metric : str, optional
         The monitored value: one of those that `validate` returns; by default the training loss.
     mode : {"min", "max"}
         Which is better.
     checkpoint : path-like, optional
         File that is written after each epoch and on Ctrl-C.
+    checkpoint_seconds : float, optional
+        Write it within an epoch, too, when a batch ends so many seconds or more after the last
+        time. A run that is killed then loses no more, and the result does not depend on it.
+    settings : mapping, optional
+        Whatever else decides the result of the run, by name and fit for JSON: a resume with others
+        is refused.
     progress : bool
         On a terminal a bar, elsewhere a line for each epoch, on standard error.
 
@@ -96,9 +110,12 @@ class Trainer(Generic[M]):
         schedule: Schedule | None = None,
         sampling: SamplingSchedule | None = None,
         patience: int | None = None,
+        keep_best: bool = False,
         metric: str | None = None,
         mode: str = "min",
         checkpoint: str | os.PathLike[str] | None = None,
+        checkpoint_seconds: float | None = None,
+        settings: Mapping[str, Any] | None = None,
         progress: bool = True,
     ) -> None:
         if max_grad_norm is not None and not max_grad_norm > 0:
@@ -110,10 +127,19 @@ class Trainer(Generic[M]):
             raise TypeError(f"Trainer: sampling needs a model with a sampling_rate, got {came}")
         if checkpoint is not None and not Path(checkpoint).parent.is_dir():
             raise FileNotFoundError(f"Trainer: no folder for the checkpoint {checkpoint}")
+        if checkpoint_seconds is not None:
+            if checkpoint is None:
+                raise ValueError("Trainer: checkpoint_seconds needs a checkpoint")
+            if not checkpoint_seconds >= 0:
+                wanted = "at least 0"
+                raise ValueError(
+                    f"Trainer: checkpoint_seconds must be {wanted}, got {checkpoint_seconds}"
+                )
         self.model = model
         self.optimizer = optimizer
         self.max_grad_norm = max_grad_norm
         self.checkpoint = checkpoint
+        self.checkpoint_seconds = checkpoint_seconds
         self.progress = progress
         self.history = History()
         self._schedule = schedule
@@ -121,8 +147,12 @@ class Trainer(Generic[M]):
         self._initial_lr = optimizer.lr
         self._metric = metric
         self._mode = mode
-        self._early = None if patience is None else EarlyStopping(patience)
+        self._early = EarlyStopping(patience) if patience is not None or keep_best else None
+        self._settings = dict(settings or {})
         self._at = _Position()
+        self._data: dict[str, Any] = {}
+        self._resumed_from: str | None = None
+        self._saved_at = time.perf_counter()
 
     def fit(
         self,
@@ -149,8 +179,10 @@ class Trainer(Generic[M]):
         Raises
         ------
         ValueError
-            `epochs` is negative, there are no batches, there is no such metric, or the run stopped
-            in an epoch of another number of batches.
+            `epochs` is negative, there are no batches, there is no such metric; the batches are not
+            those of the run that was resumed, or, after Ctrl-C, their number is another one.
+        OSError
+            The checkpoint cannot be written; the one before is still there.
         FloatingPointError
             The loss or a gradient is not finite; the parameters are as before that batch.
         KeyboardInterrupt
@@ -158,6 +190,9 @@ class Trainer(Generic[M]):
             A second Ctrl-C does not wait. (In the main thread; elsewhere signals are not seen.)
         """
         self._check_fit(batches, epochs, validate)
+        self._data = _fingerprint(batches)
+        self._resumed_from = None
+        self._saved_at = time.perf_counter()
         with DeferredInterrupt() as interrupt:
             try:
                 while self._at.epoch < epochs and not (self._early and self._early.exhausted):
@@ -185,13 +220,13 @@ class Trainer(Generic[M]):
                 "position": asdict(self._at),
                 "history": asdict(self.history),
                 "rng": rng_state(self.model),
-                "optimizer": {**self._optimizer_kind, "lr": self.optimizer.lr},
-                "schedule": {
-                    **self._schedule_kind,
-                    "initial_lr": self._initial_lr,
-                    "state": self._schedule.state() if self._schedule else {},
+                "parts": self._parts(),
+                "data": self._data,
+                "learning_rate": {
+                    "initial": self._initial_lr,
+                    "now": self.optimizer.lr,
+                    "schedule": self._schedule.state() if self._schedule else {},
                 },
-                "sampling": self._sampling_kind,
                 "early_stopping": stopping,
             },
         ).write(path)
@@ -199,26 +234,28 @@ class Trainer(Generic[M]):
     def resume(self, path: str | os.PathLike[str]) -> Trainer[M]:
         """Put everything back as the checkpoint has it; then `fit` goes on.
 
-        With a model, optimizer, schedule and batches constructed with the same arguments the end
-        is bitwise that of a run which was never stopped.
+        The end is bitwise that of a run which was never stopped. So the model, the optimizer and
+        all else must be constructed with the same arguments, apart from the learning rate, which is
+        that of the checkpoint; and `fit` takes no other data than before, if the batches have a
+        fingerprint, as those of `fastrnn.data` do.
 
         Raises
         ------
         OSError
             The file is missing or not readable.
         ValueError
-            It is no checkpoint, or a damaged one; or one of another model, optimizer, schedule or
-            monitored value. Nothing has changed then.
+            It is no checkpoint, or a damaged one; or one of a run with other arguments. Nothing has
+            changed then.
         """
         saved = Checkpoint.read(path)
         state = saved.state
+        for name, part in self._parts().items():
+            require_same(path, name, state["parts"].get(name, {}), part)
         saved.require_model(path, self.model)
-        require_same(path, "optimizer", state["optimizer"], self._optimizer_kind)
-        require_same(path, "schedule", state["schedule"], self._schedule_kind)
-        require_same(path, "sampling schedule", state["sampling"], self._sampling_kind)
         stopping = self._early and state["early_stopping"]
         if stopping:
-            require_same(path, "monitored value", stopping, {"monitor": self._monitor})
+            monitors = ({"kind": kind} for kind in (stopping["monitor"], self._monitor))
+            require_same(path, "monitored value", *monitors)
         with reporting_damage(path):
             history, at = History(**state["history"]), _Position(**state["position"])
             self._rehearse(saved)
@@ -227,24 +264,26 @@ class Trainer(Generic[M]):
         if self._early and stopping:
             self._early.best, self._early.bad_epochs = stopping["best"], stopping["bad_epochs"]
             self._early.weights = dict(saved.best)
-        self.optimizer.lr = state["optimizer"]["lr"]
-        self._initial_lr = state["schedule"]["initial_lr"]
+        rate = state["learning_rate"]
+        self.optimizer.lr, self._initial_lr = rate["now"], rate["initial"]
         if self._schedule:
-            self._schedule.load_state(state["schedule"]["state"])
+            self._schedule.load_state(rate["schedule"])
         params = self.model.params
         for key, array in saved.params.items():
             params[key][...] = array
         self.model.rng.bit_generator.state = state["rng"]
         self.history, self._at = history, at
+        self._data, self._resumed_from = state["data"], os.fspath(path)
         return self
 
     def _rehearse(self, saved: Checkpoint) -> None:
         """Load into copies, so that what cannot be loaded changes nothing."""
         optimizer, schedule = copy(self.optimizer), copy(self._schedule or ConstantLR())
         optimizer.load_state(saved.optimizer)
-        for lr in (saved.state["schedule"]["initial_lr"], saved.state["optimizer"]["lr"]):
+        rate = saved.state["learning_rate"]
+        for lr in (rate["initial"], rate["now"]):
             optimizer.lr = lr
-        schedule.load_state(saved.state["schedule"]["state"])
+        schedule.load_state(rate["schedule"])
         deepcopy(self.model.rng).bit_generator.state = saved.state["rng"]
 
     def _check_fit(self, batches: BatchSource, epochs: int, validate: object) -> None:
@@ -253,6 +292,8 @@ class Trainer(Generic[M]):
             raise ValueError(f"Trainer: epochs must be at least 0, got {epochs}")
         if len(batches) == 0:
             raise ValueError("Trainer: there are no batches")
+        if self._resumed_from is not None and self._data:
+            require_same(self._resumed_from, "training set", self._data, _fingerprint(batches))
         if at.batch and at.batches != len(batches):
             raise ValueError(
                 f"Trainer: the run stopped in an epoch of {at.batches} batches, "
@@ -275,20 +316,22 @@ class Trainer(Generic[M]):
             self.model.reset()
         self.model.train()
         title = f"epoch {at.epoch + 1}/{epochs}"
+        counter = batches if isinstance(batches, TokenCounter) else None
         with EpochProgress(title, total=at.batches, done=at.batch, show=self.progress) as progress:
             for batch in islice(batches.epoch(at.epoch), at.batch, None):
                 self._step(batch)
                 at.seconds = time.perf_counter() - started
-                progress.batch(at.loss_sum / at.batch, self.optimizer.lr)
+                tokens = counter.count_tokens(batch) if counter else 0
+                progress.batch(at.loss_sum / at.batch, self.optimizer.lr, tokens)
                 self._heed(interrupt)
+                self._save_in_time()
             metrics: dict[str, float] = {}
             if validate:
                 self.model.eval()
                 metrics = {name: float(value) for name, value in validate(self.model).items()}
                 progress.metrics(metrics)
         self._end_epoch(metrics, time.perf_counter() - started)
-        if self.checkpoint is not None:
-            self.save(self.checkpoint)
+        self._save_checkpoint()
         self._heed(interrupt)
 
     def _step(self, batch: tuple[NDArray[Any], ...]) -> None:
@@ -336,22 +379,46 @@ class Trainer(Generic[M]):
             return
         where = "nothing was saved, as no checkpoint was asked for"
         if self.checkpoint is not None:
-            self.save(self.checkpoint)
+            self._save_checkpoint()
             where = f"saved to {os.fspath(self.checkpoint)}"
         raise KeyboardInterrupt(f"stopped {self._at}; {where}")
+
+    def _save_in_time(self) -> None:
+        """Write the checkpoint, if that is due within an epoch."""
+        interval = self.checkpoint_seconds
+        if interval is not None and time.perf_counter() - self._saved_at >= interval:
+            self._save_checkpoint()
+
+    def _save_checkpoint(self) -> None:
+        """Write the checkpoint, if there shall be one; an error says what is left."""
+        if self.checkpoint is None:
+            return
+        try:
+            self.save(self.checkpoint)
+        except OSError as error:
+            kept = "the checkpoint before is whole" if Path(self.checkpoint).exists() else ""
+            what = "; ".join(filter(None, [error.strerror, kept]))
+            raise OSError(error.errno, what, os.fspath(self.checkpoint)) from error
+        self._saved_at = time.perf_counter()
 
     @property
     def _monitor(self) -> str:
         return f"{self._mode} {self._metric or 'training loss'}"
 
-    @property
-    def _optimizer_kind(self) -> dict[str, str]:
-        return {"kind": type(self.optimizer).__name__}
+    def _parts(self) -> dict[str, dict[str, Any]]:
+        """Describe all that a resumed run must have in common with the one before."""
+        model = description(self.model)
+        if self._sampling:  # which sets the model's rate
+            model.pop("sampling_rate", None)
+        return {
+            "setting": self._settings,
+            "model": model,
+            "optimizer": description(self.optimizer),
+            "schedule": description(self._schedule or ConstantLR()),
+            "sampling schedule": description(self._sampling),
+            "clipping": {"max_grad_norm": self.max_grad_norm},
+        }
 
-    @property
-    def _schedule_kind(self) -> dict[str, str]:
-        return {"kind": type(self._schedule or ConstantLR()).__name__}
 
-    @property
-    def _sampling_kind(self) -> dict[str, str | None]:
-        return {"kind": type(self._sampling).__name__ if self._sampling else None}
+def _fingerprint(batches: BatchSource) -> dict[str, Any]:
+    return batches.fingerprint() if isinstance(batches, Fingerprinted) else {}

@@ -1,0 +1,45 @@
+"""``fastrnn evaluate``: measures of a translation model."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from fastrnn.cli.arguments import Commands, add_command, add_json
+from fastrnn.cli.messages import warn_of_unknown
+from fastrnn.cli.translate import add_search, search_options
+from fastrnn.data import read_pairs
+from fastrnn.models import Translator, evaluate
+
+
+def add(commands: Commands) -> None:
+    """Add the command."""
+    command = add_command(commands, "evaluate", run, "measure a translation model on pairs")
+    command.add_argument("model", type=Path, metavar="MODEL", help="what `fastrnn train` wrote")
+    command.add_argument(
+        "pairs", type=Path, metavar="PAIRS.tsv",
+        help="source, tab, target; a source may stand in several lines, each a right answer",
+    )  # fmt: skip
+    add_search(command)
+    add_json(command)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Run it."""
+    options = search_options(arguments)
+    translator = Translator.load(arguments.model)
+    pairs = read_pairs(arguments.pairs)
+    warn_of_unknown(translator.source, (source for source, _ in pairs), "sources")
+    warn_of_unknown(translator.target, (target for _, target in pairs), "targets")
+    result = evaluate(translator, pairs, **options)
+    if arguments.json:
+        print(json.dumps(asdict(result)))
+        return
+    print(f"pairs               {result.pairs}")
+    print(f"sources             {result.sources}")
+    print(f"exact match         {result.exact_match:.2%}")
+    print(f"edit-distance rate  {result.error_rate:.2%}")
+    print(f"token accuracy      {result.token_accuracy:.2%}")
+    print(f"perplexity          {result.perplexity:.4g}")

@@ -1,0 +1,30 @@
+"""``fastrnn info``."""
+
+from __future__ import annotations
+
+import argparse
+import platform
+
+import numpy as np
+
+import fastrnn
+from fastrnn.cli.arguments import Commands, add_command
+from fastrnn.ops._backend import choose
+
+
+def add(commands: Commands) -> None:
+    """Add the command."""
+    add_command(commands, "info", run, "show versions, backend, instruction set and threads")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Run it."""
+    facts = {
+        "fastrnn": fastrnn.__version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "backend": choose(),
+        **fastrnn.cpu_info(),
+    }
+    for name, value in facts.items():
+        print(f"{name}: {value}")

@@ -1,0 +1,187 @@
+"""``fastrnn lm``: language models of plain text."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from pathlib import Path
+
+from fastrnn.cli.arguments import (
+    Commands,
+    Parser,
+    add_command,
+    add_json,
+    add_level,
+    add_output,
+    add_validation,
+    at_least,
+)
+from fastrnn.cli.messages import warn_of_unknown
+from fastrnn.cli.training import (
+    Validate,
+    add_cell,
+    add_training,
+    checkpoint_path,
+    run_training,
+    save_model,
+)
+from fastrnn.data import digest_of_pairs, read_text
+from fastrnn.models import LanguageModel, TextModel
+
+
+def add(commands: Commands) -> None:
+    """Add the command and those below it."""
+    text = "train, sample from and measure a language model of plain text"
+    parser = commands.add_parser("lm", help=text, description=text)
+    below = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    _add_train(add_command(below, "train", run_train, "train a language model on a text"))
+    _add_sample(add_command(below, "sample", run_sample, "let a language model write"))
+    _add_evaluate(add_command(below, "evaluate", run_evaluate, "measure a language model"))
+
+
+def _add_train(command: Parser) -> None:
+    command.add_argument("text", type=Path, metavar="TEXT.txt", help="UTF-8")
+    add_output(command, "lm.safetensors")
+    data = command.add_argument_group("data")
+    add_level(data)
+    add_validation(data, "text, at its end,")
+    model = command.add_argument_group("model")
+    add_cell(model, hidden=256)
+    model.add_argument("--layers", type=int, default=1, metavar="N", help="recurrent layers")
+    model.add_argument(
+        "--tie-weights", action="store_true", help="classify with the embedding's matrix"
+    )
+    add_training(command, batch_size=32, unit="streams")
+    command.add_argument(
+        "--steps",
+        type=at_least(1),
+        default=64,
+        metavar="N",
+        help="time steps through which gradients go back",
+    )
+
+
+def _add_sample(command: Parser) -> None:
+    command.add_argument("model", type=Path, metavar="MODEL", help="what `fastrnn lm train` wrote")
+    command.add_argument(
+        "--length", type=at_least(0), default=200, metavar="N", help="tokens to write"
+    )
+    command.add_argument("--start", metavar="TEXT", help="what to continue (default: a new line)")
+    command.add_argument(
+        "--temperature",
+        type=float,
+        default=1.0,
+        metavar="T",
+        help="below 1: safer; 0: always the likeliest",
+    )
+    command.add_argument("--top-k", type=int, metavar="K", help="only the K likeliest tokens")
+    command.add_argument(
+        "--top-p", type=float, metavar="P",
+        help="only the fewest of the likeliest tokens that make up the share P",
+    )  # fmt: skip
+    command.add_argument(
+        "--seed", type=at_least(0), metavar="N", help="the same seed writes the same text"
+    )
+
+
+def _add_evaluate(command: Parser) -> None:
+    command.add_argument("model", type=Path, metavar="MODEL", help="what `fastrnn lm train` wrote")
+    command.add_argument("text", type=Path, metavar="TEXT.txt", help="UTF-8")
+    add_json(command)
+
+
+def run_train(arguments: argparse.Namespace) -> None:
+    """Run ``fastrnn lm train``."""
+    checkpoint = checkpoint_path(arguments, arguments.text, arguments.valid)
+    train, valid = _read(arguments)
+    model = TextModel.from_text(
+        train,
+        arguments.embedding,
+        arguments.hidden,
+        level="word" if arguments.words else "char",
+        min_count=arguments.min_count,
+        cell=arguments.cell,
+        num_layers=arguments.layers,
+        dropout=arguments.dropout,
+        recurrent_dropout=arguments.recurrent_dropout,
+        residual=arguments.residual,
+        tie_weights=arguments.tie_weights,
+        label_smoothing=arguments.label_smoothing,
+        rng=arguments.seed,
+    )
+    run_training(
+        arguments,
+        model.model,
+        model.batches(train, batch_size=arguments.batch_size, num_steps=arguments.steps),
+        checkpoint,
+        data={"digest of the texts": digest_of_pairs([(train, valid)])},
+        validate=_validation(model, valid) if valid else None,
+        metric="valid_loss",
+    )
+    save_model(model.save, arguments.output, checkpoint)
+
+
+def _read(arguments: argparse.Namespace) -> tuple[str, str]:
+    """Give the text to train on and the one to validate on."""
+    text = read_text(arguments.text)
+    if arguments.valid:
+        return text, read_text(arguments.valid)
+    fraction = arguments.valid_fraction
+    if not fraction:
+        return text, ""
+    if not 0 < fraction < 1:
+        raise ValueError(f"lm train: --valid-fraction must be in [0, 1), got {fraction}")
+    lines = text.splitlines(keepends=True)
+    held_out = max(1, round(len(lines) * fraction))
+    if held_out == len(lines):
+        raise ValueError(f"{arguments.text}: too few lines for a --valid-fraction of {fraction}")
+    return "".join(lines[:-held_out]), "".join(lines[-held_out:])
+
+
+def _validation(model: TextModel, text: str) -> Validate[LanguageModel]:
+    def validate(_: LanguageModel) -> dict[str, float]:
+        scores = model.evaluate(text)
+        return {
+            "valid_loss": scores.loss,
+            "perplexity": scores.perplexity,
+            "token_accuracy": scores.accuracy,
+        }
+
+    return validate
+
+
+def run_sample(arguments: argparse.Namespace) -> None:
+    """Run ``fastrnn lm sample``."""
+    model = TextModel.load(arguments.model)
+    start = "\n" if arguments.start is None else arguments.start
+    warn_of_unknown(model.vocabulary, [start], "--start")
+    written = model.sample(
+        arguments.length,
+        start=start,
+        temperature=arguments.temperature,
+        top_k=arguments.top_k,
+        top_p=arguments.top_p,
+        seed=arguments.seed,
+    )
+    if arguments.start is not None:
+        apart = "" if model.vocabulary.level == "char" or start.endswith("\n") else " "
+        written = start + apart + written
+    print(written)
+
+
+def run_evaluate(arguments: argparse.Namespace) -> None:
+    """Run ``fastrnn lm evaluate``."""
+    model = TextModel.load(arguments.model)
+    text = read_text(arguments.text)
+    warn_of_unknown(model.vocabulary, [text], "the text")
+    scores = model.evaluate(text)
+    bits = scores.loss / math.log(2)
+    if arguments.json:
+        figures = {"tokens": scores.tokens, "loss": scores.loss, "perplexity": scores.perplexity}
+        print(json.dumps({**figures, "bits_per_token": bits, "token_accuracy": scores.accuracy}))
+        return
+    print(f"tokens          {scores.tokens}")
+    print(f"perplexity      {scores.perplexity:.4g}")
+    print(f"bits per token  {bits:.4g}")
+    print(f"token accuracy  {scores.accuracy:.2%}")

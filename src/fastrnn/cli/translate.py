@@ -1,0 +1,131 @@
+"""``fastrnn translate``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from itertools import count, islice
+from pathlib import Path
+from typing import Any
+
+from fastrnn.cli.arguments import Commands, Group, add_command, at_least
+from fastrnn.cli.messages import warn_of_unknown
+from fastrnn.models import Alignment, Translator
+from fastrnn.models.serialization import check_writable
+
+_LINES_AT_ONCE = 64
+
+
+def add(commands: Commands) -> None:
+    """Add the command."""
+    command = add_command(commands, "translate", run, "translate texts with a trained model")
+    command.add_argument("model", type=Path, metavar="MODEL", help="what `fastrnn train` wrote")
+    command.add_argument("text", nargs="*", metavar="TEXT", help="else standard input, by lines")
+    add_search(command)
+    command.add_argument(
+        "--nbest", type=at_least(1), metavar="N",
+        help="print the N best answers, each with the text's number and its score",
+    )  # fmt: skip
+    command.add_argument(
+        "--attention-plot", type=Path, metavar="FILE",
+        help="draw where the answer to one TEXT looked; FILE.png, .svg or .pdf",
+    )  # fmt: skip
+
+
+def add_search(command: Group) -> None:
+    """Add the options of the search."""
+    command.add_argument(
+        "--max-length", type=int, default=100, metavar="N", help="most tokens of an answer"
+    )
+    command.add_argument(
+        "--beam", type=at_least(1), default=1, metavar="K", help="width of the beam; 1 is greedy"
+    )
+    command.add_argument(
+        "--length-penalty", type=float, default=0.0, metavar="A",
+        help="favours long answers of a beam; 0 for none, often 0.6 to 1",
+    )  # fmt: skip
+    command.add_argument(
+        "--coverage-penalty", type=float, default=0.0, metavar="B",
+        help="favours answers of a beam that look at all of the source; 0 for none",
+    )  # fmt: skip
+
+
+def search_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Give the options of the search as a translator takes them."""
+    for name in ("length_penalty", "coverage_penalty"):
+        if getattr(arguments, name) and arguments.beam == 1:
+            option = name.replace("_", "-")
+            raise ValueError(f"translate: --{option} needs a --beam of at least 2")
+    return {
+        "beam_size": arguments.beam,
+        "max_length": arguments.max_length,
+        "length_penalty": arguments.length_penalty,
+        "coverage_penalty": arguments.coverage_penalty,
+    }
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Run it."""
+    options = search_options(arguments)
+    if arguments.nbest and arguments.nbest > arguments.beam:
+        raise ValueError(
+            f"translate: --nbest must be at most --beam ({arguments.beam}), got {arguments.nbest}"
+        )
+    if arguments.attention_plot:
+        _check_plot(arguments)
+    translator = Translator.load(arguments.model)
+    if arguments.attention_plot:
+        _draw(translator, arguments, options)
+        return
+    numbers, warned = count(1), False
+    for texts in _groups(arguments):
+        warned = warned or warn_of_unknown(translator.source, texts, "sources")
+        for answer in _answers(translator, texts, arguments.nbest, options, numbers):
+            print(answer, flush=True)
+
+
+def _groups(arguments: argparse.Namespace) -> Iterator[list[str]]:
+    texts = iter(arguments.text or (line.rstrip("\r\n") for line in sys.stdin))
+    # Someone who types wants the answer to each line at once; a file goes faster in batches.
+    at_once = 1 if sys.stdin.isatty() else _LINES_AT_ONCE
+    while group := list(islice(texts, at_once)):
+        yield group
+
+
+def _answers(
+    translator: Translator,
+    texts: list[str],
+    nbest: int | None,
+    options: dict[str, Any],
+    numbers: Iterator[int],
+) -> Iterator[str]:
+    if nbest is None:
+        yield from translator(texts, **options)
+        return
+    found = translator.n_best(texts, n_best=nbest, **options)
+    for translations, number in zip(found, numbers, strict=False):
+        for each in translations:
+            yield f"{number}\t{each.score:.4f}\t{each.text}"
+
+
+def _check_plot(arguments: argparse.Namespace) -> None:
+    if len(arguments.text) != 1 or arguments.nbest:
+        raise ValueError("translate: --attention-plot takes one TEXT and no --nbest")
+    check_writable(arguments.attention_plot)
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError as error:
+        needs = "matplotlib: pip install 'fastrnn[plot]'"
+        raise ImportError(f"translate: --attention-plot needs {needs}") from error
+
+
+def _draw(translator: Translator, arguments: argparse.Namespace, options: dict[str, Any]) -> None:
+    """Print the answer and draw its alignment."""
+    (text,) = arguments.text
+    warn_of_unknown(translator.source, [text], "sources")
+    (found,) = translator.n_best([text], n_best=1, alignments=True, **options)
+    alignment: Alignment | None = found[0].alignment
+    assert alignment is not None  # as it was asked for
+    alignment.save_image(arguments.attention_plot)
+    print(found[0].text)

@@ -1,0 +1,172 @@
+"""Pairs that stay in their file until they are asked for."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import weakref
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
+from typing import NamedTuple, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastrnn.data.lines import Pair, Path, decoded, parsed
+from fastrnn.data.subset import Subset
+
+_ROWS_AT_ONCE = 64
+
+
+class _Stamp(NamedTuple):
+    """What the file system says of a file when nothing was written to it."""
+
+    size: int
+    modified: int  # nanoseconds
+
+
+class PairFile(Sequence[Pair]):
+    """The pairs of a TSV file that may be larger than memory, as a sequence.
+
+    The file is read once when the object is made, and each line is checked as `read_pairs` does;
+    what is kept is where each pair begins, 8 bytes a pair. A pair is read when it is asked for.
+    Threads may share the object.
+
+    A file that is written to meanwhile is noticed at the next pair: by its size and time, and where
+    only the time is another one, by its content. One that is replaced by another file of the same
+    name is read to the end as it was.
+
+    Parameters
+    ----------
+    path : path-like
+        See `read_pairs` for the format.
+
+    Attributes
+    ----------
+    digest : str
+        Of the pairs, as by `digest_of_pairs`.
+
+    Raises
+    ------
+    OSError, ValueError
+        As `read_pairs`; and ValueError for what cannot be read twice, such as a pipe. Later, when
+        a pair is read, ValueError if the file has changed.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file = open(path, "rb")  # noqa: SIM115 - as long as the object lives
+        weakref.finalize(self, self._file.close)
+        if not stat.S_ISREG(os.fstat(self._file.fileno()).st_mode):
+            raise ValueError(f"PairFile: path must be a regular file, got {os.fspath(path)}")
+        self._seen = self._stamp()
+        self._starts, self.digest = self._index()
+        if self._stamp() != self._seen:
+            raise self._changed()
+
+    def __len__(self) -> int:
+        return len(self._starts) - 1
+
+    @overload
+    def __getitem__(self, index: int) -> Pair: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> Subset[Pair]: ...
+
+    def __getitem__(self, index: int | slice) -> Pair | Subset[Pair]:
+        if isinstance(index, slice):
+            return Subset(self, np.arange(len(self))[index])
+        row = range(len(self))[index]
+        return next(self._read(row, row + 1))
+
+    def __iter__(self) -> Iterator[Pair]:
+        for start, stop in self._pieces():
+            yield from self._read(start, stop)
+
+    def _index(self) -> tuple[NDArray[np.int64], str]:
+        """Read all lines: where each pair begins, with the end of the file, and the digest."""
+        starts, position, digest = array("q"), 0, _PairDigest()
+        for number, line in enumerate(self._file, start=1):
+            text = decoded(self._path, number, line)
+            if text:
+                digest.add(parsed(self._path, number, text))
+                starts.append(position)
+            position += len(line)
+        if not starts:
+            raise ValueError(f"{os.fspath(self._path)}: no pairs in the file")
+        starts.append(position)
+        return np.frombuffer(starts, dtype=np.int64), digest.text
+
+    def _read(self, start: int, stop: int) -> Iterator[Pair]:
+        block = self._block(start, stop)
+        if self._stamp() != self._seen:
+            self._look_again()
+        return self._pairs(start, stop, block)
+
+    def _block(self, start: int, stop: int) -> bytes:
+        """Read the bytes of rows start..stop-1."""
+        begin, end = int(self._starts[start]), int(self._starts[stop])
+        return os.pread(self._file.fileno(), end - begin, begin)
+
+    def _pairs(self, start: int, stop: int, block: bytes) -> Iterator[Pair]:
+        """Parse rows start..stop-1."""
+        starts = self._starts[start : stop + 1].tolist()
+        for row, (begin, end) in enumerate(pairwise(starts), start=start):
+            # Behind the pair there may be empty lines.
+            line, _, _ = block[begin - starts[0] : end - starts[0]].partition(b"\n")
+            number = row + 1 if begin == 0 else row + 2  # only a file's first bytes hold a mark
+            yield parsed(self._path, number, decoded(self._path, number, line))
+
+    def _look_again(self) -> None:
+        """Raise if not only the time of the file is another one."""
+        now = self._stamp()
+        if now.size != self._seen.size or self._digest_now() != self.digest:
+            raise self._changed()
+        self._seen = now
+
+    def _digest_now(self) -> str | None:
+        """Give the digest of the pairs as they are, None where a line is no pair any more."""
+        digest = _PairDigest()
+        try:
+            for start, stop in self._pieces():
+                for pair in self._pairs(start, stop, self._block(start, stop)):
+                    digest.add(pair)
+        except ValueError:
+            return None
+        return digest.text
+
+    def _pieces(self) -> Iterator[tuple[int, int]]:
+        """Cut the rows into pieces that are read at once."""
+        for start in range(0, len(self), _ROWS_AT_ONCE):
+            yield start, min(start + _ROWS_AT_ONCE, len(self))
+
+    def _stamp(self) -> _Stamp:
+        status = os.fstat(self._file.fileno())
+        return _Stamp(status.st_size, status.st_mtime_ns)
+
+    def _changed(self) -> ValueError:
+        return ValueError(f"{os.fspath(self._path)}: the file has changed since it was first read")
+
+
+class _PairDigest:
+    """The digest of pairs added one by one."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.blake2b(digest_size=16)
+
+    def add(self, pair: Pair) -> None:
+        self._hash.update("{}\t{}\n".format(*pair).encode())
+
+    @property
+    def text(self) -> str:
+        return self._hash.hexdigest()
+
+
+def digest_of_pairs(pairs: Iterable[Pair]) -> str:
+    """Give 32 hexadecimal digits that other pairs, or the same in another order, would not give."""
+    digest = _PairDigest()
+    for pair in pairs:
+        digest.add(pair)
+    return digest.text

@@ -1,0 +1,115 @@
+"""How good a translator's answers are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fastrnn.data import Vocabulary, normalized
+from fastrnn.models.base import Array
+from fastrnn.models.translator import Translator
+from fastrnn.training import edit_distance
+
+_TEXTS_AT_ONCE = 64
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Measures of a translator on pairs; rates are shares, from 0.
+
+    Attributes
+    ----------
+    pairs, sources : int
+        Numbers of pairs, and of different sources among them.
+    exact_match : float
+        Share of the sources whose answer equals any of the targets that stand beside them.
+    error_rate : float
+        Edits (insertions, deletions and replacements of tokens) from the answers to the targets,
+        for each source to the nearest, over the number of tokens of these; may exceed 1.
+    token_accuracy : float
+        Share of the tokens of all targets, end marks included, that are the model's likeliest after
+        the true ones before them.
+    loss, perplexity : float
+        Mean cross-entropy of the same tokens in nats, and its exponential.
+    """
+
+    pairs: int
+    sources: int
+    exact_match: float
+    error_rate: float
+    token_accuracy: float
+    loss: float
+    perplexity: float
+
+
+def evaluate(
+    translator: Translator, pairs: Sequence[tuple[str, str]], **options: Any
+) -> Evaluation:
+    """Translate the sources of the pairs, and compare.
+
+    Answers and targets are compared by their tokens as text, so an unknown one is never right.
+
+    Parameters
+    ----------
+    translator : Translator
+    pairs : sequence of (str, str)
+        A source with several right answers stands in as many pairs.
+    **options
+        Those of calling the translator, for example ``beam_size``.
+
+    Raises
+    ------
+    ValueError
+        If there are no pairs, a source is too long, or an option is out of range.
+    """
+    if not pairs:
+        raise ValueError("evaluate: pairs must hold at least one pair, got none")
+    references: dict[str, list[str]] = {}
+    for source, target in pairs:
+        references.setdefault(normalized(source), []).append(normalized(target))
+    answers = _answers(translator, list(references), options)
+    edits, lengths = _compared(translator.target, answers, references)
+    batches = translator.batches(pairs, batch_size=_TEXTS_AT_ONCE, bucket=True, shuffle=False)
+    scores = translator.model.token_scores(batches)
+    return Evaluation(
+        pairs=len(pairs),
+        sources=len(references),
+        exact_match=float((edits == 0).mean()),
+        error_rate=float(edits.sum() / lengths.sum()),
+        token_accuracy=scores.accuracy,
+        loss=scores.loss,
+        perplexity=scores.perplexity,
+    )
+
+
+def _answers(translator: Translator, sources: list[str], options: dict[str, Any]) -> dict[str, str]:
+    """Translate in batches of like length."""
+    ordered = sorted(sources, key=len)
+    answers: dict[str, str] = {}
+    for start in range(0, len(ordered), _TEXTS_AT_ONCE):
+        texts = ordered[start : start + _TEXTS_AT_ONCE]
+        answers.update(zip(texts, translator(texts, **options), strict=True))
+    return answers
+
+
+def _compared(
+    vocabulary: Vocabulary, answers: dict[str, str], references: dict[str, list[str]]
+) -> tuple[Array, Array]:
+    """Return, for each source, the edits to the nearest of its targets, and the length of that."""
+    numbers: dict[str, int] = {}
+
+    def ids(text: str) -> Array:
+        tokens = vocabulary.split(text)
+        return np.array([numbers.setdefault(t, len(numbers)) for t in tokens], np.int64)
+
+    ours = [ids(answers[source]) for source, targets in references.items() for _ in targets]
+    theirs = [ids(target) for targets in references.values() for target in targets]
+    edits, lengths = edit_distance(ours, theirs), np.array([len(each) for each in theirs])
+    owners = np.repeat(np.arange(len(references)), [len(each) for each in references.values()])
+    order = np.lexsort((edits, owners))
+    _, firsts = np.unique(owners[order], return_index=True)
+    nearest = order[firsts]
+    return edits[nearest], lengths[nearest]

@@ -1,0 +1,151 @@
+"""A LanguageModel together with its vocabulary: text in, text out, one file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastrnn.data import EOS, UNK, StreamBatches, Vocabulary
+from fastrnn.models.base import Array
+from fastrnn.models.language_model import LanguageModel
+from fastrnn.models.scores import TokenScores
+from fastrnn.models.serialization import Path, load_with_extra, save
+
+
+class TextModel:
+    """Continues and scores texts with a trained language model.
+
+    Of words, the end of each line is a token, too: the end mark.
+
+    Parameters
+    ----------
+    model : LanguageModel
+        Trained on ids of the vocabulary.
+    vocabulary : Vocabulary
+
+    Raises
+    ------
+    ValueError
+        If the vocabulary has not the size that the model wants.
+    """
+
+    def __init__(self, model: LanguageModel, vocabulary: Vocabulary) -> None:
+        if len(vocabulary) != model.vocab_size:
+            wanted = f"{model.vocab_size} tokens"
+            raise ValueError(f"TextModel: vocabulary must have {wanted}, got {len(vocabulary)}")
+        self.model = model
+        self.vocabulary = vocabulary
+
+    @classmethod
+    def from_text(
+        cls,
+        text: str,
+        embedding_size: int,
+        hidden_size: int,
+        *,
+        level: str = "char",
+        min_count: int = 1,
+        **options: Any,
+    ) -> TextModel:
+        """Build the vocabulary of a text, and an untrained model of its size.
+
+        Parameters
+        ----------
+        text : str
+        embedding_size, hidden_size, **options
+            As for ``LanguageModel``.
+        level : {"char", "word"}
+            What a token is.
+        min_count : int
+            Tokens that occur less often are unknown ones.
+
+        Raises
+        ------
+        ValueError
+            If there is nothing in the text, or an option is out of range.
+        """
+        if not text.strip():
+            raise ValueError("TextModel: text must not be empty")
+        vocabulary = Vocabulary.from_texts([text], level=level, min_count=min_count)
+        model = LanguageModel(len(vocabulary), embedding_size, hidden_size, **options)
+        return cls(model, vocabulary)
+
+    def encode(self, text: str) -> Array:
+        """Return the ids of a text, (T,)."""
+        if self.vocabulary.level == "char":
+            return self.vocabulary.encode(text)
+        # A text that ends in the middle of a line has no mark there.
+        *lines, rest = text.split("\n")
+        ended = [self.vocabulary.encode(line, eos=True) for line in lines]
+        return np.concatenate([*ended, self.vocabulary.encode(rest)])
+
+    def decode(self, ids: Array) -> str:
+        """Return the text of ids (T,)."""
+        lines = np.split(ids, np.flatnonzero(ids == EOS) + 1)
+        return "\n".join(self.vocabulary.decode(line) for line in lines)
+
+    def batches(self, text: str, **options: Any) -> StreamBatches:
+        """Encode a text into batches that fit the model; ``options`` are those of StreamBatches."""
+        return StreamBatches(self.encode(text), **options)
+
+    def evaluate(self, text: str) -> TokenScores:
+        """Score each token of a text after the first, given those before it.
+
+        Raises
+        ------
+        ValueError
+            If it has less than two tokens.
+        """
+        return self.model.token_scores(self.batches(text, batch_size=1, num_steps=256))
+
+    def sample(self, length: int, *, start: str = "\n", **options: Any) -> str:
+        """Write a continuation.
+
+        Parameters
+        ----------
+        length : int
+            Number of tokens to draw.
+        start : str
+            What the text begins with, not returned; by default it begins on a new line.
+        **options
+            ``temperature``, ``top_k``, ``top_p`` and ``seed`` of ``LanguageModel.sample``.
+
+        Raises
+        ------
+        ValueError
+            If ``start`` has no token, or an option is out of range.
+        """
+        ids = self.encode(start)
+        if not len(ids):
+            raise ValueError(f"TextModel: start must have a token, got {start!r}")
+        drawn = self.model.sample(ids, length, exclude=self._unwritable(), **options)
+        return self.decode(drawn)
+
+    def _unwritable(self) -> list[int]:
+        """Return the tokens that are no text."""
+        ends_lines = self.vocabulary.level == "word"
+        return [i for i in range(UNK + 1) if not (i == EOS and ends_lines)]
+
+    def save(self, path: Path) -> None:
+        """Write the model and its vocabulary to one safetensors file."""
+        save(self.model, path, extra={"vocabulary": self.vocabulary.to_dict()})
+
+    @classmethod
+    def load(cls, path: Path) -> TextModel:
+        """Read what ``save`` wrote; the model is in eval mode.
+
+        Raises
+        ------
+        OSError
+            If the file is missing or cannot be read.
+        ValueError
+            If it is not a whole model file, or one of another model or without a vocabulary.
+        """
+        model, extra = load_with_extra(path)
+        if not isinstance(model, LanguageModel):
+            raise ValueError(f"{path}: holds a {type(model).__name__}, not a LanguageModel")
+        try:
+            return cls(model.eval(), Vocabulary.from_dict(extra["vocabulary"]))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ValueError(f"{path}: no vocabulary that fits the model: {error}") from error
