@@ -16,12 +16,11 @@ import argparse
 import re
 from pathlib import Path
 
-from matplotlib import font_manager
 from matplotlib.figure import Figure
-from matplotlib.ft2font import FT2Font
 
 from fastrnn.data import read_pairs, split
 from fastrnn.models import Alignment, Translator, evaluate
+from fastrnn.models.fonts import fonts_for
 from fastrnn.training import Adam, CosineLR, Trainer
 
 PAIRS = Path(__file__).with_name("korean_english.tsv")
@@ -66,16 +65,6 @@ def korean_and_english(path: Path) -> list[tuple[str, str]]:
 def sentence(tokens: str) -> str:
     """Put marks back where they belong: `What is it ?` -> `What is it?`."""
     return re.sub(r" ([.,?!])", r"\1", tokens)
-
-
-def hangul_family() -> str | None:
-    """The family of an installed font that has Hangul, if there is one."""
-    for font in font_manager.fontManager.ttflist:
-        glyphs = {FT2Font(font.fname).get_char_index(ord(letter)) for letter in "한글"}
-        # Glyph 0 is a missing one; a font of last resort has one glyph for all syllables.
-        if 0 not in glyphs and len(glyphs) == 2:
-            return font.name
-    return None
 
 
 def romanized(text: str) -> str:
@@ -138,17 +127,15 @@ def show(translator: Translator, pairs: list[tuple[str, str]]) -> None:
 
 def draw(translator: Translator, texts: list[str], path: Path) -> None:
     """Draw the attention of up to four sentences."""
-    family = hangul_family()
-    if family is None:
+    has_hangul = not any(map(is_hangul, fonts_for(texts).missing))
+    if not has_hangul:
         print("no installed font has Hangul: its letters are drawn as Latin ones")
     figure = Figure(figsize=(14, 8), layout="constrained")
     for axes, text in zip(figure.subplots(2, 2).flat, texts, strict=False):
         seen = translator.align(text, max_length=MAX_LENGTH)
-        source = [token if family else romanized(token) for token in seen.source]
+        source = seen.source if has_hangul else list(map(romanized, seen.source))
         Alignment(source, seen.target, seen.weights).draw(axes)
-        for label in axes.get_xticklabels():
-            label.set(family=family or "monospace", size=13 if family else 9)
-            label.set_rotation(0 if family else 45)
+        axes.tick_params("x", labelsize=13 if has_hangul else 9, rotation=0 if has_hangul else 45)
     figure.savefig(path)
     print(f"drawn in {path}")
 

@@ -20,6 +20,8 @@ from drawing import BLUE, GREEN, INK, ORANGE, PURPLE, plot, sketch
 from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.patches import Rectangle
 
+from fastrnn.models.fonts import fonts_for
+
 HERE = Path(__file__).parent
 EXAMPLES = HERE.parent.parent / "examples"
 RESULTS = json.loads((HERE / "results.json").read_text(encoding="utf-8"))
@@ -273,22 +275,18 @@ def weights(key: str) -> Callable[[Path], None]:
         with plot(path, 1.2 + 0.36 * columns, 0.9 + 0.36 * rows) as (axes,):
             axes.add_patch(Rectangle((-0.5, -0.5), columns, rows, color=INK, alpha=0.13, lw=0))
             axes.imshow(matrix, cmap=shades, vmin=0, vmax=1, aspect="auto", zorder=1)
+            families, missing = fonts_for(seen["source"])
+            if missing:
+                raise SystemExit(f"figures: no installed font has {' '.join(sorted(missing))}")
             axes.set_xticks(range(columns), seen["source"])
             axes.set_yticks(range(rows), seen["target"])
             axes.tick_params(length=0)
             axes.spines[:].set_visible(False)
-            if any(token > "\u1000" for token in seen["source"]):
+            if len(families) > 1:  # not Latin letters alone
                 for label in axes.get_xticklabels():
-                    label.set(family=hangul_family(), size=12)
+                    label.set(family=families, size=12)
 
     return draw
-
-
-def hangul_family() -> str:
-    family = runpy.run_path(str(EXAMPLES / "translate_ko_en.py"))["hangul_family"]()
-    if family is None:
-        raise SystemExit("figures: no installed font has Hangul")
-    return family
 
 
 FIGURES: dict[str, Callable[[Path], None]] = {

@@ -3,8 +3,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
+from matplotlib.font_manager import fontManager, get_font_names
 
 from fastrnn.models import Alignment
+from fastrnn.models.fonts import fonts_for
 
 
 def test_the_text_is_a_grid_under_the_source_tokens() -> None:
@@ -18,3 +21,23 @@ def test_the_picture_is_a_png(tmp_path: Path) -> None:
     path = tmp_path / "attention.png"
     Alignment(list("8/3/14 "), list("2014"), weights).save_image(path)
     assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_letters_that_monospace_has_need_no_other_font() -> None:
+    assert fonts_for(["plain letters", "é α"]) == (["monospace"], set())
+
+
+def test_a_letter_is_looked_up_in_every_font(monkeypatch: pytest.MonkeyPatch) -> None:
+    sans = next(font for font in fontManager.ttflist if font.name == "DejaVu Sans")
+    monkeypatch.setattr(fontManager, "ttflist", [sans])
+    # DejaVu Sans has Georgian capitals of the twelfth century, DejaVu Sans Mono has not.
+    letter, nowhere = "\u10a0", "\U0010fffd"
+    assert fonts_for(["a" + letter, nowhere]) == (["monospace", "DejaVu Sans"], {nowhere})
+
+
+def test_letters_of_other_scripts_are_drawn_without_a_warning(
+    tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    assert "DejaVu Sans" in get_font_names()
+    Alignment(["\u10a0", "b"], ["x"], np.array([[0.3, 0.7]])).save_image(tmp_path / "picture.png")
+    assert not list(recwarn)

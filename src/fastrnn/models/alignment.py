@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastrnn.models.base import Array
+from fastrnn.models.fonts import fonts_for
 
 _SHADES = " .:-=+*#%@"
 
@@ -31,8 +32,9 @@ class Alignment:
         """Draw a heatmap on matplotlib ``axes``, the tokens along both, and return the image."""
         rows, columns = self.weights.shape
         image = axes.imshow(self.weights, cmap="magma", vmin=0.0, vmax=1.0, aspect="auto")
-        axes.set_xticks(range(columns), self.source, family="monospace")
-        axes.set_yticks(range(rows), self.target, family="monospace")
+        families = fonts_for(self.source + self.target).families
+        axes.set_xticks(range(columns), self.source, family=families)
+        axes.set_yticks(range(rows), self.target, family=families)
         axes.set_xlabel("source")
         axes.set_ylabel("target")
         return image
