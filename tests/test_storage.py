@@ -41,6 +41,17 @@ def test_round_trip(path, arrays):
         assert read[key].flags.writeable
 
 
+def test_the_same_contents_give_the_same_bytes(tmp_path, arrays):
+    metadata = {name: "\u00e9" * len(name) for name in ("one", "two", "three", "four", "five")}
+    files = [tmp_path / str(i) for i in range(8)]
+    for file in files:  # the library's own order is another one in each call
+        _storage.write(file, arrays, metadata)
+    assert len({file.read_bytes() for file in files}) == 1
+    read, again = _storage.read(files[0])
+    assert again == metadata
+    assert all(np.array_equal(read[key], array) for key, array in arrays.items())
+
+
 def test_str_path(path, arrays):
     assert _storage.read(str(path))[0].keys() == arrays.keys()
 

@@ -20,6 +20,8 @@ def write(
 ) -> None:
     """Write a file; whatever goes wrong, a file that was there before stays whole.
 
+    The same arrays and metadata give the same bytes.
+
     Parameters
     ----------
     path : path-like
@@ -37,7 +39,7 @@ def write(
 
     native = {key: _plain(array) for key, array in arrays.items()}
     data = save(native, {**metadata, _MARKER: _VERSION})
-    write_bytes(path, data)
+    write_bytes(path, _ordered(data))
 
 
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
@@ -123,6 +125,18 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[Any]:
             yield tensors
     except SafetensorError as error:
         raise ValueError(f"{name}: truncated or not a safetensors file ({error})") from error
+
+
+def _ordered(data: bytes) -> bytes:
+    """Sort the metadata in the header of a file, which safetensors writes in any order."""
+    import json
+
+    end = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:end])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # the arrays begin at a multiple of 8
+    return b"".join([len(text).to_bytes(8, "little"), text, memoryview(data)[end:]])
 
 
 def _plain(array: NDArray[Any]) -> NDArray[Any]:
