@@ -65,6 +65,19 @@ def test_only_the_file_is_left(path):
     assert [p.name for p in path.parent.iterdir()] == [path.name]
 
 
+def test_what_is_no_file_is_not_replaced(tmp_path, arrays):
+    pipe = tmp_path / "pipe"  # as /dev/null, which a test had better not try
+    os.mkfifo(pipe)
+    link = tmp_path / "link"
+    link.symlink_to(pipe)
+    for path in (pipe, link):
+        with pytest.raises(OSError, match="Not a regular file") as error:
+            _storage.write(path, arrays, {})
+        assert error.value.filename == str(path)
+    assert pipe.is_fifo()
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["link", "pipe"]
+
+
 def test_follows_a_link(path, tmp_path, arrays):
     link = tmp_path / "link"
     link.symlink_to(path)

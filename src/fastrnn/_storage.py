@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -48,11 +49,13 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
     Raises
     ------
     OSError
-        The disk is full, the folder is missing or not writable; names `path`.
+        The disk is full, the folder is missing or not writable, or `path` is something else than a
+        file; names `path`.
     """
     target = Path(path).resolve()
     temporary = target.with_name(f".fastrnn-{os.urandom(8).hex()}.tmp")
     try:
+        require_replaceable(target)
         with open(temporary, "wb") as file:
             file.write(data)
             file.flush()
@@ -63,6 +66,17 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
     finally:
         with suppress(OSError):  # gone after the replacement; else the error above says more
             temporary.unlink()
+
+
+def require_replaceable(target: Path) -> None:
+    """Raise OSError where there is something else than a file, such as a folder or a device.
+
+    A rename would put a file in the place of ``/dev/null``.
+    """
+    if target.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if target.exists() and not target.is_file():
+        raise OSError(errno.EINVAL, "Not a regular file")
 
 
 def read(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
