@@ -104,6 +104,17 @@ def test_translate_arguments_and_standard_input(
     assert len(capsys.readouterr().out) <= 2
 
 
+def test_translate_takes_options_anywhere(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    printed = set()
+    for arguments in ("{} abc de --beam 2", "{} --beam 2 abc de", "--beam 2 {} abc de",
+                      "{} abc --beam 2 de"):  # fmt: skip
+        assert main(["translate", *arguments.format(model).split()]) == 0
+        printed.add(capsys.readouterr().out)
+    assert len(printed) == 1
+    message = failure(capsys, "translate", model, "--beam", "2", "abc", "--bean")
+    assert message == "unrecognized arguments: abc --bean"
+
+
 def test_training_learns(tsv: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "m.safetensors"
     options = "--cell gru --attention general --bidirectional --hidden 32 --epochs 40 --lr 0.01"
