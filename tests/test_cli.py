@@ -717,3 +717,14 @@ def test_wrong_use_of_language_models(
     output = ["-o", tmp_path / "m"] if "train" in arguments else []
     assert message in failure(capsys, *command, *output)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_text_too_short_to_validate_on_is_noticed_before_the_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("abc abc\n" * 9 + "\n")
+    monkeypatch.setattr(Trainer, "fit", lambda *_, **__: pytest.fail("began to train"))
+    arguments = ["lm", "train", text, "-o", tmp_path / "m", "--batch-size", "2", "--hidden", "4"]
+    message = failure(capsys, *arguments)
+    assert message == "TextModel: text must have at least 2 tokens, got '\\n'"
