@@ -563,6 +563,24 @@ def test_attention_plot(
     assert capsys.readouterr().out == f"{answer}\n"
 
 
+def test_letters_without_a_font_are_named_in_one_line(
+    trained: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    recwarn: pytest.WarningsRecorder,
+) -> None:
+    translator = Translator.load(trained)
+    tokens = ["\U0010fffd", *translator.source.tokens[5:]]  # which no font has
+    path = tmp_path / "model"
+    source = Vocabulary(tokens)
+    Translator(translator.model, source, translator.target).save(path)
+    picture = str(tmp_path / "x.png")
+    assert main(["translate", str(path), "\U0010fffda", "--attention-plot", picture]) == 0
+    warning = "fastrnn: warning: no installed font has: '\\U0010fffd'\n"
+    assert capsys.readouterr().err.endswith(warning)
+    assert not list(recwarn)
+
+
 def test_unknown_characters_are_named_once(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import argparse
 import sys
+import warnings
 from collections.abc import Iterator
 from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
 from fastrnn.cli.arguments import Commands, Group, add_command, at_least
-from fastrnn.cli.messages import warn_of_unknown
+from fastrnn.cli.messages import warn_of_missing, warn_of_unknown
 from fastrnn.models import Alignment, Translator
+from fastrnn.models.fonts import fonts_for
 from fastrnn.models.serialization import check_writable
 
 _LINES_AT_ONCE = 64
@@ -127,5 +129,8 @@ def _draw(translator: Translator, arguments: argparse.Namespace, options: dict[s
     (found,) = translator.n_best([text], n_best=1, alignments=True, **options)
     alignment: Alignment | None = found[0].alignment
     assert alignment is not None  # as it was asked for
-    alignment.save_image(arguments.attention_plot)
+    with warnings.catch_warnings():  # matplotlib's are several lines for each letter
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        alignment.save_image(arguments.attention_plot)
+    warn_of_missing(fonts_for(alignment.source + alignment.target).missing)
     print(found[0].text)
