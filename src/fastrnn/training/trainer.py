@@ -100,7 +100,7 @@ class Trainer(Generic[M]):
         Whatever else decides the result of the run, by name and fit for JSON: a resume with others
         is refused.
     progress : bool
-        On a terminal a bar, elsewhere a line for each epoch, on standard error.
+        A line for each epoch on standard error, on a terminal also a bar while it runs.
 
     Attributes
     ----------
