@@ -100,6 +100,10 @@ def test_translate_arguments_and_standard_input(
     monkeypatch.setattr(sys, "stdin", io.StringIO("".join(f"{text}\n" for text in texts)))
     assert main(["translate", str(model)]) == 0
     assert capsys.readouterr().out == wanted
+    monkeypatch.setattr(sys, "stdin", io.StringIO("\ufeffabc\r\nde\r\n"))  # a file of Windows
+    assert main(["translate", str(model)]) == 0
+    out, err = capsys.readouterr()
+    assert wanted.startswith(out) and out.count("\n") == 2 and not err
     assert main(["translate", str(model), "abcde", "--max-length", "1"]) == 0
     assert len(capsys.readouterr().out) <= 2
 

@@ -88,11 +88,17 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _groups(arguments: argparse.Namespace) -> Iterator[list[str]]:
-    texts = iter(arguments.text or (line.rstrip("\r\n") for line in sys.stdin))
+    texts = iter(arguments.text or _lines())
     # Someone who types wants the answer to each line at once; a file goes faster in batches.
     at_once = 1 if sys.stdin.isatty() else _LINES_AT_ONCE
     while group := list(islice(texts, at_once)):
         yield group
+
+
+def _lines() -> Iterator[str]:
+    """Yield the lines of standard input; a byte order mark is dropped, as from a file of pairs."""
+    for number, line in enumerate(sys.stdin):
+        yield (line if number else line.removeprefix("\ufeff")).rstrip("\r\n")
 
 
 def _answers(
