@@ -42,7 +42,7 @@ Batch = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 class TorchG2P(nn.Module):
-    """A `Seq2Seq` with two-layer LSTMs, general attention and a tanh readout, in PyTorch."""
+    """A `Seq2Seq` with LSTMs, general attention and a tanh readout, in PyTorch."""
 
     def __init__(self, model: Seq2Seq) -> None:
         super().__init__()
@@ -52,6 +52,7 @@ class TorchG2P(nn.Module):
         self.score = nn.Parameter(torch.from_numpy(decoder.attention.params["W"].copy()))
         self.readout, self.output = to_torch(decoder.readout.linear), to_torch(decoder.output)
         self.dropout = nn.Dropout(model.config()["dropout"])
+        self.embedding_dropout = nn.Dropout(model.config()["embedding_dropout"])
         for rnn in (self.encoder, self.decoder):
             for name, parameter in rnn.named_parameters():
                 if name.startswith("bias_hh"):
@@ -61,13 +62,13 @@ class TorchG2P(nn.Module):
         )
 
     def forward(self, source: Tensor, lengths: Tensor, target: Tensor) -> Tensor:
-        x = self.dropout(self.source(source))
+        x = self.embedding_dropout(self.source(source))
         packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
         memory, state = self.encoder(packed)
         memory, _ = pad_packed_sequence(memory, batch_first=True, total_length=x.shape[1])
-        state = tuple(self._joined(part) for part in state)
+        state = tuple(self._joined(part)[-self.decoder.num_layers :] for part in state)
         given = torch.cat([torch.full_like(target[:, :1], BOS), target[:, :-1]], 1)
-        h, _ = self.decoder(self.dropout(self.target(given)), state)
+        h, _ = self.decoder(self.embedding_dropout(self.target(given)), state)
         scores = h @ self.score @ memory.transpose(1, 2)
         padding = torch.arange(x.shape[1]) >= lengths[:, None]
         alignment = torch.softmax(scores.masked_fill(padding[:, None], -torch.inf), -1)
@@ -148,7 +149,7 @@ def main() -> None:
     parser.add_argument("--batches", type=int, default=300)
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--hidden", type=int, default=512)
-    parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--batch-size", type=int, default=64)
     parser.add_argument("--dropout", type=float, default=0.3)
     parser.add_argument("--words", type=int, help="of so many words only")
     options = parser.parse_args()

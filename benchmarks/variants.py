@@ -16,6 +16,7 @@ import numpy as np
 import fastrnn
 from cases import Array
 from fastrnn import reference
+from fastrnn.models import Seq2Seq
 from harness import TOLERANCE
 from measure import Effort
 from records import PYTORCH, Record
@@ -123,6 +124,44 @@ def denormals() -> Ways:
     }
 
 
+def input_feeding() -> Ways:
+    """A training step whose decoder is fed its last features, against attention after the cell."""
+    return {
+        "input feeding": _training_step("input_feeding"),
+        "attention after": _training_step("output"),
+    }
+
+
+def _training_step(context: str) -> Callable[[], Any]:
+    """Loss and gradients of a model for words of some letters, equal to the reference's."""
+    model = Seq2Seq(
+        32,
+        43,
+        256,
+        512,
+        num_layers=2,
+        decoder_layers=1,
+        bidirectional_encoder=True,
+        attention="general",
+        context=context,
+        readout="tanh",
+        rng=0,
+    )
+    rng = np.random.default_rng(0)
+    source, lengths = rng.integers(4, 32, (128, 9)), rng.integers(5, 10, 128)
+    target = rng.integers(4, 43, (128, 8))
+
+    def run() -> float:
+        loss = model.loss(source, lengths, target)
+        model.backward()
+        return loss
+
+    with fastrnn.backend("reference"):
+        wanted = [np.array(run()), *(np.array(grad) for grad in model.grads.values())]
+    _check([np.array(run()), *model.grads.values()], wanted)
+    return run
+
+
 VARIANTS = {
     "lengths, inference": half_of_the_steps,
     "lengths, training": half_of_the_steps_training,
@@ -133,6 +172,7 @@ VARIANTS = {
     "bidirectional": bidirectional,
     "bidirectional, N1": bidirectional_threads,
     "denormals": denormals,
+    "input feeding, training": input_feeding,
 }
 
 

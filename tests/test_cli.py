@@ -140,7 +140,7 @@ def test_training_with_every_option_of_attention(
         "--min-count 2 --max-length 4 --stream --attention multi_head --heads 2 "
         "--context input_feeding --readout tanh --readout-size 8 --bridge tanh --bidirectional "
         "--encoder-layers 4 --decoder-layers 3 --residual --tie-embeddings --label-smoothing 0.1 "
-        "--recurrent-dropout 0.1 "
+        "--embedding-dropout 0.2 --recurrent-dropout 0.1 "
         "--sampling-rate 0.2 --sampling-decay linear --optimizer adamw --weight-decay 0.1 "
         "--schedule plateau --decay 0.3 --decay-epochs 2 --checkpoint-seconds 9"
     )
@@ -153,6 +153,7 @@ def test_training_with_every_option_of_attention(
     given |= {"readout": "tanh", "readout_size": 8, "bridge": "tanh", "residual": True}
     given |= {"num_layers": 4, "decoder_layers": 3, "tie_embeddings": True}
     given |= {"label_smoothing": 0.1, "bidirectional_encoder": True, "recurrent_dropout": 0.1}
+    given |= {"embedding_dropout": 0.2}
     assert config == {**config, **given}
     err = capsys.readouterr().err
     assert "of 200 pairs left out, as too long" in err and "1 of 2 pairs left out" in err
@@ -639,7 +640,8 @@ def language_model(
     (folder / "text.txt").write_text("the cat sat\non the mat\n" * 40)
     options = (
         "--hidden 24 --embedding 8 --batch-size 4 --steps 16 --epochs 6 --lr 0.02 --layers 3 "
-        "--dropout 0.1 --recurrent-dropout 0.1 --residual --label-smoothing 0.05"
+        "--dropout 0.1 --embedding-dropout 0.2 --recurrent-dropout 0.1 --residual "
+        "--label-smoothing 0.05"
     )
     path = folder / "lm.safetensors"
     arguments = ["lm", "train", str(folder / "text.txt"), "-o", str(path), request.param]
@@ -647,6 +649,7 @@ def language_model(
     before = TextModel.load(path).model.params
     config = TextModel.load(path).model.config()
     given = {"num_layers": 3, "residual": True, "recurrent_dropout": 0.1, "label_smoothing": 0.05}
+    given |= {"dropout": 0.1, "embedding_dropout": 0.2}
     assert config == {**config, **given}
     assert main([*arguments, *options.split(), "--resume"]) == 0
     for key, param in TextModel.load(path).model.params.items():

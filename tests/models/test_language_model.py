@@ -39,6 +39,7 @@ def test_gradients_agree_with_finite_differences(
     [
         {"num_layers": 4, "residual": True, "label_smoothing": 0.1},
         {"num_layers": 2, "dropout": 0.3, "recurrent_dropout": 0.3},
+        {"dropout": 0.3, "embedding_dropout": 0.5},
     ],
     ids=str,
 )

@@ -162,7 +162,22 @@ def test_sampling_feeds_what_the_decoder_found_likeliest(context: str, peeky: bo
 RANDOM: list[dict[str, Any]] = [
     {"sampling_rate": 0.5},
     {"dropout": 0.3, "recurrent_dropout": 0.3, "num_layers": 3, "residual": True},
+    {"dropout": 0.3, "embedding_dropout": 0.5},
 ]
+
+
+@pytest.mark.parametrize(
+    ("options", "wanted"),
+    [({}, 0.3), ({"embedding_dropout": 0.0}, 0.0), ({"embedding_dropout": 0.5}, 0.5)],
+    ids=str,
+)
+def test_embeddings_are_dropped_as_all_else_or_by_a_rate_of_their_own(
+    options: dict[str, Any], wanted: float
+) -> None:
+    model = make(3, dropout=0.3, **options)
+    assert model.config()["embedding_dropout"] == wanted
+    assert model.encoder.dropout.p == model.decoder.dropout_in.p == wanted
+    assert model.encoder.rnn.dropout == model.decoder.dropout_out.p == 0.3
 
 
 @pytest.mark.parametrize("context", CONTEXTS)
@@ -255,6 +270,7 @@ def test_without_a_bridge_the_decoder_starts_from_the_encoders_last_layers(
             ".* classifier's input, 12, got 4",
         ),
         ({"recurrent_dropout": 1.0}, r"recurrent_dropout must be in \[0, 1\), got 1.0"),
+        ({"embedding_dropout": "a"}, "embedding_dropout must be a number, got 'a'"),
         ({"label_smoothing": 1.0}, r"label_smoothing must be in \[0, 1\), got 1.0"),
         ({"sampling_rate": -0.1}, r"sampling_rate must be in \[0, 1\], got -0.1"),
         ({"sampling_rate": "a"}, "sampling_rate must be a number, got 'a'"),

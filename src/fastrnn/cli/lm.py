@@ -104,6 +104,7 @@ def run_train(arguments: argparse.Namespace) -> None:
         cell=arguments.cell,
         num_layers=arguments.layers,
         dropout=arguments.dropout,
+        embedding_dropout=arguments.embedding_dropout,
         recurrent_dropout=arguments.recurrent_dropout,
         residual=arguments.residual,
         tie_weights=arguments.tie_weights,

@@ -150,6 +150,7 @@ def run(arguments: argparse.Namespace) -> None:
         bidirectional_encoder=arguments.bidirectional,
         hidden_only=arguments.hidden_only,
         dropout=arguments.dropout,
+        embedding_dropout=arguments.embedding_dropout,
         recurrent_dropout=arguments.recurrent_dropout,
         residual=arguments.residual,
         tie_embeddings=arguments.tie_embeddings,

@@ -58,6 +58,10 @@ def add_cell(group: Group, *, hidden: int) -> None:
     )
     group.add_argument("--dropout", type=float, default=0.0, metavar="P", help="between the layers")
     group.add_argument(
+        "--embedding-dropout", type=float, metavar="P",
+        help="after the embeddings (default: --dropout)",
+    )  # fmt: skip
+    group.add_argument(
         "--recurrent-dropout", type=float, default=0.0, metavar="P",
         help="on the state that goes from step to step",
     )  # fmt: skip

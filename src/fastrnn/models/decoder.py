@@ -34,7 +34,7 @@ class Decoder:
     vocab_size, embedding_size, hidden_size : int
         Sizes V, D and H.
     cell, num_layers, attention, num_heads, context, readout, readout_size, peeky, \
-    tie_embeddings, dropout, recurrent_dropout, residual, dtype, rng
+    tie_embeddings, dropout, embedding_dropout, recurrent_dropout, residual, dtype, rng
         As for ``Seq2Seq``.
     """
 
@@ -54,6 +54,7 @@ class Decoder:
         peeky: bool,
         tie_embeddings: bool,
         dropout: float,
+        embedding_dropout: float,
         recurrent_dropout: float,
         residual: bool,
         dtype: Any,
@@ -65,7 +66,7 @@ class Decoder:
         self.tie_embeddings = tie_embeddings
         self.context = None if attention is None else context
         self.embedding = Embedding(vocab_size, embedding_size, **common)
-        self.dropout_in = Dropout(dropout, rng=rng)
+        self.dropout_in = Dropout(embedding_dropout, rng=rng)
         summary_size = hidden_size if peeky else 0
         context_size = 0 if attention is None else hidden_size
         self.readout = Readout(readout, context_size, hidden_size, readout_size, **common)

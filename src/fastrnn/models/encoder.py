@@ -62,6 +62,7 @@ class Encoder:
         bidirectional: bool,
         bridge: Bridge,
         dropout: float,
+        embedding_dropout: float,
         recurrent_dropout: float,
         residual: bool,
         dtype: Any,
@@ -70,7 +71,7 @@ class Encoder:
         self.reverse = reverse
         self.bidirectional = bidirectional
         self.embedding = Embedding(vocab_size, embedding_size, dtype=dtype, rng=rng)
-        self.dropout = Dropout(dropout, rng=rng)
+        self.dropout = Dropout(embedding_dropout, rng=rng)
         self.rnn = build_rnn(
             cell,
             embedding_size,

@@ -48,6 +48,8 @@ class LanguageModel(Model):
         Number of recurrent layers.
     dropout : float
         Probability of dropping a value.
+    embedding_dropout : float, optional
+        The same after the embedding only; the default is ``dropout``.
     recurrent_dropout : float
         Probability of dropping a value of the state where it meets the recurrent weights, the same
         values at each step of a sequence (Gal and Ghahramani 2016).
@@ -75,6 +77,7 @@ class LanguageModel(Model):
         cell: str = "lstm",
         num_layers: int = 1,
         dropout: float = 0.0,
+        embedding_dropout: float | None = None,
         recurrent_dropout: float = 0.0,
         residual: bool = False,
         label_smoothing: float = 0.0,
@@ -83,6 +86,8 @@ class LanguageModel(Model):
         rng: Rng = None,
     ) -> None:
         owner = "LanguageModel"
+        if embedding_dropout is None:
+            embedding_dropout = dropout
         self._config = {
             "vocab_size": check.size(owner, "vocab_size", vocab_size),
             "embedding_size": check.size(owner, "embedding_size", embedding_size),
@@ -90,6 +95,7 @@ class LanguageModel(Model):
             "cell": check.option(owner, "cell", cell, CELLS),
             "num_layers": check.size(owner, "num_layers", num_layers),
             "dropout": check.probability(owner, "dropout", dropout),
+            "embedding_dropout": check.probability(owner, "embedding_dropout", embedding_dropout),
             "recurrent_dropout": check.probability(owner, "recurrent_dropout", recurrent_dropout),
             "residual": bool(residual),
             "label_smoothing": check.probability(owner, "label_smoothing", label_smoothing),
@@ -104,7 +110,7 @@ class LanguageModel(Model):
         rng = check.seeded(owner, rng)
         common: dict[str, Any] = {"dtype": dtype, "rng": rng}
         self.embedding = Embedding(vocab_size, embedding_size, **common)
-        self.dropout_in = Dropout(dropout, rng=rng)
+        self.dropout_in = Dropout(embedding_dropout, rng=rng)
         self.rnn = build_rnn(
             cell,
             embedding_size,

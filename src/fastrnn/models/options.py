@@ -18,7 +18,7 @@ _SIZES = ("source_size", "target_size", "embedding_size", "hidden_size", "num_la
 _SIZES_OR_NONE = ("decoder_layers", "readout_size")
 _CHOICES: dict[str, Iterable[str]] = {"cell": CELLS, "context": CONTEXTS, "readout": READOUTS}
 _CHOICES_OR_NONE: dict[str, Iterable[str]] = {"attention": SCORES, "bridge": BRIDGES}
-_PROBABILITIES = ("dropout", "recurrent_dropout", "label_smoothing")
+_PROBABILITIES = ("dropout", "embedding_dropout", "recurrent_dropout", "label_smoothing")
 _SWITCHES = (
     "peeky",
     "reverse_source",
@@ -31,7 +31,11 @@ _SWITCHES = (
 
 def checked_options(**options: Any) -> dict[str, Any]:
     """Return the constructor's arguments as JSON can hold them; raise where one is wrong."""
-    checked = dict(options)
+    checked = options = dict(options)
+    if options["decoder_layers"] is None:
+        options["decoder_layers"] = options["num_layers"]
+    if options["embedding_dropout"] is None:
+        options["embedding_dropout"] = options["dropout"]
     for name in (*_SIZES, *_SIZES_OR_NONE):
         if options[name] is not None or name in _SIZES:
             checked[name] = check.size(_OWNER, name, options[name])
@@ -46,8 +50,6 @@ def checked_options(**options: Any) -> dict[str, Any]:
     checked["dtype"] = check.dtype(_OWNER, options["dtype"]).name
     heads, H = options["num_heads"], checked["hidden_size"]
     checked["num_heads"] = check_heads(_OWNER, "multi_head", heads, H)
-    if checked["decoder_layers"] is None:
-        checked["decoder_layers"] = checked["num_layers"]
     _require_compatible(**checked)
     if checked["tie_embeddings"]:
         _require_tieable(**checked)

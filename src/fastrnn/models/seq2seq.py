@@ -21,7 +21,13 @@ from fastrnn.ops import _check as check
 from fastrnn.ops._check import Rng
 from fastrnn.training import BatchSource, exact_match
 
-_RECURRENT = ("embedding_size", "dropout", "recurrent_dropout", "residual")
+_RECURRENT = (
+    "embedding_size",
+    "dropout",
+    "embedding_dropout",
+    "recurrent_dropout",
+    "residual",
+)
 
 
 class Seq2Seq(Generation):
@@ -74,6 +80,8 @@ class Seq2Seq(Generation):
     dropout : float
         Probability of dropping a value after the embeddings, between recurrent layers and
         before the classifier.
+    embedding_dropout : float, optional
+        The same after the embeddings only; the default is ``dropout``.
     recurrent_dropout : float
         Probability of dropping a value of the state where it meets the recurrent weights, the same
         values at each step of a sequence (Gal and Ghahramani 2016).
@@ -117,6 +125,7 @@ class Seq2Seq(Generation):
         bidirectional_encoder: bool = False,
         hidden_only: bool = False,
         dropout: float = 0.0,
+        embedding_dropout: float | None = None,
         recurrent_dropout: float = 0.0,
         residual: bool = False,
         tie_embeddings: bool = False,
@@ -144,6 +153,7 @@ class Seq2Seq(Generation):
             bidirectional_encoder=bidirectional_encoder,
             hidden_only=hidden_only,
             dropout=dropout,
+            embedding_dropout=embedding_dropout,
             recurrent_dropout=recurrent_dropout,
             residual=residual,
             tie_embeddings=tie_embeddings,
