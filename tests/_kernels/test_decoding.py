@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from decoders import CELLS, CONTEXTS, END, random_decoder, some
@@ -158,6 +160,16 @@ def test_targets_longer_than_the_first_memory(mode):
     actual = decode(mode, problem, **options)
     assert all(len(tokens) == 150 for results in actual for tokens, _, _ in results)
     assert_same(actual, decode(mode, problem, backend="reference", **options), 1e-6)
+
+
+def test_an_embedding_of_one_token_may_have_any_stride(mode):
+    """NumPy takes a matrix of one row for contiguous whatever its stride."""
+    weights, states, given = random_decoder(np.random.default_rng(10), V=1)
+    far = np.lib.stride_tricks.as_strided(weights.embedding, (1, 3), (2**40, 8))
+    assert far.flags.c_contiguous
+    tokens = {"start": 0, "end": 0}
+    actual = decode(mode, (replace(weights, embedding=far), states, given), **tokens)
+    np.testing.assert_equal(actual, decode(mode, (weights, states, given), **tokens))
 
 
 @pytest.mark.parametrize("where", ["states", "memory", "embedding", "output"])

@@ -205,7 +205,7 @@ cdef class Decoder:
     cdef void make_inputs(self, Rows *rows) noexcept nogil:
         """x = [embedding[token]; constant; what was fed back or the context]."""
         cdef fr_index itemsize = self.kernels.itemsize, row
-        cdef fr_index E = self.embedding.row_bytes, P = self.constant.columns * itemsize
+        cdef fr_index E = self.embedding.columns * itemsize, P = self.constant.columns * itemsize
         cdef fr_index F = self.features * itemsize
         cdef char *x
         for row in range(rows.count):
