@@ -18,7 +18,11 @@ def test_the_text_is_a_grid_under_the_source_tokens() -> None:
 
 def test_wide_letters_and_marks_stand_over_their_columns() -> None:
     alignment = Alignment(["나", "는", " ", "e\u0301"], ["예", "go"], np.eye(2, 4))
-    assert alignment.to_text().splitlines() == ["   나 는     e\u0301", "예 @@         ", "go    @@      "]
+    assert alignment.to_text().splitlines() == [
+        "   나 는     e\u0301",
+        "예 @@         ",
+        "go    @@      ",
+    ]
 
 
 def test_the_picture_is_a_png(tmp_path: Path) -> None:
