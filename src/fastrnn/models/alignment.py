@@ -32,7 +32,9 @@ class Alignment:
     def draw(self, axes: Any) -> Any:
         """Draw a heatmap on matplotlib ``axes``, the tokens along both, and return the image."""
         rows, columns = self.weights.shape
-        image = axes.imshow(self.weights, cmap="magma", vmin=0.0, vmax=1.0, aspect="auto")
+        extent = (-0.5, max(columns, 1) - 0.5, max(rows, 1) - 0.5, -0.5)  # an answer may be empty
+        shades: dict[str, Any] = {"cmap": "magma", "vmin": 0.0, "vmax": 1.0}
+        image = axes.imshow(self.weights, aspect="auto", extent=extent, **shades)
         families = fonts_for(self.source + self.target).families
         axes.set_xticks(range(columns), self.source, family=families)
         axes.set_yticks(range(rows), self.target, family=families)
