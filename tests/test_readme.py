@@ -1,11 +1,14 @@
-"""The Python code in the README runs, block after block, and its links lead somewhere."""
+"""The README's Python code and its commands run, block after block; its links lead somewhere."""
 
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
+
+from fastrnn.cli import main
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -22,6 +25,23 @@ def test_the_tour_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (y.shape, h.shape, dx.shape) == ((8, 20, 128), (2, 8, 128), (8, 20, 64))
     assert all(grad.any() for grad in lstm.grads.values())
     assert len(names["history"]) == 2 and len(names["answers"]) == 2
+
+
+def test_the_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("PAIRS.tsv", "TEST.tsv"):
+        Path(name).write_text("".join(f"text {i}\t{i} some\n" for i in range(40)))
+    for name in ("TEXT.txt", "OTHER.txt"):
+        Path(name).write_text("Once upon a time\n" * 80)
+    blocks = re.findall(r"^```sh\n(.*?)^```$", PAGES[0].read_text(), re.DOTALL | re.MULTILINE)
+    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
+    commands = [shlex.split(line)[1:] for line in lines if line.startswith("fastrnn ")]
+    small = ["--hidden", "8", "--embedding", "8", "--epochs", "1", "--batch-size", "8"]
+    for command in commands:
+        assert main([*command, *(small if "train" in command else [])]) == 0, command
+    assert {command[0] for command in commands} == {"train", "translate", "evaluate", "lm"}
+    written = {path.name for path in tmp_path.iterdir()}
+    assert {"model.safetensors", "attention.png", "lm.safetensors"} <= written
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

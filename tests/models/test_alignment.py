@@ -17,11 +17,27 @@ def test_the_text_is_a_grid_under_the_source_tokens() -> None:
     assert lines == ["    the  c at", "  x  %% ..   ", "yes     == ++"]
 
 
+def test_wide_letters_and_marks_stand_over_their_columns() -> None:
+    alignment = Alignment(["나", "는", " ", "e\u0301"], ["예", "go"], np.eye(2, 4))
+    assert alignment.to_text().splitlines() == [
+        "   나 는     e\u0301",
+        "예 @@         ",
+        "go    @@      ",
+    ]
+
+
 def test_the_picture_is_a_png(tmp_path: Path) -> None:
     weights = np.random.default_rng(0).dirichlet(np.ones(7), size=4)
     path = tmp_path / "attention.png"
     Alignment(list("8/3/14 "), list("2014"), weights).save_image(path)
     assert path.read_bytes().startswith(b"\x89PNG")
+
+
+def test_an_empty_answer_is_drawn_without_a_warning(
+    tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    Alignment(["a", "b"], [], np.zeros((0, 2))).save_image(tmp_path / "picture.png")
+    assert not list(recwarn)
 
 
 def test_letters_that_monospace_has_need_no_other_font() -> None:

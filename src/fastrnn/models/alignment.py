@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -70,11 +71,22 @@ class Alignment:
 
     def to_text(self) -> str:
         """Draw the same with characters: the denser one is, the larger the weight."""
-        width = max(map(len, self.target), default=0)
-        cells = [max(len(token), 2) for token in self.source]
-        lines = [" " * (width + 1) + " ".join(map(str.rjust, self.source, cells))]
+        width = max(map(_columns, self.target), default=0)
+        cells = [max(_columns(token), 2) for token in self.source]
+        lines = [" " * (width + 1) + " ".join(map(_right, self.source, cells))]
         for token, row in zip(self.target, self.weights, strict=True):
             levels = (row * (len(_SHADES) - 1)).round().astype(int)
             shades = [(_SHADES[i] * 2).rjust(n) for i, n in zip(levels, cells, strict=True)]
-            lines.append(f"{token:>{width}} " + " ".join(shades))
+            lines.append(_right(token, width) + " " + " ".join(shades))
         return "\n".join(lines)
+
+
+def _columns(text: str) -> int:
+    """Return how many columns of a terminal a text takes: two a letter of Hangul, kana or Han."""
+    wide = sum(unicodedata.east_asian_width(letter) in "WF" for letter in text)
+    return len(text) + wide - sum(map(bool, map(unicodedata.combining, text)))
+
+
+def _right(text: str, columns: int) -> str:
+    """Put a text at the right of so many columns."""
+    return " " * (columns - _columns(text)) + text
