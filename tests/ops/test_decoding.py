@@ -117,6 +117,17 @@ def test_a_longer_target_wins_by_the_length_penalty(backend: str) -> None:
     assert lengths == [0, 0, 6]
 
 
+def test_a_length_penalty_beyond_all_measure(backend: str) -> None:
+    """Every divisor is infinite but that of one token; no tokens at all still have a score."""
+    weights, states, given = random_decoder(np.random.default_rng(16))
+    options: dict[str, Any] = {"max_length": 6, "length_penalty": 1e308, "backend": backend}
+    found = ops.decode_beam(weights, states, **given, **options)
+    assert all(results[0].score == 0 > results[0].log_probability for results in found)
+    weights.output[1][:] = np.nan
+    for (nothing,) in ops.decode_beam(weights, states, **given, **options):
+        assert (len(nothing.tokens), nothing.score, nothing.finished) == (0, 0, False)
+
+
 def test_decoding_stops_at_the_end_mark_or_at_max_length(backend: str) -> None:
     weights, states, given = random_decoder(np.random.default_rng(6), N=20)
     options: dict[str, Any] = {"max_length": 6, "return_alignment": True, "backend": backend}
