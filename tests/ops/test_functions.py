@@ -207,7 +207,7 @@ def test_attention_decoder(cell, context, dtype, backend):
                 assert_close(got[name], array, RTOL[dtype], name)
                 assert got[name].dtype == dtype
         for name, gradient in problem.backward(ops, results[-1]).items():
-            # A small difference of larger terms, once it has come through three layers and a softmax.
+            # A small difference of larger terms, once it is through three layers and a softmax.
             assert_close(gradient, gradients[name], 4 * RTOL[dtype], name)
             assert gradient.dtype == dtype
 
