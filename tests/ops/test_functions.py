@@ -257,3 +257,12 @@ def test_empty_lists_are_integers(dtype, backend):
     keys = normal(rng, dtype, 0, 5, 3)
     context, alignment = ops.attention(keys, keys, keys, lengths=[])
     assert context.shape == (0, 5, 3) and alignment.shape == (0, 5, 5)
+
+
+@pytest.mark.parametrize("backend", ["compiled", "reference"])
+def test_the_result_of_tanh_is_the_callers(backend):
+    x = np.random.default_rng(12).standard_normal((3, 5))
+    y, stash = ops.tanh_forward(x, backend=backend)
+    wanted = 1 - y**2
+    y[...] = 0
+    np.testing.assert_allclose(ops.tanh_backward(np.ones_like(x), stash), wanted)
