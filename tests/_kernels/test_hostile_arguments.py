@@ -253,3 +253,15 @@ def test_one_query_over_many_keys_needs_little_memory():
     attention = fr.Attention(rng=1)
     context, _ = attention(query, keys)
     assert attention.backward(context)[1].shape == keys.shape
+
+
+@pytest.mark.parametrize("score", SCORES)
+def test_a_backward_of_attention_after_an_argument_was_reshaped(score):
+    for place in range(3 + len(attention_problem(score, np.random.default_rng(8)).weights)):
+        p = attention_problem(score, np.random.default_rng(8))
+        inputs, weights = list(p.inputs.values()), list(p.weights.values())
+        *_, stash = ops.attention_forward(*inputs, weights, score=score, num_heads=p.heads)
+        reshaped = (inputs + weights)[place]
+        reshaped.resize((1,) * reshaped.ndim, refcheck=False)
+        with pytest.raises(ValueError, match=r"^backward: .* the shapes that forward found"):
+            ops.attention_backward(p.dcontext, p.dalignment, stash)

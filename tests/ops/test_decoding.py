@@ -117,6 +117,17 @@ def test_a_longer_target_wins_by_the_length_penalty(backend: str) -> None:
     assert lengths == [0, 0, 6]
 
 
+def test_a_length_penalty_beyond_all_measure(backend: str) -> None:
+    """Every divisor is infinite but that of one token; no tokens at all still have a score."""
+    weights, states, given = random_decoder(np.random.default_rng(16))
+    options: dict[str, Any] = {"max_length": 6, "length_penalty": 1e308, "backend": backend}
+    found = ops.decode_beam(weights, states, **given, **options)
+    assert all(results[0].score == 0 > results[0].log_probability for results in found)
+    weights.output[1][:] = np.nan
+    for (nothing,) in ops.decode_beam(weights, states, **given, **options):
+        assert (len(nothing.tokens), nothing.score, nothing.finished) == (0, 0, False)
+
+
 def test_decoding_stops_at_the_end_mark_or_at_max_length(backend: str) -> None:
     weights, states, given = random_decoder(np.random.default_rng(6), N=20)
     options: dict[str, Any] = {"max_length": 6, "return_alignment": True, "backend": backend}
@@ -268,10 +279,12 @@ REFUSED: list[tuple[Any, dict[str, Any], str]] = [
     (ops.decode_sample, {"top_p": 0}, r"top_p must be in \(0, 1\], got 0"),
     (ops.decode_sample, {"top_p": 1.5}, r"top_p must be in \(0, 1\], got 1.5"),
     (ops.decode_sample, {"top_k": 0}, "top_k must be at least 1, got 0"),
+    (ops.decode_sample, {"seed": [[1], [2, 3]]}, "seed must be an array, got a ragged list"),
     (ops.decode_sample, {"seed": -1}, "seed must be at least 0, got -1"),
     (ops.decode_sample, {"seed": [1, 2]}, r"seed must have shape \(4,\), got \(2,\)"),
     (ops.decode_greedy, {"max_length": 0}, "max_length must be at least 1, got 0"),
     (ops.decode_greedy, {"start": 7}, r"start must be in 0\.\.6, got 7"),
+    (ops.decode_greedy, {"start": [[1], [2, 3]]}, "start must be an array, got a ragged list"),
     (ops.decode_greedy, {"forced": [[1]] * 4}, "forced and use_forced must come together"),
     (ops.decode_greedy, {"exclude": [True] * 7}, "exclude must leave one of the 7 tokens"),
     (ops.decode_greedy, {"exclude": [0, 1]}, "exclude must be bool, got int64"),

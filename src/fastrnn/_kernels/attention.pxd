@@ -33,6 +33,7 @@ cdef struct Job:
     const Matrix *dv       # of one row
     bint shared            # whether dk is dvalues, to which it adds
 
+cdef int refuse_reshaped(list referred, str names) except -1
 cdef tuple meet_memory(
     object keys, object values, object weights, object score, object lengths, object num_threads
 )

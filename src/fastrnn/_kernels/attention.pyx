@@ -47,11 +47,14 @@ def attention_forward(
     if not train:
         return context, alignment, None
     kept = each if heads > 1 else alignment.copy()
+    referred = [(array, array.shape) for array in (query, keys, values, *weights)]
     stash = (query, keys, values, weights, score, lengths, heads, q, k, v, kept, joined)
-    return context, alignment, stash
+    return context, alignment, (referred, *stash)
 
 
 def attention_backward(dcontext, dalignment, stash, *, bint shared=False, num_threads=None):
+    referred, *stash = stash
+    refuse_reshaped(referred, "query, keys, values and weights")
     query, keys, values, weights, score, lengths, heads, q, k, v, alignment, joined = stash
     last = ()
     if score == "multi_head":  # context = joined Wo
@@ -77,6 +80,17 @@ def attention_backward(dcontext, dalignment, stash, *, bint shared=False, num_th
     if score == "additive":
         last = (dscore,)
     return dquery, dkeys, dvalues, (dWq, *dweights, *last)
+
+
+cdef int refuse_reshaped(list referred, str names) except -1:
+    """Refuse a backward after somebody has reshaped, in place, what its tape refers to."""
+    for array, shape in referred:
+        if array.shape != shape:
+            raise ValueError(
+                f"backward: {names} must have the shapes that forward found, got {array.shape} for "
+                f"{shape}"
+            )
+    return 0
 
 
 cdef tuple meet_memory(

@@ -6,7 +6,7 @@ from libc.string cimport memset
 
 from fastrnn._kernels.attention cimport (
     Job, attention_work, give_workspace, matrices, meet_memory, meet_memory_backward, memory_share,
-    new_job, run,
+    new_job, refuse_reshaped, run,
 )
 from fastrnn._kernels.backward cimport Backward
 from fastrnn._kernels.decoder_loop cimport (
@@ -89,6 +89,8 @@ cdef class Decoder:
         tape = self.new_tape(x, states[0], memory, train)
         self.open_loop(&loop, owner, tape)
         loop.x = plane(owner, x)
+        if self.heads > 1:
+            loop.attention.mean = matrices(owner, tape["alignment"])
         if self.feeding:
             loop.fed = plane(owner, fed[:, None])
         self.open_layers(&loop, owner, tape, states, train)
@@ -158,8 +160,6 @@ cdef class Decoder:
         loop.attention = new_job(
             owner, self.score, self.heads, tape["q"], k, self.weights, v, self.lengths, each
         )
-        if self.heads > 1:
-            loop.attention.mean = matrices(owner, tape["alignment"])
         context = joined[:, :, :M]
         if self.score == "multi_head":
             context = tape["heads"]
@@ -219,8 +219,9 @@ cdef class Decoder:
         tape["f"] = tape["f"].copy()
         if self.readout is None:
             tape["joined"] = tape["f"]
+        mean = tape.pop("alignment")
         if self.heads == 1:
-            tape["alignment"] = tape["alignment"].copy()
+            tape["alignment"] = mean.copy()
         if self.feeding:
             tape["query"] = tape["joined"][:, :, memory.shape[2]:]
         if not self.weights:
@@ -237,12 +238,7 @@ cdef class Decoder:
         cdef Recurrence layer
         for layer in self.layers:
             layer.check_shapes()
-        for array, shape in self.referred:
-            if array.shape != shape:
-                raise ValueError(
-                    "backward: memory, weights, readout and drops must have the shapes that "
-                    f"forward found, got {array.shape} for {shape}"
-                )
+        refuse_reshaped(self.referred, "memory, weights, readout and drops")
         return 0
 
     cdef object backward(

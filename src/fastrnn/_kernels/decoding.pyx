@@ -331,7 +331,8 @@ cdef double score(
 
 
 cdef double length_divisor(const Job *m, fr_index tokens) noexcept nogil:
-    return pow((5 + <double>tokens) / 6, m.length_penalty)
+    # No tokens have the probability 1, whatever divides: let it not become 0.
+    return pow((5 + <double>max(tokens, 1)) / 6, m.length_penalty)
 
 
 cdef void enter_finished(const Job *m, Sentence *s, const Continuation *ended) noexcept nogil:

@@ -196,12 +196,14 @@ class _Penalties:
         """Return the score, given how much attention each of the source's tokens got."""
         score = log_probability / self.lp(tokens)
         if self.coverage:
-            with np.errstate(divide="ignore"):
+            with np.errstate(divide="ignore", over="ignore"):
                 score += self.coverage * np.log(np.minimum(coverage, 1)).sum()
         return float(score)
 
     def lp(self, tokens: int) -> float:
-        return float(((5 + tokens) / 6) ** self.length)
+        # No tokens have the probability 1, whatever divides: let it not become 0.
+        with np.errstate(over="ignore"):
+            return float(np.float64((5 + max(tokens, 1)) / 6) ** self.length)
 
 
 class _Hypothesis(NamedTuple):

@@ -438,7 +438,7 @@ def _options(
 ) -> dict[str, Any]:
     """Check where sentences begin and end, and what is wanted of them."""
     V, N = len(arguments.decoder.embedding), arguments.states[0].shape[1]
-    starts = np.broadcast_to(start, (N,)) if np.ndim(start) == 0 else start
+    starts = np.broadcast_to(start, (N,)) if _is_single(start) else start
     if end is not None and not 0 <= check.integer(_OWNER, "end", end) < V:
         raise ValueError(f"{_OWNER}: end must be in 0..{V - 1}, got {end}")
     if return_alignment and arguments.memory is None:
@@ -450,6 +450,11 @@ def _options(
         "return_alignment": bool(return_alignment),
         "num_threads": check.threads(_OWNER, num_threads),
     }
+
+
+def _is_single(value: Any) -> bool:
+    """Tell one value for all sentences from an array or a sequence, which may be ragged."""
+    return value.ndim == 0 if isinstance(value, np.ndarray) else not isinstance(value, Sequence)
 
 
 def _forced(arguments: _Arguments, forced: Any, use_forced: Any, max_length: int) -> dict[str, Any]:
@@ -467,7 +472,7 @@ def _drawing(N: int, temperature: Any, top_k: Any, top_p: Any, seed: Any) -> dic
     """Check what sampling takes."""
     if seed is None:
         seeds = np.random.default_rng().integers(_SEEDS, size=N)
-    elif np.ndim(seed) == 0:
+    elif _is_single(seed):
         seeds = np.full(N, check.size(_OWNER, "seed", seed, least=0))
     else:
         seeds = check.integers(_OWNER, "seed", seed, (N,), _SEEDS)

@@ -40,7 +40,7 @@ def tanh_forward(x: Any, *, backend: str | None = None) -> tuple[Array, Stash]:
     x = check.array("Tanh", "x", x, (...,), dtype, contiguous=True)
     chosen = _backend.choose(backend)
     y: Array = _backend.get(chosen).tanh(x)
-    return y, Stash("Tanh", chosen, dtype, (y.shape,), y)
+    return y, Stash("Tanh", chosen, dtype, (y.shape,), y.copy())  # y is the caller's
 
 
 def tanh_backward(dy: Any, stash: Stash) -> Array:

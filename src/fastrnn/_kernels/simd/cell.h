@@ -244,7 +244,8 @@ static void operand_step(const fr_cell_backward *m, fr_share share, fr_index s) 
         operand_row(m, 0, number, view_at(cell->x, row, s), cell->input, begin, end);
         for (fr_index v = share.begin; v < share.end; v++) {
             const fr_index at = row * cell->ld + v * VL;
-            store(operand_at(m, in + v, number), drop_h(cell, load_part(h_prev + at, cell->hidden - v * VL), at));
+            const vec h = load_part(h_prev + at, cell->hidden - v * VL);
+            store(operand_at(m, in + v, number), drop_h(cell, h, at));
         }
     }
 }
