@@ -100,8 +100,23 @@ def test_translate_arguments_and_standard_input(
     monkeypatch.setattr(sys, "stdin", io.StringIO("".join(f"{text}\n" for text in texts)))
     assert main(["translate", str(model)]) == 0
     assert capsys.readouterr().out == wanted
+    monkeypatch.setattr(sys, "stdin", io.StringIO("\ufeffabc\r\nde\r\n"))  # a file of Windows
+    assert main(["translate", str(model)]) == 0
+    out, err = capsys.readouterr()
+    assert wanted.startswith(out) and out.count("\n") == 2 and not err
     assert main(["translate", str(model), "abcde", "--max-length", "1"]) == 0
     assert len(capsys.readouterr().out) <= 2
+
+
+def test_translate_takes_options_anywhere(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    printed = set()
+    for arguments in ("{} abc de --beam 2", "{} --beam 2 abc de", "--beam 2 {} abc de",
+                      "{} abc --beam 2 de"):  # fmt: skip
+        assert main(["translate", *arguments.format(model).split()]) == 0
+        printed.add(capsys.readouterr().out)
+    assert len(printed) == 1
+    message = failure(capsys, "translate", model, "--beam", "2", "abc", "--bean")
+    assert message == "unrecognized arguments: abc --bean"
 
 
 def test_training_learns(tsv: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -553,6 +568,24 @@ def test_attention_plot(
     assert capsys.readouterr().out == f"{answer}\n"
 
 
+def test_letters_without_a_font_are_named_in_one_line(
+    trained: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    recwarn: pytest.WarningsRecorder,
+) -> None:
+    translator = Translator.load(trained)
+    tokens = ["\U0010fffd", *translator.source.tokens[5:]]  # which no font has
+    path = tmp_path / "model"
+    source = Vocabulary(tokens)
+    Translator(translator.model, source, translator.target).save(path)
+    picture = str(tmp_path / "x.png")
+    assert main(["translate", str(path), "\U0010fffda", "--attention-plot", picture]) == 0
+    warning = "fastrnn: warning: no installed font has: '\\U0010fffd'\n"
+    assert capsys.readouterr().err.endswith(warning)
+    assert not list(recwarn)
+
+
 def test_unknown_characters_are_named_once(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -709,3 +742,14 @@ def test_wrong_use_of_language_models(
     output = ["-o", tmp_path / "m"] if "train" in arguments else []
     assert message in failure(capsys, *command, *output)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_text_too_short_to_validate_on_is_noticed_before_the_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("abc abc\n" * 9 + "\n")
+    monkeypatch.setattr(Trainer, "fit", lambda *_, **__: pytest.fail("began to train"))
+    arguments = ["lm", "train", text, "-o", tmp_path / "m", "--batch-size", "2", "--hidden", "4"]
+    message = failure(capsys, *arguments)
+    assert message == "TextModel: text must have at least 2 tokens, got '\\n'"

@@ -41,6 +41,17 @@ def test_round_trip(path, arrays):
         assert read[key].flags.writeable
 
 
+def test_the_same_contents_give_the_same_bytes(tmp_path, arrays):
+    metadata = {name: "\u00e9" * len(name) for name in ("one", "two", "three", "four", "five")}
+    files = [tmp_path / str(i) for i in range(8)]
+    for file in files:  # the library's own order is another one in each call
+        _storage.write(file, arrays, metadata)
+    assert len({file.read_bytes() for file in files}) == 1
+    read, again = _storage.read(files[0])
+    assert again == metadata
+    assert all(np.array_equal(read[key], array) for key, array in arrays.items())
+
+
 def test_str_path(path, arrays):
     assert _storage.read(str(path))[0].keys() == arrays.keys()
 
@@ -52,6 +63,19 @@ def test_no_arrays(tmp_path):
 
 def test_only_the_file_is_left(path):
     assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+def test_what_is_no_file_is_not_replaced(tmp_path, arrays):
+    pipe = tmp_path / "pipe"  # as /dev/null, which a test had better not try
+    os.mkfifo(pipe)
+    link = tmp_path / "link"
+    link.symlink_to(pipe)
+    for path in (pipe, link):
+        with pytest.raises(OSError, match="Not a regular file") as error:
+            _storage.write(path, arrays, {})
+        assert error.value.filename == str(path)
+    assert pipe.is_fifo()
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["link", "pipe"]
 
 
 def test_follows_a_link(path, tmp_path, arrays):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -20,6 +21,8 @@ def write(
 ) -> None:
     """Write a file; whatever goes wrong, a file that was there before stays whole.
 
+    The same arrays and metadata give the same bytes.
+
     Parameters
     ----------
     path : path-like
@@ -37,7 +40,7 @@ def write(
 
     native = {key: _plain(array) for key, array in arrays.items()}
     data = save(native, {**metadata, _MARKER: _VERSION})
-    write_bytes(path, data)
+    write_bytes(path, _ordered(data))
 
 
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
@@ -46,11 +49,13 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
     Raises
     ------
     OSError
-        The disk is full, the folder is missing or not writable; names `path`.
+        The disk is full, the folder is missing or not writable, or `path` is something else than a
+        file; names `path`.
     """
     target = Path(path).resolve()
     temporary = target.with_name(f".fastrnn-{os.urandom(8).hex()}.tmp")
     try:
+        require_replaceable(target)
         with open(temporary, "wb") as file:
             file.write(data)
             file.flush()
@@ -61,6 +66,17 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
     finally:
         with suppress(OSError):  # gone after the replacement; else the error above says more
             temporary.unlink()
+
+
+def require_replaceable(target: Path) -> None:
+    """Raise OSError where there is something else than a file, such as a folder or a device.
+
+    A rename would put a file in the place of ``/dev/null``.
+    """
+    if target.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if target.exists() and not target.is_file():
+        raise OSError(errno.EINVAL, "Not a regular file")
 
 
 def read(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
@@ -123,6 +139,18 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[Any]:
             yield tensors
     except SafetensorError as error:
         raise ValueError(f"{name}: truncated or not a safetensors file ({error})") from error
+
+
+def _ordered(data: bytes) -> bytes:
+    """Sort the metadata in the header of a file, which safetensors writes in any order."""
+    import json
+
+    end = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:end])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)  # the arrays begin at a multiple of 8
+    return b"".join([len(text).to_bytes(8, "little"), text, memoryview(data)[end:]])
 
 
 def _plain(array: NDArray[Any]) -> NDArray[Any]:

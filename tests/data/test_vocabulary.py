@@ -163,3 +163,10 @@ def test_unknown_tokens_each_once():
     assert Vocabulary("ab").unknown(["abxa", "yx"]) == ["x", "y"]
     words = Vocabulary(["ja"], level="word")
     assert words.unknown(["ja doch", "doch <eos>"]) == ["doch", "<eos>"]
+
+
+@pytest.mark.parametrize("text", [None, 3, b"a"])
+def test_what_is_not_text(text):
+    for call in (Vocabulary("a").encode, Vocabulary("a").split, lambda each: Vocabulary([each])):
+        with pytest.raises(TypeError, match=f"^text must be a str, got {type(text).__name__}$"):
+            call(text)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -32,13 +33,6 @@ def test_the_picture_is_a_png(tmp_path: Path) -> None:
     assert path.read_bytes().startswith(b"\x89PNG")
 
 
-def test_an_empty_answer_is_drawn_without_a_warning(
-    tmp_path: Path, recwarn: pytest.WarningsRecorder
-) -> None:
-    Alignment(["a", "b"], [], np.zeros((0, 2))).save_image(tmp_path / "picture.png")
-    assert not list(recwarn)
-
-
 def test_letters_that_monospace_has_need_no_other_font() -> None:
     assert fonts_for(["plain letters", "é α"]) == (["monospace"], set())
 
@@ -57,3 +51,30 @@ def test_letters_of_other_scripts_are_drawn_without_a_warning(
     assert "DejaVu Sans" in get_font_names()
     Alignment(["\u10a0", "b"], ["x"], np.array([[0.3, 0.7]])).save_image(tmp_path / "picture.png")
     assert not list(recwarn)
+
+
+@pytest.mark.parametrize("shape", [(0, 0), (0, 2), (2, 0)])
+def test_nothing_to_see_is_drawn_without_a_warning(
+    shape: tuple[int, int], tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    rows, columns = shape
+    Alignment(["s"] * columns, ["t"] * rows, np.zeros(shape)).save_image(tmp_path / "picture.png")
+    assert not list(recwarn)
+
+
+def test_a_picture_is_written_whole_where_it_was_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, alignment = tmp_path / "picture", Alignment(["a"], ["b"], np.ones((1, 1)))
+    alignment.save_image(path)
+    before = path.read_bytes()
+    assert before.startswith(b"\x89PNG")
+
+    def full(file: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left on device"):
+        alignment.save_image(path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]

@@ -65,7 +65,7 @@ def test_scores_by_hand() -> None:
         model.model.loss(*next(batches.epoch(0))), rel=1e-6
     )
     assert model.evaluate("cabba").tokens == 4
-    with pytest.raises(ValueError, match="at least 2 ids, got 1"):
+    with pytest.raises(ValueError, match="text must have at least 2 tokens, got"):
         model.evaluate("a")
 
 

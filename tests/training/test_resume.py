@@ -391,6 +391,20 @@ def test_the_sampling_rate_is_the_schedules_affair(tmp_path):
         make(sampling=LinearSampling(2, last=0.4)).resume(path)
 
 
+def test_a_finished_run_resumed_has_its_sampling_rate(tmp_path):
+    path, batches = tmp_path / "run", PairBatches([[4], [5]], [[4], [5]], batch_size=1)
+
+    def make():
+        model = Seq2Seq(6, 6, 3, 4, cell="rnn", rng=0)
+        return Trainer(model, SGD(), sampling=LinearSampling(4), checkpoint=path, progress=False)
+
+    whole, again = make(), make()
+    whole.fit(batches, epochs=2)
+    again.resume(path).fit(batches, epochs=2)
+    assert again.model.config() == whole.model.config()
+    assert whole.model.sampling_rate == 0.5
+
+
 def test_checkpoint_of_another_sampling(tmp_path):
     path, model = tmp_path / "run", SmallModel()
     model.sampling_rate = 0.0

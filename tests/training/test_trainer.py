@@ -287,10 +287,21 @@ def test_the_pace_in_tokens(capsys):
 
 def test_a_bar_on_a_terminal(batches, capsys, monkeypatch):
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    Trainer(SmallModel(), Adam(0.01)).fit(batches, epochs=1, validate=scores(0.25))
-    err = capsys.readouterr().err
-    assert "\r" in err and "epoch 1/1: 100%" in err and "7/7" in err
-    assert "lr=0.01" in err and "score=0.25" in err
+    trainer = Trainer(SmallModel(), Adam(0.01))
+    trainer.fit(batches, epochs=1, validate=scores(0.25))
+    values = f"epoch 1/1: loss {trainer.history.losses[0]:.4f}, lr 0.01"
+    *_, bar, blank, line = capsys.readouterr().err.split("\r")
+    assert bar.startswith(f"{values}: 100%|") and "7/7" in bar
+    assert not blank.strip()
+    assert line.startswith(f"{values}, score 0.25 (") and line.endswith(" s)\n")
+
+
+def test_the_bar_stands_behind_the_values_as_a_narrow_terminal_cuts_the_end(capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    batches = StreamBatches(np.arange(41) % 6, batch_size=2, num_steps=4)
+    Trainer(LanguageModel(6, 3, 4, rng=0), SGD()).fit(batches, epochs=1)
+    *_, bar, _, _ = capsys.readouterr().err.split("\r")
+    assert re.match(r"epoch 1/1: loss \d\.\d{4}, lr 0\.01, tokens/s \d+: 100%\|", bar)
 
 
 def test_silent(batches, capsys):

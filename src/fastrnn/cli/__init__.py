@@ -14,7 +14,10 @@ _COMMANDS = (demo, train, translate, evaluate, lm, info)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit code: 0, 2 after an error, 130 after Ctrl-C."""
+    """Run the command and return its exit code.
+
+    That is 0, 2 after an error, 130 after Ctrl-C, and 1 where the reader of the output has left.
+    """
     arguments = _parser().parse_args(argv)
     try:
         if arguments.threads is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NoReturn, TypeAlias
 
@@ -14,6 +14,20 @@ Run: TypeAlias = Callable[[argparse.Namespace], None]
 
 class Parser(argparse.ArgumentParser):
     """An ArgumentParser whose errors are one line, like all others of the command."""
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """Parse as argparse does, and let options stand anywhere among the texts of a command.
+
+        argparse takes "MODEL [TEXT ...]" for complete at the first option behind MODEL.
+        """
+        found, rest = super().parse_known_args(args, namespace)
+        texts = [action.dest for action in self._positionals._group_actions if action.nargs == "*"]
+        if texts and not any(text.startswith("-") for text in rest):
+            getattr(found, texts[0]).extend(rest)
+            rest = []
+        return found, rest
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong, and exit."""

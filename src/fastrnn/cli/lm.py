@@ -141,8 +141,10 @@ def _read(arguments: argparse.Namespace) -> tuple[str, str]:
 
 
 def _validation(model: TextModel, text: str) -> Validate[LanguageModel]:
-    def validate(_: LanguageModel) -> dict[str, float]:
-        scores = model.evaluate(text)
+    batches = model.in_order(text)
+
+    def validate(trained: LanguageModel) -> dict[str, float]:
+        scores = trained.token_scores(batches)
         return {
             "valid_loss": scores.loss,
             "perplexity": scores.perplexity,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from fastrnn.data import Vocabulary
 
@@ -14,7 +14,17 @@ def warn_of_unknown(vocabulary: Vocabulary, texts: Iterable[str], what: str) -> 
     """Name the tokens of texts that a model has never seen, if there are any; say whether."""
     unknown = vocabulary.unknown(texts)
     if unknown:
-        more = f" and {len(unknown) - _SHOWN} more" if len(unknown) > _SHOWN else ""
-        shown = " ".join(map(repr, unknown[:_SHOWN]))
-        print(f"fastrnn: warning: the model has not seen in {what}: {shown}{more}", file=sys.stderr)
+        _warn(f"the model has not seen in {what}", unknown)
     return bool(unknown)
+
+
+def warn_of_missing(letters: Iterable[str]) -> None:
+    """Name the letters that no font has, if there are any."""
+    if missing := sorted(letters):
+        _warn("no installed font has", missing)
+
+
+def _warn(what: str, tokens: Sequence[str]) -> None:
+    more = f" and {len(tokens) - _SHOWN} more" if len(tokens) > _SHOWN else ""
+    shown = " ".join(map(repr, tokens[:_SHOWN]))
+    print(f"fastrnn: warning: {what}: {shown}{more}", file=sys.stderr)

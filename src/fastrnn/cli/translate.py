@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import argparse
 import sys
+import warnings
 from collections.abc import Iterator
 from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
 from fastrnn.cli.arguments import Commands, Group, add_command, at_least
-from fastrnn.cli.messages import warn_of_unknown
+from fastrnn.cli.messages import warn_of_missing, warn_of_unknown
 from fastrnn.models import Alignment, Translator
+from fastrnn.models.fonts import fonts_for
 from fastrnn.models.serialization import check_writable
 
 _LINES_AT_ONCE = 64
@@ -86,11 +88,17 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _groups(arguments: argparse.Namespace) -> Iterator[list[str]]:
-    texts = iter(arguments.text or (line.rstrip("\r\n") for line in sys.stdin))
+    texts = iter(arguments.text or _lines())
     # Someone who types wants the answer to each line at once; a file goes faster in batches.
     at_once = 1 if sys.stdin.isatty() else _LINES_AT_ONCE
     while group := list(islice(texts, at_once)):
         yield group
+
+
+def _lines() -> Iterator[str]:
+    """Yield the lines of standard input; a byte order mark is dropped, as from a file of pairs."""
+    for number, line in enumerate(sys.stdin):
+        yield (line if number else line.removeprefix("\ufeff")).rstrip("\r\n")
 
 
 def _answers(
@@ -127,5 +135,8 @@ def _draw(translator: Translator, arguments: argparse.Namespace, options: dict[s
     (found,) = translator.n_best([text], n_best=1, alignments=True, **options)
     alignment: Alignment | None = found[0].alignment
     assert alignment is not None  # as it was asked for
-    alignment.save_image(arguments.attention_plot)
+    with warnings.catch_warnings():  # matplotlib's are several lines for each letter
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        alignment.save_image(arguments.attention_plot)
+    warn_of_missing(fonts_for(alignment.source + alignment.target).missing)
     print(found[0].text)

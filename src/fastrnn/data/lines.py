@@ -14,7 +14,14 @@ def normalized(text: str) -> str:
     """Give the text in Unicode's normal form C, so that what looks the same is the same.
 
     Hangul typed as single letters, or an accent typed after its letter, becomes one character.
+
+    Raises
+    ------
+    TypeError
+        Not a str.
     """
+    if not isinstance(text, str):
+        raise TypeError(f"text must be a str, got {type(text).__name__}")
     return unicodedata.normalize("NFC", text)
 
 

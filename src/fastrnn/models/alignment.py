@@ -5,8 +5,13 @@ from __future__ import annotations
 import os
 import unicodedata
 from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from fastrnn import _storage
 from fastrnn.models.base import Array
 from fastrnn.models.fonts import fonts_for
 
@@ -32,9 +37,8 @@ class Alignment:
     def draw(self, axes: Any) -> Any:
         """Draw a heatmap on matplotlib ``axes``, the tokens along both, and return the image."""
         rows, columns = self.weights.shape
-        extent = (-0.5, max(columns, 1) - 0.5, max(rows, 1) - 0.5, -0.5)  # an answer may be empty
-        shades: dict[str, Any] = {"cmap": "magma", "vmin": 0.0, "vmax": 1.0}
-        image = axes.imshow(self.weights, aspect="auto", extent=extent, **shades)
+        weights = self.weights if self.weights.size else np.zeros((max(rows, 1), max(columns, 1)))
+        image = axes.imshow(weights, cmap="magma", vmin=0.0, vmax=1.0, aspect="auto")
         families = fonts_for(self.source + self.target).families
         axes.set_xticks(range(columns), self.source, family=families)
         axes.set_yticks(range(rows), self.target, family=families)
@@ -43,19 +47,27 @@ class Alignment:
         return image
 
     def save_image(self, path: str | os.PathLike[str]) -> None:
-        """Write the heatmap to an image file; the suffix of ``path`` says which kind.
+        """Write the heatmap to an image file; the suffix of ``path`` says which kind, PNG if none.
+
+        A file that was there before stays whole, whatever goes wrong.
 
         Raises
         ------
         ImportError
             If matplotlib is not installed.
+        ValueError
+            If it cannot write such images.
+        OSError
+            If the file cannot be written.
         """
         from matplotlib.figure import Figure
 
         rows, columns = self.weights.shape
         figure = Figure(figsize=(1.5 + 0.35 * columns, 1.2 + 0.35 * rows), layout="constrained")
         figure.colorbar(self.draw(figure.subplots()), label="attention")
-        figure.savefig(path, dpi=150)
+        image = BytesIO()
+        figure.savefig(image, format=Path(path).suffix[1:] or "png", dpi=150)
+        _storage.write_bytes(path, image.getvalue())
 
     def to_text(self) -> str:
         """Draw the same with characters: the denser one is, the larger the weight."""

@@ -6,9 +6,9 @@ it; nothing in a file is ever executed.
 
 from __future__ import annotations
 
-import errno
 import math
 import os
+import pathlib
 import tempfile
 from collections.abc import Mapping
 from typing import Any, TypeAlias
@@ -123,13 +123,13 @@ def check_writable(path: Path) -> None:
     Raises
     ------
     OSError
-        If ``path`` is a folder, or its folder is missing or not writable; names ``path``.
+        If ``path`` is a folder or a device, or its folder is missing or not writable; names
+        ``path``.
     """
-    target = os.path.realpath(path)
+    target = pathlib.Path(path).resolve()
     try:
-        if os.path.isdir(target):
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        tempfile.TemporaryFile(dir=os.path.dirname(target)).close()
+        _storage.require_replaceable(target)
+        tempfile.TemporaryFile(dir=target.parent).close()
     except OSError as error:
         raise OSError(error.errno, error.strerror, os.fspath(path)) from error
 

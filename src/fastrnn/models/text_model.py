@@ -89,6 +89,19 @@ class TextModel:
         """Encode a text into batches that fit the model; ``options`` are those of StreamBatches."""
         return StreamBatches(self.encode(text), **options)
 
+    def in_order(self, text: str) -> StreamBatches:
+        """Encode a text into batches of one stream, in which no token but the first is left out.
+
+        Raises
+        ------
+        ValueError
+            If it has less than two tokens.
+        """
+        ids = self.encode(text)
+        if len(ids) < 2:
+            raise ValueError(f"TextModel: text must have at least 2 tokens, got {text!r}")
+        return StreamBatches(ids, batch_size=1, num_steps=256)
+
     def evaluate(self, text: str) -> TokenScores:
         """Score each token of a text after the first, given those before it.
 
@@ -97,7 +110,7 @@ class TextModel:
         ValueError
             If it has less than two tokens.
         """
-        return self.model.token_scores(self.batches(text, batch_size=1, num_steps=256))
+        return self.model.token_scores(self.in_order(text))
 
     def sample(self, length: int, *, start: str = "\n", **options: Any) -> str:
         """Write a continuation.

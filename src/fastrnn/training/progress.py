@@ -1,4 +1,4 @@
-"""The progress of one epoch: a bar on a terminal, one line elsewhere."""
+"""The progress of one epoch: on a terminal a bar while it runs, and one line at its end."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ class EpochProgress:
 
         self._title = title
         self._values: dict[str, str] = {}
-        self._line = show and not sys.stderr.isatty()
+        self._show = show
         self._bar = tqdm(
             desc=title,
             total=total,
             initial=done,
             unit="batch",
             dynamic_ncols=True,
-            disable=self._line or not show,
+            leave=False,  # a narrow terminal would cut the line that takes its place
+            disable=not (show and sys.stderr.isatty()),
         )
         self._start = time.perf_counter()
         self._tokens = 0
@@ -37,13 +38,15 @@ class EpochProgress:
         if self._tokens:
             pace = self._tokens / (time.perf_counter() - self._start)
             self._values["tokens/s"] = f"{pace:.0f}"
-        self._bar.set_postfix(self._values, refresh=False)
+        # In front of the bar: what a narrow terminal cuts is the end.
+        self._bar.set_description_str(self._text(), refresh=False)
         self._bar.update()
+        if self._bar.n == self._bar.total:  # a validation may follow that takes its time
+            self._bar.refresh()
 
     def metrics(self, metrics: dict[str, float]) -> None:
-        """Show the results of the validation."""
+        """Add the results of the validation."""
         self._values |= {name: f"{value:.4g}" for name, value in metrics.items()}
-        self._bar.set_postfix(self._values)
 
     def __exit__(
         self,
@@ -52,7 +55,10 @@ class EpochProgress:
         traceback: TracebackType | None,
     ) -> None:
         self._bar.close()
-        if self._line and error is None:
-            values = ", ".join(f"{name} {value}" for name, value in self._values.items())
+        if self._show and error is None:
             seconds = time.perf_counter() - self._start
-            print(f"{self._title}: {values} ({seconds:.1f} s)", file=sys.stderr, flush=True)
+            print(f"{self._text()} ({seconds:.1f} s)", file=sys.stderr, flush=True)
+
+    def _text(self) -> str:
+        values = ", ".join(f"{name} {value}" for name, value in self._values.items())
+        return f"{self._title}: {values}"

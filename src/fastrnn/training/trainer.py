@@ -45,6 +45,11 @@ class _Position:
     loss_sum: float = 0.0
     seconds: float = 0.0
 
+    @property
+    def epochs(self) -> float:
+        """Epochs done, in fractions."""
+        return self.epoch + (self.batch / self.batches if self.batch else 0)
+
     def __str__(self) -> str:
         if self.batch == 0:
             return f"after epoch {self.epoch}"
@@ -75,7 +80,8 @@ class Trainer(Generic[M]):
     schedule : Schedule, optional
         Multiplies the optimizer's learning rate.
     sampling : SamplingSchedule, optional
-        Sets the model's ``sampling_rate`` before each batch; without one it stays as it is.
+        Sets the model's ``sampling_rate`` before each batch and at the end; without one it stays as
+        it is.
     patience : int, optional
         Stop after so many epochs in a row without a better monitored value. Whether that happens
         or not, the best epoch's weights are in the model when `fit` returns.
@@ -94,7 +100,7 @@ class Trainer(Generic[M]):
         Whatever else decides the result of the run, by name and fit for JSON: a resume with others
         is refused.
     progress : bool
-        On a terminal a bar, elsewhere a line for each epoch, on standard error.
+        A line for each epoch on standard error, on a terminal also a bar while it runs.
 
     Attributes
     ----------
@@ -199,6 +205,7 @@ class Trainer(Generic[M]):
                     self._run_epoch(batches, epochs, validate, interrupt)
             finally:
                 self.model.eval()
+        self._set_sampling_rate()  # also where nothing was left to do
         if self._early:
             self._early.restore(self.model.params)
         return self.history
@@ -336,11 +343,9 @@ class Trainer(Generic[M]):
 
     def _step(self, batch: tuple[NDArray[Any], ...]) -> None:
         at, model = self._at, self.model
-        progress = at.epoch + at.batch / at.batches
         if self._schedule:
-            self.optimizer.lr = self._initial_lr * self._schedule.factor(progress)
-        if self._sampling:
-            cast(_Sampled, model).sampling_rate = self._sampling.rate(progress)
+            self.optimizer.lr = self._initial_lr * self._schedule.factor(at.epochs)
+        self._set_sampling_rate()
         loss = float(model.loss(*batch))
         self._require_finite("loss", loss)
         model.backward()
@@ -351,6 +356,10 @@ class Trainer(Generic[M]):
         self.optimizer.update(model.params, grads)
         at.batch += 1
         at.loss_sum += loss
+
+    def _set_sampling_rate(self) -> None:
+        if self._sampling:
+            cast(_Sampled, self.model).sampling_rate = self._sampling.rate(self._at.epochs)
 
     def _require_finite(self, what: str, value: float) -> None:
         if not math.isfinite(value):
