@@ -33,13 +33,6 @@ def test_the_picture_is_a_png(tmp_path: Path) -> None:
     assert path.read_bytes().startswith(b"\x89PNG")
 
 
-def test_an_empty_answer_is_drawn_without_a_warning(
-    tmp_path: Path, recwarn: pytest.WarningsRecorder
-) -> None:
-    Alignment(["a", "b"], [], np.zeros((0, 2))).save_image(tmp_path / "picture.png")
-    assert not list(recwarn)
-
-
 def test_letters_that_monospace_has_need_no_other_font() -> None:
     assert fonts_for(["plain letters", "é α"]) == (["monospace"], set())
 
