@@ -94,6 +94,9 @@ def test_at_random_moments(pairs: Path, whole: Model, tmp_path: Path) -> None:
         process.send_signal(kind)
         _, err = process.communicate(timeout=60)
         codes.append(process.returncode)
+        if codes[-1] == -signal.SIGINT:  # while the interpreter was leaving, with all work done
+            assert run.output.exists(), err
+            continue
         assert codes[-1] in (0, -signal.SIGKILL, 130), err
         if codes[-1] == 130:
             assert err.splitlines()[-1].endswith(f"; saved to {run.checkpoint}"), err
