@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from cases import Array
+from fastrnn.convert import to_torch
 from fastrnn.models import Seq2Seq
 
 BOS, EOS = 1, 2
@@ -27,16 +28,14 @@ class TorchBeamSearch(nn.Module):
         wanted = {"cell": "lstm", "attention": "general", "context": "output", "bridge": None}
         config = model.config()
         assert {key: config[key] for key in wanted} == wanted, config
-        params = model.params
-        self.source = _embedding(params["encoder.embedding.W"])
-        self.encoder = _lstm(params, "encoder", config["bidirectional_encoder"])
-        self.target = _embedding(params["decoder.embedding.W"])
-        self.decoder = _lstm(params, "decoder", False)
-        self.query = _tensor(params["decoder.attention.W"])
-        self.readout = None
-        if config["readout"] == "tanh":
-            self.readout = _linear(params, "decoder.readout")
-        self.output = _linear(params, "decoder.output")
+        encoder, decoder = model.encoder, model.decoder
+        assert decoder.attention is not None
+        self.source, self.target = to_torch(encoder.embedding), to_torch(decoder.embedding)
+        self.encoder, self.decoder = to_torch(encoder.rnn), to_torch(decoder.rnn)
+        self.query = torch.from_numpy(decoder.attention.params["W"])
+        linear = decoder.readout.linear
+        self.readout = None if linear is None else to_torch(linear)
+        self.output = to_torch(decoder.output)
         self.eval()
 
     @torch.inference_mode()
@@ -104,34 +103,3 @@ class TorchBeamSearch(nn.Module):
 
 def _divisor(length: int, length_penalty: float) -> float:
     return float(((5 + length) / 6) ** length_penalty)
-
-
-def _tensor(array: Array) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(array))
-
-
-def _embedding(table: Array) -> nn.Embedding:
-    return nn.Embedding.from_pretrained(_tensor(table))
-
-
-def _linear(params: dict[str, Array], name: str) -> nn.Linear:
-    """A layer with the parameters of this name."""
-    weight = _tensor(params[f"{name}.W"].T)
-    layer = nn.Linear(weight.shape[1], weight.shape[0])
-    layer.weight.data, layer.bias.data = weight, _tensor(params[f"{name}.b"])
-    return layer
-
-
-def _lstm(params: dict[str, Array], name: str, bidirectional: bool) -> nn.LSTM:
-    """The recurrent layers of the encoder or the decoder: gates as ours, transposed; one bias."""
-    prefix = f"{name}.rnn."
-    own = {key.removeprefix(prefix): value for key, value in params.items() if prefix in key}
-    layers = len(own) // 3 // (1 + bidirectional)
-    inputs, hidden = own["Wx_l0"].shape[0], own["Wh_l0"].shape[0]
-    rnn: Any = nn.LSTM(inputs, hidden, layers, bidirectional=bidirectional, batch_first=True)
-    for key, value in own.items():
-        kind, place = key.split("_", 1)
-        theirs = {"Wx": "weight_ih", "Wh": "weight_hh", "b": "bias_ih"}[kind]
-        getattr(rnn, f"{theirs}_{place}").data = _tensor(value.T)
-        getattr(rnn, f"bias_hh_{place}").data.zero_()
-    return rnn  # type: ignore[no-any-return]
