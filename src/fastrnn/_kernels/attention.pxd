@@ -49,6 +49,10 @@ cdef void average_heads(const Job *m, fr_index n) noexcept nogil
 cdef fr_index keys_of(const Job *m, fr_index n) noexcept nogil
 cdef void memory_share(void *job, int t, int threads) noexcept nogil
 cdef Matrix *matrices(list owner, cnp.ndarray array, fr_index heads=*) except NULL
+cdef Job memory_job(
+    list owner, object score, fr_index heads, object k, object weights, object values,
+    object lengths,
+)
 cdef Job new_job(
     list owner, object score, fr_index heads, object q, object k, object weights, object values,
     object lengths, object alignment,

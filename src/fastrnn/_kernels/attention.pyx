@@ -372,17 +372,23 @@ cdef Matrix *matrices(list owner, cnp.ndarray array, fr_index heads=1) except NU
     return each
 
 
-cdef Job new_job(list owner, score, fr_index heads, q, k, weights, values, lengths, alignment):
-    """What both passes take."""
+cdef Job memory_job(list owner, score, fr_index heads, k, weights, values, lengths):
+    """What every attention to this memory takes, whatever asks."""
     cdef Job job
     memset(&job, 0, sizeof(job))
-    job.kernels = kernels_for(q.itemsize)
-    job.sequences, job.heads = q.shape[0], heads
+    job.kernels = kernels_for(k.itemsize)
+    job.sequences, job.heads = k.shape[0], heads
     job.lengths = NULL if lengths is None else <cnp.int64_t *>cnp.PyArray_DATA(lengths)
     job.v = cnp.PyArray_BYTES(weights[2]) if score == "additive" else NULL
     job.scale = 1 / sqrt(k.shape[2] // heads) if score in ("scaled_dot", "multi_head") else 1
-    job.q, job.k = matrices(owner, q, heads), matrices(owner, k, heads)
-    job.values, job.alignment = matrices(owner, values, heads), matrices(owner, alignment)
+    job.k, job.values = matrices(owner, k, heads), matrices(owner, values, heads)
+    return job
+
+
+cdef Job new_job(list owner, score, fr_index heads, q, k, weights, values, lengths, alignment):
+    """What both passes take."""
+    cdef Job job = memory_job(owner, score, heads, k, weights, values, lengths)
+    job.q, job.alignment = matrices(owner, q, heads), matrices(owner, alignment)
     return job
 
 

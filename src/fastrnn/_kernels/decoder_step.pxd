@@ -44,9 +44,6 @@ cdef class Decoder:
     cdef bint feeds_features
     cdef Matrix embedding
     cdef Matrix constant
-    cdef const Matrix *keys
-    cdef const Matrix *values
-    cdef const cnp.int64_t *lengths
     cdef const char *h
     cdef const char *c
     cdef Job score
@@ -59,7 +56,6 @@ cdef class Decoder:
         self, object decoder, object memory, object lengths, object num_threads
     ) except -1
     cdef object dtype(self)
-    cdef fr_index own_steps(self, fr_index n) noexcept nogil
     cdef Rows rows_at(self, char *memory, fr_index most) noexcept nogil
     cdef void step(self, Rows *rows) noexcept nogil
     cdef void carry_states(self, Rows *rows) noexcept nogil

@@ -6,10 +6,9 @@ over all rows. A row's numbers do not depend on the other rows.
 
 cimport numpy as cnp
 import numpy as np
-from libc.math cimport sqrt
 from libc.string cimport memcpy, memset
 
-from fastrnn._kernels.attention cimport attend, average_heads, matrices, meet_memory
+from fastrnn._kernels.attention cimport attend, average_heads, keys_of, meet_memory, memory_job
 from fastrnn._kernels.cpu cimport kernels_for
 from fastrnn._kernels.frozen cimport StepMemory
 from fastrnn._kernels.matrix cimport (
@@ -92,27 +91,17 @@ cdef class Decoder:
         _, _, keys, values = meet_memory(memory, memory, weights, score, lengths, num_threads)
         if weights:
             self.query = affine(self.kernels, self.owner, weights[0], None)
-        if score == "additive":
-            self.score.v = cnp.PyArray_BYTES(weights[2])
         if score == "multi_head":
             self.heads_output = affine(self.kernels, self.owner, weights[3], None)
-        self.score.kernels, self.score.heads = self.kernels, decoder.heads
-        self.score.scale = 1
-        if score in ("scaled_dot", "multi_head"):
-            self.score.scale = 1 / sqrt(keys.shape[2] // decoder.heads)
-        self.keys = matrices(self.owner, keys, decoder.heads)
-        self.values = matrices(self.owner, values, decoder.heads)
+        self.score = memory_job(
+            self.owner, score, decoder.heads, keys, weights, values, lengths
+        )
         self.memory_steps, self.memory_size = memory.shape[1], memory.shape[2]
         self.owner.append(lengths)
-        self.lengths = NULL if lengths is None else <cnp.int64_t *>cnp.PyArray_DATA(lengths)
         return 0
 
     cdef object dtype(self):
         return np.float32 if self.kernels.itemsize == 4 else np.float64
-
-    cdef fr_index own_steps(self, fr_index n) noexcept nogil:
-        """Steps of the memory that are a sentence's own."""
-        return self.lengths[n] if self.lengths else self.memory_steps
 
     cdef Rows rows_at(self, char *memory, fr_index most) noexcept nogil:
         """Lay out the memory for steps of at most so many rows; `bytes` says how much it is."""
@@ -294,7 +283,7 @@ cdef class Decoder:
         cdef Matrix *context = rows.parts + 2 * heads
         cdef Matrix mean = some_rows(rows.alignment, begin, end)
         cdef Job job = self.score
-        job.k, job.values = self.keys + n * heads, self.values + n * heads
+        job.k, job.values = self.score.k + n * heads, self.score.values + n * heads
         job.q, job.alignment, job.context, job.mean = q, alignment, context, &mean
         for head in range(heads):
             q[head] = columns_of(some_rows(query, begin, end), head, heads, itemsize)
@@ -304,6 +293,6 @@ cdef class Decoder:
                 alignment[head] = some_rows(
                     rows.each, head * rows.most + begin, head * rows.most + end
                 )
-            attend(&job, head, self.own_steps(n), rows.work)
+            attend(&job, head, keys_of(&self.score, n), rows.work)
         if heads > 1:
             average_heads(&job, 0)

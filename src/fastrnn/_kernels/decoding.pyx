@@ -12,6 +12,7 @@ from libc.math cimport INFINITY, fmin, log, pow
 from libc.stdint cimport uint64_t
 from libc.string cimport memcpy, memset
 
+from fastrnn._kernels.attention cimport keys_of
 from fastrnn._kernels.decoder_step cimport Decoder, Rows
 from fastrnn._kernels.hypotheses cimport (
     Found, History, Shown, discard, enter, forget, make_room, show,
@@ -325,7 +326,7 @@ cdef double score(
     cdef double total = 0
     cdef fr_index i
     if m.covered:
-        for i in range((<Decoder>m.decoder).own_steps(s.number)):
+        for i in range(keys_of(&(<Decoder>m.decoder).score, s.number)):
             total += log(fmin(s.coverage[row * m.covered + i], 1))
     return log_probability / length_divisor(m, tokens) + m.coverage_penalty * total
 
