@@ -31,24 +31,23 @@ _SWITCHES = (
 
 def checked_options(**options: Any) -> dict[str, Any]:
     """Return the constructor's arguments as JSON can hold them; raise where one is wrong."""
-    checked = options = dict(options)
-    if options["decoder_layers"] is None:
-        options["decoder_layers"] = options["num_layers"]
-    if options["embedding_dropout"] is None:
-        options["embedding_dropout"] = options["dropout"]
+    checked = dict(options)
+    for name, default in (("decoder_layers", "num_layers"), ("embedding_dropout", "dropout")):
+        if checked[name] is None:
+            checked[name] = checked[default]
     for name in (*_SIZES, *_SIZES_OR_NONE):
-        if options[name] is not None or name in _SIZES:
-            checked[name] = check.size(_OWNER, name, options[name])
+        if checked[name] is not None or name in _SIZES:
+            checked[name] = check.size(_OWNER, name, checked[name])
     for name, known in (_CHOICES | _CHOICES_OR_NONE).items():
-        if options[name] is not None or name in _CHOICES:
-            checked[name] = check.option(_OWNER, name, options[name], known)
+        if checked[name] is not None or name in _CHOICES:
+            checked[name] = check.option(_OWNER, name, checked[name], known)
     for name in _PROBABILITIES:
-        checked[name] = check.probability(_OWNER, name, options[name])
+        checked[name] = check.probability(_OWNER, name, checked[name])
     for name in _SWITCHES:
-        checked[name] = bool(options[name])
-    checked["sampling_rate"] = check.rate(_OWNER, "sampling_rate", options["sampling_rate"])
-    checked["dtype"] = check.dtype(_OWNER, options["dtype"]).name
-    heads, H = options["num_heads"], checked["hidden_size"]
+        checked[name] = bool(checked[name])
+    checked["sampling_rate"] = check.rate(_OWNER, "sampling_rate", checked["sampling_rate"])
+    checked["dtype"] = check.dtype(_OWNER, checked["dtype"]).name
+    heads, H = checked["num_heads"], checked["hidden_size"]
     checked["num_heads"] = check_heads(_OWNER, "multi_head", heads, H)
     _require_compatible(**checked)
     if checked["tie_embeddings"]:
