@@ -29,8 +29,6 @@ class AttentionInside(Layer):
         Whether the features come back, or the context that the state asks for.
     cell : str
         Name of the cell of `rnn`.
-    rng : numpy.random.Generator
-        Draws the dropout between the layers of `rnn`.
     """
 
     def __init__(
@@ -41,9 +39,8 @@ class AttentionInside(Layer):
         *,
         context: str,
         cell: str,
-        rng: np.random.Generator,
     ) -> None:
-        super().__init__(rng)
+        super().__init__(rnn.rng)
         self.rnn = rnn
         self.attention = attention
         self.readout = readout

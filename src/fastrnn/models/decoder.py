@@ -86,11 +86,11 @@ class Decoder:
             self.attention = Attention(
                 hidden_size, hidden_size, score=attention, num_heads=num_heads, **common
             )
-        self.recurrence = self._recurrence(cell)
+        self.recurrence = self._recurrence()
         self.dropout_out = Dropout(dropout, rng=rng)
         self.output = Linear(self.readout.size + summary_size, vocab_size, **common)
 
-    def _recurrence(self, cell: str) -> AttentionAfter | AttentionInside:
+    def _recurrence(self) -> AttentionAfter | AttentionInside:
         """Put the recurrent layers, the attention and the readout together."""
         if self.attention is None or self.context is None or self.context == "output":
             return AttentionAfter(self.rnn, self.attention, self.readout)
@@ -99,8 +99,7 @@ class Decoder:
             self.attention,
             self.readout,
             context=self.context,
-            cell=cell,
-            rng=self.rnn.rng,
+            cell=self.cell,
         )
 
     @property
