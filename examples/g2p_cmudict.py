@@ -140,10 +140,10 @@ def report(history: History, scores: dict[str, Rates], errors: list[tuple[str, s
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--epochs", type=int, default=18)
+    parser.add_argument("--epochs", type=int, default=24)
     parser.add_argument("--hidden", type=int, default=512)
-    parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--lr", type=float, default=2e-3)
     parser.add_argument("--beam", type=int, default=5)
     parser.add_argument("--words", type=int, help="of so many words only")
     parser.add_argument("--out", type=Path, default=Path("g2p"), help="folder for what is written")
