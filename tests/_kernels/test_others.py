@@ -38,10 +38,12 @@ def test_linear(dtype, assert_agree, seed, M, D, O, bias):  # noqa: E741
     assert_agree(linear(_kernels, *arguments), linear(_reference, *arguments))
 
 
-def test_linear_on_any_number_of_threads(dtype, assert_agree):
+@pytest.mark.parametrize("order", "CF")
+def test_linear_on_any_number_of_threads(dtype, assert_agree, order):
     rng = np.random.default_rng(1)
-    shapes = (203, 81), (81, 101), (101,), (203, 101)
+    shapes = (403, 481), (481, 501), (501,), (403, 501)  # threads share also the packing
     arguments = [normal(rng, *shape, dtype=dtype) for shape in shapes]
+    arguments[1] = arguments[1].copy(order)
     alone = linear(_kernels, *arguments, num_threads=1)
     assert_agree(alone, linear(_reference, *arguments))
     for num_threads in (2, 3):

@@ -93,7 +93,7 @@ cdef class Decoder:
             loop.attention.mean = matrices(owner, tape["alignment"])
         if self.feeding:
             loop.fed = plane(owner, fed[:, None])
-        self.open_layers(&loop, owner, tape, states, train)
+        self.open_layers(&loop, owner, tape, states, train, num_threads)
         threads = threads_for(num_threads, self.work(&loop), loop.rows)
         if loop.rows:
             give_memory(&loop, owner, threads)
@@ -168,9 +168,10 @@ cdef class Decoder:
         return 0
 
     cdef int open_layers(
-        self, Loop *loop, list owner, dict tape, object states, bint train
+        self, Loop *loop, list owner, dict tape, object states, bint train, object num_threads
     ) except -1:
         """What only the forward reads: the cells, and packed weights."""
+        cdef const fr_kernels *k = self.kernels
         cdef Recurrence layer
         cdef Buffer cells = Buffer(loop.layers, sizeof(fr_cell))
         cdef fr_index i
@@ -178,7 +179,7 @@ cdef class Decoder:
         outputs = [*inputs[1:], h]
         for i in range(loop.layers):
             layer = self.layers[i]
-            layer.weights.pack()
+            layer.weights.pack(num_threads)
             layer.begin(inputs[i], layer.weights, None, False)
             drop_h = None if self.drop_h is None else self.drop_h[i]
             layer.open_forward([state[i] for state in states], outputs[i], train, owner, drop_h)
@@ -189,11 +190,11 @@ cdef class Decoder:
         if loop.residual:
             loop.below = plane(owner, scratch(h.shape, h.dtype))
         if self.weights:
-            loop.query_weights = affine(self.kernels, owner, self.weights[0], None)
+            loop.query_weights = affine(k, owner, self.weights[0], None, num_threads)
         if self.score == "multi_head":
-            loop.heads_weights = affine(self.kernels, owner, self.weights[3], None)
+            loop.heads_weights = affine(k, owner, self.weights[3], None, num_threads)
         if self.readout is not None:
-            loop.readout = affine(self.kernels, owner, self.readout[0], self.readout[1])
+            loop.readout = affine(k, owner, self.readout[0], self.readout[1], num_threads)
         return 0
 
     cdef double work(self, const Loop *loop):
@@ -252,9 +253,9 @@ cdef class Decoder:
         memset(&b, 0, sizeof(BackwardLoop))
         self.open_loop(&b.forward, owner, self.tape)
         grads = self.new_gradients(dfeatures, dalignment, dfed)
-        self.open_gradients(&b, owner, grads)
+        self.open_gradients(&b, owner, grads, num_threads)
         self.open_attention(&b, owner, grads)
-        dcells = self.open_layers_backward(&b, owner, grads, dstates)
+        dcells = self.open_layers_backward(&b, owner, grads, dstates, num_threads)
         threads = threads_for(num_threads, 2 * self.work(&b.forward), b.forward.rows)
         if b.forward.rows:
             give_memory(&b.forward, owner, threads)
@@ -267,7 +268,7 @@ cdef class Decoder:
         dreadout = ()
         if self.readout is not None:  # z = [c; h] Wc + bc
             joined, dz = flat(self.tape["joined"]), flat(grads["dz"])
-            dreadout = weight_gradient(joined, dz, num_threads), column_sums(dz)
+            dreadout = weight_gradient(joined, dz, num_threads), column_sums(dz, num_threads)
         return grads["dx"], grads["dfed"], dstates0, dmemory, dcells, dweights, dreadout
 
     cdef dict new_gradients(self, object dfeatures, object dalignment, object dfed):
@@ -304,7 +305,9 @@ cdef class Decoder:
             grads["dscore_v"] = np.zeros((2, N, 1, k.shape[2]), dtype)  # sums, a step's
         return grads
 
-    cdef int open_gradients(self, BackwardLoop *b, list owner, dict grads) except -1:
+    cdef int open_gradients(
+        self, BackwardLoop *b, list owner, dict grads, object num_threads
+    ) except -1:
         """Planes and transposed weights."""
         cdef const fr_kernels *k = self.kernels
         b.dfeatures, b.dz = plane(owner, grads["dfeatures"]), plane(owner, grads["dz"])
@@ -319,11 +322,11 @@ cdef class Decoder:
         if self.feeding:
             b.dfed = plane(owner, same_rows(grads["dfed"], b.forward.steps))
         if self.weights:
-            b.query_weights_t = affine_transposed(k, owner, self.weights[0])
+            b.query_weights_t = affine_transposed(k, owner, self.weights[0], num_threads)
         if self.score == "multi_head":
-            b.heads_weights_t = affine_transposed(k, owner, self.weights[3])
+            b.heads_weights_t = affine_transposed(k, owner, self.weights[3], num_threads)
         if self.readout is not None:
-            b.readout_t = affine_transposed(k, owner, self.readout[0])
+            b.readout_t = affine_transposed(k, owner, self.readout[0], num_threads)
         return 0
 
     cdef int open_attention(self, BackwardLoop *b, list owner, dict grads) except -1:
@@ -341,7 +344,7 @@ cdef class Decoder:
         return 0
 
     cdef list open_layers_backward(
-        self, BackwardLoop *b, list owner, dict grads, object dstates
+        self, BackwardLoop *b, list owner, dict grads, object dstates, object num_threads
     ):
         """The cells; returns the gradients of their weights, which the loop fills."""
         cdef Recurrence layer
@@ -356,7 +359,7 @@ cdef class Decoder:
             dcells.append(new_layer_gradients(layer))
             layer.open_backward(
                 &b.cells[i], grads["dy"], grads["dbelow"] if i else grads["dfirst"],
-                [dstate[i] for dstate in dstates], list(dcells[i]), owner,
+                [dstate[i] for dstate in dstates], list(dcells[i]), owner, num_threads,
             )
             (<fr_cell *>steps.data)[i] = layer.cell
             b.row_bytes = max(b.row_bytes, b.cells[i].row_bytes)

@@ -61,7 +61,8 @@ cdef class Decoder:
         self.owner = [states, decoder, constant]
         self.kernels = kernels_for(W.itemsize)
         self.stack = FREEZE[decoder.cell](
-            decoder.cells, directions=1, residual=decoder.residual, owners=(), **options
+            decoder.cells, directions=1, residual=decoder.residual, owners=(),
+            num_threads=num_threads, **options,
         )
         self.sentences, self.vocabulary = states[0].shape[1], W.shape[1]
         self.features = W.shape[0] - P
@@ -75,10 +76,10 @@ cdef class Decoder:
         self.attends = decoder.context is not None
         self.attends_before = decoder.context == "input"
         self.feeds_features = decoder.context == "input_feeding"
-        self.output = affine(self.kernels, self.owner, W, b)
+        self.output = affine(self.kernels, self.owner, W, b, num_threads)
         if decoder.readout is not None:
             Wc, bc = decoder.readout
-            self.readout = affine(self.kernels, self.owner, Wc, bc)
+            self.readout = affine(self.kernels, self.owner, Wc, bc, num_threads)
         self.row_work = self.stack.row_work + W.size
         if self.attends:
             self.attend_to(decoder, memory, lengths, num_threads)
@@ -90,9 +91,11 @@ cdef class Decoder:
         weights, score = decoder.weights, decoder.score
         _, _, keys, values = meet_memory(memory, memory, weights, score, lengths, num_threads)
         if weights:
-            self.query = affine(self.kernels, self.owner, weights[0], None)
+            self.query = affine(self.kernels, self.owner, weights[0], None, num_threads)
         if score == "multi_head":
-            self.heads_output = affine(self.kernels, self.owner, weights[3], None)
+            self.heads_output = affine(
+                self.kernels, self.owner, weights[3], None, num_threads
+            )
         self.score = memory_job(
             self.owner, score, decoder.heads, keys, weights, values, lengths
         )

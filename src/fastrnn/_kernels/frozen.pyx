@@ -40,7 +40,7 @@ cdef class Frozen:
     made writeable again.
     """
 
-    def __cinit__(self, list cells not None, directions, states, bint residual, owners):
+    def __cinit__(self, list cells not None, directions, states, bint residual, owners, num_threads):
         cdef Weights weights
         cdef fr_cell *m
         cdef fr_index lanes, i
@@ -49,7 +49,7 @@ cdef class Frozen:
         self.residual = residual and self.count // self.directions > FIRST_RESIDUAL
         self.prototypes = Buffer(self.count, sizeof(fr_cell), zeroed=True)
         for i, weights in enumerate(self.cells):
-            weights.pack()
+            weights.pack(num_threads)
             self.kernels, self.kernel = weights.kernels, weights.step
             lanes = self.kernels.lanes
             m = <fr_cell *>self.prototypes.data + i

@@ -35,6 +35,7 @@ def gru_freeze(
     directions: int,
     residual: bool,
     owners: Iterable[_Array],
+    num_threads: int | None = None,
 ) -> Frozen: ...
 def gru_step(
     x: _Array,

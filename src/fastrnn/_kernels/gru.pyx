@@ -30,14 +30,14 @@ ONLY[:] = [0]
 cdef class GRUWeights(Weights):
     """n, r, z, q of the same hidden units side by side; see simd/gru.h."""
 
-    cdef int pack_extras(self) except -1:
+    cdef int pack_extras(self, object num_threads) except -1:
         cdef fr_layout layout
         if self.bh is not None:
             layout = gate_layout(self.kernels, self.hidden(), 1, ONLY)
-            self.bias_h = packed(self.kernels, self.bh, &layout)
+            self.bias_h = packed(self.kernels, self.bh, &layout, num_threads)
         else:
             layout = plain_layout(self.kernels, self.hidden(), 2 * self.hidden())
-            self.wh_n = packed(self.kernels, self.Wh, &layout)
+            self.wh_n = packed(self.kernels, self.Wh, &layout, num_threads)
         return 0
 
 
@@ -58,7 +58,9 @@ cdef Weights gru_weights(object Wx, object Wh, object b, object bh, bint textboo
 cdef class GRURecurrence(Recurrence):
     """The tape of a GRU, and what its backward needs beside that of the other cells."""
 
-    cdef int backward_extras(self, list scratch, const void **wh_n_t, void **dreset_h) except -1:
+    cdef int backward_extras(
+        self, list scratch, const void **wh_n_t, void **dreset_h, object num_threads
+    ) except -1:
         cdef fr_layout layout
         cdef Buffer buffer
         if self.weights.bh is None or self.cell.drop_h:
@@ -66,7 +68,7 @@ cdef class GRURecurrence(Recurrence):
         if self.weights.bh is not None:
             return 0
         layout = gate_layout(self.kernels, self.cell.hidden, 1, GATE_N)
-        buffer = packed_transposed(self.kernels, self.weights.Wh, &layout)
+        buffer = packed_transposed(self.kernels, self.weights.Wh, &layout, num_threads)
         scratch.append(buffer)
         wh_n_t[0] = buffer.data
         return 0
@@ -102,10 +104,10 @@ def gru_backward(dy, dh, GRURecurrence stash not None, *, num_threads=None):
     return dx, dh0, dWx, dWh, db, dbh
 
 
-def gru_freeze(cells, *, directions, residual, owners):
+def gru_freeze(cells, *, directions, residual, owners, num_threads=None):
     """The stacked `cells`, each given by its weights, packed once; see `Frozen`."""
     stack = [gru_weights(Wx, Wh, b, bh) for Wx, Wh, b, bh in cells]
-    return Frozen(stack, directions, 1, residual, owners)
+    return Frozen(stack, directions, 1, residual, owners, num_threads)
 
 
 def gru_step(cnp.ndarray x, cnp.ndarray h, cnp.ndarray Wx, cnp.ndarray Wh, cnp.ndarray b,

@@ -3,9 +3,21 @@
 cimport numpy as cnp
 
 from fastrnn._kernels.memory cimport Buffer
-from fastrnn._kernels.simd cimport fr_index, fr_kernels, fr_layout
+from fastrnn._kernels.simd cimport fr_index, fr_kernels, fr_layout, fr_pack
+from fastrnn._kernels.threads cimport MOVE_WORK, share_out, threads_for
 
 cnp.import_array()
+
+
+# What threads pack together; `depth` counts the rows of the source.
+cdef struct Packing:
+    const fr_kernels *kernels
+    fr_pack *pack
+    char *out
+    const char *source
+    fr_index depth
+    fr_index row_step
+    const fr_layout *layout
 
 
 cdef fr_layout plain_layout(
@@ -68,34 +80,82 @@ cdef bint turned(cnp.ndarray matrix) noexcept:
     return cnp.PyArray_NDIM(matrix) == 2 and not cnp.PyArray_IS_C_CONTIGUOUS(matrix)
 
 
-cdef Buffer packed(const fr_kernels *kernels, object matrix, const fr_layout *layout):
+cdef Buffer packed(
+    const fr_kernels *kernels, object matrix, const fr_layout *layout, object num_threads
+):
     """Pack the layout's columns of a matrix (K, columns), C-contiguous or turned, or of a row."""
     cdef cnp.ndarray source = matrix
     cdef fr_index depth = source.shape[0] if source.ndim == 2 else 1
-    cdef fr_index columns = source.shape[source.ndim - 1]
-    cdef Buffer out = Buffer(depth * packed_columns(kernels, layout), kernels.itemsize)
-    cdef bint is_turned = turned(source)
+    if turned(source):
+        return packed_by(
+            kernels, kernels.pack_turned, cnp.PyArray_DATA(source), depth, depth, layout,
+            num_threads,
+        )
+    return packed_by(
+        kernels, kernels.pack, cnp.PyArray_DATA(source), depth, source.shape[source.ndim - 1],
+        layout, num_threads,
+    )
+
+
+cdef Buffer packed_by(
+    const fr_kernels *kernels, fr_pack *pack, const void *source, fr_index depth,
+    fr_index row_step, const fr_layout *layout, object num_threads,
+):
+    """Pack the layout's columns of a matrix of `depth` rows; threads share its panels."""
+    cdef fr_index size = depth * packed_columns(kernels, layout)
+    cdef Buffer out = Buffer(size, kernels.itemsize)
+    cdef Packing job = Packing(
+        kernels, pack, <char *>out.data, <const char *>source, depth, row_step, layout
+    )
+    cdef int threads = threads_for(num_threads, MOVE_WORK * size, layout.panels)
     with nogil:
-        if is_turned:
-            kernels.pack_turned(out.data, cnp.PyArray_DATA(source), depth, depth, layout)
-        else:
-            kernels.pack(out.data, cnp.PyArray_DATA(source), depth, columns, layout)
+        share_out(pack_panels, &job, threads)
     return out
 
 
-cdef Buffer packed_transposed(const fr_kernels *kernels, object matrix, const fr_layout *layout):
+cdef void pack_panels(void *job, int t, int threads) noexcept nogil:
+    """One thread's panels: those of a layout that begins with them."""
+    cdef Packing *m = <Packing *>job
+    cdef fr_layout layout = m.layout[0]
+    cdef fr_index first = m.layout.panels * t // threads, v
+    layout.panels = m.layout.panels * (t + 1) // threads - first
+    for v in range(layout.width):
+        layout.start[v] += first * layout.advance
+    m.pack(
+        m.out + first * m.depth * layout.width * m.kernels.lanes * m.kernels.itemsize, m.source,
+        m.depth, m.row_step, &layout,
+    )
+
+
+cdef Buffer packed_transposed(
+    const fr_kernels *kernels, object matrix, const fr_layout *layout, object num_threads
+):
     """Pack the transpose of the layout's columns of a matrix, C-contiguous or turned."""
     cdef cnp.ndarray source = matrix
     cdef fr_index rows = source.shape[0], columns = source.shape[1]
     cdef fr_layout by_row = plain_layout(kernels, rows)
-    cdef fr_index depth = packed_columns(kernels, layout)
-    cdef Buffer out = Buffer(depth * packed_columns(kernels, &by_row), kernels.itemsize)
-    cdef bint is_turned = turned(source)
+    cdef fr_index size = packed_columns(kernels, layout) * packed_columns(kernels, &by_row)
+    cdef Buffer out = Buffer(size, kernels.itemsize)
+    cdef Packing job = Packing(
+        kernels, kernels.pack_transposed, <char *>out.data, cnp.PyArray_BYTES(source), rows,
+        columns, layout,
+    )
+    cdef int threads = threads_for(num_threads, MOVE_WORK * size, by_row.panels)
+    if turned(source):
+        job.pack, job.row_step = kernels.pack_transposed_turned, rows
     with nogil:
-        if is_turned:
-            kernels.pack_transposed_turned(
-                out.data, cnp.PyArray_DATA(source), rows, rows, layout
-            )
-        else:
-            kernels.pack_transposed(out.data, cnp.PyArray_DATA(source), rows, columns, layout)
+        share_out(pack_rows, &job, threads)
     return out
+
+
+cdef void pack_rows(void *job, int t, int threads) noexcept nogil:
+    """One thread's rows, which are whole panels once they are transposed."""
+    cdef Packing *m = <Packing *>job
+    cdef fr_index panel = 4 * m.kernels.lanes, panels = (m.depth + panel - 1) // panel
+    cdef fr_index first = panels * t // threads * panel
+    cdef fr_index end = min(panels * (t + 1) // threads * panel, m.depth)
+    cdef fr_index step = m.row_step if m.pack == m.kernels.pack_transposed else 1
+    m.pack(
+        m.out + first * packed_columns(m.kernels, m.layout) * m.kernels.itemsize,
+        m.source + first * step * m.kernels.itemsize, end - first, m.row_step, m.layout,
+    )

@@ -34,6 +34,7 @@ def lstm_freeze(
     directions: int,
     residual: bool,
     owners: Iterable[_Array],
+    num_threads: int | None = None,
 ) -> Frozen: ...
 def lstm_step(
     x: _Array, h: _Array, c: _Array, Wx: _Array, Wh: _Array, b: _Array, *, textbook: bool = False

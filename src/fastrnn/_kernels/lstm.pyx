@@ -52,10 +52,10 @@ def lstm_backward(dy, dh, dc, LSTMRecurrence stash not None, *, num_threads=None
     return dx, dh0, dc0, dWx, dWh, db
 
 
-def lstm_freeze(cells, *, directions, residual, owners):
+def lstm_freeze(cells, *, directions, residual, owners, num_threads=None):
     """The stacked `cells`, each given by its weights, packed once; see `Frozen`."""
     stack = [lstm_weights(Wx, Wh, b) for Wx, Wh, b in cells]
-    return Frozen(stack, directions, 2, residual, owners)
+    return Frozen(stack, directions, 2, residual, owners, num_threads)
 
 
 def lstm_step(cnp.ndarray x, cnp.ndarray h, cnp.ndarray c, cnp.ndarray Wx, cnp.ndarray Wh,

@@ -27,7 +27,9 @@ cdef Matrix as_matrix(object array) noexcept
 cdef Matrix item(cnp.ndarray array, fr_index index) noexcept nogil
 cdef void point_rows(void **pointers, Matrix matrix) noexcept nogil
 cdef void point_columns(void **pointers, Matrix matrix, fr_index itemsize) noexcept nogil
-cdef Buffer packed_matrix(const fr_kernels *k, Matrix matrix, const fr_layout *layout)
+cdef Buffer packed_matrix(
+    const fr_kernels *k, Matrix matrix, const fr_layout *layout, object num_threads
+)
 cdef Buffer row_pointers(fr_index count)
 cdef fr_product plain_product(
     const fr_kernels *k, void **rows, fr_index a_step, fr_index depth, const void *operand,
@@ -39,8 +41,8 @@ cdef int run_product(
 cdef fr_index packed_bytes(const fr_kernels *k, fr_index rows, fr_index columns) noexcept nogil
 cdef fr_index workspace_bytes(fr_index largest_side, fr_index largest_operand) noexcept nogil
 cdef Workspace workspace_at(char *memory, fr_index largest_side) noexcept nogil
-cdef Affine affine(const fr_kernels *k, list owner, object W, object b)
-cdef Affine affine_transposed(const fr_kernels *k, list owner, object W)
+cdef Affine affine(const fr_kernels *k, list owner, object W, object b, object num_threads)
+cdef Affine affine_transposed(const fr_kernels *k, list owner, object W, object num_threads)
 cdef void apply(
     const fr_kernels *k, const Affine *affine, Workspace work, Matrix x, Matrix y
 ) noexcept nogil

@@ -4,7 +4,9 @@ cimport numpy as cnp
 from cython.parallel cimport prange
 
 from fastrnn._kernels.cpu cimport flush_denormals, restore_mode
-from fastrnn._kernels.layout cimport packed, packed_columns, packed_transposed, plain_layout
+from fastrnn._kernels.layout cimport (
+    packed, packed_by, packed_columns, packed_transposed, plain_layout
+)
 from fastrnn._kernels.memory cimport Buffer
 from fastrnn._kernels.simd cimport fr_index, fr_kernels, fr_layout, fr_product
 from fastrnn._kernels.threads cimport threads_for
@@ -39,11 +41,12 @@ cdef void point_columns(void **pointers, Matrix matrix, fr_index itemsize) noexc
         pointers[j] = matrix.data + j * itemsize
 
 
-cdef Buffer packed_matrix(const fr_kernels *k, Matrix matrix, const fr_layout *layout):
-    cdef Buffer out = Buffer(matrix.rows * packed_columns(k, layout), k.itemsize)
-    with nogil:
-        k.pack(out.data, matrix.data, matrix.rows, matrix.row_bytes // k.itemsize, layout)
-    return out
+cdef Buffer packed_matrix(
+    const fr_kernels *k, Matrix matrix, const fr_layout *layout, object num_threads
+):
+    return packed_by(
+        k, k.pack, matrix.data, matrix.rows, matrix.row_bytes // k.itemsize, layout, num_threads
+    )
 
 
 cdef Buffer row_pointers(fr_index count):
@@ -102,23 +105,23 @@ cdef fr_index workspace_bytes(fr_index largest_side, fr_index largest_operand) n
     return (2 * largest_side * sizeof(void *) + 63) // 64 * 64 + largest_operand
 
 
-cdef Affine affine(const fr_kernels *k, list owner, object W, object b):
+cdef Affine affine(const fr_kernels *k, list owner, object W, object b, object num_threads):
     """x W + b, or x W where b is None; the packed arrays live as long as `owner`."""
     cdef fr_layout layout = plain_layout(k, W.shape[1])
-    cdef Buffer matrix = packed(k, W, &layout), bias
+    cdef Buffer matrix = packed(k, W, &layout, num_threads), bias
     cdef Affine result = Affine(matrix.data, NULL, W.shape[0], W.shape[0], W.shape[1])
     owner.append(matrix)
     if b is not None:
-        bias = packed(k, b, &layout)
+        bias = packed(k, b, &layout, num_threads)
         result.b = bias.data
         owner.append(bias)
     return result
 
 
-cdef Affine affine_transposed(const fr_kernels *k, list owner, object W):
+cdef Affine affine_transposed(const fr_kernels *k, list owner, object W, object num_threads):
     """x W^T; the packed matrix lives as long as `owner`."""
     cdef fr_layout layout = plain_layout(k, W.shape[1])
-    cdef Buffer matrix = packed_transposed(k, W, &layout)
+    cdef Buffer matrix = packed_transposed(k, W, &layout, num_threads)
     owner.append(matrix)
     return Affine(matrix.data, NULL, W.shape[1], packed_columns(k, &layout), W.shape[0])
 

@@ -6,12 +6,10 @@ from libc.math cimport pow, sqrt
 from fastrnn._kernels.cpu cimport kernels_for
 from fastrnn._kernels.memory cimport Buffer
 from fastrnn._kernels.simd cimport fr_index, fr_kernels, fr_update
-from fastrnn._kernels.threads cimport share_out, threads_for
+from fastrnn._kernels.threads cimport MOVE_WORK, share_out, threads_for
 
 cnp.import_array()
 
-# Multiply-adds that one parameter costs, for the choice of threads: memory is what it waits for.
-cdef double WORK_PER_NUMBER = 16
 # Numbers whose squares are summed at once, whatever the number of threads; shares of an update
 # begin at whole blocks, too.
 cdef fr_index BLOCK = 4096
@@ -72,7 +70,7 @@ def squared_norm(cnp.ndarray array not None):
         kernels_for(array.itemsize), cnp.PyArray_BYTES(array), cnp.PyArray_SIZE(array),
         <double *>sums.data,
     )
-    cdef int threads = threads_for(None, WORK_PER_NUMBER * job.count, blocks)
+    cdef int threads = threads_for(None, MOVE_WORK * job.count, blocks)
     cdef double total = 0
     with nogil:
         share_out(sum_squares, &job, threads)
@@ -97,7 +95,7 @@ cdef int run_update(fr_update *update, tuple arrays, tuple options) except -1:
         job.arrays[i] = cnp.PyArray_BYTES(arrays[i])
     for i in range(len(options)):
         job.options[i] = options[i]
-    threads = threads_for(None, WORK_PER_NUMBER * job.count, blocks_of(job.count))
+    threads = threads_for(None, MOVE_WORK * job.count, blocks_of(job.count))
     with nogil:
         share_out(update_share, &job, threads)
     return 0

@@ -39,8 +39,11 @@ cdef class Recurrence:
     cdef int close_forward(self, list finals) except -1
     cdef tuple backward(self, object dy, list dstates, list gradients, object num_threads)
     cdef int open_backward(
-        self, Backward *b, object dy, object dx, list dstates, list gradients, list scratch
+        self, Backward *b, object dy, object dx, list dstates, list gradients, list scratch,
+        object num_threads,
     ) except -1
     cdef int close_backward(self, const Backward *b, list dstates0) except -1
-    cdef int backward_extras(self, list scratch, const void **wh_n_t, void **dreset_h) except -1
+    cdef int backward_extras(
+        self, list scratch, const void **wh_n_t, void **dreset_h, object num_threads
+    ) except -1
     cdef int extra_part(self, list gradients, GradientPart *part)

@@ -59,7 +59,9 @@ cdef class Recurrence:
         owner.append(buffer)
         return buffer.data
 
-    cdef int backward_extras(self, list scratch, const void **wh_n_t, void **dreset_h) except -1:
+    cdef int backward_extras(
+        self, list scratch, const void **wh_n_t, void **dreset_h, object num_threads
+    ) except -1:
         """What only some cells need; scratch memory goes to `scratch`."""
         return 0
 
@@ -92,7 +94,7 @@ cdef class Recurrence:
         """A forward that packs the weights for itself: y, the final states, the tape or None."""
         y = empty((*x.shape[:2], weights.hidden()), x.dtype) if out is None else out
         finals = [empty_like(state) for state in states]
-        weights.pack()
+        weights.pack(num_threads)
         self.begin(x, weights, lengths, reverse)
         self.forward(states, finals, y, train, num_threads, drop_h)
         weights.drop()
@@ -165,7 +167,7 @@ cdef class Recurrence:
         self.check_shapes()
         cdef Team team = self.team(num_threads, 2 * self.work())
         cdef cnp.ndarray dx = empty((<object>self.x).shape, self.x.dtype)
-        self.open_backward(&b, dy, dx, dstates, gradients, scratch)
+        self.open_backward(&b, dy, dx, dstates, gradients, scratch, num_threads)
         with nogil:
             run_backward(k, &b, team)
         self.schedule.clear_padding(dx)
@@ -174,22 +176,24 @@ cdef class Recurrence:
         return dx, dstates0
 
     cdef int open_backward(
-        self, Backward *b, object dy, object dx, list dstates, list gradients, list scratch
+        self, Backward *b, object dy, object dx, list dstates, list gradients, list scratch,
+        object num_threads,
     ) except -1:
         """Everything that the steps read and write, which lives as long as `scratch`."""
         cdef const fr_kernels *k = self.kernels
-        cdef Buffer wx_t = packed_transposed(k, self.weights.Wx, &self.weights.layout_x)
-        cdef Buffer wh_t = packed_transposed(k, self.weights.Wh, &self.weights.layout_h)
+        cdef Weights weights = self.weights
+        cdef Buffer wx_t = packed_transposed(k, weights.Wx, &weights.layout_x, num_threads)
+        cdef Buffer wh_t = packed_transposed(k, weights.Wh, &weights.layout_h, num_threads)
         scratch += (wx_t, wh_t)
         memset(b, 0, sizeof(Backward))
-        b.m.cell, b.step, b.layout_x = self.cell, self.weights.backward_step, self.weights.layout_x
+        b.m.cell, b.step, b.layout_x = self.cell, weights.backward_step, weights.layout_x
         b.wx_t, b.m.wh_t = wx_t.data, wh_t.data
         b.m.dy = self.view(scratch, dy)
         b.dx = self.view(scratch, dx)
         b.m.dh = self.state_rows(scratch, 1, dstates[0])
         if len(dstates) == 2:
             b.m.dc = self.state_rows(scratch, 1, dstates[1])
-        self.backward_extras(scratch, &b.m.wh_n_t, &b.m.dreset_h)
+        self.backward_extras(scratch, &b.m.wh_n_t, &b.m.dreset_h, num_threads)
         plan_gradients(self, b, scratch, gradients)
         if self.schedule.c.steps == 0:
             for gradient in gradients:

@@ -34,6 +34,7 @@ def rnn_freeze(
     residual: bool,
     owners: Iterable[_Array],
     nonlinearity: str,
+    num_threads: int | None = None,
 ) -> Frozen: ...
 def rnn_step(
     x: _Array, h: _Array, Wx: _Array, Wh: _Array, b: _Array, *, nonlinearity: str

@@ -46,10 +46,10 @@ def rnn_backward(dy, dh, RNNRecurrence stash not None, *, num_threads=None):
     return dx, dh0, dWx, dWh, db
 
 
-def rnn_freeze(cells, *, directions, residual, owners, nonlinearity):
+def rnn_freeze(cells, *, directions, residual, owners, nonlinearity, num_threads=None):
     """The stacked `cells`, each given by its weights, packed once; see `Frozen`."""
     stack = [rnn_weights(Wx, Wh, b, nonlinearity) for Wx, Wh, b in cells]
-    return Frozen(stack, directions, 1, residual, owners)
+    return Frozen(stack, directions, 1, residual, owners, num_threads)
 
 
 def rnn_step(cnp.ndarray x, cnp.ndarray h, cnp.ndarray Wx, cnp.ndarray Wh, cnp.ndarray b, *,

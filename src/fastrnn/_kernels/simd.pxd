@@ -108,6 +108,9 @@ cdef extern from "fastrnn_simd.h" nogil:
         double u
         fr_index top_k
 
+    ctypedef void fr_pack(
+        void *, const void *, fr_index, fr_index, const fr_layout *
+    ) noexcept nogil
     ctypedef void fr_rows(void *, const void *, fr_index) noexcept nogil
     ctypedef void fr_step(const fr_cell *, fr_share, fr_index, const void *) noexcept nogil
     ctypedef void fr_update(void *const *, fr_index, const double *) noexcept nogil
@@ -117,13 +120,10 @@ cdef extern from "fastrnn_simd.h" nogil:
         const char *isa
         fr_index lanes
         fr_index itemsize
-        void (*pack)(void *, const void *, fr_index, fr_index, const fr_layout *) noexcept nogil
-        void (*pack_transposed)(void *, const void *, fr_index, fr_index,
-                                const fr_layout *) noexcept nogil
-        void (*pack_turned)(void *, const void *, fr_index, fr_index,
-                            const fr_layout *) noexcept nogil
-        void (*pack_transposed_turned)(void *, const void *, fr_index, fr_index,
-                                       const fr_layout *) noexcept nogil
+        fr_pack *pack
+        fr_pack *pack_transposed
+        fr_pack *pack_turned
+        fr_pack *pack_transposed_turned
         void (*product)(const fr_product *, fr_index, fr_index) noexcept nogil
         fr_step *rnn_step
         fr_backward_step *rnn_backward_step

@@ -29,6 +29,8 @@ cdef extern from *:
 # microseconds, in which one core does some millions of them: 1.0e6 ran at 0.4 to 1.1 of the speed of
 # one thread, 4.2e6 at 0.7 to 1.6, 8.4e6 at 1.5 to 1.8.
 cdef double SMALL_WORK = 3e6
+# Multiply-adds that a number costs which only comes from memory and goes back to it.
+cdef double MOVE_WORK = 16
 
 cdef int thread_count
 cdef int openmp_count  # what OpenMP begins with

@@ -23,8 +23,8 @@ cdef class Weights:
     cdef Buffer bias
     cdef Buffer bias_h
     cdef Buffer wh_n
-    cdef int pack(self) except -1
-    cdef int pack_extras(self) except -1
+    cdef int pack(self, object num_threads) except -1
+    cdef int pack_extras(self, object num_threads) except -1
     cdef void drop(self) noexcept
     cdef void give(self, fr_cell *m) noexcept
     cdef fr_index input(self) noexcept

@@ -27,15 +27,15 @@ cdef class Weights:
     cdef fr_index hidden(self) noexcept:
         return (<cnp.ndarray>self.Wh).shape[0]
 
-    cdef int pack(self) except -1:
+    cdef int pack(self, object num_threads) except -1:
         """Make the packed copies of the arrays as they are now."""
-        self.wx = packed(self.kernels, self.Wx, &self.layout_x)
-        self.wh = packed(self.kernels, self.Wh, &self.layout_h)
-        self.bias = packed(self.kernels, self.b, &self.layout_x)
-        self.pack_extras()
+        self.wx = packed(self.kernels, self.Wx, &self.layout_x, num_threads)
+        self.wh = packed(self.kernels, self.Wh, &self.layout_h, num_threads)
+        self.bias = packed(self.kernels, self.b, &self.layout_x, num_threads)
+        self.pack_extras(num_threads)
         return 0
 
-    cdef int pack_extras(self) except -1:
+    cdef int pack_extras(self, object num_threads) except -1:
         """What only some cells have: `bias_h` and `wh_n`."""
         return 0
 

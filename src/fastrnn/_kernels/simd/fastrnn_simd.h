@@ -151,6 +151,10 @@ typedef struct {
  * the gradient are written. What the options are is said at each update. */
 typedef void fr_update(void *const *arrays, fr_index count, const double *options);
 
+/* dst = the layout's columns of a matrix of so many rows, packed, or the transpose of them. */
+typedef void fr_pack(void *dst, const void *src, fr_index rows, fr_index row_step,
+                     const fr_layout *layout);
+
 /* dst = a function of dst and src, number by number. */
 typedef void fr_rows(void *dst, const void *src, fr_index count);
 
@@ -161,15 +165,9 @@ typedef struct {
     const char *isa;
     fr_index lanes, itemsize;
 
-    void (*pack)(void *dst, const void *src, fr_index depth, fr_index row_step,
-                 const fr_layout *layout);
-    void (*pack_transposed)(void *dst, const void *src, fr_index rows, fr_index row_step,
-                            const fr_layout *layout);
+    fr_pack *pack, *pack_transposed;
     /* The same two from the transpose of their source. */
-    void (*pack_turned)(void *dst, const void *src, fr_index depth, fr_index row_step,
-                        const fr_layout *layout);
-    void (*pack_transposed_turned)(void *dst, const void *src, fr_index rows, fr_index row_step,
-                                   const fr_layout *layout);
+    fr_pack *pack_turned, *pack_transposed_turned;
     void (*product)(const fr_product *p, fr_index row_begin, fr_index row_end);
 
     fr_step *rnn_step;
