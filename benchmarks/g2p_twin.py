@@ -34,7 +34,7 @@ from fastrnn.training import Adam, clip_grad_norm
 sys.path.insert(0, str(Path(__file__).parent.parent / "examples"))
 import g2p_cmudict as g2p
 
-LEARNING_RATE, MAX_GRAD_NORM = 1e-3, 5.0
+LEARNING_RATE, MAX_GRAD_NORM = 2e-3, 5.0
 STRETCHES = 10
 PAUSE = 0.03  # seconds, for the threads of one library to stop spinning before the other's turn
 
@@ -149,7 +149,7 @@ def main() -> None:
     parser.add_argument("--batches", type=int, default=300)
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--hidden", type=int, default=512)
-    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--dropout", type=float, default=0.3)
     parser.add_argument("--words", type=int, help="of so many words only")
     options = parser.parse_args()
