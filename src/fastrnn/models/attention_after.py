@@ -32,10 +32,10 @@ class AttentionAfter:
         self.attention = attention
         self.readout = readout
 
-    def forward(self, x: Array, memory: Memory) -> Array:
-        """Features (N, T, F) of the inputs x (N, T, D)."""
+    def forward(self, x: Array, memory: Memory, lengths: Array | None = None) -> Array:
+        """Features (N, T, F) of the inputs x (N, T, D); beyond `lengths` h is 0."""
         h: Array
-        h, _ = self.rnn(x, memory.state)
+        h, _ = self.rnn(x, memory.state, lengths=lengths)
         if self.attention is None:
             return h
         context, _ = self.attention(h, memory.outputs, lengths=memory.lengths)

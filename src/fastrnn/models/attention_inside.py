@@ -52,8 +52,8 @@ class AttentionInside(Layer):
             "residual": rnn.residual,
         }
 
-    def forward(self, x: Array, memory: Memory) -> Array:
-        """Return the features (N, T, F) of the inputs x (N, T, D)."""
+    def forward(self, x: Array, memory: Memory, lengths: Array | None = None) -> Array:
+        """Return the features (N, T, F) of the inputs x (N, T, D), also beyond `lengths`."""
         arguments = (
             x,
             None,

@@ -145,9 +145,12 @@ class Decoder:
         constant = memory.summary if self.peeky else None
         return {"states": arrays_of(memory.state), "constant": constant, **attended}
 
-    def forward(self, tokens: Array, memory: Memory) -> Array:
-        """Logits (N, T, V) after each of the given ``tokens`` (N, T): teacher forcing."""
-        features = self.recurrence.forward(self._inputs(tokens, memory), memory)
+    def forward(self, tokens: Array, memory: Memory, lengths: Array | None = None) -> Array:
+        """Logits (N, T, V) after each of the given ``tokens`` (N, T): teacher forcing.
+
+        Beyond ``lengths`` they mean nothing.
+        """
+        features = self.recurrence.forward(self._inputs(tokens, memory), memory, lengths)
         return self._classify(features, memory)
 
     def _inputs(self, tokens: Array, memory: Memory) -> Array:

@@ -244,7 +244,7 @@ class Seq2Seq(Generation):
         target = check.integers("Seq2Seq", "target", target, shape, self.target_size)
         memory = self.encoder.forward(source, lengths)
         fed = np.insert(self._given(target, memory), 0, BOS, axis=1)[:, :-1]
-        return self.decoder.forward(fed, memory), target
+        return self.decoder.forward(fed, memory, _lengths(target)), target
 
     def _given(self, target: Array, memory: Memory) -> Array:
         """Return the target, in training with some tokens replaced by the model's own.
@@ -305,3 +305,10 @@ class Seq2Seq(Generation):
         with evaluating(self):
             outputs = (self._run(*batch) for batch in batches.epoch(0))
             return score_tokens("Seq2Seq", self.criterion, outputs)
+
+
+def _lengths(target: Array) -> Array:
+    """Tokens of each target up to its last that is not padding."""
+    counted = np.arange(1, target.shape[1] + 1) * (target != PAD)
+    lengths: Array = counted.max(axis=1, initial=0)
+    return lengths
