@@ -4,8 +4,8 @@
 
 Both begin with the same weights and see the same batches in turn, in one process, so that whatever
 else the machine does falls on both. Printed, for each number of threads: tokens of the target per
-second, their ratio (the median over the batches of the ratio of both times), and both losses,
-averaged over stretches of the run. Dropout draws differ; with `--dropout 0` nothing does, and the
+second, their ratio (the median over stretches of the run), and both losses, averaged over the
+stretches. Dropout draws differ; with `--dropout 0` nothing does, and the
 losses must agree batch by batch.
 """
 
@@ -36,6 +36,7 @@ import g2p_cmudict as g2p
 
 LEARNING_RATE, MAX_GRAD_NORM = 2e-3, 5.0
 STRETCHES = 10
+TURN = 5  # batches that one contender takes, as in a training, before the other's turn
 PAUSE = 0.03  # seconds, for the threads of one library to stop spinning before the other's turn
 
 Batch = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -118,29 +119,31 @@ def run(steps: dict[str, Callable[[Batch], float]], batches: Iterator[Batch], pa
     losses: dict[str, list[float]] = {name: [] for name in steps}
     tokens = []
     names = list(steps)
-    for batch in batches:
-        tokens.append(int((batch[2] != PAD).sum()))
+    while turn := list(islice(batches, TURN)):
+        tokens += [int((batch[2] != PAD).sum()) for batch in turn]
         names.append(names.pop(0))
         for name in names:
             time.sleep(pause)
-            start = time.perf_counter()
-            losses[name].append(steps[name](batch))
-            seconds[name].append(time.perf_counter() - start)
+            for batch in turn:
+                start = time.perf_counter()
+                losses[name].append(steps[name](batch))
+                seconds[name].append(time.perf_counter() - start)
     return seconds, losses, tokens
 
 
 def show(threads: int, seconds: Any, losses: Any, tokens: list[int]) -> None:
-    ours, theirs = seconds
-    ratios = [b / a for a, b in zip(seconds[ours], seconds[theirs], strict=True)]
+    ours, theirs = map(np.array, seconds.values())
+    parts = np.array_split(np.arange(len(tokens)), min(STRETCHES, len(tokens)))
+    ratio = statistics.median(theirs[part].sum() / ours[part].sum() for part in parts)
     print(f"\n{threads} threads, {len(tokens)} batches")
     for name, times in seconds.items():
         print(f"  {name:8} {sum(tokens) / sum(times):8.0f} tokens/s")
-    print(f"  fastrnn's tokens per second in PyTorch's: {statistics.median(ratios):.2f}")
+    print(f"  fastrnn's tokens per second in PyTorch's: {ratio:.2f}")
     print(f"  {'batches':>12} {'fastrnn':>8} {'PyTorch':>8}  loss")
-    for part in np.array_split(np.arange(len(tokens)), min(STRETCHES, len(tokens))):
+    for part in parts:
         a, b = (np.mean([values[i] for i in part]) for values in losses.values())
         print(f"  {part[0] + 1:5}..{part[-1] + 1:5} {a:8.4f} {b:8.4f}")
-    gap = max(abs(a - b) for a, b in zip(losses[ours], losses[theirs], strict=True))
+    gap = max(abs(a - b) for a, b in zip(*losses.values(), strict=True))
     print(f"  largest difference on one batch {gap:.2g}", flush=True)
 
 
