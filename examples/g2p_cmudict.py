@@ -184,7 +184,8 @@ def main() -> None:
     for size in sorted({1, options.beam}):
         scores[f"beam {size}"] = rates = error_rates(translator, pairs["test"], size)
         print(f"beam {size}: WER {rates['WER']:.2f} %, PER {rates['PER']:.2f} %", flush=True)
-    errors = first_errors(translator, words["test"], dictionary, options.beam)
+    in_any_order = random.Random(SEED).sample(words["test"], len(words["test"]))
+    errors = first_errors(translator, in_any_order, dictionary, options.beam)
     for word, answer, said in errors:
         print(f"  {word:16} {answer:36} not {said}")
     draw(history, options.out / "learning_curve.svg")
