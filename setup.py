@@ -29,6 +29,7 @@ MODULES = [
     "forward",
     "backward",
     "weights",
+    "table",
     "recurrent",
     "frozen",
     "rnn",

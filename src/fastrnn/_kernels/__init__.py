@@ -29,6 +29,7 @@ from fastrnn._kernels.optimizers import (
 from fastrnn._kernels.rnn import rnn_backward, rnn_forward, rnn_freeze, rnn_step
 from fastrnn._kernels.softmax_cross_entropy import softmax_cross_entropy
 from fastrnn._kernels.system import cpu_info, get_num_threads, set_num_threads
+from fastrnn._kernels.table import embeds
 
 __all__ = [
     "adagrad_update",
@@ -44,6 +45,7 @@ __all__ = [
     "dropout",
     "embedding_backward",
     "embedding_forward",
+    "embeds",
     "empty",
     "get_num_threads",
     "gru_backward",

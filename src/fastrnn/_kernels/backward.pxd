@@ -28,6 +28,8 @@ cdef struct Backward:
     void **chunk_rows  # pointers to every row of dgates in the chunk, of its last panel, of dx
     const void *one
     bint accumulate    # not in the first chunk
+    void *sums         # where x is rows of an embedding: of the dgates that belong to each
+    fr_index sum_count
     fr_index row_bytes # of dgates and operand in a chunk
 
 cdef GradientPart gradient_part(
@@ -36,6 +38,9 @@ cdef GradientPart gradient_part(
 cdef fr_index largest_chunk(const fr_schedule *schedule, fr_index row_bytes) noexcept nogil
 cdef void run_backward(const fr_kernels *k, Backward *b, Team team) noexcept nogil
 cdef void add_weight_gradients(
+    const fr_kernels *k, const Backward *b, int thread, int threads
+) noexcept nogil
+cdef void input_gradient(
     const fr_kernels *k, const Backward *b, int thread, int threads
 ) noexcept nogil
 cdef void through_input(

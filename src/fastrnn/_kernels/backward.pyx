@@ -13,7 +13,8 @@ from fastrnn._kernels.cpu cimport flush_denormals, restore_mode
 from fastrnn._kernels.layout cimport used_columns
 from fastrnn._kernels.matrix cimport plain_product
 from fastrnn._kernels.simd cimport (
-    fr_barrier, fr_index, fr_kernels, fr_layout, fr_meet, fr_product, fr_schedule, fr_share
+    fr_barrier, fr_cell, fr_index, fr_kernels, fr_layout, fr_meet, fr_product, fr_schedule,
+    fr_share,
 )
 from fastrnn._kernels.team cimport Team, learn, share_of, team_size
 
@@ -86,6 +87,26 @@ cdef void input_gradient(
         k, b, b.chunk_rows, b.chunk_rows + rows, b.chunk_rows + 2 * rows, rows * thread // threads,
         rows * (thread + 1) // threads,
     )
+
+
+cdef void sum_by_id(
+    const fr_kernels *k, const Backward *b, fr_index first, fr_index end, int thread, int threads
+) noexcept nogil:
+    """sums[id] += dgates over the chunk; each thread has its own panels."""
+    cdef const fr_cell *m = &b.m.cell
+    cdef fr_index size = 4 * k.lanes, row_bytes = size * k.itemsize, panel, s, r, id
+    cdef char *sums
+    cdef const char *dgates
+    for panel in range(
+        b.layout_x.panels * thread // threads, b.layout_x.panels * (thread + 1) // threads
+    ):
+        sums = <char *>b.sums + panel * b.sum_count * row_bytes
+        dgates = <const char *>b.m.dgates + panel * b.m.chunk_rows * row_bytes
+        for s in range(first, end):
+            for r in range(m.schedule.active[s]):
+                id = (<const cnp.int64_t *>m.x.row[r])[s * m.x.step]
+                k.add_rows(sums + id * row_bytes, dgates, size)
+                dgates += row_bytes
 
 
 cdef void through_input(
@@ -167,7 +188,10 @@ cdef void backward_chunk(
     if team.threads > 1:
         fr_meet(barrier, team.threads, team.patience)
     add_weight_gradients(k, b, thread, team.threads)
-    input_gradient(k, b, thread, team.threads)
+    if b.sums:
+        sum_by_id(k, b, first, end, thread, team.threads)
+    else:
+        input_gradient(k, b, thread, team.threads)
     restore_mode(mode)
 
 

@@ -7,6 +7,7 @@ cdef struct Projection:
     fr_index chunk_rows    # rows projected at a time, at most
     char *memory           # for each thread: pointers to chunk_rows rows of x and of the result,
     fr_index thread_bytes  # then the result
+    const char *table      # not x but ids: what the rows they stand for project to
 
 cdef void run_forward(
     const fr_kernels *k, fr_step *step, const fr_cell *m, const Projection *projection, Team team

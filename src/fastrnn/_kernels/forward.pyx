@@ -1,7 +1,8 @@
 """The forward time loop of every cell: each thread runs its share of all steps."""
 
+cimport numpy as cnp
 from cython.parallel cimport parallel, threadid
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 from fastrnn._kernels.cpu cimport flush_denormals, restore_mode
 from fastrnn._kernels.layout cimport packed_columns, packed_layout
@@ -10,8 +11,9 @@ from fastrnn._kernels.simd cimport (
 )
 from fastrnn._kernels.team cimport Team, learn, share_of, team_size
 
-# What one thread projects: columns of its panels of Wx, for rows of its share.
+# What one thread projects: columns of its panels of Wx, for rows of its share; or it copies them.
 cdef struct Projected:
+    const char *table
     fr_product product
     void **rows
     void **results
@@ -31,6 +33,7 @@ cdef Projected plan_product(
     """The product bias + x Wx for the panels of a share; its rows are aimed by `project`."""
     cdef Projected own
     cdef fr_index vectors = projection.layout.advance // k.lanes  # of hidden units in a panel
+    own.table = projection.table
     own.row_bytes = packed_columns(k, &projection.layout) * k.itemsize
     own.rows = <void **>(projection.memory + thread * projection.thread_bytes)
     own.results = own.rows + projection.chunk_rows
@@ -55,14 +58,35 @@ cdef fr_index project(
         if count == 0 or n + count > most_rows:
             break
         for i in range(count):
-            own.rows[n] = (
-                <char *>m.x.row[share.first + i * share.stride] + s * m.x.step * k.itemsize
-            )
+            own.rows[n] = input_row(k, m, own, share.first + i * share.stride, s)
             own.results[n] = own.memory + n * own.row_bytes
             n += 1
         s += 1
-    k.product(&own.product, 0, n)
+    if own.table:
+        copy_projected(k, own, n)
+    else:
+        k.product(&own.product, 0, n)
     return s
+
+
+cdef void *input_row(
+    const fr_kernels *k, const fr_cell *m, const Projected *own, fr_index row, fr_index s
+) noexcept nogil:
+    """The x of a row at step s, or the row of the table that its id stands for."""
+    if own.table:
+        return <void *>(
+            own.table + (<const cnp.int64_t *>m.x.row[row])[s * m.x.step] * own.row_bytes
+        )
+    return <char *>m.x.row[row] + s * m.x.step * k.itemsize
+
+
+cdef void copy_projected(const fr_kernels *k, const Projected *own, fr_index rows) noexcept nogil:
+    """The columns of this thread's panels."""
+    cdef fr_index panel_bytes = own.product.layout.width * k.lanes * k.itemsize, i
+    cdef fr_index first = own.product.begin * panel_bytes
+    cdef fr_index size = own.product.end * panel_bytes - first
+    for i in range(rows):
+        memcpy(<char *>own.results[i] + first, <char *>own.rows[i] + first, size)
 
 
 cdef void forward_share(

@@ -25,6 +25,7 @@ def gru_forward(
     out: _Array | None = None,
     textbook: bool = False,
     drop_h: _Array | None = None,
+    embedding: _Array | None = None,
 ) -> tuple[_Array, _Array, GRURecurrence | None]: ...
 def gru_backward(
     dy: _Array, dh: _Array, stash: GRURecurrence, *, num_threads: int | None = None

@@ -89,11 +89,13 @@ cdef class GRURecurrence(Recurrence):
 
 def gru_forward(
     x, h0, Wx, Wh, b, bh, *, lengths, bint reverse, bint train, num_threads=None, out=None,
-    bint textbook=False, drop_h=None,
+    bint textbook=False, drop_h=None, embedding=None,
 ):
     cdef GRURecurrence run = GRURecurrence()
     cdef Weights weights = gru_weights(Wx, Wh, b, bh, textbook)
-    return run.forward_once(x, weights, [h0], lengths, reverse, train, num_threads, out, drop_h)
+    return run.forward_once(
+        x, weights, [h0], lengths, reverse, train, num_threads, out, drop_h, embedding
+    )
 
 
 def gru_backward(dy, dh, GRURecurrence stash not None, *, num_threads=None):

@@ -24,6 +24,7 @@ def lstm_forward(
     out: _Array | None = None,
     textbook: bool = False,
     drop_h: _Array | None = None,
+    embedding: _Array | None = None,
 ) -> tuple[_Array, _Array, _Array, LSTMRecurrence | None]: ...
 def lstm_backward(
     dy: _Array, dh: _Array, dc: _Array, stash: LSTMRecurrence, *, num_threads: int | None = None

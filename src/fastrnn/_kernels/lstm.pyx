@@ -36,12 +36,12 @@ cdef Weights lstm_weights(object Wx, object Wh, object b, bint textbook=False):
 
 def lstm_forward(
     x, h0, c0, Wx, Wh, b, *, lengths, bint reverse, bint train, num_threads=None, out=None,
-    bint textbook=False, drop_h=None,
+    bint textbook=False, drop_h=None, embedding=None,
 ):
     cdef LSTMRecurrence run = LSTMRecurrence()
     cdef Weights weights = lstm_weights(Wx, Wh, b, textbook)
     return run.forward_once(
-        x, weights, [h0, c0], lengths, reverse, train, num_threads, out, drop_h
+        x, weights, [h0, c0], lengths, reverse, train, num_threads, out, drop_h, embedding
     )
 
 

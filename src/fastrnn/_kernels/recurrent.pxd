@@ -15,6 +15,7 @@ cdef class Recurrence:
     cdef fr_index first_h
     cdef Schedule schedule
     cdef object x
+    cdef object embedding
     cdef Weights weights
     cdef list tape
     cdef double work(self)
@@ -24,11 +25,13 @@ cdef class Recurrence:
     cdef fr_view view(self, list owner, object array)
     cdef void state_of_sequences(self, object out, void *state, fr_index slots) noexcept
     cdef void *state_rows(self, list owner, fr_index slots, object state) except NULL
-    cdef int begin(self, object x, Weights weights, object lengths, bint reverse) except -1
+    cdef int begin(
+        self, object x, Weights weights, object lengths, bint reverse, object embedding=*
+    ) except -1
     cdef void *reserve(self, list owner, fr_index count, bint zeroed=*) except NULL
     cdef tuple forward_once(
         self, object x, Weights weights, list states, object lengths, bint reverse, bint train,
-        object num_threads, object out, object drop_h,
+        object num_threads, object out, object drop_h, object embedding,
     )
     cdef int forward(
         self, list states, list finals, object y, bint train, object num_threads, object drop_h
@@ -42,6 +45,7 @@ cdef class Recurrence:
         self, Backward *b, object dy, object dx, list dstates, list gradients, list scratch,
         object num_threads,
     ) except -1
+    cdef int open_sums(self, Backward *b, list scratch) except -1
     cdef int close_backward(self, const Backward *b, list dstates0) except -1
     cdef int backward_extras(
         self, list scratch, const void **wh_n_t, void **dreset_h, object num_threads

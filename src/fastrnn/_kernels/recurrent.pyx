@@ -12,6 +12,7 @@ from fastrnn._kernels.layout cimport packed_columns, packed_transposed
 from fastrnn._kernels.memory cimport Buffer, empty, empty_like
 from fastrnn._kernels.schedule cimport Schedule
 from fastrnn._kernels.simd cimport fr_cell, fr_index, fr_kernels, fr_view
+from fastrnn._kernels.table cimport projected_table, table_gradients
 from fastrnn._kernels.team cimport Team, choose_team
 from fastrnn._kernels.weights cimport Weights
 
@@ -35,22 +36,27 @@ cdef class Recurrence:
     """One direction of one layer over one batch; after a forward in training, its tape.
 
     `begin` comes first, then `forward` and, after one in training, `backward`. `first_h` is the
-    vector at which h begins in the operand of the weight gradients.
+    vector at which h begins in the operand of the weight gradients. With an `embedding`, x holds
+    the numbers of its rows.
     """
 
-    cdef int begin(self, object x, Weights weights, object lengths, bint reverse) except -1:
+    cdef int begin(
+        self, object x, Weights weights, object lengths, bint reverse, object embedding=None
+    ) except -1:
         cdef cnp.ndarray x_array = x
         cdef fr_index lanes
         self.kernels = weights.kernels
         lanes = self.kernels.lanes
-        self.x, self.weights = x, weights
+        # A backward trusts the ids, so they are not the caller's.
+        self.x, self.weights = x if embedding is None else x.copy(), weights
+        self.embedding = embedding
         self.tape = []
         self.schedule = Schedule(x_array.shape[0], x_array.shape[1], lengths, reverse)
         self.cell.schedule = self.schedule.c
         self.cell.input = weights.input()
         self.cell.hidden = weights.hidden()
         self.cell.ld = (self.cell.hidden + lanes - 1) // lanes * lanes
-        self.first_h = (self.cell.input + lanes - 1) // lanes
+        self.first_h = 0 if embedding is not None else (self.cell.input + lanes - 1) // lanes
         return 0
 
     cdef void *reserve(self, list owner, fr_index count, bint zeroed=False) except NULL:
@@ -89,13 +95,15 @@ cdef class Recurrence:
 
     cdef tuple forward_once(
         self, object x, Weights weights, list states, object lengths, bint reverse, bint train,
-        object num_threads, object out, object drop_h,
+        object num_threads, object out, object drop_h, object embedding,
     ):
         """A forward that packs the weights for itself: y, the final states, the tape or None."""
-        y = empty((*x.shape[:2], weights.hidden()), x.dtype) if out is None else out
+        y = out
+        if out is None:
+            y = empty((*x.shape[:2], weights.hidden()), weights.Wx.dtype)
         finals = [empty_like(state) for state in states]
         weights.pack(num_threads)
-        self.begin(x, weights, lengths, reverse)
+        self.begin(x, weights, lengths, reverse, embedding)
         self.forward(states, finals, y, train, num_threads, drop_h)
         weights.drop()
         return y, *finals, self if train else None
@@ -109,7 +117,7 @@ cdef class Recurrence:
         cdef list scratch = []
         cdef Team team = self.team(num_threads, self.work())
         self.open_forward(states, y, train, scratch, drop_h)
-        plan_projection(self, &projection, scratch, team)
+        plan_projection(self, &projection, scratch, team, num_threads)
         with nogil:
             run_forward(k, self.weights.step, &self.cell, &projection, team)
         self.schedule.clear_padding(y)
@@ -166,11 +174,14 @@ cdef class Recurrence:
         cdef Backward b
         self.check_shapes()
         cdef Team team = self.team(num_threads, 2 * self.work())
-        cdef cnp.ndarray dx = empty((<object>self.x).shape, self.x.dtype)
+        cdef cnp.ndarray dx = empty_like(self.x if self.embedding is None else self.embedding)
         self.open_backward(&b, dy, dx, dstates, gradients, scratch, num_threads)
         with nogil:
             run_backward(k, &b, team)
-        self.schedule.clear_padding(dx)
+        if self.embedding is None:
+            self.schedule.clear_padding(dx)
+        else:
+            table_gradients(k, &b, self.embedding, dx, gradients[0], num_threads)
         dstates0 = [empty_like(dstate) for dstate in dstates]
         self.close_backward(&b, dstates0)
         return dx, dstates0
@@ -189,7 +200,10 @@ cdef class Recurrence:
         b.m.cell, b.step, b.layout_x = self.cell, weights.backward_step, weights.layout_x
         b.wx_t, b.m.wh_t = wx_t.data, wh_t.data
         b.m.dy = self.view(scratch, dy)
-        b.dx = self.view(scratch, dx)
+        if self.embedding is None:
+            b.dx = self.view(scratch, dx)
+        else:
+            self.open_sums(b, scratch)
         b.m.dh = self.state_rows(scratch, 1, dstates[0])
         if len(dstates) == 2:
             b.m.dc = self.state_rows(scratch, 1, dstates[1])
@@ -199,6 +213,15 @@ cdef class Recurrence:
             for gradient in gradients:
                 if gradient is not None:
                     gradient.fill(0)
+        return 0
+
+    cdef int open_sums(self, Backward *b, list scratch) except -1:
+        """Sums of dgates take the place of dx, and h alone is the operand of their chunks."""
+        cdef fr_index panel = 4 * self.kernels.lanes
+        b.sum_count = len(self.embedding)
+        b.sums = self.reserve(scratch, b.layout_x.panels * b.sum_count * panel, zeroed=True)
+        b.m.cell.input = 0
+        b.dx = b.m.cell.x  # is pointed to, not written
         return 0
 
     cdef int close_backward(self, const Backward *b, list dstates0) except -1:
@@ -211,9 +234,10 @@ cdef class Recurrence:
     cdef int check_shapes(self) except -1:
         """Refuse a backward after somebody has reshaped, in place, what the tape refers to."""
         cdef fr_cell *m = &self.cell
-        found = (self.x.shape[0], self.x.shape[2], self.weights.Wx.shape[0], len(self.weights.Wh))
+        width = self.x.shape[2:] if self.embedding is None else self.embedding.shape[1:]
+        found = (self.x.shape[0], width, self.weights.Wx.shape[0], len(self.weights.Wh))
         longer = m.schedule.rows and self.x.shape[1] != self.schedule.length
-        if longer or found != (m.schedule.rows, m.input, m.input, m.hidden):
+        if longer or found != (m.schedule.rows, (m.input,), m.input, m.hidden):
             raise ValueError("backward: x, Wx and Wh must have the shapes that forward found")
         return 0
 
@@ -225,15 +249,22 @@ cdef class Recurrence:
         return rows
 
 
-cdef int plan_projection(Recurrence run, Projection *plan, list scratch, Team team) except -1:
+cdef int plan_projection(
+    Recurrence run, Projection *plan, list scratch, Team team, object num_threads
+) except -1:
     """Decide whether x is projected ahead of the loop."""
     cdef const fr_kernels *k = run.kernels
     cdef fr_index columns = packed_columns(k, &run.weights.layout_x)
     cdef fr_index dealt = 1 if team.by_units else team.threads
     cdef fr_index share = (run.cell.schedule.rows + dealt - 1) // dealt
-    plan.memory = NULL
+    cdef Buffer table
+    plan.memory, plan.table = NULL, NULL
     plan.layout = run.weights.layout_x
-    if share > 1 and run.packed_weights() * k.itemsize <= JOINED_BYTES:
+    if run.embedding is not None:
+        table = projected_table(k, run.weights, run.embedding, num_threads)
+        scratch.append(table)
+        plan.table = <const char *>table.data
+    elif share > 1 and run.packed_weights() * k.itemsize <= JOINED_BYTES:
         return 0
     plan.chunk_rows = max(PROJECTION_ROWS, share)
     plan.thread_bytes = plan.chunk_rows * (2 * sizeof(void *) + columns * k.itemsize)
@@ -252,7 +283,7 @@ cdef int plan_gradients(Recurrence run, Backward *b, list scratch, list gradient
     cdef bint reset_before = b.m.wh_n_t != NULL  # then r*h is an operand, too
     cdef fr_index operand = run.first_h * k.lanes + (1 + reset_before) * m.ld
     cdef fr_index rows = 0, i, j, n = 0
-    b.parts[0] = gradient_part(0, m.input, 0, &run.weights.layout_x, dWx)
+    b.parts[0] = gradient_part(0, b.m.cell.input, 0, &run.weights.layout_x, dWx)
     b.parts[1] = gradient_part(
         run.first_h, m.hidden, run.weights.h_gate, &run.weights.layout_h, dWh
     )

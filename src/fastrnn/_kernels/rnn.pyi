@@ -23,6 +23,7 @@ def rnn_forward(
     num_threads: int | None = None,
     out: _Array | None = None,
     drop_h: _Array | None = None,
+    embedding: _Array | None = None,
 ) -> tuple[_Array, _Array, RNNRecurrence | None]: ...
 def rnn_backward(
     dy: _Array, dh: _Array, stash: RNNRecurrence, *, num_threads: int | None = None

@@ -32,11 +32,13 @@ cdef Weights rnn_weights(object Wx, object Wh, object b, object nonlinearity):
 
 def rnn_forward(
     x, h0, Wx, Wh, b, *, nonlinearity, lengths, bint reverse, bint train, num_threads=None,
-    out=None, drop_h=None,
+    out=None, drop_h=None, embedding=None,
 ):
     cdef RNNRecurrence run = RNNRecurrence()
     cdef Weights weights = rnn_weights(Wx, Wh, b, nonlinearity)
-    return run.forward_once(x, weights, [h0], lengths, reverse, train, num_threads, out, drop_h)
+    return run.forward_once(
+        x, weights, [h0], lengths, reverse, train, num_threads, out, drop_h, embedding
+    )
 
 
 def rnn_backward(dy, dh, RNNRecurrence stash not None, *, num_threads=None):

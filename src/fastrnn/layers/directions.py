@@ -30,10 +30,12 @@ def layer_forward(
     num_threads: int | None,
     backend: str | None = None,
     drops: Sequence[Array] | None = None,
+    embedding: Array | None = None,
 ) -> list[Any]:
     """Run each direction on its weights; fill `y` and `final`, return the stashes.
 
-    `drops` are the factors (N, H) of h in each direction, where it meets its weights.
+    With an `embedding` x are the numbers of its rows, and its gradient stands for that of x in the
+    backward. `drops` are the factors (N, H) of h in each direction, where it meets its weights.
     """
     calls = [
         partial(
@@ -48,11 +50,13 @@ def layer_forward(
             backend=backend,
             out=part,
             drop_h=None if drops is None else drops[index],
+            embedding=embedding,
         )
         for index, part in enumerate(_parts(y, len(weights)))
     ]
-    N, T, D = x.shape
-    work = cell.work(N, T, D, y.shape[-1] // len(weights))
+    N, T, width = y.shape
+    D = (x if embedding is None else embedding).shape[-1]
+    work = cell.work(N, T, D, width // len(weights))
     stashes = []
     for index, (_, last, stash) in enumerate(cell.directions(calls, work, num_threads, backend)):
         stashes.append(stash)

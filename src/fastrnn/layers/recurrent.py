@@ -156,18 +156,22 @@ class Recurrent(Layer):
         state: State = None,
         *,
         lengths: Any = None,
+        embedding: Any = None,
         num_threads: int | None = None,
     ) -> tuple[Array, State]:
         """Run over time.
 
         Parameters
         ----------
-        x : array (N, T, input_size)
+        x : array (N, T, input_size), or with an embedding an integer array (N, T)
             Inputs.
         state : optional
             The initial state; the default is zeros.
         lengths : integer array (N,), optional
             The steps of each sequence, 0 to T. Beyond them y is 0 and the state stays.
+        embedding : array (V, input_size), optional
+            A table whose rows are the inputs; x holds their numbers. Where rows occur often, as
+            letters do, their products with the weights are computed once, not at each place.
         num_threads : int, optional
             For this call; the default is that of `fastrnn.get_num_threads`.
 
@@ -182,17 +186,21 @@ class Recurrent(Layer):
         Raises
         ------
         ValueError
-            If a shape or a length is wrong.
+            If a shape, a length or a row's number is wrong.
         TypeError
             If a dtype is wrong.
         """
         packed = self._packed
-        if packed is not None and lengths is None and num_threads is None:
+        looked_up = None
+        if embedding is not None:
+            x, embedding, looked_up = self._look_up(x, embedding)
+        elif packed is not None and lengths is None and num_threads is None:
             result = packed.forward(x, state)
             if result is not None:
                 return result
-        x = check.array(self._name, "x", x, ("N", "T", self.input_size), self.dtype)
-        N, T, _ = x.shape
+        if embedding is None:
+            x = check.array(self._name, "x", x, ("N", "T", self.input_size), self.dtype)
+        N, T = x.shape[:2]
         states = self._states("", state, N)
         lengths = check.lengths(self._name, lengths, N, T)
         num_threads = check.threads(self._name, num_threads)
@@ -226,11 +234,25 @@ class Recurrent(Layer):
                 num_threads=num_threads,
                 backend=self._backend,
                 drops=self._drops(N) if train and self.recurrent_dropout else None,
+                embedding=embedding if layer == 0 else None,
             )
             x = np.add(y, below, out=y) if self._adds_inputs(layer) else y
         if train:
-            self._tape = (N, T), stashes, drops
+            self._tape = (N, T), stashes, drops, looked_up
         return x, self._join(final)
+
+    def _look_up(self, x: Any, embedding: Any) -> tuple[Array, Array | None, Any]:
+        """Return x and the embedding for the cell to look up; or its vectors, None and a stash."""
+        shape = ("V", self.input_size)
+        embedding = check.array(
+            self._name, "embedding", embedding, shape, self.dtype, contiguous=True
+        )
+        x = check.integers(self._name, "x", x, ("N", "T"), len(embedding))
+        takes = self._cell.takes_embedding(len(embedding), x.size, self._backend)
+        if takes and self._packed is None:
+            return x, embedding, None
+        vectors, stash = ops.embedding_forward(x, embedding, backend=self._backend)
+        return vectors, None, stash
 
     def backward(
         self, dy: Any = None, dstate: State = None, *, num_threads: int | None = None
@@ -252,6 +274,7 @@ class Recurrent(Layer):
         Returns
         -------
         dx : array (N, T, input_size)
+            Gradient of x; that of the embedding (V, input_size), where forward was given one.
         dstate
             Gradient of the initial state.
 
@@ -262,7 +285,7 @@ class Recurrent(Layer):
         TypeError
             If a dtype is wrong.
         """
-        (N, T), stashes, drops = self._recorded()
+        (N, T), stashes, drops, looked_up = self._recorded()
         width = len(self._suffixes) * self.hidden_size
         dy = check.array_or_zeros(self._name, "dy", dy, (N, T, width), self.dtype)
         dfinal = self._states("d", dstate, N)
@@ -286,6 +309,8 @@ class Recurrent(Layer):
             # y = h + below: what a gradient holds past the lengths ends in the layers underneath
             dy = np.add(below, dy, out=below) if self._adds_inputs(layer) else below
         self._set_grads(grads)
+        if looked_up is not None:
+            dy = ops.embedding_backward(dy, looked_up)
         return dy, self._join(dinitial)
 
     def step(

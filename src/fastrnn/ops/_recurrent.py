@@ -75,11 +75,25 @@ class Cell:
         backend: str | None = None,
         out: Array | None = None,
         drop_h: Any = None,
+        embedding: Array | None = None,
     ) -> tuple[Array, tuple[Array, ...], _backend.Stash | None]:
-        """Run over time; the stash is None unless `train`."""
+        """Run over time; the stash is None unless `train`.
+
+        With an `embedding` (V, D), which `takes_embedding` must have agreed to, x are the numbers
+        (N, T) of its rows, and the backward gives its gradient in place of that of x.
+        """
         weights, D, H, dtype = self._weights(weights, as_they_lie=False)
-        x = check.array(self.name, "x", x, ("N", "T", D), dtype)
-        N, T, _ = x.shape
+        given: dict[str, Any] = {}
+        if embedding is None:
+            x = check.array(self.name, "x", x, ("N", "T", D), dtype)
+        else:
+            shape = ("V", D)
+            embedding = check.array(
+                self.name, "embedding", embedding, shape, dtype, contiguous=True
+            )
+            x = check.integers(self.name, "x", x, ("N", "T"), len(embedding))
+            given["embedding"] = embedding
+        N, T = x.shape[:2]
         states = [
             check.array_or_zeros(self.name, f"{name}0", state, (N, H), dtype, contiguous=True)
             for name, state in zip(self.states, states, strict=True)
@@ -103,9 +117,15 @@ class Cell:
             num_threads=num_threads,
             out=out,
             drop_h=drop_h,
+            **given,
         )
         stash = _backend.Stash(self.name, chosen, dtype, (y.shape,), data) if train else None
         return y, tuple(last), stash
+
+    def takes_embedding(self, rows: int, inputs: int, backend: str | None) -> bool:
+        """Whether `forward` gains by an embedding of so many rows for so many inputs."""
+        embeds = getattr(_backend.get(_backend.choose(backend)), "embeds", None)
+        return embeds is not None and embeds(rows, inputs)
 
     def backward(
         self, dy: Any, dstates: Sequence[Any], stash: Any, num_threads: int | None = None
