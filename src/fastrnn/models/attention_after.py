@@ -32,17 +32,29 @@ class AttentionAfter:
         self.attention = attention
         self.readout = readout
 
-    def forward(self, x: Array, memory: Memory, lengths: Array | None = None) -> Array:
-        """Features (N, T, F) of the inputs x (N, T, D); beyond `lengths` h is 0."""
+    def forward(
+        self,
+        x: Array,
+        memory: Memory,
+        lengths: Array | None = None,
+        embedding: Array | None = None,
+    ) -> Array:
+        """Features (N, T, F) of the inputs x (N, T, D); beyond `lengths` h is 0.
+
+        With an `embedding` x are the numbers (N, T) of its rows.
+        """
         h: Array
-        h, _ = self.rnn(x, memory.state, lengths=lengths)
+        h, _ = self.rnn(x, memory.state, lengths=lengths, embedding=embedding)
         if self.attention is None:
             return h
         context, _ = self.attention(h, memory.outputs, lengths=memory.lengths)
         return self.readout.forward(context, h)
 
     def backward(self, dfeatures: Array) -> tuple[Array, Array | None, State]:
-        """Gradients of x, of the memory's outputs (None without attention) and of its state."""
+        """Gradients of x or the embedding, of the memory's outputs and of its state.
+
+        Without attention those of the outputs are None.
+        """
         dh, doutputs = dfeatures, None
         if self.attention is not None:
             dcontext, dh = self.readout.backward(dfeatures)

@@ -18,6 +18,7 @@ from fastrnn.models.base import (
     share_matrix,
 )
 from fastrnn.models.encoder import Memory, MemoryGradients
+from fastrnn.models.inputs import TokenInputs
 from fastrnn.models.readout import Readout
 from fastrnn.ops import DecoderWeights
 
@@ -67,6 +68,7 @@ class Decoder:
         self.context = None if attention is None else context
         self.embedding = Embedding(vocab_size, embedding_size, **common)
         self.dropout_in = Dropout(embedding_dropout, rng=rng)
+        self.inputs = TokenInputs(self.embedding, self.dropout_in)
         summary_size = hidden_size if peeky else 0
         context_size = 0 if attention is None else hidden_size
         self.readout = Readout(readout, context_size, hidden_size, readout_size, **common)
@@ -150,11 +152,13 @@ class Decoder:
 
         Beyond ``lengths`` they mean nothing.
         """
-        features = self.recurrence.forward(self._inputs(tokens, memory), memory, lengths)
+        if self.peeky or isinstance(self.recurrence, AttentionInside):
+            x = self._with_summary(self.inputs.rows(tokens), memory)
+            features = self.recurrence.forward(x, memory, lengths)
+        else:
+            x, table = self.inputs.forward(tokens)
+            features = self.recurrence.forward(x, memory, lengths, **table)
         return self._classify(features, memory)
-
-    def _inputs(self, tokens: Array, memory: Memory) -> Array:
-        return self._with_summary(self.dropout_in(self.embedding(tokens)), memory)
 
     def _classify(self, features: Array, memory: Memory) -> Array:
         if self.tie_embeddings:
@@ -176,7 +180,7 @@ class Decoder:
         dfeatures, dlast = np.split(dfeatures, [self.readout.size], axis=-1)
         dx, doutputs, dstate = self.recurrence.backward(dfeatures)
         dx, dfirst = np.split(dx, [self.embedding.embedding_size], axis=-1)
-        self.embedding.backward(self.dropout_in.backward(dx))
+        self.inputs.backward(dx)
         if self.tie_embeddings:
             add_shared_gradient(self.embedding, self.output)
         # the one summary was given to the inputs and to the classifier, at every step

@@ -9,6 +9,7 @@ import numpy as np
 from fastrnn.layers import Dropout, Embedding, Layer
 from fastrnn.models.base import Array, State, build_rnn, hidden, map_state
 from fastrnn.models.bridge import Bridge
+from fastrnn.models.inputs import TokenInputs
 
 
 class Memory(NamedTuple):
@@ -72,6 +73,7 @@ class Encoder:
         self.bidirectional = bidirectional
         self.embedding = Embedding(vocab_size, embedding_size, dtype=dtype, rng=rng)
         self.dropout = Dropout(embedding_dropout, rng=rng)
+        self.inputs = TokenInputs(self.embedding, self.dropout)
         self.rnn = build_rnn(
             cell,
             embedding_size,
@@ -96,8 +98,8 @@ class Encoder:
         """Encode token ids ``source`` (N, S)."""
         if self.reverse:
             source = np.take_along_axis(source, reversal(source.shape, lengths), axis=1)
-        x = self.dropout(self.embedding(source))
-        outputs, state = self.rnn(x, lengths=lengths)
+        x, table = self.inputs.forward(source)
+        outputs, state = self.rnn(x, lengths=lengths, **table)
         if self.bidirectional:
             state = map_state(_join_directions, state)
         return Memory(outputs, lengths, self.bridge.forward(state), hidden(state)[-1])
@@ -110,7 +112,7 @@ class Encoder:
         if self.bidirectional:
             dstate = map_state(_split_directions, dstate)
         dx, _ = self.rnn.backward(gradients.outputs, dstate)
-        self.embedding.backward(self.dropout.backward(dx))
+        self.inputs.backward(dx)
 
 
 def reversal(shape: tuple[int, ...], lengths: Array | None) -> Array:

@@ -22,6 +22,7 @@ from fastrnn.models.base import (
     evaluating,
     share_matrix,
 )
+from fastrnn.models.inputs import TokenInputs
 from fastrnn.models.scores import TokenScores, score_tokens
 from fastrnn.ops import _check as check
 from fastrnn.ops._check import Rng
@@ -111,6 +112,7 @@ class LanguageModel(Model):
         common: dict[str, Any] = {"dtype": dtype, "rng": rng}
         self.embedding = Embedding(vocab_size, embedding_size, **common)
         self.dropout_in = Dropout(embedding_dropout, rng=rng)
+        self.inputs = TokenInputs(self.embedding, self.dropout_in)
         self.rnn = build_rnn(
             cell,
             embedding_size,
@@ -169,7 +171,8 @@ class LanguageModel(Model):
         owner, size = "LanguageModel", self.vocab_size
         inputs = check.integers(owner, "inputs", inputs, ("N", "T"), size)
         targets = check.integers(owner, "targets", targets, inputs.shape, size)
-        y, state = self.rnn(self.dropout_in(self.embedding(inputs)), state)
+        x, table = self.inputs.forward(inputs)
+        y, state = self.rnn(x, state, **table)
         return self._classify(self.dropout_out(y)), targets, state
 
     def _classify(self, y: Array) -> Array:
@@ -194,7 +197,7 @@ class LanguageModel(Model):
         dlogits = self.criterion.backward()
         dy = self.dropout_out.backward(self.output.backward(dlogits))
         dx, _ = self.rnn.backward(dy)
-        self.embedding.backward(self.dropout_in.backward(dx))
+        self.inputs.backward(dx)
         if self.tie_weights:
             add_shared_gradient(self.embedding, self.output)
 
