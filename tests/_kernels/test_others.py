@@ -41,7 +41,7 @@ def test_linear(dtype, assert_agree, seed, M, D, O, bias):  # noqa: E741
 @pytest.mark.parametrize("order", "CF")
 def test_linear_on_any_number_of_threads(dtype, assert_agree, order):
     rng = np.random.default_rng(1)
-    shapes = (403, 481), (481, 501), (501,), (403, 501)  # threads share also the packing
+    shapes = (903, 881), (881, 901), (901,), (903, 901)  # threads share also the packing
     arguments = [normal(rng, *shape, dtype=dtype) for shape in shapes]
     arguments[1] = arguments[1].copy(order)
     alone = linear(_kernels, *arguments, num_threads=1)

@@ -4,9 +4,15 @@ cimport numpy as cnp
 
 from fastrnn._kernels.memory cimport Buffer
 from fastrnn._kernels.simd cimport fr_index, fr_kernels, fr_layout, fr_pack
-from fastrnn._kernels.threads cimport MOVE_WORK, share_out, threads_for
+from fastrnn._kernels.threads cimport share_out, threads_for
 
 cnp.import_array()
+
+
+# Multiply-adds that a packed number costs, for the choice of threads. Another region of threads costs
+# more where they have fallen asleep: with 16, as other moves of memory count, a call of LSTM N32 T1
+# H256 took 0.83 of the time in a process of its own, but 1.6 between calls of other libraries.
+cdef double PACK_WORK = 4
 
 
 # What threads pack together; `depth` counts the rows of the source.
@@ -107,7 +113,7 @@ cdef Buffer packed_by(
     cdef Packing job = Packing(
         kernels, pack, <char *>out.data, <const char *>source, depth, row_step, layout
     )
-    cdef int threads = threads_for(num_threads, MOVE_WORK * size, layout.panels)
+    cdef int threads = threads_for(num_threads, PACK_WORK * size, layout.panels)
     with nogil:
         share_out(pack_panels, &job, threads)
     return out
@@ -140,7 +146,7 @@ cdef Buffer packed_transposed(
         kernels, kernels.pack_transposed, <char *>out.data, cnp.PyArray_BYTES(source), rows,
         columns, layout,
     )
-    cdef int threads = threads_for(num_threads, MOVE_WORK * size, by_row.panels)
+    cdef int threads = threads_for(num_threads, PACK_WORK * size, by_row.panels)
     if turned(source):
         job.pack, job.row_step = kernels.pack_transposed_turned, rows
     with nogil:
