@@ -52,9 +52,11 @@ def test_no_growth_over_10000_calls(make_call):
     tracemalloc.start()
     try:
         repeat(500)  # until the allocators have taken what they keep
-        held = tracemalloc.get_traced_memory()[0]
-        repeat(2_000)
-        assert tracemalloc.get_traced_memory()[0] - held < 10_000
+        held = [tracemalloc.get_traced_memory()[0]]
+        for _ in range(2):  # what something else has taken meanwhile, it takes but once
+            repeat(2_000)
+            held.append(tracemalloc.get_traced_memory()[0])
+        assert np.diff(held).min() < 10_000
     finally:
         tracemalloc.stop()
     resident = resident_bytes()
