@@ -5,8 +5,8 @@
 Both begin with the same weights and see the same batches in turn, in one process, so that whatever
 else the machine does falls on both. Printed, for each number of threads: tokens of the target per
 second, their ratio (the median over stretches of the run), and both losses, averaged over the
-stretches. Dropout draws differ; with `--dropout 0` nothing does, and the
-losses must agree batch by batch.
+stretches. Dropout draws differ; with `--dropout 0` nothing does, and the losses must agree batch by
+batch.
 """
 
 from __future__ import annotations
@@ -34,7 +34,6 @@ from fastrnn.training import Adam, clip_grad_norm
 sys.path.insert(0, str(Path(__file__).parent.parent / "examples"))
 import g2p_cmudict as g2p
 
-LEARNING_RATE, MAX_GRAD_NORM = 2e-3, 5.0
 STRETCHES = 10
 TURN = 5  # batches that one contender takes, as in a training, before the other's turn
 PAUSE = 0.03  # seconds, for the threads of one library to stop spinning before the other's turn
@@ -85,13 +84,13 @@ class TorchG2P(nn.Module):
 
 
 def fastrnn_step(model: Seq2Seq) -> Callable[[Batch], float]:
-    optimizer = Adam(LEARNING_RATE)
+    optimizer = Adam(g2p.LEARNING_RATE)
 
     def step(batch: Batch) -> float:
         loss = model.loss(*batch)
         model.backward()
         grads = model.grads
-        clip_grad_norm(grads, MAX_GRAD_NORM)
+        clip_grad_norm(grads, g2p.MAX_GRAD_NORM)
         optimizer.update(model.params, grads)
         return loss
 
@@ -100,13 +99,13 @@ def fastrnn_step(model: Seq2Seq) -> Callable[[Batch], float]:
 
 def torch_step(module: TorchG2P) -> Callable[[Batch], float]:
     trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.Adam(trained, lr=LEARNING_RATE, fused=True)
+    optimizer = torch.optim.Adam(trained, lr=g2p.LEARNING_RATE, fused=True)
 
     def step(batch: Batch) -> float:
         optimizer.zero_grad()
         loss = module(*map(torch.from_numpy, batch))
         loss.backward()
-        nn.utils.clip_grad_norm_(trained, MAX_GRAD_NORM)
+        nn.utils.clip_grad_norm_(trained, g2p.MAX_GRAD_NORM)
         optimizer.step()
         return loss.item()
 
@@ -152,7 +151,7 @@ def main() -> None:
     parser.add_argument("--batches", type=int, default=300)
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--hidden", type=int, default=512)
-    parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--batch-size", type=int, default=g2p.BATCH_SIZE)
     parser.add_argument("--dropout", type=float, default=0.3)
     parser.add_argument("--words", type=int, help="of so many words only")
     options = parser.parse_args()

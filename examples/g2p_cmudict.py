@@ -26,6 +26,7 @@ from fastrnn.models import Translator, evaluate
 from fastrnn.training import Adam, CosineLR, History, Trainer
 
 SEED = 0
+BATCH_SIZE, LEARNING_RATE, MAX_GRAD_NORM = 128, 2e-3, 5.0
 LONGEST = 40  # phonemes of an answer
 ERRORS_SHOWN = 10
 
@@ -142,8 +143,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--epochs", type=int, default=24)
     parser.add_argument("--hidden", type=int, default=512)
-    parser.add_argument("--batch-size", type=int, default=128)
-    parser.add_argument("--lr", type=float, default=2e-3)
+    parser.add_argument("--batch-size", type=int, default=BATCH_SIZE)
+    parser.add_argument("--lr", type=float, default=LEARNING_RATE)
     parser.add_argument("--beam", type=int, default=5)
     parser.add_argument("--words", type=int, help="of so many words only")
     parser.add_argument("--out", type=Path, default=Path("g2p"), help="folder for what is written")
@@ -167,7 +168,7 @@ def main() -> None:
     trainer = Trainer(
         translator.model,
         Adam(options.lr),
-        max_grad_norm=5.0,
+        max_grad_norm=MAX_GRAD_NORM,
         schedule=CosineLR(options.epochs, min_factor=0.01),
         checkpoint=checkpoint,
     )
