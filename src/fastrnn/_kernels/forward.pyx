@@ -7,7 +7,7 @@ from libc.string cimport memcpy, memset
 from fastrnn._kernels.cpu cimport flush_denormals, restore_mode
 from fastrnn._kernels.layout cimport packed_columns, packed_layout
 from fastrnn._kernels.simd cimport (
-    fr_barrier, fr_cell, fr_index, fr_kernels, fr_meet, fr_product, fr_share, fr_step
+    fr_barrier, fr_cell, fr_index, fr_kernels, fr_layout, fr_meet, fr_product, fr_share, fr_step
 )
 from fastrnn._kernels.team cimport Team, learn, share_of, team_size
 
@@ -27,6 +27,18 @@ cdef fr_index in_share(const fr_cell *m, fr_share share, fr_index s) noexcept no
     return (left + share.stride - 1) // share.stride if left > 0 else 0
 
 
+cdef fr_product input_product(
+    const fr_kernels *k, fr_index depth, const void *wx, const void *bias,
+    const fr_layout *layout, void **rows, void **results,
+) noexcept nogil:
+    """bias + x Wx, whose columns lie as those of packed weights."""
+    return fr_product(
+        blocks=1, depth=depth, a=rows, a_step=1, a_block=0, b=wx, b_step=layout.width,
+        b_panel=depth * layout.width * k.lanes, layout=packed_layout(k, layout), begin=0,
+        end=layout.panels, bias=bias, c=results, accumulate=0,
+    )
+
+
 cdef Projected plan_product(
     const fr_kernels *k, const fr_cell *m, fr_share share, int thread, const Projection *projection
 ) noexcept nogil:
@@ -38,12 +50,11 @@ cdef Projected plan_product(
     own.rows = <void **>(projection.memory + thread * projection.thread_bytes)
     own.results = own.rows + projection.chunk_rows
     own.memory = <char *>(own.results + projection.chunk_rows)
-    own.product = fr_product(
-        blocks=1, depth=m.input, a=own.rows, a_step=1, a_block=0, b=m.wx,
-        b_step=projection.layout.width, b_panel=m.input * projection.layout.width * k.lanes,
-        layout=packed_layout(k, &projection.layout), begin=share.begin // vectors,
-        end=(share.end + vectors - 1) // vectors, bias=m.bias, c=own.results, accumulate=0,
+    own.product = input_product(
+        k, m.input, m.wx, m.bias, &projection.layout, own.rows, own.results
     )
+    own.product.begin = share.begin // vectors
+    own.product.end = (share.end + vectors - 1) // vectors
     return own
 
 

@@ -10,7 +10,8 @@ cimport numpy as cnp
 from fastrnn._kernels.backward cimport (
     Backward, add_weight_gradients, gradient_part, input_gradient, point_at_chunk
 )
-from fastrnn._kernels.layout cimport gate_layout, packed, packed_columns, packed_layout
+from fastrnn._kernels.forward cimport input_product
+from fastrnn._kernels.layout cimport gate_layout, packed, packed_columns
 from fastrnn._kernels.matrix cimport Matrix, as_matrix, point_rows, row_pointers, run_product
 from fastrnn._kernels.memory cimport Buffer
 from fastrnn._kernels.simd cimport fr_index, fr_kernels, fr_layout, fr_product, fr_schedule
@@ -46,11 +47,9 @@ cdef Buffer projected_table(
     point_rows(
         <void **>results.data, Matrix(<char *>table.data, E.rows, columns, columns * k.itemsize)
     )
-    cdef fr_product product = fr_product(
-        blocks=1, depth=E.columns, a=<void **>rows.data, a_step=1, a_block=0, b=weights.wx.data,
-        b_step=layout.width, b_panel=E.columns * layout.width * k.lanes,
-        layout=packed_layout(k, &layout), begin=0, end=layout.panels, bias=weights.bias.data,
-        c=<void **>results.data, accumulate=0,
+    cdef fr_product product = input_product(
+        k, E.columns, weights.wx.data, weights.bias.data, &layout, <void **>rows.data,
+        <void **>results.data,
     )
     run_product(k, &product, E.rows, num_threads)
     return table
