@@ -28,6 +28,8 @@ cdef enum:
 cdef Block kept[MOST_KEPT]
 cdef int kept_count = 0
 cdef Py_ssize_t kept_bytes = 0
+cdef Py_ssize_t used_bytes = 0  # of the large blocks that are in use
+cdef Py_ssize_t most_used = 0   # the most that ever were, since `release`
 
 
 cdef Block remove_kept(int index) noexcept:
@@ -51,9 +53,10 @@ cdef void free_kept(Py_ssize_t needed) noexcept:
 cdef Block take(Py_ssize_t bytes) noexcept:
     """A block of at least so many bytes, by at most a quarter too large; address NULL: none left.
 
-    What is not found among the kept blocks is paid for by them: the process never holds more than
-    its calls have needed at once.
+    Where none is found among the kept ones, these make room as far as the process would otherwise
+    hold more than its calls have needed at once.
     """
+    global used_bytes, most_used
     cdef int i, best = -1
     if bytes < SMALL_BYTES:
         return Block(PyMem_RawMalloc(bytes), bytes)
@@ -61,14 +64,22 @@ cdef Block take(Py_ssize_t bytes) noexcept:
         if bytes <= kept[i].bytes <= bytes + bytes // 4:
             if best < 0 or kept[i].bytes <= kept[best].bytes:
                 best = i
+    cdef Block block
     if best >= 0:
-        return remove_kept(best)
-    free_kept(bytes)
-    return Block(PyMem_RawMalloc(bytes), bytes)
+        block = remove_kept(best)
+    else:
+        free_kept(kept_bytes + used_bytes + bytes - max(most_used, used_bytes + bytes))
+        block = Block(PyMem_RawMalloc(bytes), bytes)
+    if block.address != NULL:
+        used_bytes += block.bytes
+        most_used = max(most_used, used_bytes)
+    return block
 
 
 cdef void give_back(Block block) noexcept:
-    global kept_count, kept_bytes
+    global kept_count, kept_bytes, used_bytes
+    if block.address != NULL and block.bytes >= SMALL_BYTES:
+        used_bytes -= block.bytes
     if block.address == NULL or block.bytes < SMALL_BYTES or block.bytes > KEPT_BYTES:
         PyMem_RawFree(block.address)
         return
@@ -146,6 +157,8 @@ cpdef empty_like(cnp.ndarray array):
 
 def release():
     """Give the kept blocks back to the C library; returns how many bytes they were."""
+    global most_used
     cdef Py_ssize_t bytes = kept_bytes
     free_kept(bytes)
+    most_used = used_bytes
     return bytes
