@@ -6,6 +6,7 @@ from fastrnn._kernels.team cimport Team
 # How x is projected ahead of the loop; not at all where `memory` is NULL.
 cdef struct Projection:
     fr_layout layout
+    const void *wx
     fr_index chunk_rows    # rows projected at a time, at most
     char *memory           # for each thread: pointers to chunk_rows rows of x and of the result,
     fr_index thread_bytes  # then the result

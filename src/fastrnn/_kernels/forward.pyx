@@ -2,7 +2,7 @@
 
 cimport numpy as cnp
 from cython.parallel cimport parallel, threadid
-from libc.string cimport memcpy, memset
+from libc.string cimport memset
 
 from fastrnn._kernels.cpu cimport flush_denormals, restore_mode
 from fastrnn._kernels.layout cimport packed_columns, packed_layout
@@ -11,7 +11,7 @@ from fastrnn._kernels.simd cimport (
 )
 from fastrnn._kernels.team cimport Team, learn, share_of, team_size
 
-# What one thread projects: columns of its panels of Wx, for rows of its share; or it copies them.
+# What one thread projects: columns of its panels of Wx, for rows of its share; or rows of the table.
 cdef struct Projected:
     const char *table
     fr_product product
@@ -51,7 +51,7 @@ cdef Projected plan_product(
     own.results = own.rows + projection.chunk_rows
     own.memory = <char *>(own.results + projection.chunk_rows)
     own.product = input_product(
-        k, m.input, m.wx, m.bias, &projection.layout, own.rows, own.results
+        k, m.input, projection.wx, m.bias, &projection.layout, own.rows, own.results
     )
     own.product.begin = share.begin // vectors
     own.product.end = (share.end + vectors - 1) // vectors
@@ -63,41 +63,31 @@ cdef fr_index project(
     fr_index most_rows,
 ) noexcept nogil:
     """Project the share's steps from `first`, as many as fit; returns where it stopped."""
-    cdef fr_index s = first, i, n = 0, count
+    cdef fr_index s = first, i, n = 0, count, row
     while s < m.schedule.steps:
         count = in_share(m, share, s)
         if count == 0 or n + count > most_rows:
             break
         for i in range(count):
-            own.rows[n] = input_row(k, m, own, share.first + i * share.stride, s)
-            own.results[n] = own.memory + n * own.row_bytes
+            row = share.first + i * share.stride
+            if own.table:
+                own.results[n] = table_row(m, own, row, s)
+            else:
+                own.rows[n] = <char *>m.x.row[row] + s * m.x.step * k.itemsize
+                own.results[n] = own.memory + n * own.row_bytes
             n += 1
         s += 1
-    if own.table:
-        copy_projected(k, own, n)
-    else:
+    if own.table == NULL:
         k.product(&own.product, 0, n)
     return s
 
 
-cdef void *input_row(
-    const fr_kernels *k, const fr_cell *m, const Projected *own, fr_index row, fr_index s
+cdef inline void *table_row(
+    const fr_cell *m, const Projected *own, fr_index row, fr_index s
 ) noexcept nogil:
-    """The x of a row at step s, or the row of the table that its id stands for."""
-    if own.table:
-        return <void *>(
-            own.table + (<const cnp.int64_t *>m.x.row[row])[s * m.x.step] * own.row_bytes
-        )
-    return <char *>m.x.row[row] + s * m.x.step * k.itemsize
-
-
-cdef void copy_projected(const fr_kernels *k, const Projected *own, fr_index rows) noexcept nogil:
-    """The columns of this thread's panels."""
-    cdef fr_index panel_bytes = own.product.layout.width * k.lanes * k.itemsize, i
-    cdef fr_index first = own.product.begin * panel_bytes
-    cdef fr_index size = own.product.end * panel_bytes - first
-    for i in range(rows):
-        memcpy(<char *>own.results[i] + first, <char *>own.rows[i] + first, size)
+    """What the id of a row at step s stands for."""
+    cdef cnp.int64_t id = (<const cnp.int64_t *>m.x.row[row])[s * m.x.step]
+    return <void *>(own.table + id * own.row_bytes)
 
 
 cdef void forward_share(
@@ -107,7 +97,7 @@ cdef void forward_share(
     """Every step of one thread's share."""
     cdef unsigned mode = flush_denormals()
     cdef fr_index s = 0, end = m.schedule.steps
-    cdef const char *projected = NULL
+    cdef void **begins = NULL
     cdef Projected own
     if projection.memory:
         end = 0
@@ -115,10 +105,10 @@ cdef void forward_share(
     while s < m.schedule.steps and in_share(m, share, s):
         if s == end:
             end = project(k, m, share, s, &own, projection.chunk_rows)
-            projected = own.memory
-        step(m, share, s, projected)
-        if projected:
-            projected += in_share(m, share, s) * own.row_bytes
+            begins = own.results
+        step(m, share, s, <const void *const *>begins)
+        if begins:
+            begins += in_share(m, share, s)
         if share.barrier:
             fr_meet(share.barrier, share.threads, share.patience)
         s += 1

@@ -258,7 +258,7 @@ cdef int plan_projection(
     cdef fr_index dealt = 1 if team.by_units else team.threads
     cdef fr_index share = (run.cell.schedule.rows + dealt - 1) // dealt
     cdef Buffer table
-    plan.memory, plan.table = NULL, NULL
+    plan.wx, plan.memory, plan.table = run.cell.wx, NULL, NULL
     plan.layout = run.weights.layout_x
     if run.embedding is not None:
         table = projected_table(k, run.weights, run.embedding, num_threads)
@@ -266,8 +266,11 @@ cdef int plan_projection(
         plan.table = <const char *>table.data
     elif share > 1 and run.packed_weights() * k.itemsize <= JOINED_BYTES:
         return 0
+    run.cell.wx = NULL
     plan.chunk_rows = max(PROJECTION_ROWS, share)
-    plan.thread_bytes = plan.chunk_rows * (2 * sizeof(void *) + columns * k.itemsize)
+    plan.thread_bytes = plan.chunk_rows * (
+        2 * sizeof(void *) + (0 if plan.table else columns * k.itemsize)
+    )
     plan.thread_bytes = (plan.thread_bytes + 63) // 64 * 64
     plan.memory = <char *>run.reserve(scratch, team.threads * plan.thread_bytes // k.itemsize)
     return 0

@@ -61,22 +61,20 @@ INLINE void put_h(const fr_cell *m, real *h_next, fr_index s, fr_index row, fr_i
     store_part(view_at(m->y, row, s) + unit, h, m->hidden - unit);
 }
 
-/* One tile of a step: some rows by one panel of all `panels`, before `end`. */
+/* One tile of a step: some rows by one panel before `end`. */
 typedef struct {
-    fr_index panels, end, panel;
+    fr_index end, panel;
     fr_index number, height; /* of the first row in the share, and of rows */
     fr_index row[TILE_ROWS];
     const real *x[TILE_ROWS], *h[TILE_ROWS];
 } step_tile;
 
 /* Before the first tile of a gated cell, or of a cell with plain panels of four vectors. */
-INLINE step_tile gated_tiles(const fr_cell *m, fr_share share) {
-    return (step_tile){.panels = m->ld / VL, .end = share.end, .panel = share.begin};
+INLINE step_tile gated_tiles(fr_share share) {
+    return (step_tile){.end = share.end, .panel = share.begin};
 }
-INLINE step_tile plain_tiles(const fr_cell *m, fr_share share) {
-    return (step_tile){.panels = (m->ld + PANEL - 1) / PANEL,
-                       .end = (share.end + 3) / 4,
-                       .panel = share.begin / 4};
+INLINE step_tile plain_tiles(fr_share share) {
+    return (step_tile){.end = (share.end + 3) / 4, .panel = share.begin / 4};
 }
 
 /* Vectors of a plain panel. */
@@ -112,26 +110,23 @@ INLINE void tile_product(const step_tile *t, const real *const *from, const real
     tile(t->height, width, &shape, from, to, a, (const real *)w + t->panel * depth * stored * VL);
 }
 
-/* Where the sums of a tile's rows stand once x has met Wx: in `projected`, where x was projected
- * before the loop, else in acc = bias + x Wx. Wx, bias and projected have `stored` vectors a panel,
- * of which `width` take part. */
+/* Where the sums of a tile's rows stand once x has met Wx: where they begin, if there is no Wx, else
+ * in acc = beginning + x Wx. Both have `stored` vectors a panel, of which `width` take part. */
 INLINE void input_tile(const fr_cell *m, const step_tile *t, fr_index stored, fr_index width,
-                       const real *projected, real *acc, const real **from) {
-    const fr_index size = stored * VL;
+                       const void *const *begins, real *acc, const real **from) {
     for (fr_index i = 0; i < t->height; i++)
-        from[i] = projected ? projected + ((t->number + i) * t->panels + t->panel) * size
-                            : (const real *)m->bias + t->panel * size;
-    if (projected) return;
+        from[i] = (const real *)(begins ? begins[t->number + i] : m->bias) + t->panel * stored * VL;
+    if (!m->wx) return;
     tile_product(t, from, t->x, m->input, m->wx, stored, width, acc);
     for (fr_index i = 0; i < t->height; i++) from[i] = acc + i * PANEL;
 }
 
 /* The same, and acc is where they stand. */
 INLINE void input_tile_in(const fr_cell *m, const step_tile *t, fr_index stored, fr_index width,
-                          const real *projected, real *acc) {
+                          const void *const *begins, real *acc) {
     const real *from[TILE_ROWS];
-    input_tile(m, t, stored, width, projected, acc, from);
-    if (!projected) return;
+    input_tile(m, t, stored, width, begins, acc, from);
+    if (m->wx) return;
     for (fr_index i = 0; i < t->height; i++)
         for (fr_index v = 0; v < width; v++)
             store(acc + i * PANEL + v * VL, load(from[i] + v * VL));

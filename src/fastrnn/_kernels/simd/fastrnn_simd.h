@@ -83,14 +83,15 @@ typedef struct {
  * `ld` is the hidden size rounded up to VL.
  * `gates` is the tape of activated gates, [panel][tape_rows][4][VL], or NULL in inference; the
  * number of (s, r) in it is schedule.offset[s] + r.
- * `projected`, where an argument, holds bias + x Wx for this share's rows from this step on,
- * [n][panel][width][VL]; where NULL, x joins the product with h. */
+ * `begins`, where an argument, points for each of this share's rows to the sums that its step begins
+ * with, [panel][width][VL]: the bias, and what has met its weights ahead of the step; where NULL, it
+ * is the bias alone. */
 
 typedef struct {
     fr_schedule schedule;
     fr_index input, hidden, ld;
     fr_view x, y;
-    const void *wx, *wh, *bias; /* packed (D, ..), (H, ..), (..) */
+    const void *wx, *wh, *bias; /* packed (D, ..), (H, ..), (..); wx NULL: x is among what `begins` */
     const void *bias_h;         /* GRU with reset after: packed (H), else NULL */
     void *h, *c;
     fr_index h_slots, c_slots;
@@ -158,7 +159,7 @@ typedef void fr_pack(void *dst, const void *src, fr_index rows, fr_index row_ste
 /* dst = a function of dst and src, number by number. */
 typedef void fr_rows(void *dst, const void *src, fr_index count);
 
-typedef void fr_step(const fr_cell *m, fr_share share, fr_index s, const void *projected);
+typedef void fr_step(const fr_cell *m, fr_share share, fr_index s, const void *const *begins);
 typedef void fr_backward_step(const fr_cell_backward *m, fr_share share, fr_index s);
 
 typedef struct {

@@ -37,15 +37,15 @@ INLINE void new_state(const fr_cell *m, const real *h_prev, real *h_next, fr_ind
     put_h(m, h_next, s, row, unit, blend(n, z, load(h_prev + row * m->ld + unit)));
 }
 
-static void gru_step_after(const fr_cell *m, fr_share share, fr_index s, const real *projected) {
+static void gru_step_after(const fr_cell *m, fr_share share, fr_index s, const void *const *begins) {
     const real *h_prev = h_at(m, s), *met = met_at(m, s);
     real *h_next = h_at(m, s + 1);
     const real sign = z_sign(m);
     real acc[TILE_ROWS * PANEL] ALIGNED = {0};
-    step_tile t = gated_tiles(m, share);
+    step_tile t = gated_tiles(share);
     while (next_tile(m, share, s, met, &t)) {
         const fr_index units = units_in(m, t.panel), width = vectors_of(3 * units);
-        input_tile_in(m, &t, 3, width, projected, acc);
+        input_tile_in(m, &t, 3, width, begins, acc);
         const vec bias_h = load((const real *)m->bias_h + t.panel * VL);
         for (fr_index line = 0; line < t.height; line++)
             store_part(acc + line * PANEL + 3 * units, bias_h, units);
@@ -67,14 +67,14 @@ INLINE real *waiting_at(const fr_cell *m, fr_index row, fr_index panel) {
 }
 
 /* First pass of reset before: r*h of every unit. */
-static void gru_reset(const fr_cell *m, fr_share share, fr_index s, const real *projected) {
+static void gru_reset(const fr_cell *m, fr_share share, fr_index s, const void *const *begins) {
     const real *met = met_at(m, s);
     const real sign = z_sign(m);
     real acc[TILE_ROWS * PANEL] ALIGNED = {0};
-    step_tile t = gated_tiles(m, share);
+    step_tile t = gated_tiles(share);
     while (next_tile(m, share, s, met, &t)) {
         const fr_index units = units_in(m, t.panel);
-        input_tile_in(m, &t, 3, vectors_of(3 * units), projected, acc);
+        input_tile_in(m, &t, 3, vectors_of(3 * units), begins, acc);
         hidden_tile_in(m, &t, 2, vectors_of(2 * units), acc + units);
         for (fr_index line = 0; line < t.height; line++) {
             const fr_index at = t.row[line] * m->ld + t.panel * VL;
@@ -89,12 +89,12 @@ static void gru_reset(const fr_cell *m, fr_share share, fr_index s, const real *
     }
 }
 
-static void gru_step_before(const fr_cell *m, fr_share share, fr_index s, const real *projected) {
+static void gru_step_before(const fr_cell *m, fr_share share, fr_index s, const void *const *begins) {
     const real *h_prev = h_at(m, s);
     real *h_next = h_at(m, s + 1);
     real acc[TILE_ROWS * PANEL] ALIGNED;
-    step_tile t = plain_tiles(m, share);
-    gru_reset(m, share, s, projected);
+    step_tile t = plain_tiles(share);
+    gru_reset(m, share, s, begins);
     meet(share);
     while (next_tile(m, share, s, m->reset_h, &t)) {
         const fr_index width = plain_width(m, t.panel);
@@ -118,11 +118,11 @@ static void gru_step_before(const fr_cell *m, fr_share share, fr_index s, const 
     }
 }
 
-static void gru_step(const fr_cell *m, fr_share share, fr_index s, const void *projected) {
+static void gru_step(const fr_cell *m, fr_share share, fr_index s, const void *const *begins) {
     if (m->bias_h)
-        gru_step_after(m, share, s, projected);
+        gru_step_after(m, share, s, begins);
     else
-        gru_step_before(m, share, s, projected);
+        gru_step_before(m, share, s, begins);
 }
 
 /* dgates are dn, dr, dz (before the nonlinearities) and dq, in the order of the tile. */

@@ -7,15 +7,15 @@
  * everything the update of those units needs. */
 #include "cell.h"
 
-static void lstm_step(const fr_cell *m, fr_share share, fr_index s, const void *projected) {
+static void lstm_step(const fr_cell *m, fr_share share, fr_index s, const void *const *begins) {
     const real *met = met_at(m, s), *c_prev = c_at(m, s);
     real *h_next = h_at(m, s + 1), *c_next = c_at(m, s + 1);
     real acc[TILE_ROWS * PANEL] ALIGNED = {0};
-    step_tile t = gated_tiles(m, share);
+    step_tile t = gated_tiles(share);
     while (next_tile(m, share, s, met, &t)) {
         const fr_index n = units_in(m, t.panel), unit = t.panel * VL;
         const real *from[TILE_ROWS];
-        input_tile(m, &t, 4, vectors_of(4 * n), projected, acc, from);
+        input_tile(m, &t, 4, vectors_of(4 * n), begins, acc, from);
         hidden_tile(m, &t, from, 4, vectors_of(4 * n), acc);
         /* The update of c for all rows before that of h: each row's chain from c to h is long. */
         for (fr_index line = 0; line < t.height; line++) {

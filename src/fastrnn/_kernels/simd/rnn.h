@@ -5,15 +5,15 @@
 /* max(a, 0), NaN kept. */
 INLINE vec vrelu(vec a) { return select(a < 0, broadcast(0), a); }
 
-static void rnn_step(const fr_cell *m, fr_share share, fr_index s, const void *projected) {
+static void rnn_step(const fr_cell *m, fr_share share, fr_index s, const void *const *begins) {
     const real *met = met_at(m, s);
     real *h_next = h_at(m, s + 1);
     real acc[TILE_ROWS * PANEL] ALIGNED;
-    step_tile t = plain_tiles(m, share);
+    step_tile t = plain_tiles(share);
     while (next_tile(m, share, s, met, &t)) {
         const fr_index width = plain_width(m, t.panel);
         const real *from[TILE_ROWS];
-        input_tile(m, &t, 4, width, projected, acc, from);
+        input_tile(m, &t, 4, width, begins, acc, from);
         hidden_tile(m, &t, from, 4, width, acc);
         for (fr_index line = 0; line < t.height; line++)
             for (fr_index v = 0; v < width; v++) {
