@@ -315,6 +315,7 @@ def decoder_problem(
     residual: bool = False,
     dropped: bool = False,
     ragged: bool = False,
+    ended: bool = False,
     N: int = 3,
     T: int = 3,
     S: int = 4,
@@ -327,6 +328,7 @@ def decoder_problem(
 ) -> DecoderProblem:
     """A random problem with one of `VARIANTS` as cell; R None is the readout by concatenation.
 
+    Lengths of the memory are random if `ragged`, numbers of steps if `ended`.
     Scores by a dot product need equal sizes and take H for the memory.
     """
     if score in ("dot", "scaled_dot"):
@@ -366,6 +368,7 @@ def decoder_problem(
             "residual": residual,
             "drops": drops.astype(dtype) if dropped else None,
             "drop_h": random_drop(rng, (layers, N, H), dtype) if dropped else None,
+            "steps": random_lengths(rng, N, T) if ended else None,
         },
         upstream=[
             rng.standard_normal((N, T, F)).astype(dtype),

@@ -717,6 +717,27 @@ CALLS = [
         V,
         "AttentionDecoder: lengths must be in 0..6, got 7",
     ),
+    (lambda: decoder(steps=[3, 4]), V, "AttentionDecoder: steps must be in 0..3, got 4"),
+    (
+        lambda: decoder(steps=[3, 2, 1]),
+        V,
+        "AttentionDecoder: steps must have shape (2,), got (3,)",
+    ),
+    (
+        lambda: decoder(x=[[0, 1, 2], [3, 4, 5]], embedding=f8(5, 4)),
+        V,
+        "AttentionDecoder: x must be in 0..4, got 5",
+    ),
+    (
+        lambda: decoder(embedding=f8(5, 4)),
+        T,
+        "AttentionDecoder: x must be integers, got float64",
+    ),
+    (
+        lambda: decoder(x=[[0, 1, 2], [3, 4, 0]], embedding=f8(5, 3)),
+        V,
+        "AttentionDecoder: Wx_l0 must have 3 + 7 rows (x and fed), got 11",
+    ),
     (lambda: decoder(x=f4(2, 3, 4)), T, "AttentionDecoder: x must be float64, got float32"),
     (
         lambda: decoder_backward(f8(2, 3, 6), None, None, [None, None]),

@@ -24,6 +24,7 @@ CASES = st.fixed_dictionaries(
         "residual": st.booleans(),
         "dropped": st.booleans(),
         "ragged": st.booleans(),
+        "ended": st.booleans(),
         "N": st.integers(0, 8),
         "T": st.integers(0, 4),
         "S": st.integers(0, 6),
@@ -88,7 +89,8 @@ def test_each_sequence_is_computed_as_if_alone(dtype, seed, case):
 def of_sequence(problem, own):
     """The problem of some sequences alone."""
     dfeatures, dalignment, dfed, dstates = problem.upstream
-    lengths, *drops = (problem.options[name] for name in ("lengths", "drops", "drop_h"))
+    lengths, steps = problem.options["lengths"], problem.options["steps"]
+    drops = (problem.options[name] for name in ("drops", "drop_h"))
     own_drops = [None if drop is None else np.ascontiguousarray(drop[:, own]) for drop in drops]
     return replace(
         problem,
@@ -99,6 +101,7 @@ def of_sequence(problem, own):
         options={
             **problem.options,
             "lengths": None if lengths is None else lengths[own],
+            "steps": None if steps is None else steps[own],
             **dict(zip(("drops", "drop_h"), own_drops, strict=True)),
         },
         upstream=[
@@ -114,7 +117,7 @@ def of_sequence(problem, own):
     "kind",
     [
         {"variant": "gru_before", "context": "input", "score": "additive"},
-        {"variant": "lstm", "score": "multi_head", "layers": 3, "residual": True},
+        {"variant": "lstm", "score": "multi_head", "layers": 3, "residual": True, "ended": True},
     ],
     ids=lambda kind: kind["variant"],
 )
@@ -139,6 +142,65 @@ def test_padding_of_the_memory_reaches_nothing(dtype, seed, case, garbage):
     assert not clean["alignment"].swapaxes(1, 2)[past].any()
 
 
+@given(seed=SEEDS, case=CASES, garbage=st.sampled_from(["nan", "inf"]))
+@EXAMPLES
+def test_what_follows_a_last_step_reaches_nothing(dtype, seed, case, garbage):
+    problem = random_problem(dtype, seed, {**case, "ended": True})
+    clean = everything(problem, _kernels)
+    past = np.arange(case["T"]) >= problem.options["steps"][:, None]
+    for array in (problem.x, *problem.upstream[:2]):
+        array[past] = garbage
+    if problem.options["drops"] is not None:
+        problem.options["drops"][:, past] = garbage
+    np.testing.assert_equal(everything(problem, _kernels), clean)
+    for name in ("features", "alignment", "d x"):
+        assert not clean[name][past].any(), name
+
+
+def on_rows(problem, rng, V, **options):
+    """The problem on vectors of an embedding; then everything, on the numbers of its rows."""
+    N, T, E = problem.x.shape
+    embedding = rng.standard_normal((V, E)).astype(problem.x.dtype)
+    ids = rng.integers(0, V, (N, T))
+    problem.x = embedding[ids]
+    taking = replace(problem, x=ids, options={**problem.options, "embedding": embedding})
+    return taking, everything(taking, _kernels, **options)
+
+
+@given(seed=SEEDS, case=CASES, V=st.integers(1, 12))
+@EXAMPLES
+def test_rows_of_an_embedding_are_as_good_as_vectors(dtype, assert_agree, seed, case, V):
+    problem = random_problem(dtype, seed, case)
+    taking, actual = on_rows(problem, np.random.default_rng(seed), V)
+    vectors = everything(problem, _kernels)
+    ran = np.ones(taking.x.shape, bool)
+    if (steps := problem.options["steps"]) is not None:
+        ran = np.arange(case["T"]) < steps[:, None]
+    wanted = everything(problem, _reference)
+    wanted["d x"] = _reference.embedding_backward(wanted["d x"][ran], taking.x[ran], V)
+    assert_agree(actual, wanted)
+    for name in problem.outputs(problem.forward(_kernels)):
+        np.testing.assert_array_equal(actual[name], vectors[name], name)
+
+
+@pytest.mark.parametrize("variant", DECODER_CELLS)
+def test_rows_of_an_embedding_on_any_number_of_threads(dtype, variant):
+    case = {**SEVERAL_CHUNKS, "variant": variant, "ragged": True, "ended": True}
+    problem = random_problem(dtype, 4, case)
+    taking, alone = on_rows(problem, np.random.default_rng(4), 21, num_threads=1)
+    for num_threads in (2, 3):
+        np.testing.assert_equal(everything(taking, _kernels, num_threads=num_threads), alone)
+
+
+def test_what_becomes_of_ids_and_steps_does_not_matter_to_the_backward(dtype):
+    problem = random_problem(dtype, 5, {"variant": "lstm", "ended": True, "N": 5, "T": 6})
+    taking, wanted = on_rows(problem, np.random.default_rng(5), 4)
+    stash = taking.forward(_kernels)[-1]
+    taking.x[...] = taking.options["steps"][...] = 10**12
+    for name, gradient in taking.backward(_kernels, stash).items():
+        np.testing.assert_array_equal(gradient, wanted[f"d {name}"], name)
+
+
 @given(seed=SEEDS, case=CASES)
 @EXAMPLES
 def test_strides_and_transposed_weights_change_nothing(dtype, seed, case):
@@ -158,6 +220,9 @@ def test_strides_and_transposed_weights_change_nothing(dtype, seed, case):
         ],
     )
     np.testing.assert_equal(everything(strided, _kernels), everything(problem, _kernels))
+    taking, wanted = on_rows(problem, np.random.default_rng(seed), 3)
+    taking.cells = strided.cells
+    np.testing.assert_equal(everything(taking, _kernels), wanted)
 
 
 @given(
@@ -196,11 +261,14 @@ def test_a_stash_serves_twice_and_arguments_survive(dtype, context, R):
     np.testing.assert_equal(arguments, before)
 
 
-@pytest.mark.parametrize("what", ["memory", "readout", "weights", "cells"])
+@pytest.mark.parametrize("what", ["memory", "readout", "weights", "cells", "embedding"])
 def test_a_backward_after_an_argument_was_reshaped(what):
     problem = random_problem("float32", 3, {"variant": "lstm", "M": 4})
+    if what == "embedding":
+        problem, _ = on_rows(problem, np.random.default_rng(3), 4)
     stash = problem.forward(_kernels)[-1]
     array = {
+        "embedding": problem.options.get("embedding"),
         "memory": problem.memory,
         "readout": problem.readout[0],
         "weights": problem.weights[0],

@@ -76,6 +76,7 @@ def attention_calls(score):
 
 def decoder_calls(context):
     kind = {"layers": 3, "residual": True, "dropped": True, "ragged": True, "dtype": "f4"}
+    kind["ended"] = True
     p = decoder_problem("gru_after", np.random.default_rng(7), context=context, **kind)
     options = {**p.options, "num_threads": 2}
     options["num_heads"] = options.pop("heads")
@@ -106,8 +107,10 @@ def decoder_calls(context):
     arrays = [p.x, p.fed, *p.states, p.memory, *p.cells[0], *p.weights, *p.readout]
     arrays += drops.values()
     whole = [p.x, p.fed, p.states, p.memory, p.cells, p.weights, p.readout]
+    ids, table = np.array([[0, 1, 0], [1, 1, 0], [0, 0, 1]]), {"embedding": np.ones((2, 3), "f4")}
     return [
         (unpacked, arrays, options),
+        (unpacked, [ids, *arrays[1:]], options | table),
         (ops.attention_decoder, whole, options),
         (unpacked_backward, [*upstream, *dstates], {"num_threads": 2}),
         (ops.attention_decoder_backward, [*upstream, dstates, stash], {"num_threads": 2}),

@@ -16,6 +16,8 @@ KINDS = [
     {"layers": 1, "R": 3, "ragged": True},
     {"layers": 3, "R": 3, "residual": True, "dropped": True, "ragged": True},
     {"layers": 4, "R": None, "residual": True},
+    {"layers": 2, "R": 3, "dropped": True, "ended": True},
+    {"layers": 1, "R": None, "ragged": True, "ended": True},
 ]
 
 
@@ -69,6 +71,49 @@ def test_padding_reaches_nothing(score, context):
     with np.errstate(invalid="raise"):
         np.testing.assert_equal(everything(problem), clean)
     assert not clean["d memory"][past].any()
+
+
+@pytest.mark.parametrize("context", CONTEXTS)
+@pytest.mark.parametrize("R", [None, 3])
+def test_a_sequence_that_ends_is_one_of_fewer_steps(context, R):
+    kind = {"layers": 3, "residual": True, "dropped": True, "ragged": True, "R": R, "N": 5, "T": 4}
+    problem = decoder_problem("lstm", np.random.default_rng(6), context=context, ended=True, **kind)
+    problem.options["steps"] = np.array([4, 0, 2, 1, 3])
+    dfeatures, dalignment, dfed, dstates = problem.upstream
+    for n, steps in enumerate(problem.options["steps"]):
+        problem.x[n, steps:] = dfeatures[n, steps:] = dalignment[n, steps:] = np.nan
+    together = everything(problem)
+    for n, steps in enumerate(problem.options["steps"]):
+        own, known = slice(n, n + 1), slice(0, steps)
+        alone = everything(
+            replace(
+                problem,
+                x=problem.x[own, known],
+                fed=None if problem.fed is None else problem.fed[own],
+                states=[state[:, own] for state in problem.states],
+                memory=problem.memory[own],
+                options={
+                    **problem.options,
+                    "steps": None,
+                    "lengths": problem.options["lengths"][own],
+                    "drops": problem.options["drops"][:, own, known],
+                    "drop_h": problem.options["drop_h"][:, own],
+                },
+                upstream=[
+                    dfeatures[own, known],
+                    dalignment[own, known],
+                    None if dfed is None else dfed[own],
+                    [dstate[:, own] for dstate in dstates],
+                ],
+            )
+        )
+        for name in ("features", "alignment", "d x"):
+            assert_close(together[name][n, :steps], alone[name][0], 1e-14, name)
+            assert not together[name][n, steps:].any()
+        for name in ("last state 0", "last state 1", "d state 0", "d state 1"):
+            assert_close(together[name][:, n], alone[name][:, 0], 1e-14, name)
+        for name in {"last fed", "d fed", "d memory"} & together.keys():
+            assert_close(together[name][n], alone[name][0], 1e-14, name)
 
 
 @pytest.mark.parametrize("context", CONTEXTS)

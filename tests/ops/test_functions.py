@@ -212,6 +212,24 @@ def test_attention_decoder(cell, context, dtype, backend):
             assert gradient.dtype == dtype
 
 
+@pytest.mark.parametrize("rows", [2, 50])  # fewer than half of the places, and more
+@pytest.mark.parametrize("context", ["input_feeding", "input"])
+def test_attention_decoder_on_an_embedding(context, rows, dtype, backend):
+    rng = np.random.default_rng(8)
+    problem = decoder_problem("lstm", rng, context=context, ended=True, T=5, dtype=dtype)
+    embedding, ids = normal(rng, dtype, rows, 3), rng.integers(0, rows, (3, 5))
+    problem.x = embedding[ids]
+    wanted = problem.forward(_reference)
+    gradients = problem.backward(_reference, wanted[-1])
+    gradients["x"] = _reference.embedding_backward(gradients["x"].reshape(-1, 3), ids.ravel(), rows)
+    (_, *arguments), options = decoder_arguments(problem)
+    results = ops.attention_decoder_forward(ids, *arguments, embedding=embedding, **options)
+    for name, array in problem.outputs(wanted).items():
+        assert_close(problem.outputs(results)[name], array, RTOL[dtype], name)
+    for name, gradient in problem.backward(ops, results[-1]).items():
+        assert_close(gradient, gradients[name], 4 * RTOL[dtype], name)
+
+
 @pytest.mark.parametrize("context", ["input_feeding", "input"])
 def test_attention_decoder_none_means_zeros(context, backend):
     problem = decoder_problem("lstm", np.random.default_rng(7), context=context)

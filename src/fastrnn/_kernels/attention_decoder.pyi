@@ -25,6 +25,8 @@ def attention_decoder_forward(
     drops: _Array | None,
     drop_h: _Array | None,
     train: bool,
+    steps: _Array | None = None,
+    embedding: _Array | None = None,
     num_threads: int | None = None,
 ) -> tuple[_Array, _Array, _Array | None, list[_Array], Decoder | None]: ...
 def attention_decoder_backward(

@@ -13,13 +13,15 @@ from fastrnn._kernels.decoder_loop cimport (
     BackwardLoop, Loop, Plane, forward_steps, run_steps_backward
 )
 from fastrnn._kernels.gru cimport GRURecurrence, gru_weights
+from fastrnn._kernels.layout cimport packed, packed_columns, packed_transposed
 from fastrnn._kernels.linear cimport column_sums, weight_gradient
 from fastrnn._kernels.lstm cimport LSTMRecurrence, lstm_weights
 from fastrnn._kernels.matrix cimport Matrix, affine, affine_transposed
 from fastrnn._kernels.memory cimport Buffer, empty, empty_like
 from fastrnn._kernels.recurrent cimport Recurrence
 from fastrnn._kernels.rnn cimport RNNRecurrence, rnn_weights
-from fastrnn._kernels.simd cimport fr_cell, fr_index, fr_kernels
+from fastrnn._kernels.simd cimport fr_cell, fr_index, fr_kernels, fr_layout, fr_schedule
+from fastrnn._kernels.table cimport projected_table, table_gradients
 from fastrnn._kernels.threads cimport share_out, threads_for
 from fastrnn._kernels.weights cimport Weights
 
@@ -28,13 +30,14 @@ cnp.import_array()
 
 def attention_decoder_forward(
     x, fed, states, memory, cells, weights, readout, *, cell, score, heads, context, lengths,
-    bint residual, drops, drop_h, bint train, num_threads=None,
+    bint residual, drops, drop_h, bint train, steps=None, embedding=None, num_threads=None,
 ):
     cdef Decoder decoder = Decoder(
-        cells, weights, readout, drops, drop_h, cell, score, heads, context == "input_feeding",
-        residual,
+        cells, weights, readout, cell, score, heads, context == "input_feeding", residual, embedding
     )
-    return decoder.forward(x, fed, states, memory, lengths, train, num_threads)
+    return decoder.forward(
+        x, fed, states, memory, lengths, steps, drops, drop_h, train, num_threads
+    )
 
 
 def attention_decoder_backward(
@@ -46,7 +49,9 @@ def attention_decoder_backward(
 cdef class Decoder:
     """A decoder over one batch; after a forward in training, its tape.
 
-    The tapes are arrays (N, T, width) under the names of `Loop`.
+    The tapes are arrays (N, T, width) under the names of `Loop`, their sequences by falling number
+    of steps. Of an embedding's rows the first part of Wx makes the table; the first layer is given
+    the other part.
     """
 
     cdef const fr_kernels *kernels
@@ -59,55 +64,98 @@ cdef class Decoder:
     cdef fr_index heads
     cdef bint feeding
     cdef bint residual
+    cdef object embedding
+    cdef object Wx       # what meets the embedding, if there is one
+    cdef object ids
     cdef object lengths
+    cdef object steps    # of each sequence, or None: all
+    cdef object order    # of the caller's sequences, then
     cdef tuple memory    # keys and values, and what queries meet of them
     cdef dict tape
     cdef list referred   # arrays of the caller, with the shapes that they had in the forward
 
     def __cinit__(
-        self, cells, weights, readout, drops, drop_h, cell, score, heads, bint feeding,
-        bint residual,
+        self, cells, weights, readout, cell, score, heads, bint feeding, bint residual, embedding
     ):
+        self.embedding = embedding
+        if embedding is not None:
+            (Wx, *others), *above = cells
+            self.Wx, rest = Wx[: embedding.shape[1]], Wx[embedding.shape[1] :]
+            cells = [(rest, *others), *above]
         self.layers = [_new_layer(cell, *arrays) for arrays in cells]
         self.kernels = (<Recurrence>self.layers[0]).weights.kernels
         self.weights, self.readout = weights, readout
-        self.drops, self.drop_h = drops, drop_h
         self.score, self.heads = score, heads
         self.feeding, self.residual = feeding, residual
 
     cdef object forward(
-        self, object x, object fed, object states, object memory, object lengths, bint train,
-        object num_threads,
+        self, object x, object fed, object states, object memory, object lengths, object steps,
+        object drops, object drop_h, bint train, object num_threads,
     ):
         """All that `attention_decoder_forward` returns."""
         cdef Loop loop
         cdef list owner = []
         cdef int threads
+        if steps is not None:
+            self.order = np.argsort(-steps, kind="stable")
+            self.steps = steps[self.order]
+            if not steps.all():  # who has no step asks for nothing
+                lengths = memory.shape[1] if lengths is None else lengths
+                lengths = np.where(steps == 0, 0, lengths)
+        x, fed, memory, self.lengths = [self.sorted(a) for a in (x, fed, memory, lengths)]
+        states = [self.sorted(state, 1) for state in states]
+        self.drops, self.drop_h = self.sorted(drops, 1), self.sorted(drop_h, 1)
+        if self.embedding is not None:
+            self.ids = x.copy()  # a backward trusts them
         finals = [empty_like(state) for state in states]
-        self.lengths = lengths
-        self.memory = meet_memory(memory, memory, self.weights, self.score, lengths, num_threads)
+        self.memory = meet_memory(
+            memory, memory, self.weights, self.score, self.lengths, num_threads
+        )
         tape = self.new_tape(x, states[0], memory, train)
+        self.begin_layers(tape)
         self.open_loop(&loop, owner, tape)
-        loop.x = plane(owner, x)
+        if self.embedding is None:
+            loop.x = plane(owner, x)
         if self.heads > 1:
             loop.attention.mean = matrices(owner, tape["alignment"])
         if self.feeding:
             loop.fed = plane(owner, fed[:, None])
         self.open_layers(&loop, owner, tape, states, train, num_threads)
-        threads = threads_for(num_threads, self.work(&loop), loop.rows)
-        if loop.rows:
+        threads = threads_for(num_threads, self.work(&loop), loop.schedule.rows)
+        if loop.schedule.rows:
             give_memory(&loop, owner, threads)
             with nogil:
                 share_out(forward_steps, &loop, threads)
-        self.close_layers(finals)
-        features, alignment = tape["f"], tape["alignment"]
-        last = None
-        if self.feeding:
-            last = (features[:, -1] if x.shape[1] else fed).copy()
-        if not train:
-            return features, alignment, last, finals, None
-        self.keep(tape, memory)
-        return features, alignment, last, finals, self
+        self.close_layers(tape, finals)
+        last = self.last_fed(fed, tape["f"]) if self.feeding else None
+        if train:
+            self.keep(tape, memory)
+        return (
+            self.given_back(tape["f"], train),
+            self.given_back(tape["alignment"], train and self.heads == 1), last,
+            [self.given_back(final, False, 1) for final in finals], self if train else None,
+        )
+
+    cdef object sorted(self, object array, int axis=0):
+        """The caller's array with its sequences in the order of the loop."""
+        return array if self.order is None or array is None else array.take(self.order, axis)
+
+    cdef object given_back(self, object array, bint kept, int axis=0):
+        """An array of the loop in the caller's order; a copy, if it is also `kept`."""
+        if self.order is None:
+            return array.copy() if kept else array
+        result = empty_like(array)
+        np.moveaxis(result, axis, 0)[self.order] = np.moveaxis(array, axis, 0)
+        return result
+
+    cdef object last_fed(self, object fed, object features):
+        """What each sequence would feed to the step after its last, in the caller's order."""
+        if self.steps is None:
+            return (features[:, -1] if features.shape[1] else fed).copy()
+        ran = np.flatnonzero(self.steps)
+        last = fed.copy()
+        last[ran] = features[ran, self.steps[ran] - 1]
+        return self.given_back(last, False)
 
     cdef dict new_tape(self, object x, object h, object memory, bint train):
         """Arrays for all that a step leaves, under the names of `Loop`.
@@ -115,9 +163,9 @@ cdef class Decoder:
         If not in training, all but the results have the memory of one step.
         """
         cdef Recurrence first = self.layers[0]
-        N, T, _ = x.shape
+        N, T = x.shape[:2]
         _, S, M = memory.shape
-        H, L, dtype = h.shape[2], len(self.layers), x.dtype
+        H, L, dtype = h.shape[2], len(self.layers), memory.dtype
         tape = {"alignment": empty((N, T, S), dtype)}
         inputs = [tape_rows((N, T, first.weights.input()), dtype, train)]
         tape["inputs"] = inputs + [tape_rows((N, T, H), dtype, train) for _ in range(L - 1)]
@@ -143,13 +191,13 @@ cdef class Decoder:
         """What both directions read."""
         keys, _, k, v = self.memory
         first, joined, f = tape["inputs"][0], tape["joined"], tape["f"]
-        M, (N, T, F) = keys.shape[2], f.shape
+        M, F = keys.shape[2], f.shape[2]
         E = first.shape[2] - (F if self.feeding else M)
         memset(loop, 0, sizeof(Loop))
-        loop.kernels, loop.rows, loop.steps = self.kernels, N, T if N else 0
+        loop.kernels, loop.schedule = self.kernels, (<Recurrence>self.layers[0]).schedule.c
         loop.layers, loop.feeding = len(self.layers), self.feeding
         loop.residual = self.residual and loop.layers > 2
-        loop.first_x = plane(owner, first[:, :, :E])
+        loop.x = loop.first_x = plane(owner, first[:, :, :E])
         loop.first_second = plane(owner, first[:, :, E:])
         loop.joined, loop.c = plane(owner, joined), plane(owner, joined[:, :, :M])
         loop.f, loop.query = plane(owner, f), plane(owner, tape["query"])
@@ -167,6 +215,12 @@ cdef class Decoder:
         loop.attention.context = matrices(owner, context, self.heads)
         return 0
 
+    cdef int begin_layers(self, dict tape) except -1:
+        cdef Recurrence layer
+        for layer, inputs in zip(self.layers, tape["inputs"]):
+            layer.begin(inputs, layer.weights, self.steps, False)
+        return 0
+
     cdef int open_layers(
         self, Loop *loop, list owner, dict tape, object states, bint train, object num_threads
     ) except -1:
@@ -180,11 +234,12 @@ cdef class Decoder:
         for i in range(loop.layers):
             layer = self.layers[i]
             layer.weights.pack(num_threads)
-            layer.begin(inputs[i], layer.weights, None, False)
             drop_h = None if self.drop_h is None else self.drop_h[i]
             layer.open_forward([state[i] for state in states], outputs[i], train, owner, drop_h)
             (<fr_cell *>cells.data)[i] = layer.cell
         owner.append(cells)
+        if self.embedding is not None:
+            self.open_table(loop, owner, num_threads)
         loop.step, loop.cells = layer.weights.step, <const fr_cell *>cells.data
         loop.outputs = planes(owner, outputs)
         if loop.residual:
@@ -197,6 +252,20 @@ cdef class Decoder:
             loop.readout = affine(k, owner, self.readout[0], self.readout[1], num_threads)
         return 0
 
+    cdef int open_table(self, Loop *loop, list owner, object num_threads) except -1:
+        """What the rows of the embedding give the first layer's steps to begin with."""
+        cdef Weights weights = (<Recurrence>self.layers[0]).weights
+        cdef fr_layout layout = weights.layout_x
+        cdef Buffer wx = packed(self.kernels, self.Wx, &layout, num_threads)
+        cdef Buffer table = projected_table(
+            self.kernels, weights, wx, self.embedding, num_threads
+        )
+        owner.append(table)
+        loop.table = <const char *>table.data
+        loop.table_bytes = packed_columns(self.kernels, &layout) * self.kernels.itemsize
+        loop.ids = plane(owner, self.ids[:, :, None])
+        return 0
+
     cdef double work(self, const Loop *loop):
         """Multiply-adds of the forward."""
         cdef double row = 0
@@ -205,33 +274,26 @@ cdef class Decoder:
             row += layer.packed_weights()
         for matrix in (*self.weights[:1], *self.weights[3:], *(self.readout or ())[:1]):
             row += matrix.size
-        return row * loop.rows * loop.steps + attention_work(&loop.attention)
+        cdef const fr_schedule *schedule = &loop.schedule
+        return row * schedule.offset[schedule.steps] + attention_work(&loop.attention)
 
-    cdef int close_layers(self, list finals) except -1:
-        """Write the final states and let the packed weights go."""
-        cdef Recurrence layer
+    cdef int close_layers(self, dict tape, list finals) except -1:
+        """Write what past each sequence's steps is and the final states; let packed weights go."""
+        cdef Recurrence layer = self.layers[0]
+        layer.schedule.clear_padding(tape["f"])
+        layer.schedule.clear_padding(tape["alignment"])
         for i, layer in enumerate(self.layers):
             layer.close_forward([final[i] for final in finals])
             layer.weights.drop()
         return 0
 
     cdef int keep(self, dict tape, object memory) except -1:
-        """Keep the tape; what was returned is the caller's and is copied."""
-        tape["f"] = tape["f"].copy()
-        if self.readout is None:
-            tape["joined"] = tape["f"]
-        mean = tape.pop("alignment")
-        if self.heads == 1:
-            tape["alignment"] = mean.copy()
-        if self.feeding:
-            tape["query"] = tape["joined"][:, :, memory.shape[2]:]
-        if not self.weights:
-            tape["q"] = tape["query"]
-        self.tape = tape
-        arrays = [memory, *self.weights, *(self.readout or ())]
-        if self.drops is not None:
-            arrays.append(self.drops)
-        self.referred = [(array, array.shape) for array in arrays]
+        """Keep the tape, and the shapes of the caller's arrays that it refers to."""
+        self.tape = dict(tape)
+        if self.heads > 1:
+            del self.tape["alignment"]  # the mean of the heads'
+        arrays = [memory, *self.weights, *(self.readout or ()), self.drops, self.embedding]
+        self.referred = [(array, array.shape) for array in arrays if array is not None]
         return 0
 
     cdef int check_shapes(self) except -1:
@@ -239,7 +301,7 @@ cdef class Decoder:
         cdef Recurrence layer
         for layer in self.layers:
             layer.check_shapes()
-        refuse_reshaped(self.referred, "memory, weights, readout and drops")
+        refuse_reshaped(self.referred, "memory, weights, readout, drops and embedding")
         return 0
 
     cdef object backward(
@@ -250,14 +312,18 @@ cdef class Decoder:
         cdef list owner = []
         cdef int threads
         self.check_shapes()
+        dfeatures, dalignment, dfed = [
+            self.sorted(array) for array in (dfeatures, dalignment, dfed)
+        ]
+        dstates = [self.sorted(dstate, 1) for dstate in dstates]
         memset(&b, 0, sizeof(BackwardLoop))
         self.open_loop(&b.forward, owner, self.tape)
         grads = self.new_gradients(dfeatures, dalignment, dfed)
         self.open_gradients(&b, owner, grads, num_threads)
         self.open_attention(&b, owner, grads)
         dcells = self.open_layers_backward(&b, owner, grads, dstates, num_threads)
-        threads = threads_for(num_threads, 2 * self.work(&b.forward), b.forward.rows)
-        if b.forward.rows:
+        threads = threads_for(num_threads, 2 * self.work(&b.forward), b.forward.schedule.rows)
+        if b.forward.schedule.rows:
             give_memory(&b.forward, owner, threads)
             with nogil:
                 run_steps_backward(&b, threads)
@@ -267,9 +333,32 @@ cdef class Decoder:
         dmemory, dweights = self.attention_gradients(grads, num_threads)
         dreadout = ()
         if self.readout is not None:  # z = [c; h] Wc + bc
-            joined, dz = flat(self.tape["joined"]), flat(grads["dz"])
+            joined, dz = self.flat(self.tape["joined"]), self.flat(grads["dz"])
             dreadout = weight_gradient(joined, dz, num_threads), column_sums(dz, num_threads)
-        return grads["dx"], grads["dfed"], dstates0, dmemory, dcells, dweights, dreadout
+        return (
+            self.input_gradients(&b, grads["dx"], dcells[0][0], num_threads),
+            self.given_back(grads["dfed"], False) if self.feeding else None,
+            [self.given_back(dstate, False, 1) for dstate in dstates0],
+            self.given_back(dmemory, False), dcells, dweights, dreadout,
+        )
+
+    cdef object input_gradients(
+        self, BackwardLoop *b, object dx, object dWx, object num_threads
+    ):
+        """The gradient of x; or that of the embedding, and of what meets it, the first of dWx."""
+        cdef Recurrence layer = self.layers[0]
+        cdef fr_layout layout = layer.weights.layout_x
+        cdef Buffer wx_t
+        if self.embedding is None:
+            layer.schedule.clear_padding(dx)
+            return self.given_back(dx, False)
+        dembedding = empty_like(self.embedding)
+        wx_t = packed_transposed(self.kernels, self.Wx, &layout, num_threads)
+        table_gradients(
+            self.kernels, &b.cells[0], wx_t.data, self.embedding, dembedding,
+            dWx[: len(self.Wx)], num_threads,
+        )
+        return dembedding
 
     cdef dict new_gradients(self, object dfeatures, object dalignment, object dfed):
         """Arrays for the gradients that a step leaves, under the names of `BackwardLoop`."""
@@ -320,7 +409,7 @@ cdef class Decoder:
         b.dfirst_x = plane(owner, grads["dfirst"][:, :, : b.dx.columns])
         b.dfirst_second = plane(owner, grads["dfirst"][:, :, b.dx.columns :])
         if self.feeding:
-            b.dfed = plane(owner, same_rows(grads["dfed"], b.forward.steps))
+            b.dfed = plane(owner, same_rows(grads["dfed"], b.forward.schedule.steps))
         if self.weights:
             b.query_weights_t = affine_transposed(k, owner, self.weights[0], num_threads)
         if self.score == "multi_head":
@@ -336,11 +425,25 @@ cdef class Decoder:
         m.dk = matrices(owner, grads["dk"], self.heads)
         m.dvalues = matrices(owner, grads["dv"], self.heads)
         m.shared = grads["dk"] is grads["dv"]
+        if self.steps is not None:
+            self.limit_rows(m)
         if grads["dalignment"] is not None:
             m.dalignment = matrices(owner, grads["dalignment"])
         if self.score == "additive":
             b.dscore_v = plane(owner, grads["dscore_v"][0])
             m.dv = matrices(owner, grads["dscore_v"][1])
+        return 0
+
+    cdef int limit_rows(self, const Job *m) except -1:
+        """Let what the gradients of the memory read end with each sequence's last step."""
+        cdef fr_index n, head, steps
+        for n in range(m.sequences):
+            steps = self.steps[n]
+            for head in range(n * m.heads, (n + 1) * m.heads):
+                shorten(&m.q[head], steps)
+                shorten(&m.alignment[head], steps)
+                shorten(&m.dcontext[head], steps)
+                shorten(&m.dscore[head], steps)
         return 0
 
     cdef list open_layers_backward(
@@ -356,11 +459,16 @@ cdef class Decoder:
         dcells = []
         for i in range(b.forward.layers):
             layer = self.layers[i]
-            dcells.append(new_layer_gradients(layer))
+            ahead = len(self.Wx) if i == 0 and self.embedding is not None else 0
+            dWx, *others = new_layer_gradients(layer, ahead)
+            dcells.append((dWx, *others))
             layer.open_backward(
                 &b.cells[i], grads["dy"], grads["dbelow"] if i else grads["dfirst"],
-                [dstate[i] for dstate in dstates], list(dcells[i]), owner, num_threads,
+                [dstate[i] for dstate in dstates], [dWx[ahead:], *others], owner, num_threads,
             )
+            if ahead:
+                ids = layer.view(owner, self.ids[:, :, None])
+                layer.open_sums(&b.cells[i], owner, len(self.embedding), ids)
             (<fr_cell *>steps.data)[i] = layer.cell
             b.row_bytes = max(b.row_bytes, b.cells[i].row_bytes)
         return dcells
@@ -382,15 +490,21 @@ cdef class Decoder:
         dmemory = dkeys if k is v else np.add(dkeys, dvalues, out=dkeys)
         if not self.weights:
             return dmemory, ()
-        query, dq = flat(self.tape["query"]), flat(grads["dq"])
+        query, dq = self.flat(self.tape["query"]), self.flat(grads["dq"])
         dWq = weight_gradient(query, dq, num_threads)  # q = query Wq
         last = ()
         if self.score == "additive":
             last = (grads["dscore_v"][0].sum(axis=(0, 1)),)
         if self.score == "multi_head":  # c = heads Wo
-            heads, dc = flat(self.tape["heads"]), flat(grads["dc"])
+            heads, dc = self.flat(self.tape["heads"]), self.flat(grads["dc"])
             last = (weight_gradient(heads, dc, num_threads),)
         return dmemory, (dWq, *dweights, *last)
+
+    cdef object flat(self, object array):
+        """The rows of all steps that there are, of an array (N, T, width), as a matrix."""
+        if self.steps is None:
+            return array.reshape(-1, array.shape[2])
+        return array[np.arange(array.shape[1]) < self.steps[:, None]]
 
 
 def _new_layer(cell, Wx, Wh, b, bh=None):
@@ -408,11 +522,12 @@ def _new_layer(cell, Wx, Wh, b, bh=None):
     return layer
 
 
-cdef tuple new_layer_gradients(Recurrence layer):
-    """Arrays for the gradients of the weights of one layer."""
+cdef tuple new_layer_gradients(Recurrence layer, fr_index ahead):
+    """Arrays for the gradients of the weights of one layer, and of so many rows before its Wx."""
     cdef Weights weights = layer.weights
-    dWx, dWh = empty_like(weights.Wx), empty_like(weights.Wh)
-    db = empty((dWx.shape[1],), dWx.dtype)
+    rows, columns = weights.Wx.shape
+    dWx, dWh = empty((ahead + rows, columns), weights.Wx.dtype), empty_like(weights.Wh)
+    db = empty((columns,), dWx.dtype)
     if isinstance(layer, GRURecurrence):
         return dWx, dWh, db, None if weights.bh is None else empty_like(weights.bh)
     return dWx, dWh, db
@@ -432,11 +547,6 @@ cdef object scratch(tuple shape, object dtype):
 cdef object tape_rows(tuple shape, object dtype, bint train):
     """An array (N, T, width) of what only a backward needs of every step."""
     return empty(shape, dtype) if train else scratch(shape, dtype)
-
-
-cdef object flat(object array):
-    """All rows of an array (N, T, width) as a matrix."""
-    return array.reshape(-1, array.shape[2])
 
 
 cdef Plane plane(list owner, cnp.ndarray array):
@@ -467,15 +577,20 @@ cdef const Matrix *moving(list owner, const Matrix *whole, fr_index count) excep
     return <const Matrix *>buffer.data
 
 
+cdef inline void shorten(const Matrix *matrix, fr_index rows) noexcept:
+    (<Matrix *>matrix).rows = rows
+
+
 cdef int give_memory(Loop *loop, list owner, int threads) except -1:
     """The workspace of each thread, and what points at the step that it is at."""
     cdef Job *m = &loop.attention
     cdef Job *now = &loop.now
-    cdef fr_index rows = (loop.rows + threads - 1) // threads, n = loop.rows * m.heads
+    cdef fr_index all_rows = loop.schedule.rows, n = all_rows * m.heads
+    cdef fr_index rows = (all_rows + threads - 1) // threads
     owner.append(give_workspace(m, threads, 2 * rows))  # three pointers a row, see input_gradient
     now[0] = m[0]
-    now.mean = moving(owner, m.mean, loop.rows)
-    now.dalignment = moving(owner, m.dalignment, loop.rows)
+    now.mean = moving(owner, m.mean, all_rows)
+    now.dalignment = moving(owner, m.dalignment, all_rows)
     now.q, now.dq = moving(owner, m.q, n), moving(owner, m.dq, n)
     now.alignment, now.dscore = moving(owner, m.alignment, n), moving(owner, m.dscore, n)
     now.context, now.dcontext = moving(owner, m.context, n), moving(owner, m.dcontext, n)

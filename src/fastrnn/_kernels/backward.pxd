@@ -28,8 +28,9 @@ cdef struct Backward:
     void **chunk_rows  # pointers to every row of dgates in the chunk, of its last panel, of dx
     const void *one
     bint accumulate    # not in the first chunk
-    void *sums         # where x is rows of an embedding: of the dgates that belong to each
-    fr_index sum_count
+    void *sums         # where x, or a part of it, is rows of an embedding: of the dgates that
+    fr_index sum_count # belong to each row,
+    fr_view ids        # by the numbers of the rows
     fr_index row_bytes # of dgates and operand in a chunk
 
 cdef GradientPart gradient_part(
@@ -42,6 +43,9 @@ cdef void add_weight_gradients(
 ) noexcept nogil
 cdef void input_gradient(
     const fr_kernels *k, const Backward *b, int thread, int threads
+) noexcept nogil
+cdef void sum_by_id(
+    const fr_kernels *k, const Backward *b, fr_index first, fr_index end, int thread, int threads
 ) noexcept nogil
 cdef void through_input(
     const fr_kernels *k, const Backward *b, void **dgates, void **last, void **dx, fr_index begin,

@@ -104,7 +104,7 @@ cdef void sum_by_id(
         dgates = <const char *>b.m.dgates + panel * b.m.chunk_rows * row_bytes
         for s in range(first, end):
             for r in range(m.schedule.active[s]):
-                id = (<const cnp.int64_t *>m.x.row[r])[s * m.x.step]
+                id = (<const cnp.int64_t *>b.ids.row[r])[s * b.ids.step]
                 k.add_rows(sums + id * row_bytes, dgates, size)
                 dgates += row_bytes
 

@@ -1,7 +1,7 @@
 from fastrnn._kernels.attention cimport Job
 from fastrnn._kernels.backward cimport Backward
 from fastrnn._kernels.matrix cimport Affine
-from fastrnn._kernels.simd cimport fr_cell, fr_index, fr_kernels, fr_step
+from fastrnn._kernels.simd cimport fr_cell, fr_index, fr_kernels, fr_schedule, fr_step
 
 # A row of numbers for each sequence and step; scratch memory has the same for all steps.
 cdef struct Plane:
@@ -10,11 +10,11 @@ cdef struct Plane:
     fr_index row_bytes   # from a sequence to the next
     fr_index step_bytes  # from a step to the next
 
-# A decoder over a batch. The names of planes are those of `_reference/attention_decoder.py`.
+# A decoder over a batch, whose sequences come by falling number of steps. The names of planes are
+# those of `_reference/attention_decoder.py`.
 cdef struct Loop:
     const fr_kernels *kernels
-    fr_index rows
-    fr_index steps
+    fr_schedule schedule
     fr_index layers
     bint feeding
     bint residual         # whether there is a layer that adds the one before
@@ -23,7 +23,10 @@ cdef struct Loop:
     const Plane *outputs  # of each layer: the input of the next, at last the h of `joined`
     const Plane *drops    # of the inputs of all layers but the first, or NULL
     Plane below           # scratch, if residual: the output of a layer before dropout
-    Plane x
+    Plane x               # of no columns where x is rows of an embedding: then
+    Plane ids             # their numbers, and
+    const char *table     # the sums that each row gives a step to begin with, or NULL
+    fr_index table_bytes  # from a row to the next
     Plane first_x         # the input of the first layer: x, and
     Plane first_second    # what is fed, or the context
     Plane fed             # before the first step

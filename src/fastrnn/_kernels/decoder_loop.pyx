@@ -1,31 +1,33 @@
 """The time loop of a decoder whose recurrence contains its attention, in both directions.
 
-Each thread takes rows of the batch, that is sequences, through all steps, and waits for no other.
+Each thread takes rows of the batch, that is sequences, through all their steps, and waits for no
+other; rows come by falling number of steps, so that those still running are the first ones.
 The cells run as they do in a plain recurrent layer. Where the backward computes weight gradients,
 it goes in the chunks of `backward.pyx`.
 """
 
+cimport numpy as cnp
 from libc.string cimport memcpy
 
 from fastrnn._kernels.attention cimport (
     Job, attend, average_heads, keys_of, query_gradient, score_gradient
 )
 from fastrnn._kernels.backward cimport (
-    Backward, add_weight_gradients, chunk_before, point_at_chunk, through_input
+    Backward, add_weight_gradients, chunk_before, point_at_chunk, sum_by_id, through_input
 )
 from fastrnn._kernels.matrix cimport Matrix, Workspace, apply, workspace_at
 from fastrnn._kernels.simd cimport fr_cell, fr_index, fr_kernels, fr_rows, fr_share
 from fastrnn._kernels.threads cimport share_out
 
-# The rows of one thread: first, first + stride, ...
+# The rows of one thread that have some step: first, first + stride, ...
 cdef struct Rows:
     fr_index first
     fr_index stride
     fr_index count
 
 
-cdef Rows rows_of(const Loop *d, int t, int threads) noexcept nogil:
-    return Rows(t, threads, max(0, (d.rows - t + threads - 1) // threads))
+cdef Rows rows_at(const Loop *d, int t, int threads, fr_index s) noexcept nogil:
+    return Rows(t, threads, max(0, (d.schedule.active[s] - t + threads - 1) // threads))
 
 
 cdef fr_share share_of(const Loop *d, Rows own) noexcept nogil:
@@ -82,12 +84,15 @@ cdef Matrix state_at(const Loop *d, const fr_cell *m, Rows own, fr_index s) noex
 cdef void forward_steps(void *loop, int t, int threads) noexcept nogil:
     """Every step of a thread's rows."""
     cdef const Loop *d = <const Loop *>loop
-    cdef Rows own = rows_of(d, t, threads)
     cdef Workspace work = work_of(d, t)
+    cdef Rows own
     cdef fr_index s
-    if d.feeding and d.steps:
-        copy(d.kernels, at(d.first_second, own, 0), at(d.fed, own, 0))
-    for s in range(d.steps):
+    for s in range(d.schedule.steps):
+        own = rows_at(d, t, threads, s)
+        if own.count == 0:
+            return
+        if d.feeding and s == 0:
+            copy(d.kernels, at(d.first_second, own, 0), at(d.fed, own, 0))
         forward_step(d, own, s, work)
 
 
@@ -95,27 +100,45 @@ cdef void forward_step(const Loop *d, Rows own, fr_index s, Workspace work) noex
     cdef const fr_kernels *k = d.kernels
     copy(k, at(d.first_x, own, s), at(d.x, own, s))
     if d.feeding:
-        stack(d, own, s)
+        stack(d, own, s, work)
         ask(d, own, s, work)
     else:
         copy(k, at(d.query, own, s), state_at(d, &d.cells[d.layers - 1], own, s))
         ask(d, own, s, work)
         copy(k, at(d.first_second, own, s), at(d.c, own, s))
-        stack(d, own, s)
+        stack(d, own, s, work)
     if d.readout.W:
         apply(k, &d.readout, work, at(d.joined, own, s), at(d.f, own, s))
         each(k.tanh, at(d.f, own, s), at(d.f, own, s))
-    if d.feeding and s + 1 < d.steps:
+    if d.feeding and s + 1 < d.schedule.steps:
         copy(k, at(d.first_second, own, s + 1), at(d.f, own, s))
 
 
-cdef void stack(const Loop *d, Rows own, fr_index s) noexcept nogil:
+cdef void **table_rows(const Loop *d, Rows own, fr_index s, void **pointers) noexcept nogil:
+    """What the sums of step s begin with, if x is rows of an embedding."""
+    cdef Matrix ids
+    cdef fr_index r
+    if d.table == NULL:
+        return NULL
+    ids = at(d.ids, own, s)
+    for r in range(own.count):
+        pointers[r] = <void *>(
+            d.table + (<const cnp.int64_t *>(ids.data + r * ids.row_bytes))[0] * d.table_bytes
+        )
+    return pointers
+
+
+cdef void stack(const Loop *d, Rows own, fr_index s, Workspace work) noexcept nogil:
     """A step of every layer."""
     cdef const fr_kernels *k = d.kernels
+    cdef void **begins = table_rows(d, own, s, work.rows)
     cdef Matrix y
     cdef fr_index layer
     for layer in range(d.layers):
-        d.step(&d.cells[layer], share_of(d, own), s, NULL)
+        d.step(
+            &d.cells[layer], share_of(d, own), s,
+            <const void *const *>(NULL if layer else begins),
+        )
         y = at(d.outputs[layer], own, s)
         if d.residual and layer >= 2:
             each(k.add_rows, y, at(d.below, own, s))
@@ -154,9 +177,9 @@ cdef void run_steps_backward(BackwardLoop *b, int threads) noexcept nogil:
     """All steps from the last to the first, a chunk at a time."""
     cdef const fr_kernels *k = b.forward.kernels
     cdef fr_index layer
-    b.end = b.forward.steps
+    b.end = b.forward.schedule.steps
     while b.end > 0:
-        b.first = chunk_before(&b.cells[0].m.cell.schedule, b.row_bytes, b.end)
+        b.first = chunk_before(&b.forward.schedule, b.row_bytes, b.end)
         for layer in range(b.forward.layers):
             point_at_chunk(k, &b.cells[layer], b.first, b.end)
         share_out(backward_steps, b, threads)
@@ -169,11 +192,13 @@ cdef void run_steps_backward(BackwardLoop *b, int threads) noexcept nogil:
 cdef void backward_steps(void *loop, int t, int threads) noexcept nogil:
     """The steps of the chunk of a thread's rows."""
     cdef const BackwardLoop *b = <const BackwardLoop *>loop
-    cdef Rows own = rows_of(&b.forward, t, threads)
     cdef Workspace work = work_of(&b.forward, t)
+    cdef Rows own
     cdef fr_index s
     for s in range(b.end - 1, b.first - 1, -1):
-        backward_step(b, own, s, work)
+        own = rows_at(&b.forward, t, threads, s)
+        if own.count:
+            backward_step(b, own, s, work)
 
 
 cdef void weight_gradients(void *loop, int t, int threads) noexcept nogil:
@@ -182,6 +207,8 @@ cdef void weight_gradients(void *loop, int t, int threads) noexcept nogil:
     cdef fr_index layer
     for layer in range(b.forward.layers):
         add_weight_gradients(b.forward.kernels, &b.cells[layer], t, threads)
+    if b.cells[0].sums:
+        sum_by_id(b.forward.kernels, &b.cells[0], b.first, b.end, t, threads)
 
 
 cdef void backward_step(const BackwardLoop *b, Rows own, fr_index s, Workspace work) noexcept nogil:

@@ -82,20 +82,23 @@ cdef fr_layout packed_layout(const fr_kernels *kernels, const fr_layout *layout)
 
 
 cdef bint turned(cnp.ndarray matrix) noexcept:
-    """Whether this is the transposed view of a C-contiguous matrix."""
+    """Whether this is a transposed view: its columns lie one after another, not its rows."""
     return cnp.PyArray_NDIM(matrix) == 2 and not cnp.PyArray_IS_C_CONTIGUOUS(matrix)
 
 
 cdef Buffer packed(
     const fr_kernels *kernels, object matrix, const fr_layout *layout, object num_threads
 ):
-    """Pack the layout's columns of a matrix (K, columns), C-contiguous or turned, or of a row."""
+    """Pack the layout's columns of a matrix (K, columns), C-contiguous or turned, or of a row.
+
+    Of a turned matrix these may be some rows, so that its columns lie apart.
+    """
     cdef cnp.ndarray source = matrix
     cdef fr_index depth = source.shape[0] if source.ndim == 2 else 1
     if turned(source):
         return packed_by(
-            kernels, kernels.pack_turned, cnp.PyArray_DATA(source), depth, depth, layout,
-            num_threads,
+            kernels, kernels.pack_turned, cnp.PyArray_DATA(source), depth,
+            source.strides[1] // kernels.itemsize, layout, num_threads,
         )
     return packed_by(
         kernels, kernels.pack, cnp.PyArray_DATA(source), depth, source.shape[source.ndim - 1],
@@ -148,7 +151,8 @@ cdef Buffer packed_transposed(
     )
     cdef int threads = threads_for(num_threads, PACK_WORK * size, by_row.panels)
     if turned(source):
-        job.pack, job.row_step = kernels.pack_transposed_turned, rows
+        job.pack = kernels.pack_transposed_turned
+        job.row_step = source.strides[1] // kernels.itemsize
     with nogil:
         share_out(pack_rows, &job, threads)
     return out

@@ -45,7 +45,9 @@ cdef class Recurrence:
         self, Backward *b, object dy, object dx, list dstates, list gradients, list scratch,
         object num_threads,
     ) except -1
-    cdef int open_sums(self, Backward *b, list scratch) except -1
+    cdef int open_sums(
+        self, Backward *b, list scratch, fr_index count, fr_view ids
+    ) except -1
     cdef int close_backward(self, const Backward *b, list dstates0) except -1
     cdef int backward_extras(
         self, list scratch, const void **wh_n_t, void **dreset_h, object num_threads

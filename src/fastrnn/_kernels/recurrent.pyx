@@ -181,7 +181,7 @@ cdef class Recurrence:
         if self.embedding is None:
             self.schedule.clear_padding(dx)
         else:
-            table_gradients(k, &b, self.embedding, dx, gradients[0], num_threads)
+            table_gradients(k, &b, b.wx_t, self.embedding, dx, gradients[0], num_threads)
         dstates0 = [empty_like(dstate) for dstate in dstates]
         self.close_backward(&b, dstates0)
         return dx, dstates0
@@ -203,7 +203,9 @@ cdef class Recurrence:
         if self.embedding is None:
             b.dx = self.view(scratch, dx)
         else:
-            self.open_sums(b, scratch)
+            self.open_sums(b, scratch, len(self.embedding), self.cell.x)
+            b.m.cell.input = 0  # h alone is the operand of the chunks
+            b.dx = self.cell.x  # is pointed to, not written
         b.m.dh = self.state_rows(scratch, 1, dstates[0])
         if len(dstates) == 2:
             b.m.dc = self.state_rows(scratch, 1, dstates[1])
@@ -215,13 +217,13 @@ cdef class Recurrence:
                     gradient.fill(0)
         return 0
 
-    cdef int open_sums(self, Backward *b, list scratch) except -1:
-        """Sums of dgates take the place of dx, and h alone is the operand of their chunks."""
+    cdef int open_sums(
+        self, Backward *b, list scratch, fr_index count, fr_view ids
+    ) except -1:
+        """Sums of the dgates that belong to each of `count` rows of an embedding."""
         cdef fr_index panel = 4 * self.kernels.lanes
-        b.sum_count = len(self.embedding)
-        b.sums = self.reserve(scratch, b.layout_x.panels * b.sum_count * panel, zeroed=True)
-        b.m.cell.input = 0
-        b.dx = b.m.cell.x  # is pointed to, not written
+        b.ids, b.sum_count = ids, count
+        b.sums = self.reserve(scratch, b.layout_x.panels * count * panel, zeroed=True)
         return 0
 
     cdef int close_backward(self, const Backward *b, list dstates0) except -1:
@@ -261,7 +263,7 @@ cdef int plan_projection(
     plan.wx, plan.memory, plan.table = run.cell.wx, NULL, NULL
     plan.layout = run.weights.layout_x
     if run.embedding is not None:
-        table = projected_table(k, run.weights, run.embedding, num_threads)
+        table = projected_table(k, run.weights, run.weights.wx, run.embedding, num_threads)
         scratch.append(table)
         plan.table = <const char *>table.data
     elif share > 1 and run.packed_weights() * k.itemsize <= JOINED_BYTES:

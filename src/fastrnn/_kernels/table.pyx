@@ -35,9 +35,9 @@ def embeds(rows, inputs):
 
 
 cdef Buffer projected_table(
-    const fr_kernels *k, Weights weights, object embedding, object num_threads
+    const fr_kernels *k, Weights weights, Buffer wx, object embedding, object num_threads
 ):
-    """bias + E Wx, whose columns lie as those of packed weights."""
+    """bias + E Wx, whose columns lie as those of packed weights; `wx` is Wx packed."""
     cdef Matrix E = as_matrix(embedding)
     cdef fr_layout layout = weights.layout_x
     cdef fr_index columns = packed_columns(k, &layout)
@@ -48,7 +48,7 @@ cdef Buffer projected_table(
         <void **>results.data, Matrix(<char *>table.data, E.rows, columns, columns * k.itemsize)
     )
     cdef fr_product product = input_product(
-        k, E.columns, weights.wx.data, weights.bias.data, &layout, <void **>rows.data,
+        k, E.columns, wx.data, weights.bias.data, &layout, <void **>rows.data,
         <void **>results.data,
     )
     run_product(k, &product, E.rows, num_threads)
@@ -56,8 +56,8 @@ cdef Buffer projected_table(
 
 
 cdef int table_gradients(
-    const fr_kernels *k, const Backward *b, object embedding, object dembedding, object dWx,
-    object num_threads,
+    const fr_kernels *k, const Backward *b, const void *wx_t, object embedding,
+    object dembedding, object dWx, object num_threads,
 ) except -1:
     """dWx = E^T sums and dE = sums Wx^T: one more chunk, whose rows are those of the embedding."""
     cdef cnp.ndarray E = embedding
@@ -74,7 +74,7 @@ cdef int table_gradients(
     offsets[0], offsets[1] = 0, V
     chunk.m.cell.schedule = fr_schedule(rows=V, steps=1, active=&V, offset=&offsets[0])
     chunk.m.cell.input = D
-    chunk.m.dgates, chunk.m.operand = b.sums, operand.data
+    chunk.m.dgates, chunk.m.operand, chunk.wx_t = b.sums, operand.data, wx_t
     point_rows(<void **>dx.data, as_matrix(dembedding))
     chunk.dx.row, chunk.dx.step = <void **>dx.data, 0
     chunk.part_count, chunk.accumulate = 1, False

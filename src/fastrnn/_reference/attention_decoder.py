@@ -19,6 +19,9 @@ layer's output what it came from (Wu et al. 2016, section 3.1):
 
 ``y_k = cell(drop_k * y_{k-1}) + y_{k-1}``
 
+A sequence may end before step T. Beyond its own last step f is 0, and what is fed and the states
+stay, as in a recurrent layer (`sequence.py`).
+
 Shapes: x (N, T, E), f (N, F), each state (L, N, H), memory (N, S, M); Wx of the first layer
 (E + F, G*H) or (E + M, G*H), the rows of x first; Wc (M + H, F), bc (F,); drops (L - 1, N, T, H);
 drop_h (L, N, H), factors on h where it meets Wh, at every step.
@@ -32,11 +35,12 @@ from typing import Any
 
 import numpy as np
 
+from . import sequence
 from .attention import attention_backward, attention_forward
 from .gru import gru_cell, gru_cell_backward
 from .lstm import lstm_cell, lstm_cell_backward
 from .rnn import rnn_cell, rnn_cell_backward
-from .sequence import add_to
+from .sequence import add_to, rows_of
 from .types import Array, Stash
 
 # A step of each cell, forward and backward.
@@ -67,44 +71,50 @@ def attention_decoder_forward(
     drops: Array | None,
     drop_h: Array | None,
     train: bool,
+    steps: Array | None = None,
     num_threads: int | None = None,
 ) -> tuple[Array, Array, Array | None, list[Array], Stash | None]:
     """Return features, alignment, the last features to feed, the last states, and a stash.
 
     `fed` are the features before the first step, for input_feeding; `cells` hold the weights of
-    each layer, `weights` those of the score. `lengths` are those of the memory.
+    each layer, `weights` those of the score. `lengths` are those of the memory, `steps` the numbers
+    of steps of the sequences.
     """
     N, T, _ = x.shape
     feeding = context == "input_feeding"
     width = memory.shape[2] + states[0].shape[2] if readout is None else len(readout[1])
-    features = np.empty((N, T, width), x.dtype)
-    alignment = np.empty((N, T, memory.shape[1]), x.dtype)
+    features = np.zeros((N, T, width), x.dtype)
+    alignment = np.zeros((N, T, memory.shape[1]), x.dtype)
     states = [state.copy() for state in states]
-    attend = partial(
-        _attend, memory, weights, score=score, heads=heads, lengths=lengths, train=train
-    )
-    run = partial(stack_step, cells=cells, step=CELLS[cell][0], residual=residual, drop_h=drop_h)
+    fed = None if fed is None else fed.copy()
+    attend = partial(_attend, weights=weights, score=score, heads=heads, train=train)
+    run = partial(stack_step, cells=cells, step=CELLS[cell][0], residual=residual)
     tape = []
-    for t in range(T):
-        drops_t = None if drops is None else drops[:, :, t]
+    for t, rows in sequence.steps(x, steps, reverse=False):
+        drops_t = None if drops is None else drops[:, rows, t]
+        drop = None if drop_h is None else drop_h[:, rows]
+        own, known = memory[rows], rows_of(lengths, rows)
+        before = [state[:, rows] for state in states]
         if feeding:
             assert fed is not None
-            first = np.concatenate((x[:, t], fed), axis=1)
-            h, states, stacked = run(first, states, drops=drops_t)
-            c, alignment[:, t], attended = attend(h)
+            first = np.concatenate((x[rows, t], fed[rows]), axis=1)
+            h, after, stacked = run(first, before, drops=drops_t, drop_h=drop)
+            c, a, attended = attend(h, own, lengths=known)
         else:
-            c, alignment[:, t], attended = attend(states[0][-1])
-            first = np.concatenate((x[:, t], c), axis=1)
-            h, states, stacked = run(first, states, drops=drops_t)
+            c, a, attended = attend(before[0][-1], own, lengths=known)
+            first = np.concatenate((x[rows, t], c), axis=1)
+            h, after, stacked = run(first, before, drops=drops_t, drop_h=drop)
         joined = np.concatenate((c, h), axis=1)
         f = joined if readout is None else np.tanh(joined @ readout[0] + readout[1])
-        features[:, t] = f
-        fed = f if feeding else None
+        features[rows, t], alignment[rows, t] = f, a
+        for state, new in zip(states, after, strict=True):
+            state[:, rows] = new
+        if fed is not None:
+            fed[rows] = f
         if train:
-            tape.append((attended, stacked, joined, f))
-    last = fed.copy() if feeding and fed is not None else None
+            tape.append((t, rows, attended, stacked, joined, f))
     stash = (x, memory, cells, weights, readout, cell, feeding, residual, drops, tape)
-    return features, alignment, last, states, stash if train else None
+    return features, alignment, fed, states, stash if train else None
 
 
 def attention_decoder_backward(
@@ -120,18 +130,17 @@ def attention_decoder_backward(
 ]:
     """Return ``(dx, dfed, dstates0, dmemory, dcells, dweights, dreadout)``; None means zeros."""
     x, memory, cells, weights, readout, cell, feeding, residual, drops, tape = stash
-    N, T, E = x.shape
+    N, _, E = x.shape
     M = memory.shape[2]
     dx, dmemory, dweights, dreadout = (_zeros(each) for each in (x, memory, weights, readout or ()))
     dcells = [_zeros(each) for each in cells]
     dstates = [dstate.copy() for dstate in dstates]
     dfed = np.zeros((N, dfeatures.shape[2]), x.dtype) if dfed_last is None else dfed_last.copy()
-    for t in reversed(range(T)):
-        attended, stacked, joined, f = tape[t]
-        da = None if dalignment is None else dalignment[:, t : t + 1]
-        df = dfeatures[:, t]
+    for t, rows, attended, stacked, joined, f in reversed(tape):
+        da = None if dalignment is None else dalignment[rows, t, None]
+        df = dfeatures[rows, t]
         if feeding:
-            df = df + dfed  # fed = f, in the step after
+            df = df + dfed[rows]  # fed = f, in the step after
         if readout is None:
             djoined = df  # f = joined
         else:
@@ -142,18 +151,21 @@ def attention_decoder_backward(
         if feeding:
             dquery, dkeys, _, dscore = attention_backward(dc[:, None], da, attended, shared=True)
             dh = dh + dquery[:, 0]  # c = a(h)
-        drops_t = None if drops is None else drops[:, :, t]
-        dfirst, dstates, dstack = _stack_backward(
-            dh, dstates, stacked, CELLS[cell][1], residual, drops_t
+        dafter = [dstate[:, rows] for dstate in dstates]
+        drops_t = None if drops is None else drops[:, rows, t]
+        dfirst, dbefore, dstack = _stack_backward(
+            dh, dafter, stacked, CELLS[cell][1], residual, drops_t
         )
-        dx[:, t], dsecond = dfirst[:, :E], dfirst[:, E:]  # first = [x; fed] or [x; c]
+        dx[rows, t], dsecond = dfirst[:, :E], dfirst[:, E:]  # first = [x; fed] or [x; c]
         if feeding:
-            dfed = dsecond
+            dfed[rows] = dsecond
         else:
             dc = dc + dsecond
             dquery, dkeys, _, dscore = attention_backward(dc[:, None], da, attended, shared=True)
-            dstates[0][-1] += dquery[:, 0]  # c = a(s_{t-1})
-        dmemory += dkeys
+            dbefore[0][-1] += dquery[:, 0]  # c = a(s_{t-1})
+        for dstate, new in zip(dstates, dbefore, strict=True):
+            dstate[:, rows] = new
+        dmemory[rows] += dkeys
         add_to(dweights, dscore)
         for total, parts in zip(dcells, dstack, strict=True):
             add_to(total, parts)
@@ -161,7 +173,7 @@ def attention_decoder_backward(
 
 
 def _attend(
-    memory: Array, weights: tuple[Array, ...], query: Array, **options: Any
+    query: Array, memory: Array, *, weights: tuple[Array, ...], **options: Any
 ) -> tuple[Array, Array, Stash | None]:
     """Attend with one query (N, H) for each sequence: context (N, M), alignment (N, S), stash."""
     c, a, stash = attention_forward(query[:, None], memory, memory, weights, **options)

@@ -36,9 +36,9 @@ def outputs(out: Array | None, x: Array, h0: Array) -> Array:
     return out
 
 
-def rows_of(drop_h: Array | None, rows: Array) -> Array | None:
-    """Return the factors of some rows of the batch; None stays None."""
-    return None if drop_h is None else drop_h[rows]
+def rows_of(array: Array | None, rows: Array) -> Array | None:
+    """Return what some rows of the batch have in an array that may be None."""
+    return None if array is None else array[rows]
 
 
 def dropped(h: Array, drop_h: Array | None) -> Array:

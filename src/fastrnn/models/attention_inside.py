@@ -52,8 +52,17 @@ class AttentionInside(Layer):
             "residual": rnn.residual,
         }
 
-    def forward(self, x: Array, memory: Memory, lengths: Array | None = None) -> Array:
-        """Return the features (N, T, F) of the inputs x (N, T, D), also beyond `lengths`."""
+    def forward(
+        self,
+        x: Array,
+        memory: Memory,
+        lengths: Array | None = None,
+        embedding: Array | None = None,
+    ) -> Array:
+        """Return the features (N, T, F) of the inputs x (N, T, D); beyond `lengths` they are 0.
+
+        With an `embedding` x are the numbers (N, T) of its rows.
+        """
         arguments = (
             x,
             None,
@@ -63,29 +72,34 @@ class AttentionInside(Layer):
             tuple(self.attention.params.values()),
             self.readout.weights,
         )
-        options: dict[str, Any] = {**self._options, "lengths": memory.lengths}
+        options: dict[str, Any] = {
+            **self._options,
+            "lengths": memory.lengths,
+            "steps": lengths,
+            "embedding": embedding,
+        }
         if not self.training:
             return ops.attention_decoder(*arguments, **options)[0]
-        options |= self._drawn(x)
+        options |= self._drawn(*x.shape[:2])
         features, _, _, states, stash = ops.attention_decoder_forward(*arguments, **options)
         self._tape = stash, len(states)
         return features
 
-    def _drawn(self, x: Array) -> dict[str, Array]:
+    def _drawn(self, N: int, T: int) -> dict[str, Array]:
         """Draw the dropout of the recurrent layers: on their inputs but the first's, and on h."""
-        rnn, (N, T) = self.rnn, x.shape[:2]
+        rnn = self.rnn
         L, H = rnn.num_layers, rnn.hidden_size
         drawn = {}
         if rnn.dropout and L > 1:
-            ones = np.ones((L - 1, N, T, H), x.dtype)
+            ones = np.ones((L - 1, N, T, H), rnn.dtype)
             drawn["drops"] = ops.dropout(ones, rnn.dropout, rng=self.rng)
         if rnn.recurrent_dropout:
-            ones = np.ones((L, N, H), x.dtype)
+            ones = np.ones((L, N, H), rnn.dtype)
             drawn["drop_h"] = ops.dropout(ones, rnn.recurrent_dropout, rng=self.rng)
         return drawn
 
     def backward(self, dfeatures: Array) -> tuple[Array, Array, State]:
-        """Return the gradients of x, of the memory's outputs and of its state."""
+        """Return the gradients of x or the embedding, of the memory's outputs and of its state."""
         stash, states = self._recorded()
         dx, _, dstates, doutputs, dcells, dweights, dreadout = ops.attention_decoder_backward(
             dfeatures, None, None, [None] * states, stash

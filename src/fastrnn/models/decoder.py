@@ -152,13 +152,11 @@ class Decoder:
 
         Beyond ``lengths`` they mean nothing.
         """
-        if self.peeky or isinstance(self.recurrence, AttentionInside):
+        if self.peeky:
             x = self._with_summary(self.inputs.rows(tokens), memory)
-            features = self.recurrence.forward(x, memory, lengths)
-        else:
-            x, table = self.inputs.forward(tokens)
-            features = self.recurrence.forward(x, memory, lengths, **table)
-        return self._classify(features, memory)
+            return self._classify(self.recurrence.forward(x, memory, lengths), memory)
+        x, table = self.inputs.forward(tokens)
+        return self._classify(self.recurrence.forward(x, memory, lengths, **table), memory)
 
     def _classify(self, features: Array, memory: Memory) -> Array:
         if self.tie_embeddings:

@@ -118,9 +118,9 @@ def integers(
     return np.require(came, np.int64, ["C", "A"])
 
 
-def lengths(layer: str, value: Any, N: int, T: int) -> Array | None:
+def lengths(layer: str, value: Any, N: int, T: int, name: str = "lengths") -> Array | None:
     """Return the lengths of N sequences of at most T steps; None stays None."""
-    return None if value is None else integers(layer, "lengths", value, (N,), T + 1)
+    return None if value is None else integers(layer, name, value, (N,), T + 1)
 
 
 def integer(layer: str, name: str, value: Any) -> int:

@@ -11,6 +11,7 @@ from fastrnn.ops._backend import Stash
 from fastrnn.ops._check import Array, DType
 from fastrnn.ops._recurrent import Cell
 from fastrnn.ops.attention import SCORES, check_heads, score_weights
+from fastrnn.ops.embedding import embedding_backward, embedding_forward
 
 CELLS: dict[str, Cell] = {"rnn": rnn.CELL, "lstm": lstm.CELL, "gru": gru.CELL}
 CONTEXTS = ("input_feeding", "input")
@@ -32,6 +33,8 @@ def attention_decoder(
     num_heads: int = 1,
     context: str = "input_feeding",
     lengths: Any = None,
+    steps: Any = None,
+    embedding: Any = None,
     residual: bool = False,
     drops: Any = None,
     drop_h: Any = None,
@@ -48,7 +51,7 @@ def attention_decoder(
 
     Parameters
     ----------
-    x : array (N, T, E)
+    x : array (N, T, E), or with an embedding an integer array (N, T)
         Inputs that are known ahead.
     fed : array (N, F) or None
         The features before the first step, for input feeding; None is zeros. F is the width of the
@@ -76,6 +79,12 @@ def attention_decoder(
         How the context reaches the cells.
     lengths : integer array (N,), optional
         The steps of the memory of each sequence, 0 to S; those beyond get the weight 0.
+    steps : integer array (N,), optional
+        How far each sequence goes, 0 to T steps. Beyond that features and alignment are 0, and what
+        is fed and the states stay.
+    embedding : array (V, E), optional
+        A table whose rows are the inputs; x holds their numbers. The product of a row with the
+        first Wx is made once, not at each place.
     residual : bool
         Whether a layer from the third on adds the output of the layer before to its own. The
         query of ``context="input"`` is the state h, to which nothing was added.
@@ -95,9 +104,9 @@ def attention_decoder(
     alignment : array (N, T, S)
         The weights of the memory at each step.
     fed : array (N, F) or None
-        What to feed to the step that follows; None for ``context="input"``.
+        What to feed to the step that follows each sequence's last; None for ``context="input"``.
     states : list of arrays (L, N, H)
-        The states after the last step.
+        The states after each sequence's last step.
 
     Raises
     ------
@@ -126,6 +135,8 @@ def attention_decoder(
         num_heads=num_heads,
         context=context,
         lengths=lengths,
+        steps=steps,
+        embedding=embedding,
         residual=residual,
         drops=drops,
         drop_h=drop_h,
@@ -149,6 +160,8 @@ def attention_decoder_forward(
     num_heads: int = 1,
     context: str = "input_feeding",
     lengths: Any = None,
+    steps: Any = None,
+    embedding: Any = None,
     residual: bool = False,
     drops: Any = None,
     drop_h: Any = None,
@@ -170,6 +183,8 @@ def attention_decoder_forward(
         num_heads=num_heads,
         context=context,
         lengths=lengths,
+        steps=steps,
+        embedding=embedding,
         residual=residual,
         drops=drops,
         drop_h=drop_h,
@@ -215,8 +230,8 @@ def attention_decoder_backward(
     Returns
     -------
     dx, dfed, dstates, dmemory, dcells, dweights, dreadout
-        Gradients of the arguments, in their form; dfed is None for ``context="input"``, dreadout
-        empty without a readout.
+        Gradients of the arguments, in their form; dx is that of the embedding, where forward was
+        given one; dfed is None for ``context="input"``, dreadout empty without a readout.
 
     Raises
     ------
@@ -234,10 +249,13 @@ def attention_decoder_backward(
     dfed = _fed("dfed", dfed, feeding, (features[0], features[2]), stash.dtype)
     dstates = _states("dstates", dstates, states[0], states[1:], stash.dtype)
     num_threads = check.threads(_NAME, num_threads)
+    data, looked_up = stash.data
     results: tuple[Any, ...] = _backend.get(stash.backend).attention_decoder_backward(
-        dfeatures, dalignment, dfed, dstates, stash.data, num_threads=num_threads
+        dfeatures, dalignment, dfed, dstates, data, num_threads=num_threads
     )
     dx, dfed, dstates0, dmemory, dcells, dweights, dreadout = results
+    if looked_up is not None:
+        dx = embedding_backward(dx, looked_up)
     return dx, dfed, dstates0, dmemory, dcells, dweights, dreadout
 
 
@@ -256,6 +274,8 @@ def _run(
     num_heads: int,
     context: str,
     lengths: Any,
+    steps: Any,
+    embedding: Any,
     residual: bool,
     drops: Any,
     drop_h: Any,
@@ -268,8 +288,8 @@ def _run(
     feeding = check.option(_NAME, "context", context, CONTEXTS) == "input_feeding"
     ready, D, H, dtype = stacked_weights(_NAME, kind, cells)
     L = len(ready)
-    x = check.array(_NAME, "x", x, ("N", "T", "E"), dtype)
-    N, T, E = x.shape
+    x, embedding = _inputs(x, embedding, dtype)
+    (N, T), E = x.shape[:2], (x if embedding is None else embedding).shape[-1]
     width = H if score in ("dot", "scaled_dot") else "M"
     memory = check.array(_NAME, "memory", memory, (N, "S", width), dtype)
     _, S, M = memory.shape
@@ -291,8 +311,14 @@ def _run(
     lengths = check.lengths(_NAME, lengths, N, S)
     if train and lengths is not None:
         lengths = lengths.copy()  # a backward trusts what was checked
+    steps = check.lengths(_NAME, steps, N, T, "steps")
     num_threads = check.threads(_NAME, num_threads)
     chosen = _backend.choose(backend)
+    given, looked_up = {}, None
+    if embedding is not None and kind.takes_embedding(len(embedding), x.size, chosen):
+        given["embedding"] = embedding
+    elif embedding is not None:
+        x, looked_up = embedding_forward(x, embedding, backend=chosen)
     features, alignment, last, finals, data = _backend.get(chosen).attention_decoder_forward(
         x,
         fed,
@@ -306,14 +332,25 @@ def _run(
         heads=heads,
         context=context,
         lengths=lengths,
+        steps=steps,
         residual=bool(residual),
         drops=drops,
         drop_h=drop_h,
         train=train,
         num_threads=num_threads,
+        **given,
     )
     shapes = (features.shape, alignment.shape, (len(states), L, N, H), *(((),) if feeding else ()))
-    return features, alignment, last, finals, Stash(_NAME, chosen, dtype, shapes, data)
+    stash = Stash(_NAME, chosen, dtype, shapes, (data, looked_up))
+    return features, alignment, last, finals, stash
+
+
+def _inputs(x: Any, embedding: Any, dtype: DType) -> tuple[Array, Array | None]:
+    """Return x (N, T, E), or the numbers (N, T) of rows and the embedding that has them."""
+    if embedding is None:
+        return check.array(_NAME, "x", x, ("N", "T", "E"), dtype), None
+    embedding = check.array(_NAME, "embedding", embedding, ("V", "E"), dtype, contiguous=True)
+    return check.integers(_NAME, "x", x, ("N", "T"), len(embedding)), embedding
 
 
 def stacked_weights(
