@@ -50,6 +50,14 @@ cdef void free_kept(Py_ssize_t needed) noexcept:
         PyMem_RawFree(block.address)
 
 
+cdef Py_ssize_t rounded(Py_ssize_t bytes) noexcept:
+    """The next size with three binary digits behind its first: what differs little is alike."""
+    cdef Py_ssize_t unit = 1
+    while unit << 4 <= bytes:
+        unit <<= 1
+    return (bytes + unit - 1) // unit * unit
+
+
 cdef Block take(Py_ssize_t bytes) noexcept:
     """A block of at least so many bytes, by at most a quarter too large; address NULL: none left.
 
@@ -60,6 +68,7 @@ cdef Block take(Py_ssize_t bytes) noexcept:
     cdef int i, best = -1
     if bytes < SMALL_BYTES:
         return Block(PyMem_RawMalloc(bytes), bytes)
+    bytes = rounded(bytes)
     for i in range(kept_count):
         if bytes <= kept[i].bytes <= bytes + bytes // 4:
             if best < 0 or kept[i].bytes <= kept[best].bytes:
