@@ -9,7 +9,7 @@ import pytest
 
 import fastrnn
 from fastrnn._kernels import get_num_threads, set_num_threads
-from fastrnn._kernels.directions import at_once, threads_of_each
+from fastrnn._kernels.directions import LATE, Pause, at_once, run_directions, threads_of_each
 
 
 @pytest.fixture
@@ -36,6 +36,32 @@ def test_at_once_means_in_another_thread():
 
     first, second = at_once(who, who)
     assert first == threading.get_ident() != second
+
+
+def test_a_late_thread_makes_the_next_calls_take_turns():
+    pause = Pause()
+    assert pause.over()
+    for calls in (32, 64):
+        pause.learn(2 * LATE)
+        assert [pause.over() for _ in range(calls + 1)] == [False] * calls + [True]
+    pause.learn(LATE / 2)
+    assert pause.over()
+    for _ in range(20):
+        pause.learn(2 * LATE)
+    assert pause.calls == 1024
+    pause.learn(LATE / 2)
+    pause.calls = 0
+    pause.learn(2 * LATE)
+    assert pause.calls == 32
+
+
+def test_calls_in_turn_have_all_threads(threads, monkeypatch):
+    threads(4)
+    late, given = Pause(), []
+    late.learn(1.0)
+    monkeypatch.setattr("fastrnn._kernels.directions._pause", late)
+    run_directions([lambda num_threads: given.append(num_threads)] * 2, 1e9, None)
+    assert given == [None, None]
 
 
 def test_the_other_thread_has_the_context():
