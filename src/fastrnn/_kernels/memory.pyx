@@ -4,6 +4,10 @@ The system hands memory out with a page fault for every 4 KiB, and the C library
 blocks to it when they are freed. A training step takes and frees the same blocks each time, so those
 of some size are kept for the next call. LSTM, one thread, times with kept blocks in those without:
 training N1 T100 H128 0.89, N20 T35 H100 0.86, N32 T50 H256 0.99; inference N16 T20 H1024 0.81.
+
+Blocks from 4 MiB on ask for huge pages, as NumPy's do: so many weights need more pages than the
+processor keeps the addresses of. LSTM inference, frozen, one thread and two, time with them in that
+without (Zen 4): N1 T20 H1024 0.84 and 0.94, N16 T20 H1024 0.97 and 0.98, H512 and less 0.98 to 1.01.
 """
 
 cimport numpy as cnp
@@ -15,6 +19,27 @@ from libc.string cimport memmove, memset
 
 cnp.import_array()
 
+cdef extern from *:
+    """
+    #ifdef __linux__
+    #include <stdint.h>
+    #include <sys/mman.h>
+    #endif
+
+    /* Ask for huge pages in a new block. */
+    static void fr_ask_huge(void *address, Py_ssize_t bytes) {
+    #if defined(__linux__) && defined(MADV_HUGEPAGE)
+        const uintptr_t page = (uintptr_t)1 << 12;
+        const uintptr_t first = ((uintptr_t)address + page - 1) & ~(page - 1);
+        const uintptr_t end = ((uintptr_t)address + (uintptr_t)bytes) & ~(page - 1);
+        madvise((void *)first, end - first, MADV_HUGEPAGE); /* a wish: failing is no matter */
+    #else
+        (void)address, (void)bytes;
+    #endif
+    }
+    """
+    void fr_ask_huge(void *address, Py_ssize_t bytes) noexcept nogil
+
 cdef Py_ssize_t ALIGNMENT = 64
 cdef Py_ssize_t MOST_BYTES = <Py_ssize_t>((<size_t>-1) >> 1) - 128
 
@@ -22,6 +47,7 @@ cdef enum:
     MOST_KEPT = 64               # blocks
     SMALL_BYTES = 1 << 14        # the C library itself keeps what is smaller
     KEPT_BYTES = 1 << 28         # at most, in all
+    HUGE_BYTES = 1 << 22
 
 
 # The freed blocks, the longest unused first. Only touched by holders of the GIL.
@@ -79,6 +105,8 @@ cdef Block take(Py_ssize_t bytes) noexcept:
     else:
         free_kept(kept_bytes + used_bytes + bytes - max(most_used, used_bytes + bytes))
         block = Block(PyMem_RawMalloc(bytes), bytes)
+        if block.address != NULL and bytes >= HUGE_BYTES:
+            fr_ask_huge(block.address, bytes)
     if block.address != NULL:
         used_bytes += block.bytes
         most_used = max(most_used, used_bytes)
