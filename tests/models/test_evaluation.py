@@ -50,7 +50,7 @@ def test_scores_of_the_tokens(translator: Translator) -> None:
         tokens += target.size
         memory = model.encoder.forward(source, lengths)
         fed = np.concatenate([[[1]], target[:, :-1]], axis=1)
-        right += int((model.decoder.forward(fed, memory).argmax(-1) == target).sum())
+        right += int((model.decoder.forward(fed, memory).argmax(-1) == target.ravel()).sum())
     result = evaluate(translator, PAIRS)
     assert result.loss == pytest.approx(total / tokens, rel=1e-5)
     assert result.perplexity == pytest.approx(math.exp(total / tokens), rel=1e-5)

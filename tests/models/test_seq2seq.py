@@ -113,7 +113,7 @@ def test_generation_is_the_argmax_of_the_teacher_forced_logits(
     ids = model.generate(source, lengths, max_length=7)
     memory = model.encoder.forward(source, lengths)
     given_tokens = np.concatenate([np.full((count, 1), BOS), ids[:, :-1]], axis=1)
-    likeliest = model.decoder.forward(given_tokens, memory).argmax(axis=-1)
+    likeliest = model.decoder.forward(given_tokens, memory).argmax(axis=-1).reshape(count, -1)
     for row, wanted in zip(ids, likeliest, strict=True):
         (ends,) = np.nonzero(row == EOS)
         length = ends[0] + 1 if len(ends) else len(row)

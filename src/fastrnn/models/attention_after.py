@@ -8,6 +8,7 @@ from fastrnn.layers import GRU, LSTM, RNN, Attention
 from fastrnn.models.base import Array, State
 from fastrnn.models.encoder import Memory
 from fastrnn.models.readout import Readout
+from fastrnn.models.steps import Steps
 
 
 class AttentionAfter:
@@ -39,25 +40,27 @@ class AttentionAfter:
         lengths: Array | None = None,
         embedding: Array | None = None,
     ) -> Array:
-        """Features (N, T, F) of the inputs x (N, T, D); beyond `lengths` h is 0.
+        """Features (L, F) of the steps within `lengths` of the inputs x (N, T, D).
 
         With an `embedding` x are the numbers (N, T) of its rows.
         """
-        h: Array
+        self._steps = steps = Steps(lengths, *x.shape[:2])
         h, _ = self.rnn(x, memory.state, lengths=lengths, embedding=embedding)
         if self.attention is None:
-            return h
+            return steps.taken(h)
         context, _ = self.attention(h, memory.outputs, lengths=memory.lengths)
-        return self.readout.forward(context, h)
+        return self.readout.forward(steps.taken(context), steps.taken(h))
 
     def backward(self, dfeatures: Array) -> tuple[Array, Array | None, State]:
         """Gradients of x or the embedding, of the memory's outputs and of its state.
 
         Without attention those of the outputs are None.
         """
-        dh, doutputs = dfeatures, None
-        if self.attention is not None:
-            dcontext, dh = self.readout.backward(dfeatures)
+        doutputs = None
+        if self.attention is None:
+            dh = self._steps.put_back(dfeatures)
+        else:
+            dcontext, dh = map(self._steps.put_back, self.readout.backward(dfeatures))
             # context = attention(h, outputs): h is used here a second time
             dquery, doutputs, _ = self.attention.backward(dcontext)
             dh = np.add(dh, dquery, out=dquery)

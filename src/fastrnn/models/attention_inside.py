@@ -11,6 +11,7 @@ from fastrnn.layers import GRU, LSTM, RNN, Attention, Layer
 from fastrnn.models.base import Array, State, arrays_of, cells_of, state_of
 from fastrnn.models.encoder import Memory
 from fastrnn.models.readout import Readout
+from fastrnn.models.steps import Steps
 
 
 class AttentionInside(Layer):
@@ -59,7 +60,7 @@ class AttentionInside(Layer):
         lengths: Array | None = None,
         embedding: Array | None = None,
     ) -> Array:
-        """Return the features (N, T, F) of the inputs x (N, T, D); beyond `lengths` they are 0.
+        """Return the features (L, F) of the steps within `lengths` of the inputs x (N, T, D).
 
         With an `embedding` x are the numbers (N, T) of its rows.
         """
@@ -72,6 +73,7 @@ class AttentionInside(Layer):
             tuple(self.attention.params.values()),
             self.readout.weights,
         )
+        self._steps = steps = Steps(lengths, *x.shape[:2])
         options: dict[str, Any] = {
             **self._options,
             "lengths": memory.lengths,
@@ -79,11 +81,11 @@ class AttentionInside(Layer):
             "embedding": embedding,
         }
         if not self.training:
-            return ops.attention_decoder(*arguments, **options)[0]
+            return steps.taken(ops.attention_decoder(*arguments, **options)[0])
         options |= self._drawn(*x.shape[:2])
         features, _, _, states, stash = ops.attention_decoder_forward(*arguments, **options)
         self._tape = stash, len(states)
-        return features
+        return steps.taken(features)
 
     def _drawn(self, N: int, T: int) -> dict[str, Array]:
         """Draw the dropout of the recurrent layers: on their inputs but the first's, and on h."""
@@ -102,7 +104,7 @@ class AttentionInside(Layer):
         """Return the gradients of x or the embedding, of the memory's outputs and of its state."""
         stash, states = self._recorded()
         dx, _, dstates, doutputs, dcells, dweights, dreadout = ops.attention_decoder_backward(
-            dfeatures, None, None, [None] * states, stash
+            self._steps.put_back(dfeatures), None, None, [None] * states, stash
         )
         grads = [grad for cell in dcells for grad in cell if grad is not None]
         layers: list[Layer] = [self.rnn, self.attention, *self.readout.layers.values()]

@@ -20,6 +20,7 @@ from fastrnn.models.base import (
 from fastrnn.models.encoder import Memory, MemoryGradients
 from fastrnn.models.inputs import TokenInputs
 from fastrnn.models.readout import Readout
+from fastrnn.models.steps import Steps
 from fastrnn.ops import DecoderWeights
 
 
@@ -148,29 +149,27 @@ class Decoder:
         return {"states": arrays_of(memory.state), "constant": constant, **attended}
 
     def forward(self, tokens: Array, memory: Memory, lengths: Array | None = None) -> Array:
-        """Logits (N, T, V) after each of the given ``tokens`` (N, T): teacher forcing.
+        """Logits after each of the given ``tokens`` (N, T): teacher forcing.
 
-        Beyond ``lengths`` they mean nothing.
+        They are (L, V): those of the steps within ``lengths``, of one sequence after another.
         """
-        if self.peeky:
-            x = self._with_summary(self.inputs.rows(tokens), memory)
-            return self._classify(self.recurrence.forward(x, memory, lengths), memory)
-        x, table = self.inputs.forward(tokens)
-        return self._classify(self.recurrence.forward(x, memory, lengths, **table), memory)
-
-    def _classify(self, features: Array, memory: Memory) -> Array:
+        self._steps = Steps(lengths, *tokens.shape)
+        features = self._features(tokens, memory, lengths)
         if self.tie_embeddings:
             share_matrix(self.embedding, self.output)
-        logits: Array = self.output(self.dropout_out(self._with_summary(features, memory)))
+        logits: Array = self.output(self.dropout_out(features))
         return logits
 
-    def _with_summary(self, x: Array, memory: Memory) -> Array:
-        """When peeky, put the summary behind x (N, T, ...) at each of its steps."""
+    def _features(self, tokens: Array, memory: Memory, lengths: Array | None) -> Array:
+        """Return what the classifier sees: features (L, F) and, when peeky, the summary."""
         if not self.peeky:
-            return x
+            x, table = self.inputs.forward(tokens)
+            return self.recurrence.forward(x, memory, lengths, **table)
         summary = memory.summary[:, None]
-        at_each_step = np.broadcast_to(summary, (*x.shape[:2], summary.shape[2]))
-        return np.concatenate([x, at_each_step], axis=-1)
+        at_each_step = np.broadcast_to(summary, (*tokens.shape, summary.shape[2]))
+        x = np.concatenate([self.inputs.rows(tokens), at_each_step], axis=-1)
+        features = self.recurrence.forward(x, memory, lengths)
+        return np.concatenate([features, self._steps.taken(at_each_step)], axis=-1)
 
     def backward(self, dlogits: Array) -> MemoryGradients:
         """Gradients of what the encoder left."""
@@ -181,6 +180,8 @@ class Decoder:
         self.inputs.backward(dx)
         if self.tie_embeddings:
             add_shared_gradient(self.embedding, self.output)
-        # the one summary was given to the inputs and to the classifier, at every step
-        dsummary = dfirst.sum(axis=1) + dlast.sum(axis=1) if self.peeky else None
+        dsummary = None
+        if self.peeky:
+            # the one summary was given to the inputs and to the classifier, at every step
+            dsummary = dfirst.sum(axis=1) + self._steps.put_back(dlast).sum(axis=1)
         return MemoryGradients(doutputs, dstate, dsummary)

@@ -64,7 +64,7 @@ class Readout:
         return self.linear.params["W"], self.linear.params["b"]
 
     def forward(self, context: Array, h: Array) -> Array:
-        """Features (N, T, R) of c (N, T, M) and h (N, T, H)."""
+        """Features (..., R) of c (..., M) and h (..., H)."""
         both = np.concatenate([context, h], axis=-1)
         return both if self.linear is None else self.tanh(self.linear(both))
 

@@ -39,7 +39,7 @@ class TokenScores:
 def score_tokens(
     owner: str, criterion: SoftmaxCrossEntropy, outputs: Iterable[tuple[Array, Array]]
 ) -> TokenScores:
-    """Score batches of logits (N, T, V) and targets (N, T), every token of them the same."""
+    """Score batches of logits (..., V) and targets (...), every token of them the same."""
     total, right, tokens = 0.0, 0, 0
     for logits, targets in outputs:
         counted = targets != criterion.ignore_index  # all, where that is None

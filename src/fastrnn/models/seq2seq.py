@@ -17,6 +17,7 @@ from fastrnn.models.encoder import Encoder, Memory
 from fastrnn.models.generation import Generation
 from fastrnn.models.options import checked_options
 from fastrnn.models.scores import TokenScores, score_tokens
+from fastrnn.models.steps import Steps
 from fastrnn.ops import _check as check
 from fastrnn.ops._check import Rng
 from fastrnn.training import BatchSource, exact_match
@@ -238,13 +239,14 @@ class Seq2Seq(Generation):
     def _run(
         self, source: npt.ArrayLike, lengths: npt.ArrayLike | None, target: npt.ArrayLike
     ) -> tuple[Array, Array]:
-        """Check a batch and run it forward: logits (N, T, V) and the target as an array."""
+        """Check a batch and run it forward: logits (L, V) of the targets' tokens, and these."""
         source, lengths = self._check_source(source, lengths)
         shape = (len(source), "T")
         target = check.integers("Seq2Seq", "target", target, shape, self.target_size)
         memory = self.encoder.forward(source, lengths)
         fed = np.insert(self._given(target, memory), 0, BOS, axis=1)[:, :-1]
-        return self.decoder.forward(fed, memory, _lengths(target)), target
+        ends = _lengths(target)
+        return self.decoder.forward(fed, memory, ends), Steps(ends, *target.shape).taken(target)
 
     def _given(self, target: Array, memory: Memory) -> Array:
         """Return the target, in training with some tokens replaced by the model's own.
