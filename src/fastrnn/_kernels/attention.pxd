@@ -13,6 +13,7 @@ cdef struct Job:
     fr_index largest_side
     fr_index sequences
     fr_index heads
+    fr_index queries       # of a sequence, at most
     cnp.int64_t *lengths   # of the keys; NULL: all of them
     const char *v          # of the additive score, else NULL
     double scale           # of the other scores

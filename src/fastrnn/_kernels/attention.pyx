@@ -155,7 +155,7 @@ cdef double attention_work(const Job *m) noexcept:
     cdef double per_score = WORK_PER_TANH if m.v else 1
     if heads == 0:
         return 0
-    return <double>heads * m.q[0].rows * m.k[0].rows * (
+    return <double>heads * m.queries * m.k[0].rows * (
         m.q[0].columns * per_score + m.values[0].columns
     )
 
@@ -389,6 +389,7 @@ cdef Job new_job(list owner, score, fr_index heads, q, k, weights, values, lengt
     """What both passes take."""
     cdef Job job = memory_job(owner, score, heads, k, weights, values, lengths)
     job.q, job.alignment = matrices(owner, q, heads), matrices(owner, alignment)
+    job.queries = q.shape[1]
     return job
 
 
@@ -407,12 +408,12 @@ cdef int run(Job *job, fr_work *share, double work, object num_threads) except -
 cdef Buffer give_workspace(Job *job, int threads, fr_index least_side):
     """Memory for the products of each thread, of which no side is longer, none packs more."""
     cdef Matrix q = job.q[0], k = job.k[0], values = job.values[0]
-    job.largest_side = max(least_side, q.rows, q.columns, k.rows, values.columns)
+    job.largest_side = max(least_side, job.queries, q.columns, k.rows, values.columns)
     job.thread_bytes = workspace_bytes(job.largest_side, max(
         packed_bytes(job.kernels, k.rows, q.columns),
         packed_bytes(job.kernels, k.rows, values.columns),
-        packed_bytes(job.kernels, q.rows, q.columns),
-        packed_bytes(job.kernels, q.rows, values.columns),
+        packed_bytes(job.kernels, job.queries, q.columns),
+        packed_bytes(job.kernels, job.queries, values.columns),
     ))
     cdef Buffer memory = Buffer(threads, job.thread_bytes)
     job.memory = <char *>memory.data

@@ -20,6 +20,7 @@ from fastrnn._kernels.matrix cimport Matrix, affine, affine_transposed
 from fastrnn._kernels.memory cimport Buffer, empty, empty_like
 from fastrnn._kernels.recurrent cimport Recurrence
 from fastrnn._kernels.rnn cimport RNNRecurrence, rnn_weights
+from fastrnn._kernels.schedule cimport Schedule
 from fastrnn._kernels.simd cimport fr_cell, fr_index, fr_kernels, fr_layout, fr_schedule
 from fastrnn._kernels.table cimport projected_table, table_gradients
 from fastrnn._kernels.threads cimport share_out, threads_for
@@ -49,9 +50,8 @@ def attention_decoder_backward(
 cdef class Decoder:
     """A decoder over one batch; after a forward in training, its tape.
 
-    The tapes are arrays (N, T, width) under the names of `Loop`, their sequences by falling number
-    of steps. Of an embedding's rows the first part of Wx makes the table; the first layer is given
-    the other part.
+    The tapes are arrays (N, T, width) under the names of `Loop`. Of an embedding's rows the first
+    part of Wx makes the table; the first layer is given the other part.
     """
 
     cdef const fr_kernels *kernels
@@ -69,7 +69,6 @@ cdef class Decoder:
     cdef object ids
     cdef object lengths
     cdef object steps    # of each sequence, or None: all
-    cdef object order    # of the caller's sequences, then
     cdef tuple memory    # keys and values, and what queries meet of them
     cdef dict tape
     cdef list referred   # arrays of the caller, with the shapes that they had in the forward
@@ -97,20 +96,14 @@ cdef class Decoder:
         cdef list owner = []
         cdef int threads
         if steps is not None:
-            self.order = np.argsort(-steps, kind="stable")
-            self.steps = steps[self.order]
+            self.steps = steps.copy()  # a backward trusts them
             if not steps.all():  # who has no step asks for nothing
-                lengths = memory.shape[1] if lengths is None else lengths
-                lengths = np.where(steps == 0, 0, lengths)
-        x, fed, memory, self.lengths = [self.sorted(a) for a in (x, fed, memory, lengths)]
-        states = [self.sorted(state, 1) for state in states]
-        self.drops, self.drop_h = self.sorted(drops, 1), self.sorted(drop_h, 1)
+                lengths = np.where(steps, memory.shape[1] if lengths is None else lengths, 0)
+        self.lengths, self.drops, self.drop_h = lengths, drops, drop_h
         if self.embedding is not None:
-            self.ids = x.copy()  # a backward trusts them
+            self.ids = x.copy()
         finals = [empty_like(state) for state in states]
-        self.memory = meet_memory(
-            memory, memory, self.weights, self.score, self.lengths, num_threads
-        )
+        self.memory = meet_memory(memory, memory, self.weights, self.score, lengths, num_threads)
         tape = self.new_tape(x, states[0], memory, train)
         self.begin_layers(tape)
         self.open_loop(&loop, owner, tape)
@@ -127,35 +120,21 @@ cdef class Decoder:
             with nogil:
                 share_out(forward_steps, &loop, threads)
         self.close_layers(tape, finals)
-        last = self.last_fed(fed, tape["f"]) if self.feeding else None
-        if train:
-            self.keep(tape, memory)
-        return (
-            self.given_back(tape["f"], train),
-            self.given_back(tape["alignment"], train and self.heads == 1), last,
-            [self.given_back(final, False, 1) for final in finals], self if train else None,
-        )
-
-    cdef object sorted(self, object array, int axis=0):
-        """The caller's array with its sequences in the order of the loop."""
-        return array if self.order is None or array is None else array.take(self.order, axis)
-
-    cdef object given_back(self, object array, bint kept, int axis=0):
-        """An array of the loop in the caller's order; a copy, if it is also `kept`."""
-        if self.order is None:
-            return array.copy() if kept else array
-        result = empty_like(array)
-        np.moveaxis(result, axis, 0)[self.order] = np.moveaxis(array, axis, 0)
-        return result
+        features, alignment = tape["f"], tape["alignment"]
+        last = self.last_fed(fed, features) if self.feeding else None
+        if not train:
+            return features, alignment, last, finals, None
+        self.keep(tape, memory)
+        return features.copy(), alignment.copy(), last, finals, self
 
     cdef object last_fed(self, object fed, object features):
-        """What each sequence would feed to the step after its last, in the caller's order."""
+        """What each sequence would feed to the step after its last."""
         if self.steps is None:
             return (features[:, -1] if features.shape[1] else fed).copy()
         ran = np.flatnonzero(self.steps)
         last = fed.copy()
         last[ran] = features[ran, self.steps[ran] - 1]
-        return self.given_back(last, False)
+        return last
 
     cdef dict new_tape(self, object x, object h, object memory, bint train):
         """Arrays for all that a step leaves, under the names of `Loop`.
@@ -189,12 +168,13 @@ cdef class Decoder:
 
     cdef int open_loop(self, Loop *loop, list owner, dict tape) except -1:
         """What both directions read."""
+        cdef Schedule schedule = (<Recurrence>self.layers[0]).schedule
         keys, _, k, v = self.memory
         first, joined, f = tape["inputs"][0], tape["joined"], tape["f"]
         M, F = keys.shape[2], f.shape[2]
         E = first.shape[2] - (F if self.feeding else M)
         memset(loop, 0, sizeof(Loop))
-        loop.kernels, loop.schedule = self.kernels, (<Recurrence>self.layers[0]).schedule.c
+        loop.kernels, loop.schedule, loop.order = self.kernels, schedule.c, schedule.order
         loop.layers, loop.feeding = len(self.layers), self.feeding
         loop.residual = self.residual and loop.layers > 2
         loop.x = loop.first_x = plane(owner, first[:, :, :E])
@@ -312,10 +292,6 @@ cdef class Decoder:
         cdef list owner = []
         cdef int threads
         self.check_shapes()
-        dfeatures, dalignment, dfed = [
-            self.sorted(array) for array in (dfeatures, dalignment, dfed)
-        ]
-        dstates = [self.sorted(dstate, 1) for dstate in dstates]
         memset(&b, 0, sizeof(BackwardLoop))
         self.open_loop(&b.forward, owner, self.tape)
         grads = self.new_gradients(dfeatures, dalignment, dfed)
@@ -335,12 +311,8 @@ cdef class Decoder:
         if self.readout is not None:  # z = [c; h] Wc + bc
             joined, dz = self.flat(self.tape["joined"]), self.flat(grads["dz"])
             dreadout = weight_gradient(joined, dz, num_threads), column_sums(dz, num_threads)
-        return (
-            self.input_gradients(&b, grads["dx"], dcells[0][0], num_threads),
-            self.given_back(grads["dfed"], False) if self.feeding else None,
-            [self.given_back(dstate, False, 1) for dstate in dstates0],
-            self.given_back(dmemory, False), dcells, dweights, dreadout,
-        )
+        dx = self.input_gradients(&b, grads["dx"], dcells[0][0], num_threads)
+        return dx, grads["dfed"], dstates0, dmemory, dcells, dweights, dreadout
 
     cdef object input_gradients(
         self, BackwardLoop *b, object dx, object dWx, object num_threads
@@ -351,7 +323,7 @@ cdef class Decoder:
         cdef Buffer wx_t
         if self.embedding is None:
             layer.schedule.clear_padding(dx)
-            return self.given_back(dx, False)
+            return dx
         dembedding = empty_like(self.embedding)
         wx_t = packed_transposed(self.kernels, self.Wx, &layout, num_threads)
         table_gradients(

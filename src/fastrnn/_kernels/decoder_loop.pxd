@@ -10,11 +10,11 @@ cdef struct Plane:
     fr_index row_bytes   # from a sequence to the next
     fr_index step_bytes  # from a step to the next
 
-# A decoder over a batch, whose sequences come by falling number of steps. The names of planes are
-# those of `_reference/attention_decoder.py`.
+# A decoder over a batch. The names of planes are those of `_reference/attention_decoder.py`.
 cdef struct Loop:
     const fr_kernels *kernels
     fr_schedule schedule
+    const fr_index *order  # the sequence of each row of the schedule
     fr_index layers
     bint feeding
     bint residual         # whether there is a layer that adds the one before

@@ -1,7 +1,8 @@
 """The time loop of a decoder whose recurrence contains its attention, in both directions.
 
 Each thread takes rows of the batch, that is sequences, through all their steps, and waits for no
-other; rows come by falling number of steps, so that those still running are the first ones.
+other. Rows come as the layers' schedules have them, by falling number of steps; arrays lie as the
+caller has his sequences.
 The cells run as they do in a plain recurrent layer. Where the backward computes weight gradients,
 it goes in the chunks of `backward.pyx`.
 """
@@ -15,19 +16,29 @@ from fastrnn._kernels.attention cimport (
 from fastrnn._kernels.backward cimport (
     Backward, add_weight_gradients, chunk_before, point_at_chunk, sum_by_id, through_input
 )
-from fastrnn._kernels.matrix cimport Matrix, Workspace, apply, workspace_at
+from fastrnn._kernels.matrix cimport Affine, Matrix, Workspace, apply_pointed, workspace_at
 from fastrnn._kernels.simd cimport fr_cell, fr_index, fr_kernels, fr_rows, fr_share
 from fastrnn._kernels.threads cimport share_out
 
-# The rows of one thread that have some step: first, first + stride, ...
+# The rows of one thread that have some step, as a schedule counts them: first, first + stride, ...
 cdef struct Rows:
+    const fr_index *order  # the sequence of each row
     fr_index first
     fr_index stride
     fr_index count
 
+# What the rows of a thread have of something, the row of a sequence at data + sequence * row_bytes.
+cdef struct Lines:
+    char *data
+    fr_index columns
+    fr_index row_bytes
+    Rows rows
+
 
 cdef Rows rows_at(const Loop *d, int t, int threads, fr_index s) noexcept nogil:
-    return Rows(t, threads, max(0, (d.schedule.active[s] - t + threads - 1) // threads))
+    return Rows(
+        d.order, t, threads, max(0, (d.schedule.active[s] - t + threads - 1) // threads)
+    )
 
 
 cdef fr_share share_of(const Loop *d, Rows own) noexcept nogil:
@@ -40,28 +51,41 @@ cdef Workspace work_of(const Loop *d, int t) noexcept nogil:
     return workspace_at(m.memory + t * m.thread_bytes, m.largest_side)
 
 
-cdef Matrix at(Plane plane, Rows own, fr_index s) noexcept nogil:
-    """A thread's rows of step s."""
-    return Matrix(
-        plane.data + s * plane.step_bytes + own.first * plane.row_bytes, own.count, plane.columns,
-        own.stride * plane.row_bytes,
-    )
+cdef inline fr_index sequence(Rows own, fr_index i) noexcept nogil:
+    """The sequence of row i of a thread."""
+    return own.order[own.first + i * own.stride]
 
 
-cdef void copy(const fr_kernels *k, Matrix to, Matrix source) noexcept nogil:
-    cdef fr_index r
-    for r in range(to.rows):
-        memcpy(
-            to.data + r * to.row_bytes, source.data + r * source.row_bytes,
-            to.columns * k.itemsize,
-        )
+cdef Lines at(Plane plane, Rows own, fr_index s) noexcept nogil:
+    """What a thread's rows have at step s."""
+    return Lines(plane.data + s * plane.step_bytes, plane.columns, plane.row_bytes, own)
 
 
-cdef void each(fr_rows *operation, Matrix to, Matrix source) noexcept nogil:
+cdef inline char *line(Lines lines, fr_index i) noexcept nogil:
+    return lines.data + sequence(lines.rows, i) * lines.row_bytes
+
+
+cdef void copy(const fr_kernels *k, Lines to, Lines source) noexcept nogil:
+    cdef fr_index i
+    for i in range(to.rows.count):
+        memcpy(line(to, i), line(source, i), to.columns * k.itemsize)
+
+
+cdef void each(fr_rows *operation, Lines to, Lines source) noexcept nogil:
     """Do with every row of `to` and that of `source` what the operation does with two rows."""
-    cdef fr_index r
-    for r in range(to.rows):
-        operation(to.data + r * to.row_bytes, source.data + r * source.row_bytes, to.columns)
+    cdef fr_index i
+    for i in range(to.rows.count):
+        operation(line(to, i), line(source, i), to.columns)
+
+
+cdef void apply(
+    const fr_kernels *k, const Affine *affine, Workspace work, Lines x, Lines y
+) noexcept nogil:
+    """y = the affine map of x."""
+    cdef fr_index i
+    for i in range(x.rows.count):
+        work.rows[i], work.results[i] = line(x, i), line(y, i)
+    apply_pointed(k, affine, work, x.rows.count)
 
 
 cdef void to_step(const Matrix *whole, const Matrix *now, fr_index n, fr_index s) noexcept nogil:
@@ -70,13 +94,12 @@ cdef void to_step(const Matrix *whole, const Matrix *now, fr_index n, fr_index s
     (<Matrix *>now)[n] = Matrix(m.data + s * m.row_bytes, 1, m.columns, m.row_bytes)
 
 
-cdef Matrix state_at(const Loop *d, const fr_cell *m, Rows own, fr_index s) noexcept nogil:
-    """A thread's rows of the state h that step s of a cell reads."""
-    cdef fr_index bytes = m.ld * d.kernels.itemsize
-    cdef fr_index slot = s % m.h_slots * m.schedule.rows
-    return Matrix(
-        <char *>m.h + (slot + own.first) * bytes, own.count, m.hidden, own.stride * bytes
-    )
+cdef void copy_state(const Loop *d, Lines to, const fr_cell *m, fr_index s) noexcept nogil:
+    """The state h that step s of a cell reads."""
+    cdef fr_index slot = s % m.h_slots * m.schedule.rows, bytes = m.ld * d.kernels.itemsize, i, r
+    for i in range(to.rows.count):
+        r = to.rows.first + i * to.rows.stride
+        memcpy(line(to, i), <char *>m.h + (slot + r) * bytes, to.columns * d.kernels.itemsize)
 
 
 # --- forward ---------------------------------------------------------------------------------
@@ -103,7 +126,7 @@ cdef void forward_step(const Loop *d, Rows own, fr_index s, Workspace work) noex
         stack(d, own, s, work)
         ask(d, own, s, work)
     else:
-        copy(k, at(d.query, own, s), state_at(d, &d.cells[d.layers - 1], own, s))
+        copy_state(d, at(d.query, own, s), &d.cells[d.layers - 1], s)
         ask(d, own, s, work)
         copy(k, at(d.first_second, own, s), at(d.c, own, s))
         stack(d, own, s, work)
@@ -116,14 +139,14 @@ cdef void forward_step(const Loop *d, Rows own, fr_index s, Workspace work) noex
 
 cdef void **table_rows(const Loop *d, Rows own, fr_index s, void **pointers) noexcept nogil:
     """What the sums of step s begin with, if x is rows of an embedding."""
-    cdef Matrix ids
-    cdef fr_index r
+    cdef Lines ids
+    cdef fr_index i
     if d.table == NULL:
         return NULL
     ids = at(d.ids, own, s)
-    for r in range(own.count):
-        pointers[r] = <void *>(
-            d.table + (<const cnp.int64_t *>(ids.data + r * ids.row_bytes))[0] * d.table_bytes
+    for i in range(own.count):
+        pointers[i] = <void *>(
+            d.table + (<const cnp.int64_t *>line(ids, i))[0] * d.table_bytes
         )
     return pointers
 
@@ -132,7 +155,7 @@ cdef void stack(const Loop *d, Rows own, fr_index s, Workspace work) noexcept no
     """A step of every layer."""
     cdef const fr_kernels *k = d.kernels
     cdef void **begins = table_rows(d, own, s, work.rows)
-    cdef Matrix y
+    cdef Lines y
     cdef fr_index layer
     for layer in range(d.layers):
         d.step(
@@ -158,7 +181,7 @@ cdef void ask(const Loop *d, Rows own, fr_index s, Workspace work) noexcept nogi
     if d.query_weights.W:
         apply(d.kernels, &d.query_weights, work, at(d.query, own, s), at(d.q, own, s))
     for i in range(own.count):
-        n = own.first + i * own.stride
+        n = sequence(own, i)
         for head in range(n * m.heads, (n + 1) * m.heads):
             to_step(m.q, now.q, head, s)
             to_step(m.alignment, now.alignment, head, s)
@@ -214,7 +237,7 @@ cdef void weight_gradients(void *loop, int t, int threads) noexcept nogil:
 cdef void backward_step(const BackwardLoop *b, Rows own, fr_index s, Workspace work) noexcept nogil:
     cdef const Loop *d = &b.forward
     cdef const fr_kernels *k = d.kernels
-    cdef Matrix dy = at(b.dy, own, s)
+    cdef Lines dy = at(b.dy, own, s)
     readout_backward(b, own, s, work)
     copy(k, at(b.dc, own, s), at(b.djoined_c, own, s))
     copy(k, dy, at(b.djoined_h, own, s))
@@ -227,17 +250,19 @@ cdef void backward_step(const BackwardLoop *b, Rows own, fr_index s, Workspace w
         stack_backward(b, own, s, work)
         each(k.add_rows, at(b.dc, own, s), at(b.dfirst_second, own, s))
         ask_backward(b, own, s, work)
-        each(k.add_rows, dstate(b, own), at(b.dquery, own, s))
+        add_to_dstate(b, at(b.dquery, own, s))
     copy(k, at(b.dx, own, s), at(b.dfirst_x, own, s))
 
 
-cdef Matrix dstate(const BackwardLoop *b, Rows own) noexcept nogil:
-    """The gradient of the state h of the top layer before the step that was walked last."""
+cdef void add_to_dstate(const BackwardLoop *b, Lines dquery) noexcept nogil:
+    """Add to the gradient of the state h of the top layer before the step that was walked last."""
     cdef const Backward *top = &b.cells[b.forward.layers - 1]
-    cdef fr_index bytes = top.m.cell.ld * b.forward.kernels.itemsize
-    return Matrix(
-        <char *>top.m.dh + own.first * bytes, own.count, top.m.cell.hidden, own.stride * bytes
-    )
+    cdef fr_index bytes = top.m.cell.ld * b.forward.kernels.itemsize, i, r
+    for i in range(dquery.rows.count):
+        r = dquery.rows.first + i * dquery.rows.stride
+        b.forward.kernels.add_rows(
+            <char *>top.m.dh + r * bytes, line(dquery, i), dquery.columns
+        )
 
 
 cdef void readout_backward(
@@ -245,7 +270,7 @@ cdef void readout_backward(
 ) noexcept nogil:
     """Gradient of [c; h]."""
     cdef const fr_kernels *k = b.forward.kernels
-    cdef Matrix dz = at(b.dz, own, s)
+    cdef Lines dz = at(b.dz, own, s)
     copy(k, dz, at(b.dfeatures, own, s))
     if b.forward.feeding:
         each(k.add_rows, dz, at(b.dfed, own, s))
@@ -265,7 +290,7 @@ cdef void ask_backward(const BackwardLoop *b, Rows own, fr_index s, Workspace wo
         # c = heads Wo
         apply(k, &b.heads_weights_t, work, at(b.dc, own, s), at(b.dheads, own, s))
     for i in range(own.count):
-        n = own.first + i * own.stride
+        n = sequence(own, i)
         if m.dalignment:
             to_step(m.dalignment, now.dalignment, n, s)
         for head in range(n * m.heads, (n + 1) * m.heads):
@@ -291,7 +316,7 @@ cdef void stack_backward(
     """From dy, which is that of the top layer, to the gradient of the input of the first."""
     cdef const Loop *d = &b.forward
     cdef const fr_kernels *k = d.kernels
-    cdef Matrix dy = at(b.dy, own, s), dbelow = at(b.dbelow, own, s)
+    cdef Lines dy = at(b.dy, own, s), dbelow = at(b.dbelow, own, s)
     cdef fr_index layer
     for layer in range(d.layers - 1, -1, -1):
         b.cells[layer].step(&b.cells[layer].m, share_of(d, own), s)

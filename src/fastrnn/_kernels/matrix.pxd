@@ -46,3 +46,6 @@ cdef Affine affine_transposed(const fr_kernels *k, list owner, object W, object 
 cdef void apply(
     const fr_kernels *k, const Affine *affine, Workspace work, Matrix x, Matrix y
 ) noexcept nogil
+cdef void apply_pointed(
+    const fr_kernels *k, const Affine *affine, Workspace work, fr_index rows
+) noexcept nogil

@@ -132,8 +132,15 @@ cdef void apply(
     """y = the affine map of x."""
     point_rows(work.rows, x)
     point_rows(work.results, y)
+    apply_pointed(k, affine, work, x.rows)
+
+
+cdef void apply_pointed(
+    const fr_kernels *k, const Affine *affine, Workspace work, fr_index rows
+) noexcept nogil:
+    """The affine map of so many rows, to which and to whose results the workspace points."""
     cdef fr_product product = plain_product(
         k, work.rows, 1, affine.depth, affine.W, affine.packed_depth, work.results, affine.columns
     )
     product.bias = affine.b
-    k.product(&product, 0, x.rows)
+    k.product(&product, 0, rows)
