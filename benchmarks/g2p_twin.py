@@ -7,6 +7,9 @@ else the machine does falls on both. Printed, for each number of threads: tokens
 second, their ratio (the median over stretches of the run), and both losses, averaged over the
 stretches. Dropout draws differ; with `--dropout 0` nothing does, and the losses must agree batch by
 batch.
+
+With `--beside input_feeding` the other model is no twin, but ours with input feeding: what a
+decoder that contains its attention costs in a whole training step.
 """
 
 from __future__ import annotations
@@ -131,14 +134,14 @@ def run(steps: dict[str, Callable[[Batch], float]], batches: Iterator[Batch], pa
 
 
 def show(threads: int, seconds: Any, losses: Any, tokens: list[int]) -> None:
-    ours, theirs = map(np.array, seconds.values())
+    (own, other), (ours, theirs) = seconds, map(np.array, seconds.values())
     parts = np.array_split(np.arange(len(tokens)), min(STRETCHES, len(tokens)))
     ratio = statistics.median(theirs[part].sum() / ours[part].sum() for part in parts)
     print(f"\n{threads} threads, {len(tokens)} batches")
     for name, times in seconds.items():
-        print(f"  {name:8} {sum(tokens) / sum(times):8.0f} tokens/s")
-    print(f"  fastrnn's tokens per second in PyTorch's: {ratio:.2f}")
-    print(f"  {'batches':>12} {'fastrnn':>8} {'PyTorch':>8}  loss")
+        print(f"  {name:13} {sum(tokens) / sum(times):8.0f} tokens/s")
+    print(f"  tokens per second, {own} in {other}: {ratio:.2f}; the other way {1 / ratio:.2f}")
+    print(f"  {'batches':>12} {own:>8} {other:>8}  loss")
     for part in parts:
         a, b = (np.mean([values[i] for i in part]) for values in losses.values())
         print(f"  {part[0] + 1:5}..{part[-1] + 1:5} {a:8.4f} {b:8.4f}")
@@ -150,6 +153,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--batches", type=int, default=300)
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--beside", choices=("PyTorch", "input_feeding"), default="PyTorch")
     parser.add_argument("--hidden", type=int, default=512)
     parser.add_argument("--batch-size", type=int, default=g2p.BATCH_SIZE)
     parser.add_argument("--dropout", type=float, default=0.3)
@@ -163,10 +167,12 @@ def main() -> None:
         torch.set_num_threads(threads)
         torch.manual_seed(0)
         translator = g2p.build(pairs, options.hidden, dropout=options.dropout)
-        steps = {
-            "fastrnn": fastrnn_step(translator.model),
-            "PyTorch": torch_step(TorchG2P(translator.model)),
-        }
+        if options.beside == "PyTorch":
+            other = torch_step(TorchG2P(translator.model))
+        else:
+            fed = g2p.build(pairs, options.hidden, dropout=options.dropout, context=options.beside)
+            other = fastrnn_step(fed.model)
+        steps = {"fastrnn": fastrnn_step(translator.model), options.beside: other}
         batches = translator.batches(
             pairs, batch_size=options.batch_size, bucket=True, seed=g2p.SEED
         )

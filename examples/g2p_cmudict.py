@@ -50,7 +50,9 @@ def pairs_of(words: Iterable[str], dictionary: dict[str, list[str]]) -> Pairs:
     return [(word, said) for word in words for said in dictionary[word]]
 
 
-def build(pairs: Pairs, hidden: int, *, dropout: float = 0.3) -> Translator:
+def build(
+    pairs: Pairs, hidden: int, *, dropout: float = 0.3, context: str = "output"
+) -> Translator:
     """An untrained model with the letters and phonemes of the pairs."""
     translator = Translator.from_pairs(
         pairs,
@@ -62,6 +64,7 @@ def build(pairs: Pairs, hidden: int, *, dropout: float = 0.3) -> Translator:
         decoder_layers=1,
         bidirectional_encoder=True,
         attention="general",
+        context=context,
         readout="tanh",
         dropout=dropout,
         embedding_dropout=0.0,  # a word has few letters: no one of them may be missed
