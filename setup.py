@@ -84,7 +84,11 @@ class BuildKernels(build_ext):
     def build_extensions(self):
         openmp = self.openmp_flags()
         sets = self.instruction_sets()
-        objects = [self.compile_kernels(name, *sets[name]) for name in sets]
+        whole = self.whole_multiply_adds()
+        objects = [
+            self.compile_kernels(name, size, [*flags, *whole])
+            for name, (size, flags) in sets.items()
+        ]
         for extension in self.extensions:
             extension.extra_compile_args = [*C_FLAGS, *openmp]
             extension.extra_link_args = [*openmp, *self.strip_flags()]
@@ -112,6 +116,14 @@ class BuildKernels(build_ext):
             return GENERIC
         usable = {name: spec for name, spec in X86_SETS.items() if self.compiles(spec[1])}
         return usable | GENERIC
+
+    def whole_multiply_adds(self):
+        """What keeps GCC 13 from splitting the multiply-adds of some loops, as its tuning asks.
+
+        A row's result would depend on the tile that it is in.
+        """
+        flags = ["--param=avoid-fma-max-bits=0"]
+        return flags if self.compiles(flags) else []
 
     def openmp_flags(self):
         program = "#include <omp.h>\nint main(void) { return omp_get_max_threads() == 0; }\n"
