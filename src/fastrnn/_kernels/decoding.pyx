@@ -1,4 +1,4 @@
-"""Decoding: the functions of `fastrnn._reference.decoding`, compiled.
+"""The functions of `fastrnn._reference.decoding`, compiled.
 
 A thread owns some of the sentences and works on a block of them at a time. Each step runs the
 decoder for all hypotheses of the block at once, then every sentence chooses how it goes on. One that
