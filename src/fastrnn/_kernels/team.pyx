@@ -86,7 +86,8 @@ cdef void learn(Team team, fr_index steps, const fr_barrier *barrier) noexcept n
     global pause, calls_to_pause
     if not team.by_units:
         return
-    if barrier.yields * 8 > steps + 8:
+    # Each of the others counts a late one.
+    if barrier.yields * 8 > (steps + 8) * (team.threads - 1):
         calls_to_pause = pause
         pause = min(2 * pause, LONGEST_PAUSE)
     else:

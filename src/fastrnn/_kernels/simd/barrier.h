@@ -20,7 +20,7 @@
 /* Begins as zeros. */
 typedef struct {
     int arrived, round;
-    int yields; /* meetings for which a thread gave up its processor */
+    int yields; /* how often a thread gave up its processor for a meeting, once each */
 } fr_barrier;
 
 /* Returns when all of `threads` threads have called it; what they wrote before is seen after.
