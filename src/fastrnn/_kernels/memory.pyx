@@ -92,6 +92,7 @@ cdef Block take(Py_ssize_t bytes) noexcept:
     """
     global used_bytes, most_used
     cdef int i, best = -1
+    cdef Block block
     if bytes < SMALL_BYTES:
         return Block(PyMem_RawMalloc(bytes), bytes)
     bytes = rounded(bytes)
@@ -99,7 +100,6 @@ cdef Block take(Py_ssize_t bytes) noexcept:
         if bytes <= kept[i].bytes <= bytes + bytes // 4:
             if best < 0 or kept[i].bytes <= kept[best].bytes:
                 best = i
-    cdef Block block
     if best >= 0:
         block = remove_kept(best)
     else:

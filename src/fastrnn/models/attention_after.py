@@ -34,18 +34,14 @@ class AttentionAfter:
         self.readout = readout
 
     def forward(
-        self,
-        x: Array,
-        memory: Memory,
-        lengths: Array | None = None,
-        embedding: Array | None = None,
+        self, x: Array, memory: Memory, steps: Steps, embedding: Array | None = None
     ) -> Array:
-        """Features (L, F) of the steps within `lengths` of the inputs x (N, T, D).
+        """Features (L, F) of the steps of the inputs x (N, T, D).
 
         With an `embedding` x are the numbers (N, T) of its rows.
         """
-        self._steps = steps = Steps(lengths, *x.shape[:2])
-        h, _ = self.rnn(x, memory.state, lengths=lengths, embedding=embedding)
+        self._steps = steps
+        h, _ = self.rnn(x, memory.state, lengths=steps.lengths, embedding=embedding)
         if self.attention is None:
             return steps.taken(h)
         context, _ = self.attention(h, memory.outputs, lengths=memory.lengths)

@@ -54,13 +54,9 @@ class AttentionInside(Layer):
         }
 
     def forward(
-        self,
-        x: Array,
-        memory: Memory,
-        lengths: Array | None = None,
-        embedding: Array | None = None,
+        self, x: Array, memory: Memory, steps: Steps, embedding: Array | None = None
     ) -> Array:
-        """Return the features (L, F) of the steps within `lengths` of the inputs x (N, T, D).
+        """Return the features (L, F) of the steps of the inputs x (N, T, D).
 
         With an `embedding` x are the numbers (N, T) of its rows.
         """
@@ -73,18 +69,17 @@ class AttentionInside(Layer):
             tuple(self.attention.params.values()),
             self.readout.weights,
         )
-        self._steps = steps = Steps(lengths, *x.shape[:2])
         options: dict[str, Any] = {
             **self._options,
             "lengths": memory.lengths,
-            "steps": lengths,
+            "steps": steps.lengths,
             "embedding": embedding,
         }
         if not self.training:
             return steps.taken(ops.attention_decoder(*arguments, **options)[0])
-        options |= self._drawn(*x.shape[:2])
+        options |= self._drawn(*steps.shape)
         features, _, _, states, stash = ops.attention_decoder_forward(*arguments, **options)
-        self._tape = stash, len(states)
+        self._tape = stash, len(states), steps
         return steps.taken(features)
 
     def _drawn(self, N: int, T: int) -> dict[str, Array]:
@@ -102,9 +97,9 @@ class AttentionInside(Layer):
 
     def backward(self, dfeatures: Array) -> tuple[Array, Array, State]:
         """Return the gradients of x or the embedding, of the memory's outputs and of its state."""
-        stash, states = self._recorded()
+        stash, states, steps = self._recorded()
         dx, _, dstates, doutputs, dcells, dweights, dreadout = ops.attention_decoder_backward(
-            self._steps.put_back(dfeatures), None, None, [None] * states, stash
+            steps.put_back(dfeatures), None, None, [None] * states, stash
         )
         grads = [grad for cell in dcells for grad in cell if grad is not None]
         layers: list[Layer] = [self.rnn, self.attention, *self.readout.layers.values()]

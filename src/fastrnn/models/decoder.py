@@ -148,28 +148,28 @@ class Decoder:
         constant = memory.summary if self.peeky else None
         return {"states": arrays_of(memory.state), "constant": constant, **attended}
 
-    def forward(self, tokens: Array, memory: Memory, lengths: Array | None = None) -> Array:
-        """Logits after each of the given ``tokens`` (N, T): teacher forcing.
+    def forward(self, tokens: Array, memory: Memory, steps: Steps | None = None) -> Array:
+        """Logits (L, V) after each of the given ``tokens`` (N, T): teacher forcing.
 
-        They are (L, V): those of the steps within ``lengths``, of one sequence after another.
+        Those of the ``steps`` only, which by default are all.
         """
-        self._steps = Steps(lengths, *tokens.shape)
-        features = self._features(tokens, memory, lengths)
+        self._steps = steps = steps or Steps(None, *tokens.shape)
+        features = self._features(tokens, memory, steps)
         if self.tie_embeddings:
             share_matrix(self.embedding, self.output)
         logits: Array = self.output(self.dropout_out(features))
         return logits
 
-    def _features(self, tokens: Array, memory: Memory, lengths: Array | None) -> Array:
+    def _features(self, tokens: Array, memory: Memory, steps: Steps) -> Array:
         """Return what the classifier sees: features (L, F) and, when peeky, the summary."""
         if not self.peeky:
             x, table = self.inputs.forward(tokens)
-            return self.recurrence.forward(x, memory, lengths, **table)
+            return self.recurrence.forward(x, memory, steps, **table)
         summary = memory.summary[:, None]
         at_each_step = np.broadcast_to(summary, (*tokens.shape, summary.shape[2]))
         x = np.concatenate([self.inputs.rows(tokens), at_each_step], axis=-1)
-        features = self.recurrence.forward(x, memory, lengths)
-        return np.concatenate([features, self._steps.taken(at_each_step)], axis=-1)
+        features = self.recurrence.forward(x, memory, steps)
+        return np.concatenate([features, steps.taken(at_each_step)], axis=-1)
 
     def backward(self, dlogits: Array) -> MemoryGradients:
         """Gradients of what the encoder left."""

@@ -245,8 +245,8 @@ class Seq2Seq(Generation):
         target = check.integers("Seq2Seq", "target", target, shape, self.target_size)
         memory = self.encoder.forward(source, lengths)
         fed = np.insert(self._given(target, memory), 0, BOS, axis=1)[:, :-1]
-        ends = _lengths(target)
-        return self.decoder.forward(fed, memory, ends), Steps(ends, *target.shape).taken(target)
+        steps = Steps(_lengths(target), *target.shape)
+        return self.decoder.forward(fed, memory, steps), steps.taken(target)
 
     def _given(self, target: Array, memory: Memory) -> Array:
         """Return the target, in training with some tokens replaced by the model's own.

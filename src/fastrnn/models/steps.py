@@ -20,6 +20,7 @@ class Steps:
     """
 
     def __init__(self, lengths: Array | None, N: int, T: int) -> None:
+        self.lengths = lengths
         self.shape = N, T
         self.mask: Array | None = None  # where there are any others
         if lengths is not None and (lengths < T).any():
