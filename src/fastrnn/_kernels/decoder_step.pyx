@@ -147,7 +147,7 @@ cdef class Decoder:
         self.carry_states(rows)
         self.make_inputs(rows)
         memory = self.stack.memory_at(rows.state, rows.count)
-        self.stack.run(&memory, rows.count, rows.x.data, Team(1, False, 0))
+        self.stack.run(&memory, rows.count, rows.x.data, Team(1, 1, 0))
         self.make_features(rows)
         apply(
             self.kernels, &self.output, rows.work, some_rows(rows.features, 0, rows.count),

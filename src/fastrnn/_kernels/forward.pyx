@@ -2,14 +2,16 @@
 
 cimport numpy as cnp
 from cython.parallel cimport parallel, threadid
+from libc.stdint cimport int64_t
 from libc.string cimport memset
 
 from fastrnn._kernels.cpu cimport flush_denormals, restore_mode
 from fastrnn._kernels.layout cimport packed_columns, packed_layout
 from fastrnn._kernels.simd cimport (
-    fr_barrier, fr_cell, fr_index, fr_kernels, fr_layout, fr_meet, fr_product, fr_share, fr_step
+    fr_barrier, fr_cell, fr_index, fr_kernels, fr_layout, fr_meet, fr_now, fr_product, fr_share,
+    fr_step,
 )
-from fastrnn._kernels.team cimport Team, learn, share_of, team_size
+from fastrnn._kernels.team cimport GROUPS, Team, learn, share_of, team_size
 
 # What one thread projects: columns of its panels of Wx, for rows of its share; or rows of the table.
 cdef struct Projected:
@@ -119,32 +121,32 @@ cdef void run_forward(
     const fr_kernels *k, fr_step *step, const fr_cell *m, const Projection *projection, Team team
 ) noexcept nogil:
     """All steps of all rows."""
-    cdef fr_barrier barrier
+    cdef fr_barrier[GROUPS] barriers
     cdef fr_index vectors = m.ld // k.lanes
     if team.threads == 1:
         forward_share(k, step, m, share_of(team, vectors, 0, NULL), 0, projection)
         return
-    memset(&barrier, 0, sizeof(barrier))
+    cdef int64_t began = fr_now()
+    memset(barriers, 0, sizeof(barriers))
     with parallel(num_threads=team.threads):
-        run_member(k, step, m, projection, team, threadid(), &barrier)
-    learn(team, m.schedule.steps, &barrier)
+        run_member(k, step, m, projection, team, threadid(), barriers)
+    learn(team, began, barriers)
 
 
 cdef void run_member(
     const fr_kernels *k, fr_step *step, const fr_cell *m, const Projection *projection, Team team,
-    int thread, fr_barrier *barrier,
+    int thread, fr_barrier *barriers,
 ) noexcept nogil:
     """What one thread of a parallel region runs.
 
     OpenMP may have given fewer threads than were asked for. Then each takes several shares of the
-    rows, which were planned for; units are shared anew, as their threads must meet.
+    rows; units are shared anew, by all in one group, as their threads must meet.
     """
-    cdef fr_index vectors = m.ld // k.lanes
     cdef int share = thread, count = team_size()
-    if team.by_units:
-        team.threads = count
-        forward_share(k, step, m, share_of(team, vectors, thread, barrier), thread, projection)
-        return
+    if team.members > 1 and count < team.threads:
+        team.threads = team.members = count
     while share < team.threads:
-        forward_share(k, step, m, share_of(team, vectors, share, NULL), share, projection)
+        forward_share(
+            k, step, m, share_of(team, m.ld // k.lanes, share, barriers), share, projection
+        )
         share += count

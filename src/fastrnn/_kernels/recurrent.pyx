@@ -257,8 +257,8 @@ cdef int plan_projection(
     """Decide whether x is projected ahead of the loop."""
     cdef const fr_kernels *k = run.kernels
     cdef fr_index columns = packed_columns(k, &run.weights.layout_x)
-    cdef fr_index dealt = 1 if team.by_units else team.threads
-    cdef fr_index share = (run.cell.schedule.rows + dealt - 1) // dealt
+    cdef fr_index groups = team.threads // team.members
+    cdef fr_index share = (run.cell.schedule.rows + groups - 1) // groups
     cdef Buffer table
     plan.wx, plan.memory, plan.table = run.cell.wx, NULL, NULL
     plan.layout = run.weights.layout_x
@@ -269,7 +269,8 @@ cdef int plan_projection(
     elif share > 1 and run.packed_weights() * k.itemsize <= JOINED_BYTES:
         return 0
     run.cell.wx = NULL
-    plan.chunk_rows = max(PROJECTION_ROWS, share)
+    # With fewer threads than asked for, those that share units may all have to share all rows.
+    plan.chunk_rows = max(PROJECTION_ROWS, share if team.members == 1 else run.cell.schedule.rows)
     plan.thread_bytes = plan.chunk_rows * (
         2 * sizeof(void *) + (0 if plan.table else columns * k.itemsize)
     )

@@ -1,11 +1,14 @@
 """The C interface; simd/fastrnn_simd.h explains every field."""
 
+from libc.stdint cimport int64_t
+
 cdef extern from "fastrnn_simd.h" nogil:
     ctypedef Py_ssize_t fr_index
 
     ctypedef struct fr_barrier:
-        int yields
+        int64_t lost
 
+    int64_t fr_now()
     void fr_meet(fr_barrier *, int, int)
 
     ctypedef struct fr_share:

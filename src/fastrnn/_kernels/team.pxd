@@ -1,18 +1,24 @@
+from libc.stdint cimport int64_t
+
 from fastrnn._kernels.simd cimport fr_barrier, fr_index, fr_share
 
-# How many threads run the steps of a call, and what each of them has: rows of its own or, with
-# `by_units`, hidden units of its own in every row.
+# Threads that run the steps of a call, in groups of so many members. Groups have rows of their own;
+# the members of one share its rows, and each has hidden units of its own.
 cdef struct Team:
     int threads
-    bint by_units
+    int members
     int patience  # at a meeting, see simd/barrier.h
+
+# Groups of more than one member there can be, each with a barrier.
+cdef enum:
+    GROUPS = 64
 
 cdef int team_size() noexcept nogil
 cdef Team choose_team(
     object num_threads, double work, fr_index rows, fr_index steps, fr_index vectors,
     fr_index weights,
 )
-cdef void learn(Team team, fr_index steps, const fr_barrier *barrier) noexcept nogil
+cdef void learn(Team team, int64_t began, const fr_barrier *barriers) noexcept nogil
 cdef fr_share share_of(
-    Team team, fr_index vectors, int thread, fr_barrier *barrier
+    Team team, fr_index vectors, int thread, fr_barrier *barriers
 ) noexcept nogil

@@ -1,7 +1,10 @@
 /* Where threads that share a step meet. They wait awake, as the wait is some hundred nanoseconds;
- * a thread whose partner has lost its processor yields its own, and counts that. */
+ * a thread whose partner has lost its processor yields its own, and takes the time. */
 #ifndef FASTRNN_BARRIER_H
 #define FASTRNN_BARRIER_H
+
+#include <stdint.h>
+#include <time.h>
 
 #if defined(_WIN32)
 #include <windows.h>
@@ -17,11 +20,19 @@
 #define fr_pause() ((void)0)
 #endif
 
-/* Begins as zeros. */
+/* Begins as zeros; fills a cache line, so that no group of threads disturbs another one's. */
 typedef struct {
     int arrived, round;
-    int yields; /* how often a thread gave up its processor for a meeting, once each */
+    int64_t lost; /* nanoseconds for which threads had given up their processors, all together */
+    int64_t unused[6];
 } fr_barrier;
+
+/* Nanoseconds since some time; they may jump when the system's clock is set. */
+static inline int64_t fr_now(void) {
+    struct timespec now;
+    timespec_get(&now, TIME_UTC);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
 
 /* Returns when all of `threads` threads have called it; what they wrote before is seen after.
  * `patience` is for how many turns, of about 10 nanoseconds each, to wait awake. */
@@ -32,14 +43,13 @@ static inline void fr_meet(fr_barrier *b, int threads, int patience) {
         __atomic_store_n(&b->round, round + 1, __ATOMIC_RELEASE);
         return;
     }
-    for (int turn = 0; __atomic_load_n(&b->round, __ATOMIC_ACQUIRE) == round; turn++) {
-        if (turn < patience) {
-            fr_pause();
-            continue;
-        }
-        if (turn == patience) __atomic_add_fetch(&b->yields, 1, __ATOMIC_RELAXED);
-        fr_yield();
+    for (int turn = 0; turn < patience; turn++) {
+        if (__atomic_load_n(&b->round, __ATOMIC_ACQUIRE) != round) return;
+        fr_pause();
     }
+    const int64_t start = fr_now();
+    while (__atomic_load_n(&b->round, __ATOMIC_ACQUIRE) == round) fr_yield();
+    __atomic_add_fetch(&b->lost, fr_now() - start, __ATOMIC_RELAXED);
 }
 
 #endif

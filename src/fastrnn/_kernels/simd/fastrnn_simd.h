@@ -30,8 +30,8 @@ typedef ptrdiff_t fr_index;
 
 /* One thread's share of a step: rows first, first + stride, ... (dealt like cards, so that sequences
  * of falling length spread evenly) and, of each, vectors begin .. end-1 of the hidden units; begin
- * is a multiple of 4. Either every thread has rows of its own, or all of them share all rows, have
- * vectors of their own and meet at the barrier (else NULL). */
+ * is a multiple of 4. Either a thread has rows of its own, or it is one of `threads` that share the
+ * rows, have vectors of their own and meet at the barrier (else NULL). */
 typedef struct {
     fr_index first, stride;
     fr_index begin, end;
