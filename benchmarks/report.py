@@ -7,6 +7,7 @@ case, so that nothing is lost to an interruption, and can be rendered again, fro
 
     python benchmarks/report.py --threads 1 2
     python benchmarks/report.py --questions training --results training.json
+    python benchmarks/report.py --few --threads 1 4 16 --out elsewhere.md
     python benchmarks/report.py --render results.json training.json
 """
 
@@ -66,6 +67,9 @@ def _options() -> argparse.Namespace:
         "--questions", nargs="+", choices=asked, default=asked, help="what to measure"
     )
     parser.add_argument(
+        "--few", action="store_true", help="of each grid only the cases that CI checks"
+    )
+    parser.add_argument(
         "--results",
         type=Path,
         default=Path(".benchmarks/results.json"),
@@ -96,7 +100,7 @@ def _jobs(question: str, options: argparse.Namespace) -> Iterator[Job]:
     effort = Effort(options.rounds, options.sample / 1000)
     if question in GRID:
         for threads in options.threads:
-            for case in GRID[question]:
+            for case in (SELECTION if options.few else GRID)[question]:
                 yield partial(_one, timed, question, case, threads, effort)
     elif question == "variants":
         for name in VARIANTS:
