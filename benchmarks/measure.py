@@ -71,6 +71,6 @@ def _bounds(record: Record) -> dict[str, limits.Limit]:
     if record.layer is None:
         return {}
     found = {"multiply-adds": limits.multiply_adds(record.threads)}
-    if record.layer.N == 1 and record.question != "training":
+    if record.layer.N == 1:
         found["reads"] = limits.reads(record.streamed_bytes, record.threads)
     return {name: bound for name, bound in found.items() if bound is not None}

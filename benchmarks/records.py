@@ -68,8 +68,7 @@ class Record:
         """The products' FLOPs a second, in the multiply-adds that the machine did beside them."""
         if self.layer is None or "multiply-adds" not in self.limits:
             return None
-        flops = self.layer.flops * (3 if self.question == "training" else 1)
-        return flops / self.ours / self.limits["multiply-adds"]
+        return self._flops / self.ours / self.limits["multiply-adds"]
 
     @property
     def streamed_bytes(self) -> int:
@@ -81,17 +80,41 @@ class Record:
     @property
     def read_share(self) -> float | None:
         """The rate at which steps read those weights, in that of a bare read of as many bytes."""
-        if "reads" not in self.limits:
+        if "reads" not in self.limits or self.question == "training":
             return None
         return self._read_seconds / self.ours
 
     @property
     def bound_share(self) -> float | None:
-        """`read_share` with the time that the product of the inputs needs at the FMA peak."""
+        """`read_share` with the time that all other products need at the FMA peak.
+
+        In training the steps read the weights twice, forward and backward.
+        """
         if "reads" not in self.limits or "multiply-adds" not in self.limits:
             return None
-        ahead = 2 * self.layer.N * self.layer.T * (self.layer.weights - self.streamed_bytes / 4)
-        return (self._read_seconds + ahead / self.limits["multiply-adds"]) / self.ours
+        passes = 2 if self.question == "training" else 1
+        streamed = passes * 2 * self.layer.T * self.streamed_bytes / 4
+        others = (self._flops - streamed) / self.limits["multiply-adds"]
+        return (passes * self._read_seconds + others) / self.ours
+
+    @property
+    def limit_share(self) -> float | None:
+        """The time that the products need at the machine's limit, in ours.
+
+        That is the FMA peak or, where a step is one row, the bandwidth at which it reads weights.
+        """
+        return self.peak_share if self.bound_share is None else self.bound_share
+
+    @property
+    def best_ratio(self) -> float | None:
+        """`ratio` of a program that runs at the machine's limit."""
+        if self.ratio is None or self.limit_share is None:
+            return None
+        return self.ratio * self.limit_share
+
+    @property
+    def _flops(self) -> float:
+        return self.layer.flops * (3 if self.question == "training" else 1)
 
     @property
     def _read_seconds(self) -> float:

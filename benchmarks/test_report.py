@@ -70,11 +70,17 @@ def test_shares_of_the_bandwidth():
     record = Record("inference", str(layer), 1, {PLAIN: 8.0}, rates, layer)
     assert record.read_share == pytest.approx(3 / 8)  # Wh takes 3 seconds
     assert record.bound_share == pytest.approx(4 / 8)  # and the inputs' product 1
+    training = replace(record, question="training", figures={PLAIN: 20.0, PYTORCH: 40.0})
+    assert training.read_share is None
+    # Reading Wh twice takes 6; of the 9 that three forwards' products take, 4 go with that.
+    assert training.bound_share == pytest.approx((2 * 3 + 3 * 3 - 2 * 2) / 20)
+    assert training.best_ratio == pytest.approx(training.bound_share / 2)
 
 
 def test_bars_know_up_from_down():
     found = {verdict.what: verdict for verdict in verdicts(Results({}, [AHEAD, BEHIND]))}
     assert found["LSTM inference N32 T50 D=H=256"].met
+    assert found["LSTM inference N32 T50 D=H=256"].best == pytest.approx(0.8 * AHEAD.peak_share)
     assert not found["training, every cell"].met
     share = found["LSTM inference, share of the FMA peak, best cell"]
     assert (share.measured, share.met) == (pytest.approx(0.625), False)
@@ -89,7 +95,8 @@ def test_bars_of_two_threads_against_one():
 def test_the_document_tells_of_losses():
     text = document(Results({"processor": "any"}, [AHEAD, BEHIND]), [])
     assert (
-        "| `lstm N32 T50 D256 H256` | 800 ms | 950 ms | 1.25 s | 1 s | 0.80 | 0.95 | 62% |" in text
+        "| `lstm N32 T50 D256 H256` | 800 ms | 950 ms | 1.25 s | 1 s | 0.80 | 0.95 | 0.50 | 62% |"
+        in text
     )
     assert "**1.50, behind**" in text
     assert "Ahead of the best peer in 0 of 1 cases" in text
@@ -107,7 +114,7 @@ def test_the_document_sets_instruction_sets_side_by_side():
     slow = replace(AHEAD, simd="avx2", figures={FROZEN: 1.6, PYTORCH: 2.0})
     text = document(Results({"instruction set": "avx512"}, [AHEAD, slow]), [])
     assert "| inference | `lstm N32 T50 D256 H256` | 2.00 |" in text
-    assert "| `lstm N32 T50 D256 H256` | 1.6 s | 2 s | 0.80 | 31% |" in text
+    assert "| `lstm N32 T50 D256 H256` | 1.6 s | 2 s | 0.80 | 0.25 | 31% |" in text
 
 
 @pytest.mark.skipif(bool(limits.missing()), reason="no C compiler")
