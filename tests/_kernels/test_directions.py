@@ -9,7 +9,14 @@ import pytest
 
 import fastrnn
 from fastrnn._kernels import get_num_threads, set_num_threads
-from fastrnn._kernels.directions import LATE, Pause, at_once, run_directions, threads_of_each
+from fastrnn._kernels.directions import (
+    LATE,
+    PAUSE,
+    Pause,
+    at_once,
+    run_directions,
+    threads_of_each,
+)
 
 
 @pytest.fixture
@@ -38,21 +45,17 @@ def test_at_once_means_in_another_thread():
     assert first == threading.get_ident() != second
 
 
-def test_a_late_thread_makes_the_next_calls_take_turns():
+def test_a_late_thread_makes_the_next_calls_take_turns(monkeypatch):
+    now = 1000.0
+    monkeypatch.setattr("fastrnn._kernels.directions.perf_counter", lambda: now)
     pause = Pause()
-    assert pause.over()
-    for calls in (32, 64):
-        pause.learn(2 * LATE)
-        assert [pause.over() for _ in range(calls + 1)] == [False] * calls + [True]
     pause.learn(LATE / 2)
     assert pause.over()
-    for _ in range(20):
-        pause.learn(2 * LATE)
-    assert pause.calls == 1024
-    pause.learn(LATE / 2)
-    pause.calls = 0
     pause.learn(2 * LATE)
-    assert pause.calls == 32
+    now += 2 * LATE * PAUSE * 0.99
+    assert not pause.over()
+    now += 2 * LATE * PAUSE * 0.02
+    assert pause.over()
 
 
 def test_calls_in_turn_have_all_threads(threads, monkeypatch):

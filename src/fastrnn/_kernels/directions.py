@@ -28,29 +28,24 @@ Result = TypeVar("Result")
 
 # Seconds after which the other thread is late; one that sleeps begins within 0.2 ms.
 LATE = 1e-3
-# After a late call, this many are run in turn; the number doubles each time until a call goes well.
-FIRST_PAUSE, LONGEST_PAUSE = 32, 1024
+# For so many times as long as the other thread was late, calls are run in turn.
+PAUSE = 100
 
 
 class Pause:
-    """How many calls are still to be run in turn, as those at once have gone."""
+    """Until when calls are run in turn, as those at once have gone."""
 
     def __init__(self) -> None:
-        self.calls, self.next = 0, FIRST_PAUSE
+        self._end = 0.0
 
     def over(self) -> bool:
-        """Whether the next call, which this counts, may be one at once."""
-        if self.calls > 0:
-            self.calls -= 1
-            return False
-        return True
+        """Whether the next call may be one at once."""
+        return perf_counter() >= self._end
 
     def learn(self, delay: float) -> None:
         """Take note of the seconds after which the other thread began."""
-        if delay < LATE:
-            self.next = FIRST_PAUSE
-        else:
-            self.calls, self.next = self.next, min(2 * self.next, LONGEST_PAUSE)
+        if delay >= LATE:
+            self._end = perf_counter() + PAUSE * delay
 
 
 _pause = Pause()
