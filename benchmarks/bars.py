@@ -222,6 +222,12 @@ BARS = [
         at_least=True,
     ),
     Bar(
+        "LSTM step, share of the read bandwidth, best cell",
+        {1: 0.85},
+        Figure(max, "step", _streams, lambda record: record.read_share),
+        at_least=True,
+    ),
+    Bar(
         "LSTM inference N=1, share of the read bandwidth, best cell",
         {1: 0.85},
         Figure(max, "inference", _streams, lambda record: record.read_share),
