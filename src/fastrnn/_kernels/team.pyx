@@ -29,14 +29,14 @@ cdef extern from *:
 cdef int PAUSE = 10
 cdef int64_t pause_began = 0, pause_length = 0
 
-# Units are shared while there are no more than so many rows for each of all threads in a group, and
-# up to more of them where the weights are read from beyond L2, if a thread has enough multiply-adds
-# between two meetings. Two threads, time of shared units in that of shared rows, LSTM inference: N1
-# H128 0.58, N4 H128 0.77, N8 H128 1.01, N16 H128 1.11; N4 H512 0.62, N8 H512 0.90, N16 H1024 0.91, N32
-# H1024 0.98; training N1 H128 0.65, N4 H128 0.86, N4 H512 0.84, N16 H1024 0.97. An RNN N1 H128 has too
-# little to do between meetings: 2.1. Eight threads (Xeon, 2 MB of L2 each), groups of 1, 2, 4 and 8,
-# ms: N16 T20 H1024 18.0, 11.3, 10.6, 9.0; N20 T35 H650 13.4, 8.7, 7.9, 7.3; N64 T50 H512 22.2, 20.0,
-# 21.3, 19.8; training N64 T20 H512 29.9, 23.3, 22.5, 21.0; N32 T50 H256 2.9, 2.7, 2.7, 2.7.
+# Groups grow until each has more than FEW_ROWS rows, or MORE_ROWS where the weights are read from
+# beyond L2, as long as a thread has enough multiply-adds between two meetings. Two threads, time of
+# shared units in that of shared rows, LSTM inference: N1 H128 0.58, N4 H128 0.77, N8 H128 1.01, N16
+# H128 1.11; N4 H512 0.62, N8 H512 0.90, N16 H1024 0.91, N32 H1024 0.98; training N1 H128 0.65, N4 H128
+# 0.86, N4 H512 0.84, N16 H1024 0.97. An RNN N1 H128 has too little to do between meetings: 2.1. Eight
+# threads (Xeon, 2 MB of L2 each), groups of 1, 2, 4 and 8, ms: N16 T20 H1024 18.0, 11.3, 10.6, 9.0; N20
+# T35 H650 13.4, 8.7, 7.9, 7.3; N64 T50 H512 22.2, 20.0, 21.3, 19.8; training N64 T20 H512 29.9, 23.3,
+# 22.5, 21.0; N32 T50 H256 2.9, 2.7, 2.7, 2.7.
 cdef fr_index FEW_ROWS = 2, MORE_ROWS = 8
 cdef fr_index MANY_WEIGHTS = 1 << 20
 cdef double STEP_WORK = 3e4
