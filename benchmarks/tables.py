@@ -28,6 +28,9 @@ rounds. Of a cell with N=1 the share of the bandwidth is the rate at which all T
 weights, Wh (in a single step Wx too), in that of a bare loop that reads a block of as many bytes \
 over and over; the inputs' product comes on top, and *with inputs* counts it at the FMA peak."""
 
+# A fact of results that have too few cases to hold what was promised against them.
+FEW = {"cases": "of each grid only those that CI checks"}
+
 QUESTIONS = {
     "inference": "How long does a whole sequence take, without gradients?",
     "training": "How long does a forward and a backward take?",
@@ -46,7 +49,6 @@ def document(results: Results, plots: Iterable[tuple[str, Path]]) -> str:
         "## Machine and versions",
         _table(["", ""], [[name, str(fact)] for name, fact in results.machine.items()]),
         LIMITS,
-        "## What was promised",
         *_promises(results),
         *(f"![{shown}]({path.as_posix()})" for shown, path in plots),
     ]
@@ -58,7 +60,10 @@ def document(results: Results, plots: Iterable[tuple[str, Path]]) -> str:
 
 
 def _promises(results: Results) -> Iterator[str]:
+    if FEW.items() <= results.machine.items():
+        return
     found = list(verdicts(results))
+    yield "## What was promised"
     yield f"{sum(verdict.met for verdict in found)} of {len(found)} met."
     rows = [
         [

@@ -13,7 +13,7 @@ from bars import verdicts
 from cases import Recurrent
 from grid import GRID, INFERENCE, SELECTION, TRAINING
 from records import FROZEN, ONE_THREAD, ONNX, PLAIN, PYTORCH, Record, Results
-from tables import document
+from tables import FEW, document
 
 LAYER = Recurrent("lstm", N=32, T=50, D=256, H=256)
 AHEAD = Record(
@@ -100,6 +100,11 @@ def test_the_document_tells_of_losses():
     )
     assert "**1.50, behind**" in text
     assert "Ahead of the best peer in 0 of 1 cases" in text
+
+
+def test_few_cases_are_not_held_against_what_was_promised():
+    assert "What was promised" in document(Results({}, [AHEAD]), [])
+    assert "What was promised" not in document(Results(dict(FEW), [AHEAD]), [])
 
 
 def test_plots_are_written_for_what_there_is(tmp_path):
