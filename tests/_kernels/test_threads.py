@@ -75,6 +75,11 @@ def test_sharing_rows_or_units_gives_the_same_result(isa, variant, N, T, H, dtyp
         np.testing.assert_equal(call(num_threads), wanted)
 
 
+def test_a_group_has_members():
+    with pytest.raises(ValueError, match=r"^team: members must be at least 0, got -1"):
+        team.share(-1)
+
+
 def test_updates_on_any_number_of_threads(update, dtype, restored_threads):
     name, moments, options = update
     arrays = np.abs(np.random.default_rng(3).standard_normal((2 + moments, 300_001))).astype(dtype)

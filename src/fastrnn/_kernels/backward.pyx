@@ -7,27 +7,19 @@ split by rows of the results, so that no sum depends on the number of threads.
 
 cimport numpy as cnp
 from cython.parallel cimport parallel, threadid
-from libc.stdint cimport int64_t
-from libc.string cimport memset
 
 from fastrnn._kernels.cpu cimport flush_denormals, restore_mode
 from fastrnn._kernels.layout cimport used_columns
 from fastrnn._kernels.matrix cimport plain_product
 from fastrnn._kernels.simd cimport (
-    fr_barrier, fr_cell, fr_index, fr_kernels, fr_layout, fr_meet, fr_now, fr_product,
-    fr_schedule, fr_share,
+    fr_cell, fr_index, fr_kernels, fr_layout, fr_meet, fr_product, fr_schedule, fr_share
 )
-from fastrnn._kernels.team cimport GROUPS, Team, learn, share_of, team_size
+from fastrnn._kernels.team cimport Meetings, Team, as_given, begin, learn, share_of
 
 # Bytes of dgates, x and h in a chunk: they stay in the cache until the products have read them.
 # LSTM backward, one thread, GF/s with 1, 2, 4, 8 MiB: N32 H256 169 180 168 150; N64 H512 125 163 183
 # 164; N128 D128 H256 174 182 192 175; N16 H1024 70 97 115 117.
 cdef fr_index CHUNK_BYTES = 4 << 20
-
-# Where threads meet: those of each group after a step, all of them after a chunk.
-cdef struct Meetings:
-    fr_barrier[GROUPS] steps
-    fr_barrier chunks
 
 cnp.import_array()
 
@@ -189,7 +181,7 @@ cdef void backward_chunk(
 ) noexcept nogil:
     """What one thread does for a chunk."""
     cdef unsigned mode = flush_denormals()
-    cdef fr_share share = share_of(team, b.m.cell.ld // k.lanes, thread, meetings.steps)
+    cdef fr_share share = share_of(team, b.m.cell.ld // k.lanes, thread, meetings)
     backward_share(b, share, first, end)
     if team.threads > 1:
         fr_meet(&meetings.chunks, team.threads, team.patience)
@@ -205,27 +197,24 @@ cdef void backward_member(
     const fr_kernels *k, const Backward *b, Team team, int thread, Meetings *meetings,
     fr_index first, fr_index end,
 ) noexcept nogil:
-    """What one thread of a parallel region, in which there may be fewer, does for a chunk."""
-    cdef int count = team_size()
-    if count < team.threads:
-        team = Team(count, 1 if team.members == 1 else count, team.patience)
-    backward_chunk(k, b, team, thread, meetings, first, end)
+    """What one thread of a parallel region does for a chunk."""
+    backward_chunk(k, b, as_given(team), thread, meetings, first, end)
 
 
 cdef void run_backward(const fr_kernels *k, Backward *b, Team team) noexcept nogil:
     """All steps from the last to the first, a chunk at a time."""
     cdef fr_index end = b.m.cell.schedule.steps, first
     cdef Meetings meetings
-    cdef int64_t began = fr_now()
-    memset(&meetings, 0, sizeof(meetings))
+    if team.threads > 1:
+        begin(&meetings)
     while end > 0:
         first = chunk_before(&b.m.cell.schedule, b.row_bytes, end)
         point_at_chunk(k, b, first, end)
         if team.threads == 1:
-            backward_chunk(k, b, team, 0, &meetings, first, end)
+            backward_chunk(k, b, team, 0, NULL, first, end)
         else:
             with parallel(num_threads=team.threads):
                 backward_member(k, b, team, threadid(), &meetings, first, end)
         b.accumulate = True
         end = first
-    learn(team, began, meetings.steps)
+    learn(team, &meetings)

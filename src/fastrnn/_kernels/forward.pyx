@@ -2,16 +2,13 @@
 
 cimport numpy as cnp
 from cython.parallel cimport parallel, threadid
-from libc.stdint cimport int64_t
-from libc.string cimport memset
 
 from fastrnn._kernels.cpu cimport flush_denormals, restore_mode
 from fastrnn._kernels.layout cimport packed_columns, packed_layout
 from fastrnn._kernels.simd cimport (
-    fr_barrier, fr_cell, fr_index, fr_kernels, fr_layout, fr_meet, fr_now, fr_product, fr_share,
-    fr_step,
+    fr_cell, fr_index, fr_kernels, fr_layout, fr_meet, fr_product, fr_share, fr_step
 )
-from fastrnn._kernels.team cimport GROUPS, Team, learn, share_of, team_size
+from fastrnn._kernels.team cimport Meetings, Team, as_given, begin, learn, share_of
 
 # What one thread projects: columns of its panels of Wx, for rows of its share; or rows of the table.
 cdef struct Projected:
@@ -121,32 +118,31 @@ cdef void run_forward(
     const fr_kernels *k, fr_step *step, const fr_cell *m, const Projection *projection, Team team
 ) noexcept nogil:
     """All steps of all rows."""
-    cdef fr_barrier[GROUPS] barriers
-    cdef fr_index vectors = m.ld // k.lanes
+    cdef Meetings meetings
     if team.threads == 1:
-        forward_share(k, step, m, share_of(team, vectors, 0, NULL), 0, projection)
+        forward_share(k, step, m, share_of(team, m.ld // k.lanes, 0, NULL), 0, projection)
         return
-    cdef int64_t began = fr_now()
-    memset(barriers, 0, sizeof(barriers))
+    begin(&meetings)
     with parallel(num_threads=team.threads):
-        run_member(k, step, m, projection, team, threadid(), barriers)
-    learn(team, began, barriers)
+        run_member(k, step, m, projection, team, threadid(), &meetings)
+    learn(team, &meetings)
 
 
 cdef void run_member(
     const fr_kernels *k, fr_step *step, const fr_cell *m, const Projection *projection, Team team,
-    int thread, fr_barrier *barriers,
+    int thread, Meetings *meetings,
 ) noexcept nogil:
     """What one thread of a parallel region runs.
 
-    OpenMP may have given fewer threads than were asked for. Then each takes several shares of the
-    rows; units are shared anew, by all in one group, as their threads must meet.
+    Where there are fewer threads than were asked for, each takes several shares of the rows, which
+    were planned for.
     """
-    cdef int share = thread, count = team_size()
-    if team.members > 1 and count < team.threads:
-        team.threads = team.members = count
+    cdef int share = thread
+    cdef Team given = as_given(team)
+    if team.members > 1:
+        team = given
     while share < team.threads:
         forward_share(
-            k, step, m, share_of(team, m.ld // k.lanes, share, barriers), share, projection
+            k, step, m, share_of(team, m.ld // k.lanes, share, meetings), share, projection
         )
-        share += count
+        share += given.threads

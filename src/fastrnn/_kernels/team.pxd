@@ -13,12 +13,19 @@ cdef struct Team:
 cdef enum:
     GROUPS = 64
 
-cdef int team_size() noexcept nogil
+# Where the threads of a call meet: the members of each group after a step, all of them after a chunk.
+cdef struct Meetings:
+    fr_barrier[GROUPS] steps
+    fr_barrier chunks
+    int64_t began
+
+cdef Team as_given(Team team) noexcept nogil
 cdef Team choose_team(
     object num_threads, double work, fr_index rows, fr_index steps, fr_index vectors,
     fr_index weights,
 )
-cdef void learn(Team team, int64_t began, const fr_barrier *barriers) noexcept nogil
+cdef void begin(Meetings *meetings) noexcept nogil
+cdef void learn(Team team, const Meetings *meetings) noexcept nogil
 cdef fr_share share_of(
-    Team team, fr_index vectors, int thread, fr_barrier *barriers
+    Team team, fr_index vectors, int thread, Meetings *meetings
 ) noexcept nogil

@@ -7,6 +7,7 @@ same order.
 """
 
 from libc.stdint cimport int64_t
+from libc.string cimport memset
 
 from fastrnn._kernels.simd cimport fr_barrier, fr_index, fr_now, fr_share
 from fastrnn._kernels.threads cimport threads_for
@@ -48,12 +49,20 @@ cdef int wanted = 0
 def share(members):
     """Make groups of so many threads, as far as there are units, for calls of any size; 0: by rule."""
     global wanted
+    if members < 0:
+        raise ValueError(f"team: members must be at least 0, got {members}")
     wanted = members
 
 
-cdef int team_size() noexcept nogil:
-    """Threads of the parallel region that calls: those that OpenMP gave, not those asked for."""
-    return omp_get_num_threads()
+cdef Team as_given(Team team) noexcept nogil:
+    """The team in the parallel region that calls, for which OpenMP may have had fewer threads.
+
+    Those that were to share units then share them all in one group, as they must meet.
+    """
+    cdef int count = omp_get_num_threads()
+    if count < team.threads:
+        return Team(count, 1 if team.members == 1 else count, team.patience)
+    return team
 
 
 cdef Team choose_team(
@@ -65,8 +74,10 @@ cdef Team choose_team(
     cdef int threads = threads_for(num_threads, work, rows * quads)
     cdef fr_index few = MORE_ROWS if weights >= MANY_WEIGHTS else FEW_ROWS
     cdef double step_work = work / max(1, steps)
-    cdef int members = <int>min(wanted, threads, quads)
-    if not wanted:
+    cdef int members
+    if wanted:
+        members = <int>min(wanted, threads, quads)
+    else:
         members = members_for(threads, step_work, rows, quads, few)
         if members > 1 and on_pause():
             members = 1
@@ -102,7 +113,13 @@ cdef bint on_pause() noexcept nogil:
     return 0 <= fr_now() - pause_began < pause_length
 
 
-cdef void learn(Team team, int64_t began, const fr_barrier *barriers) noexcept nogil:
+cdef void begin(Meetings *meetings) noexcept nogil:
+    """Before the threads of a call start."""
+    memset(meetings, 0, sizeof(Meetings))
+    meetings.began = fr_now()
+
+
+cdef void learn(Team team, const Meetings *meetings) noexcept nogil:
     """Take note of how the meetings of a call went."""
     global pause_began, pause_length
     cdef int group, groups = team.threads // team.members
@@ -110,25 +127,25 @@ cdef void learn(Team team, int64_t began, const fr_barrier *barriers) noexcept n
     if team.members == 1:
         return
     for group in range(groups):
-        lost += barriers[group].lost
+        lost += meetings.steps[group].lost
     if lost == 0:
         return
     # Each of the others waits for a late one.
     lost //= team.threads - groups
     now = fr_now()
-    if 4 * lost > now - began:
+    if 4 * lost > now - meetings.began:
         pause_began, pause_length = now, PAUSE * lost
 
 
 cdef fr_share share_of(
-    Team team, fr_index vectors, int thread, fr_barrier *barriers
+    Team team, fr_index vectors, int thread, Meetings *meetings
 ) noexcept nogil:
     """What the thread of this number has; each group meets at a barrier of its own."""
     cdef fr_index quads = (vectors + 3) // 4
     cdef int group = thread // team.members, member = thread % team.members
     cdef fr_barrier *barrier = NULL
     if team.members > 1:
-        barrier = barriers + group
+        barrier = &meetings.steps[group]
     return fr_share(
         group, team.threads // team.members, quads * member // team.members * 4,
         min(vectors, quads * (member + 1) // team.members * 4), barrier, team.members,
