@@ -26,7 +26,8 @@ The share of the FMA peak is the FLOPs a second of the products, 2 N T (D + H) G
 and in training three times as many, in those of bare multiply-adds on as many threads in the same \
 rounds. Of a cell with N=1 the share of the bandwidth is the rate at which all T steps read their \
 weights, Wh (in a single step Wx too), in that of a bare loop that reads a block of as many bytes \
-over and over; the inputs' product comes on top, and *with inputs* counts it at the FMA peak."""
+over and over; the inputs' product comes on top, and *with inputs* counts it at the FMA peak. In \
+training that counts all other products, and the weights twice, as the backward reads them too."""
 
 # A fact of results that have too few cases to hold what was promised against them.
 FEW = {"cases": "of each grid only those that CI checks"}
