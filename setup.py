@@ -19,36 +19,6 @@ from setuptools.errors import CompileError, LinkError
 
 KERNELS = Path("src/fastrnn/_kernels")
 SIMD = KERNELS / "simd"
-MODULES = [
-    "cpu",
-    "threads",
-    "memory",
-    "layout",
-    "schedule",
-    "team",
-    "forward",
-    "backward",
-    "weights",
-    "table",
-    "recurrent",
-    "frozen",
-    "rnn",
-    "lstm",
-    "gru",
-    "matrix",
-    "linear",
-    "elementwise",
-    "embedding",
-    "dropout",
-    "softmax_cross_entropy",
-    "attention",
-    "decoder_loop",
-    "attention_decoder",
-    "decoder_step",
-    "hypotheses",
-    "decoding",
-    "optimizers",
-]
 C_FLAGS = [
     "-std=c11",
     "-O3",
@@ -92,7 +62,7 @@ class BuildKernels(build_ext):
         for extension in self.extensions:
             extension.extra_compile_args = [*C_FLAGS, *openmp]
             extension.extra_link_args = [*openmp, *self.strip_flags()]
-            if extension.name == "fastrnn._kernels.cpu":
+            if extension.name == "fastrnn._kernels.runtime.cpu":
                 extension.extra_objects = [path for pair in objects for path in pair]
                 extension.define_macros += [(f"FR_HAVE_{name.upper()}", "1") for name in sets]
         super().build_extensions()
@@ -150,22 +120,22 @@ class BuildKernels(build_ext):
         return True
 
 
-def extension(module):
-    sources = [str(KERNELS / f"{module}.pyx")]
-    if module == "cpu":
+def extension(path):
+    sources = [str(path)]
+    if path.stem == "cpu":
         sources.append(str(SIMD / "dispatch.c"))
     return Extension(
-        f"fastrnn._kernels.{module}",
+        ".".join(path.relative_to("src").with_suffix("").parts),
         sources,
         include_dirs=[str(SIMD), np.get_include()],
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
-        depends=[str(path) for path in [*SIMD.iterdir(), *KERNELS.glob("*.pxd")]],
+        depends=[str(path) for path in [*SIMD.iterdir(), *KERNELS.rglob("*.pxd")]],
     )
 
 
 setup(
     ext_modules=cythonize(
-        [extension(module) for module in MODULES],
+        [extension(path) for path in sorted(KERNELS.rglob("*.pyx"))],
         include_path=["src"],
         compiler_directives={
             "language_level": 3,

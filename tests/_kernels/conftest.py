@@ -15,7 +15,8 @@ from helpers import (
 )
 
 from fastrnn import _kernels, ops
-from fastrnn._kernels import cpu, elementwise
+from fastrnn._kernels.pointwise import elementwise
+from fastrnn._kernels.runtime import cpu
 
 UPDATES = {
     "sgd_update": (0, {"lr": 0.1}),

@@ -9,7 +9,7 @@ import pytest
 
 import fastrnn
 from fastrnn._kernels import get_num_threads, set_num_threads
-from fastrnn._kernels.directions import (
+from fastrnn._kernels.recurrent.directions import (
     LATE,
     PAUSE,
     Pause,
@@ -47,7 +47,7 @@ def test_at_once_means_in_another_thread():
 
 def test_a_late_thread_makes_the_next_calls_take_turns(monkeypatch):
     now = 1000.0
-    monkeypatch.setattr("fastrnn._kernels.directions.perf_counter", lambda: now)
+    monkeypatch.setattr("fastrnn._kernels.recurrent.directions.perf_counter", lambda: now)
     pause = Pause()
     pause.learn(LATE / 2)
     assert pause.over()
@@ -62,7 +62,7 @@ def test_calls_in_turn_have_all_threads(threads, monkeypatch):
     threads(4)
     late, given = Pause(), []
     late.learn(1.0)
-    monkeypatch.setattr("fastrnn._kernels.directions._pause", late)
+    monkeypatch.setattr("fastrnn._kernels.recurrent.directions._pause", late)
     run_directions([lambda num_threads: given.append(num_threads)] * 2, 1e9, None)
     assert given == [None, None]
 

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from fastrnn import _kernels
-from fastrnn._kernels import cpu
+from fastrnn._kernels.runtime import cpu
 
 VARIABLES = ("FASTRNN_SIMD", "FASTRNN_NUM_THREADS", "OMP_NUM_THREADS")
 

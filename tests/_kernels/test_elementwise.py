@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fastrnn._kernels import elementwise
+from fastrnn._kernels.pointwise import elementwise
 
 # The bounds that simd/vmath.h states.
 BOUNDS = {"exp": 2, "sigmoid": 4, "tanh": 4}

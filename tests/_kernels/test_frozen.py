@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastrnn import _kernels
-from fastrnn._kernels import cpu
+from fastrnn._kernels.runtime import cpu
 
 WIDTHS = st.sampled_from([1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 33, 63, 65])
 EXAMPLES = settings(deadline=None, max_examples=15)

@@ -12,7 +12,7 @@ import pytest
 from helpers import VARIANTS, attention_problem, decoder_problem, recurrent_problem
 
 from fastrnn import _kernels
-from fastrnn._kernels import memory
+from fastrnn._kernels.runtime import memory
 
 
 @pytest.fixture

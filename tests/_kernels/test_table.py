@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastrnn import _kernels, _reference
-from fastrnn._kernels import team
+from fastrnn._kernels.runtime import thread_groups as team
 
 pytestmark = [
     pytest.mark.usefixtures("isa"),

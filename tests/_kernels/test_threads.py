@@ -15,7 +15,7 @@ from helpers import VARIANTS, random_drop, random_lengths, recurrent_problem
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from fastrnn import _kernels
-from fastrnn._kernels import team
+from fastrnn._kernels.runtime import thread_groups as team
 
 
 @pytest.fixture
@@ -184,7 +184,7 @@ def test_children_compute_after_their_parent_used_threads(method, tmp_path):
 FEWER = """
 import numpy as np
 import fastrnn
-from fastrnn._kernels import team
+from fastrnn._kernels.runtime import thread_groups as team
 
 layer = fastrnn.LSTM(256, 256, rng=0)
 x = np.random.default_rng(1).standard_normal((300, 3, 256), np.float32)

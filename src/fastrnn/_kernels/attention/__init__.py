@@ -1,0 +1,1 @@
+"""Attention with every score, forward and backward."""

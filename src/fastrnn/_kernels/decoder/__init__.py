@@ -1,0 +1,1 @@
+"""A stack of cells with attention in its recurrence, and decoding."""

@@ -1,0 +1,569 @@
+"""A decoder with attention: the functions of `fastrnn._reference.attention_decoder`, compiled."""
+
+cimport numpy as cnp
+import numpy as np
+from libc.string cimport memset
+
+from fastrnn._kernels.attention.attention cimport (
+    Job, attention_work, give_workspace, matrices, meet_memory, meet_memory_backward, memory_share,
+    new_job, refuse_reshaped, run,
+)
+from fastrnn._kernels.recurrent.backward cimport Backward
+from fastrnn._kernels.decoder.decoder_loop cimport (
+    BackwardLoop, Loop, Plane, forward_steps, run_steps_backward
+)
+from fastrnn._kernels.recurrent.gru cimport GRURecurrence, gru_weights
+from fastrnn._kernels.linalg.packing cimport packed, packed_columns, packed_transposed
+from fastrnn._kernels.linalg.linear cimport column_sums, weight_gradient
+from fastrnn._kernels.recurrent.lstm cimport LSTMRecurrence, lstm_weights
+from fastrnn._kernels.linalg.matrix cimport Matrix, affine, affine_transposed
+from fastrnn._kernels.runtime.memory cimport Buffer, empty, empty_like
+from fastrnn._kernels.recurrent.recurrent cimport Recurrence
+from fastrnn._kernels.recurrent.rnn cimport RNNRecurrence, rnn_weights
+from fastrnn._kernels.recurrent.batch_order cimport Schedule
+from fastrnn._kernels.simd cimport fr_cell, fr_index, fr_kernels, fr_layout, fr_schedule
+from fastrnn._kernels.recurrent.embedding_projection cimport projected_table, table_gradients
+from fastrnn._kernels.runtime.threads cimport share_out, threads_for
+from fastrnn._kernels.recurrent.weights cimport Weights
+
+cnp.import_array()
+
+
+def attention_decoder_forward(
+    x, fed, states, memory, cells, weights, readout, *, cell, score, heads, context, lengths,
+    bint residual, drops, drop_h, bint train, steps=None, embedding=None, num_threads=None,
+):
+    cdef Decoder decoder = Decoder(
+        cells, weights, readout, cell, score, heads, context == "input_feeding", residual, embedding
+    )
+    return decoder.forward(
+        x, fed, states, memory, lengths, steps, drops, drop_h, train, num_threads
+    )
+
+
+def attention_decoder_backward(
+    dfeatures, dalignment, dfed_last, dstates, Decoder stash not None, *, num_threads=None
+):
+    return stash.backward(dfeatures, dalignment, dfed_last, dstates, num_threads)
+
+
+cdef class Decoder:
+    """A decoder over one batch; after a forward in training, its tape.
+
+    The tapes are arrays (N, T, width) under the names of `Loop`. Of an embedding's rows the first
+    part of Wx makes the table; the first layer is given the other part.
+    """
+
+    cdef const fr_kernels *kernels
+    cdef list layers     # a Recurrence for each
+    cdef object weights
+    cdef object readout
+    cdef object drops
+    cdef object drop_h
+    cdef object score
+    cdef fr_index heads
+    cdef bint feeding
+    cdef bint residual
+    cdef object embedding
+    cdef object Wx       # what meets the embedding, if there is one
+    cdef object ids
+    cdef object lengths
+    cdef object steps    # of each sequence, or None: all
+    cdef tuple memory    # keys and values, and what queries meet of them
+    cdef dict tape
+    cdef list referred   # arrays of the caller, with the shapes that they had in the forward
+
+    def __cinit__(
+        self, cells, weights, readout, cell, score, heads, bint feeding, bint residual, embedding
+    ):
+        self.embedding = embedding
+        if embedding is not None:
+            (Wx, *others), *above = cells
+            self.Wx, rest = Wx[: embedding.shape[1]], Wx[embedding.shape[1] :]
+            cells = [(rest, *others), *above]
+        self.layers = [_new_layer(cell, *arrays) for arrays in cells]
+        self.kernels = (<Recurrence>self.layers[0]).weights.kernels
+        self.weights, self.readout = weights, readout
+        self.score, self.heads = score, heads
+        self.feeding, self.residual = feeding, residual
+
+    cdef object forward(
+        self, object x, object fed, object states, object memory, object lengths, object steps,
+        object drops, object drop_h, bint train, object num_threads,
+    ):
+        """All that `attention_decoder_forward` returns."""
+        cdef Loop loop
+        cdef list owner = []
+        cdef int threads
+        if steps is not None:
+            self.steps = steps.copy()  # a backward trusts them
+            if not steps.all():  # who has no step asks for nothing
+                lengths = np.where(steps, memory.shape[1] if lengths is None else lengths, 0)
+        self.lengths, self.drops, self.drop_h = lengths, drops, drop_h
+        if self.embedding is not None:
+            self.ids = x.copy()
+        finals = [empty_like(state) for state in states]
+        self.memory = meet_memory(memory, memory, self.weights, self.score, lengths, num_threads)
+        tape = self.new_tape(x, states[0], memory, train)
+        self.begin_layers(tape)
+        self.open_loop(&loop, owner, tape)
+        if self.embedding is None:
+            loop.x = plane(owner, x)
+        if self.heads > 1:
+            loop.attention.mean = matrices(owner, tape["alignment"])
+        if self.feeding:
+            loop.fed = plane(owner, fed[:, None])
+        self.open_layers(&loop, owner, tape, states, train, num_threads)
+        threads = threads_for(num_threads, self.work(&loop), loop.schedule.rows)
+        if loop.schedule.rows:
+            give_memory(&loop, owner, threads)
+            with nogil:
+                share_out(forward_steps, &loop, threads)
+        self.close_layers(tape, finals)
+        features, alignment = tape["f"], tape["alignment"]
+        last = self.last_fed(fed, features) if self.feeding else None
+        if not train:
+            return features, alignment, last, finals, None
+        self.keep(tape, memory)
+        return features.copy(), alignment.copy(), last, finals, self
+
+    cdef object last_fed(self, object fed, object features):
+        """What each sequence would feed to the step after its last."""
+        if self.steps is None:
+            return (features[:, -1] if features.shape[1] else fed).copy()
+        ran = np.flatnonzero(self.steps)
+        last = fed.copy()
+        last[ran] = features[ran, self.steps[ran] - 1]
+        return last
+
+    cdef dict new_tape(self, object x, object h, object memory, bint train):
+        """Arrays for all that a step leaves, under the names of `Loop`.
+
+        If not in training, all but the results have the memory of one step.
+        """
+        cdef Recurrence first = self.layers[0]
+        N, T = x.shape[:2]
+        _, S, M = memory.shape
+        H, L, dtype = h.shape[2], len(self.layers), memory.dtype
+        tape = {"alignment": empty((N, T, S), dtype)}
+        inputs = [tape_rows((N, T, first.weights.input()), dtype, train)]
+        tape["inputs"] = inputs + [tape_rows((N, T, H), dtype, train) for _ in range(L - 1)]
+        if self.readout is None:
+            tape["joined"] = tape["f"] = empty((N, T, M + H), dtype)
+        else:
+            tape["joined"] = tape_rows((N, T, M + H), dtype, train)
+            tape["f"] = empty((N, T, self.readout[0].shape[1]), dtype)
+        if self.feeding:
+            tape["query"] = tape["joined"][:, :, M:]
+        else:
+            tape["query"] = tape_rows((N, T, H), dtype, train)
+        tape["q"] = tape["query"]
+        if self.weights:
+            tape["q"] = tape_rows((N, T, self.weights[0].shape[1]), dtype, train)
+        if self.score == "multi_head":
+            tape["heads"] = tape_rows((N, T, self.weights[3].shape[0]), dtype, train)
+        if self.heads > 1:
+            tape["each"] = tape_rows((N * self.heads, T, S), dtype, train)
+        return tape
+
+    cdef int open_loop(self, Loop *loop, list owner, dict tape) except -1:
+        """What both directions read."""
+        cdef Schedule schedule = (<Recurrence>self.layers[0]).schedule
+        keys, _, k, v = self.memory
+        first, joined, f = tape["inputs"][0], tape["joined"], tape["f"]
+        M, F = keys.shape[2], f.shape[2]
+        E = first.shape[2] - (F if self.feeding else M)
+        memset(loop, 0, sizeof(Loop))
+        loop.kernels, loop.schedule, loop.order = self.kernels, schedule.c, schedule.order
+        loop.layers, loop.feeding = len(self.layers), self.feeding
+        loop.residual = self.residual and loop.layers > 2
+        loop.x = loop.first_x = plane(owner, first[:, :, :E])
+        loop.first_second = plane(owner, first[:, :, E:])
+        loop.joined, loop.c = plane(owner, joined), plane(owner, joined[:, :, :M])
+        loop.f, loop.query = plane(owner, f), plane(owner, tape["query"])
+        loop.q = plane(owner, tape["q"])
+        if self.drops is not None:
+            loop.drops = planes(owner, list(self.drops))
+        each = tape["each"] if self.heads > 1 else tape["alignment"]
+        loop.attention = new_job(
+            owner, self.score, self.heads, tape["q"], k, self.weights, v, self.lengths, each
+        )
+        context = joined[:, :, :M]
+        if self.score == "multi_head":
+            context = tape["heads"]
+            loop.heads = plane(owner, context)
+        loop.attention.context = matrices(owner, context, self.heads)
+        return 0
+
+    cdef int begin_layers(self, dict tape) except -1:
+        cdef Recurrence layer
+        for layer, inputs in zip(self.layers, tape["inputs"]):
+            layer.begin(inputs, layer.weights, self.steps, False)
+        return 0
+
+    cdef int open_layers(
+        self, Loop *loop, list owner, dict tape, object states, bint train, object num_threads
+    ) except -1:
+        """What only the forward reads: the cells, and packed weights."""
+        cdef const fr_kernels *k = self.kernels
+        cdef Recurrence layer
+        cdef Buffer cells = Buffer(loop.layers, sizeof(fr_cell))
+        cdef fr_index i
+        inputs, h = tape["inputs"], tape["joined"][:, :, loop.c.columns:]
+        outputs = [*inputs[1:], h]
+        for i in range(loop.layers):
+            layer = self.layers[i]
+            layer.weights.pack(num_threads)
+            drop_h = None if self.drop_h is None else self.drop_h[i]
+            layer.open_forward([state[i] for state in states], outputs[i], train, owner, drop_h)
+            (<fr_cell *>cells.data)[i] = layer.cell
+        owner.append(cells)
+        if self.embedding is not None:
+            self.open_table(loop, owner, num_threads)
+        loop.step, loop.cells = layer.weights.step, <const fr_cell *>cells.data
+        loop.outputs = planes(owner, outputs)
+        if loop.residual:
+            loop.below = plane(owner, scratch(h.shape, h.dtype))
+        if self.weights:
+            loop.query_weights = affine(k, owner, self.weights[0], None, num_threads)
+        if self.score == "multi_head":
+            loop.heads_weights = affine(k, owner, self.weights[3], None, num_threads)
+        if self.readout is not None:
+            loop.readout = affine(k, owner, self.readout[0], self.readout[1], num_threads)
+        return 0
+
+    cdef int open_table(self, Loop *loop, list owner, object num_threads) except -1:
+        """What the rows of the embedding give the first layer's steps to begin with."""
+        cdef Weights weights = (<Recurrence>self.layers[0]).weights
+        cdef fr_layout layout = weights.layout_x
+        cdef Buffer wx = packed(self.kernels, self.Wx, &layout, num_threads)
+        cdef Buffer table = projected_table(
+            self.kernels, weights, wx, self.embedding, num_threads
+        )
+        owner.append(table)
+        loop.table = <const char *>table.data
+        loop.table_bytes = packed_columns(self.kernels, &layout) * self.kernels.itemsize
+        loop.ids = plane(owner, self.ids[:, :, None])
+        return 0
+
+    cdef double work(self, const Loop *loop):
+        """Multiply-adds of the forward."""
+        cdef double row = 0
+        cdef Recurrence layer
+        for layer in self.layers:
+            row += layer.packed_weights()
+        for matrix in (*self.weights[:1], *self.weights[3:], *(self.readout or ())[:1]):
+            row += matrix.size
+        cdef const fr_schedule *schedule = &loop.schedule
+        return row * schedule.offset[schedule.steps] + attention_work(&loop.attention)
+
+    cdef int close_layers(self, dict tape, list finals) except -1:
+        """Write what past each sequence's steps is and the final states; let packed weights go."""
+        cdef Recurrence layer = self.layers[0]
+        layer.schedule.clear_padding(tape["f"])
+        layer.schedule.clear_padding(tape["alignment"])
+        for i, layer in enumerate(self.layers):
+            layer.close_forward([final[i] for final in finals])
+            layer.weights.drop()
+        return 0
+
+    cdef int keep(self, dict tape, object memory) except -1:
+        """Keep the tape, and the shapes of the caller's arrays that it refers to."""
+        self.tape = dict(tape)
+        if self.heads > 1:
+            del self.tape["alignment"]  # the mean of the heads'
+        arrays = [memory, *self.weights, *(self.readout or ()), self.drops, self.embedding]
+        self.referred = [(array, array.shape) for array in arrays if array is not None]
+        return 0
+
+    cdef int check_shapes(self) except -1:
+        """Refuse a backward after somebody has reshaped, in place, what the tape refers to."""
+        cdef Recurrence layer
+        for layer in self.layers:
+            layer.check_shapes()
+        refuse_reshaped(self.referred, "memory, weights, readout, drops and embedding")
+        return 0
+
+    cdef object backward(
+        self, object dfeatures, object dalignment, object dfed, object dstates, object num_threads
+    ):
+        """All that `attention_decoder_backward` returns."""
+        cdef BackwardLoop b
+        cdef list owner = []
+        cdef int threads
+        self.check_shapes()
+        memset(&b, 0, sizeof(BackwardLoop))
+        self.open_loop(&b.forward, owner, self.tape)
+        grads = self.new_gradients(dfeatures, dalignment, dfed)
+        self.open_gradients(&b, owner, grads, num_threads)
+        self.open_attention(&b, owner, grads)
+        dcells = self.open_layers_backward(&b, owner, grads, dstates, num_threads)
+        threads = threads_for(num_threads, 2 * self.work(&b.forward), b.forward.schedule.rows)
+        if b.forward.schedule.rows:
+            give_memory(&b.forward, owner, threads)
+            with nogil:
+                run_steps_backward(&b, threads)
+        run(&b.forward.attention, memory_share, attention_work(&b.forward.attention), num_threads)
+        dstates0 = [empty_like(dstate) for dstate in dstates]
+        self.close_layers_backward(&b, dstates0)
+        dmemory, dweights = self.attention_gradients(grads, num_threads)
+        dreadout = ()
+        if self.readout is not None:  # z = [c; h] Wc + bc
+            joined, dz = self.flat(self.tape["joined"]), self.flat(grads["dz"])
+            dreadout = weight_gradient(joined, dz, num_threads), column_sums(dz, num_threads)
+        dx = self.input_gradients(&b, grads["dx"], dcells[0][0], num_threads)
+        return dx, grads["dfed"], dstates0, dmemory, dcells, dweights, dreadout
+
+    cdef object input_gradients(
+        self, BackwardLoop *b, object dx, object dWx, object num_threads
+    ):
+        """The gradient of x; or that of the embedding, and of what meets it, the first of dWx."""
+        cdef Recurrence layer = self.layers[0]
+        cdef fr_layout layout = layer.weights.layout_x
+        cdef Buffer wx_t
+        if self.embedding is None:
+            layer.schedule.clear_padding(dx)
+            return dx
+        dembedding = empty_like(self.embedding)
+        wx_t = packed_transposed(self.kernels, self.Wx, &layout, num_threads)
+        table_gradients(
+            self.kernels, &b.cells[0], wx_t.data, self.embedding, dembedding,
+            dWx[: len(self.Wx)], num_threads,
+        )
+        return dembedding
+
+    cdef dict new_gradients(self, object dfeatures, object dalignment, object dfed):
+        """Arrays for the gradients that a step leaves, under the names of `BackwardLoop`."""
+        tape, (keys, _, k, v) = self.tape, self.memory
+        joined, first, dtype = tape["joined"], tape["inputs"][0], dfeatures.dtype
+        N, T, F = dfeatures.shape
+        hidden = (N, T, tape["query"].shape[2])
+        context = (N, T, keys.shape[2])
+        grads = {
+            "dfeatures": dfeatures,
+            "dfed": dfed.copy() if self.feeding else None,
+            "djoined": scratch(joined.shape, dtype),
+            "dc": empty(context, dtype),
+            "dquery": scratch(hidden, dtype),
+            "dy": scratch(hidden, dtype),
+            "dbelow": scratch(hidden, dtype),
+            "dfirst": scratch(first.shape, dtype),
+            "dx": empty((N, T, first.shape[2] - (F if self.feeding else context[2])), dtype),
+            "dalignment": dalignment,
+            "dscore": empty((N * self.heads, T, keys.shape[1]), dtype),
+            "dk": empty_like(k),
+        }
+        grads["dz"] = grads["djoined"] if self.readout is None else empty((N, T, F), dtype)
+        grads["dq"] = empty(tape["q"].shape, dtype) if self.weights else grads["dquery"]
+        grads["dheads"] = grads["dc"]
+        if self.score == "multi_head":
+            grads["dheads"] = empty(tape["heads"].shape, dtype)
+        grads["dv"] = grads["dk"] if k is v else empty_like(v)
+        if self.heads > 1 and dalignment is not None:  # alignment = mean of the heads'
+            grads["dalignment"] = dalignment / self.heads
+        if self.score == "additive":
+            grads["dk"].fill(0)
+            grads["dscore_v"] = np.zeros((2, N, 1, k.shape[2]), dtype)  # sums, a step's
+        return grads
+
+    cdef int open_gradients(
+        self, BackwardLoop *b, list owner, dict grads, object num_threads
+    ) except -1:
+        """Planes and transposed weights."""
+        cdef const fr_kernels *k = self.kernels
+        b.dfeatures, b.dz = plane(owner, grads["dfeatures"]), plane(owner, grads["dz"])
+        b.djoined, b.dc = plane(owner, grads["djoined"]), plane(owner, grads["dc"])
+        b.djoined_c = plane(owner, grads["djoined"][:, :, : b.dc.columns])
+        b.djoined_h = plane(owner, grads["djoined"][:, :, b.dc.columns :])
+        b.dq, b.dquery = plane(owner, grads["dq"]), plane(owner, grads["dquery"])
+        b.dy, b.dbelow = plane(owner, grads["dy"]), plane(owner, grads["dbelow"])
+        b.dx, b.dheads = plane(owner, grads["dx"]), plane(owner, grads["dheads"])
+        b.dfirst_x = plane(owner, grads["dfirst"][:, :, : b.dx.columns])
+        b.dfirst_second = plane(owner, grads["dfirst"][:, :, b.dx.columns :])
+        if self.feeding:
+            b.dfed = plane(owner, same_rows(grads["dfed"], b.forward.schedule.steps))
+        if self.weights:
+            b.query_weights_t = affine_transposed(k, owner, self.weights[0], num_threads)
+        if self.score == "multi_head":
+            b.heads_weights_t = affine_transposed(k, owner, self.weights[3], num_threads)
+        if self.readout is not None:
+            b.readout_t = affine_transposed(k, owner, self.readout[0], num_threads)
+        return 0
+
+    cdef int open_attention(self, BackwardLoop *b, list owner, dict grads) except -1:
+        cdef Job *m = &b.forward.attention
+        m.dcontext = matrices(owner, grads["dheads"], self.heads)
+        m.dscore, m.dq = matrices(owner, grads["dscore"]), matrices(owner, grads["dq"], self.heads)
+        m.dk = matrices(owner, grads["dk"], self.heads)
+        m.dvalues = matrices(owner, grads["dv"], self.heads)
+        m.shared = grads["dk"] is grads["dv"]
+        if self.steps is not None:
+            self.limit_rows(m)
+        if grads["dalignment"] is not None:
+            m.dalignment = matrices(owner, grads["dalignment"])
+        if self.score == "additive":
+            b.dscore_v = plane(owner, grads["dscore_v"][0])
+            m.dv = matrices(owner, grads["dscore_v"][1])
+        return 0
+
+    cdef int limit_rows(self, const Job *m) except -1:
+        """Let what the gradients of the memory read end with each sequence's last step."""
+        cdef fr_index n, head, steps
+        for n in range(m.sequences):
+            steps = self.steps[n]
+            for head in range(n * m.heads, (n + 1) * m.heads):
+                shorten(&m.q[head], steps)
+                shorten(&m.alignment[head], steps)
+                shorten(&m.dcontext[head], steps)
+                shorten(&m.dscore[head], steps)
+        return 0
+
+    cdef list open_layers_backward(
+        self, BackwardLoop *b, list owner, dict grads, object dstates, object num_threads
+    ):
+        """The cells; returns the gradients of their weights, which the loop fills."""
+        cdef Recurrence layer
+        cdef Buffer cells = Buffer(b.forward.layers, sizeof(Backward))
+        cdef Buffer steps = Buffer(b.forward.layers, sizeof(fr_cell))
+        cdef fr_index i
+        b.cells, b.forward.cells = <Backward *>cells.data, <fr_cell *>steps.data
+        owner += (cells, steps)
+        dcells = []
+        for i in range(b.forward.layers):
+            layer = self.layers[i]
+            ahead = len(self.Wx) if i == 0 and self.embedding is not None else 0
+            dWx, *others = new_layer_gradients(layer, ahead)
+            dcells.append((dWx, *others))
+            layer.open_backward(
+                &b.cells[i], grads["dy"], grads["dbelow"] if i else grads["dfirst"],
+                [dstate[i] for dstate in dstates], [dWx[ahead:], *others], owner, num_threads,
+            )
+            if ahead:
+                ids = layer.view(owner, self.ids[:, :, None])
+                layer.open_sums(&b.cells[i], owner, len(self.embedding), ids)
+            (<fr_cell *>steps.data)[i] = layer.cell
+            b.row_bytes = max(b.row_bytes, b.cells[i].row_bytes)
+        return dcells
+
+    cdef int close_layers_backward(self, const BackwardLoop *b, list dstates0) except -1:
+        """Write the gradients of the initial states."""
+        cdef Recurrence layer
+        for i, layer in enumerate(self.layers):
+            layer.close_backward(&b.cells[<fr_index>i], [dstate[i] for dstate in dstates0])
+        return 0
+
+    cdef tuple attention_gradients(self, dict grads, object num_threads):
+        """Gradients of the memory and of the weights of the score."""
+        keys, values, k, v = self.memory
+        dkeys, dvalues, dweights = meet_memory_backward(
+            grads["dk"], grads["dv"], keys, values, self.weights, self.score, self.lengths,
+            num_threads,
+        )
+        dmemory = dkeys if k is v else np.add(dkeys, dvalues, out=dkeys)
+        if not self.weights:
+            return dmemory, ()
+        query, dq = self.flat(self.tape["query"]), self.flat(grads["dq"])
+        dWq = weight_gradient(query, dq, num_threads)  # q = query Wq
+        last = ()
+        if self.score == "additive":
+            last = (grads["dscore_v"][0].sum(axis=(0, 1)),)
+        if self.score == "multi_head":  # c = heads Wo
+            heads, dc = self.flat(self.tape["heads"]), self.flat(grads["dc"])
+            last = (weight_gradient(heads, dc, num_threads),)
+        return dmemory, (dWq, *dweights, *last)
+
+    cdef object flat(self, object array):
+        """The rows of all steps that there are, of an array (N, T, width), as a matrix."""
+        if self.steps is None:
+            return array.reshape(-1, array.shape[2])
+        return array[np.arange(array.shape[1]) < self.steps[:, None]]
+
+
+def _new_layer(cell, Wx, Wh, b, bh=None):
+    """The recurrence of one layer; its batch is to come."""
+    cdef Recurrence layer
+    if cell == "lstm":
+        layer = LSTMRecurrence()
+        layer.weights = lstm_weights(Wx, Wh, b)
+    elif cell == "gru":
+        layer = GRURecurrence()
+        layer.weights = gru_weights(Wx, Wh, b, bh)
+    else:
+        layer = RNNRecurrence()
+        layer.weights = rnn_weights(Wx, Wh, b, "tanh")
+    return layer
+
+
+cdef tuple new_layer_gradients(Recurrence layer, fr_index ahead):
+    """Arrays for the gradients of the weights of one layer, and of so many rows before its Wx."""
+    cdef Weights weights = layer.weights
+    rows, columns = weights.Wx.shape
+    dWx, dWh = empty((ahead + rows, columns), weights.Wx.dtype), empty_like(weights.Wh)
+    db = empty((columns,), dWx.dtype)
+    if isinstance(layer, GRURecurrence):
+        return dWx, dWh, db, None if weights.bh is None else empty_like(weights.bh)
+    return dWx, dWh, db
+
+
+cdef object same_rows(object rows, fr_index steps):
+    """The same memory, rows (N, width), for every step."""
+    shape, strides = (rows.shape[0], steps, rows.shape[1]), (rows.strides[0], 0, rows.strides[1])
+    return np.ndarray(shape, rows.dtype, rows, 0, strides)
+
+
+cdef object scratch(tuple shape, object dtype):
+    """An array (N, T, width) that has the same memory for every step."""
+    return same_rows(empty((shape[0], shape[2]), dtype), shape[1])
+
+
+cdef object tape_rows(tuple shape, object dtype, bint train):
+    """An array (N, T, width) of what only a backward needs of every step."""
+    return empty(shape, dtype) if train else scratch(shape, dtype)
+
+
+cdef Plane plane(list owner, cnp.ndarray array):
+    """A plane on an array (N, T, width), which lives as long as `owner`."""
+    owner.append(array)
+    return Plane(
+        cnp.PyArray_BYTES(array), array.shape[2], cnp.PyArray_STRIDE(array, 0),
+        cnp.PyArray_STRIDE(array, 1),
+    )
+
+
+cdef const Plane *planes(list owner, list arrays) except NULL:
+    cdef Buffer buffer = Buffer(len(arrays), sizeof(Plane))
+    cdef fr_index i
+    for i in range(len(arrays)):
+        (<Plane *>buffer.data)[i] = plane(owner, arrays[i])
+    owner.append(buffer)
+    return <const Plane *>buffer.data
+
+
+cdef const Matrix *moving(list owner, const Matrix *whole, fr_index count) except? NULL:
+    """Room for one row of each of these matrices, if there are any."""
+    cdef Buffer buffer
+    if whole == NULL:
+        return NULL
+    buffer = Buffer(count, sizeof(Matrix))
+    owner.append(buffer)
+    return <const Matrix *>buffer.data
+
+
+cdef inline void shorten(const Matrix *matrix, fr_index rows) noexcept:
+    (<Matrix *>matrix).rows = rows
+
+
+cdef int give_memory(Loop *loop, list owner, int threads) except -1:
+    """The workspace of each thread, and what points at the step that it is at."""
+    cdef Job *m = &loop.attention
+    cdef Job *now = &loop.now
+    cdef fr_index all_rows = loop.schedule.rows, n = all_rows * m.heads
+    cdef fr_index rows = (all_rows + threads - 1) // threads
+    owner.append(give_workspace(m, threads, 2 * rows))  # three pointers a row, see input_gradient
+    now[0] = m[0]
+    now.mean = moving(owner, m.mean, all_rows)
+    now.dalignment = moving(owner, m.dalignment, all_rows)
+    now.q, now.dq = moving(owner, m.q, n), moving(owner, m.dq, n)
+    now.alignment, now.dscore = moving(owner, m.alignment, n), moving(owner, m.dscore, n)
+    now.context, now.dcontext = moving(owner, m.context, n), moving(owner, m.dcontext, n)
+    return 0

@@ -1,0 +1,348 @@
+"""The time loop of a decoder whose recurrence contains its attention, in both directions.
+
+Each thread takes rows of the batch, that is sequences, through all their steps, and waits for no
+other. Rows come as the layers' schedules have them, by falling number of steps; arrays lie as the
+caller has his sequences.
+The cells run as they do in a plain recurrent layer. Where the backward computes weight gradients,
+it goes in the chunks of `backward.pyx`.
+"""
+
+cimport numpy as cnp
+from libc.string cimport memcpy
+
+from fastrnn._kernels.attention.attention cimport (
+    Job, attend, average_heads, keys_of, query_gradient, score_gradient
+)
+from fastrnn._kernels.recurrent.backward cimport (
+    Backward, add_weight_gradients, chunk_before, point_at_chunk, sum_by_id, through_input
+)
+from fastrnn._kernels.linalg.matrix cimport Affine, Matrix, Workspace, apply_pointed, workspace_at
+from fastrnn._kernels.simd cimport fr_cell, fr_index, fr_kernels, fr_rows, fr_share
+from fastrnn._kernels.runtime.threads cimport share_out
+
+# The rows of one thread that have some step, as a schedule counts them: first, first + stride, ...
+cdef struct Rows:
+    const fr_index *order  # the sequence of each row
+    fr_index first
+    fr_index stride
+    fr_index count
+
+# What the rows of a thread have of something, the row of a sequence at data + sequence * row_bytes.
+cdef struct Lines:
+    char *data
+    fr_index columns
+    fr_index row_bytes
+    Rows rows
+
+
+cdef Rows rows_at(const Loop *d, int t, int threads, fr_index s) noexcept nogil:
+    return Rows(
+        d.order, t, threads, max(0, (d.schedule.active[s] - t + threads - 1) // threads)
+    )
+
+
+cdef fr_share share_of(const Loop *d, Rows own) noexcept nogil:
+    """The same rows for a step of a cell, which takes all hidden units."""
+    return fr_share(own.first, own.stride, 0, d.cells[0].ld // d.kernels.lanes, NULL, 1, 0)
+
+
+cdef Workspace work_of(const Loop *d, int t) noexcept nogil:
+    cdef const Job *m = &d.attention
+    return workspace_at(m.memory + t * m.thread_bytes, m.largest_side)
+
+
+cdef inline fr_index sequence(Rows own, fr_index i) noexcept nogil:
+    """The sequence of row i of a thread."""
+    return own.order[own.first + i * own.stride]
+
+
+cdef Lines at(Plane plane, Rows own, fr_index s) noexcept nogil:
+    """What a thread's rows have at step s."""
+    return Lines(plane.data + s * plane.step_bytes, plane.columns, plane.row_bytes, own)
+
+
+cdef inline char *line(Lines lines, fr_index i) noexcept nogil:
+    return lines.data + sequence(lines.rows, i) * lines.row_bytes
+
+
+cdef void copy(const fr_kernels *k, Lines to, Lines source) noexcept nogil:
+    cdef fr_index i
+    for i in range(to.rows.count):
+        memcpy(line(to, i), line(source, i), to.columns * k.itemsize)
+
+
+cdef void each(fr_rows *operation, Lines to, Lines source) noexcept nogil:
+    """Do with every row of `to` and that of `source` what the operation does with two rows."""
+    cdef fr_index i
+    for i in range(to.rows.count):
+        operation(line(to, i), line(source, i), to.columns)
+
+
+cdef void apply(
+    const fr_kernels *k, const Affine *affine, Workspace work, Lines x, Lines y
+) noexcept nogil:
+    """y = the affine map of x."""
+    cdef fr_index i
+    for i in range(x.rows.count):
+        work.rows[i], work.results[i] = line(x, i), line(y, i)
+    apply_pointed(k, affine, work, x.rows.count)
+
+
+cdef void to_step(const Matrix *whole, const Matrix *now, fr_index n, fr_index s) noexcept nogil:
+    """now[n] = row s of whole[n]."""
+    cdef Matrix m = whole[n]
+    (<Matrix *>now)[n] = Matrix(m.data + s * m.row_bytes, 1, m.columns, m.row_bytes)
+
+
+cdef void copy_state(const Loop *d, Lines to, const fr_cell *m, fr_index s) noexcept nogil:
+    """The state h that step s of a cell reads."""
+    cdef fr_index slot = s % m.h_slots * m.schedule.rows, bytes = m.ld * d.kernels.itemsize, i, r
+    for i in range(to.rows.count):
+        r = to.rows.first + i * to.rows.stride
+        memcpy(line(to, i), <char *>m.h + (slot + r) * bytes, to.columns * d.kernels.itemsize)
+
+
+# --- forward ---------------------------------------------------------------------------------
+
+cdef void forward_steps(void *loop, int t, int threads) noexcept nogil:
+    """Every step of a thread's rows."""
+    cdef const Loop *d = <const Loop *>loop
+    cdef Workspace work = work_of(d, t)
+    cdef Rows own
+    cdef fr_index s
+    for s in range(d.schedule.steps):
+        own = rows_at(d, t, threads, s)
+        if own.count == 0:
+            return
+        if d.feeding and s == 0:
+            copy(d.kernels, at(d.first_second, own, 0), at(d.fed, own, 0))
+        forward_step(d, own, s, work)
+
+
+cdef void forward_step(const Loop *d, Rows own, fr_index s, Workspace work) noexcept nogil:
+    cdef const fr_kernels *k = d.kernels
+    copy(k, at(d.first_x, own, s), at(d.x, own, s))
+    if d.feeding:
+        stack(d, own, s, work)
+        ask(d, own, s, work)
+    else:
+        copy_state(d, at(d.query, own, s), &d.cells[d.layers - 1], s)
+        ask(d, own, s, work)
+        copy(k, at(d.first_second, own, s), at(d.c, own, s))
+        stack(d, own, s, work)
+    if d.readout.W:
+        apply(k, &d.readout, work, at(d.joined, own, s), at(d.f, own, s))
+        each(k.tanh, at(d.f, own, s), at(d.f, own, s))
+    if d.feeding and s + 1 < d.schedule.steps:
+        copy(k, at(d.first_second, own, s + 1), at(d.f, own, s))
+
+
+cdef void **table_rows(const Loop *d, Rows own, fr_index s, void **pointers) noexcept nogil:
+    """What the sums of step s begin with, if x is rows of an embedding."""
+    cdef Lines ids
+    cdef fr_index i
+    if d.table == NULL:
+        return NULL
+    ids = at(d.ids, own, s)
+    for i in range(own.count):
+        pointers[i] = <void *>(
+            d.table + (<const cnp.int64_t *>line(ids, i))[0] * d.table_bytes
+        )
+    return pointers
+
+
+cdef void stack(const Loop *d, Rows own, fr_index s, Workspace work) noexcept nogil:
+    """A step of every layer."""
+    cdef const fr_kernels *k = d.kernels
+    cdef void **begins = table_rows(d, own, s, work.rows)
+    cdef Lines y
+    cdef fr_index layer
+    for layer in range(d.layers):
+        d.step(
+            &d.cells[layer], share_of(d, own), s,
+            <const void *const *>(NULL if layer else begins),
+        )
+        y = at(d.outputs[layer], own, s)
+        if d.residual and layer >= 2:
+            each(k.add_rows, y, at(d.below, own, s))
+        if layer + 1 == d.layers:
+            return
+        if d.residual and layer >= 1:
+            copy(k, at(d.below, own, s), y)
+        if d.drops:
+            each(k.multiply_rows, y, at(d.drops[layer], own, s))
+
+
+cdef void ask(const Loop *d, Rows own, fr_index s, Workspace work) noexcept nogil:
+    """Attend with the query of step s: c and the alignment."""
+    cdef const Job *m = &d.attention
+    cdef const Job *now = &d.now
+    cdef fr_index i, n, head
+    if d.query_weights.W:
+        apply(d.kernels, &d.query_weights, work, at(d.query, own, s), at(d.q, own, s))
+    for i in range(own.count):
+        n = sequence(own, i)
+        for head in range(n * m.heads, (n + 1) * m.heads):
+            to_step(m.q, now.q, head, s)
+            to_step(m.alignment, now.alignment, head, s)
+            to_step(m.context, now.context, head, s)
+            attend(now, head, keys_of(m, n), work)
+        if m.mean:
+            to_step(m.mean, now.mean, n, s)
+            average_heads(now, n)
+    if d.heads_weights.W:
+        apply(d.kernels, &d.heads_weights, work, at(d.heads, own, s), at(d.c, own, s))
+
+
+# --- backward --------------------------------------------------------------------------------
+
+cdef void run_steps_backward(BackwardLoop *b, int threads) noexcept nogil:
+    """All steps from the last to the first, a chunk at a time."""
+    cdef const fr_kernels *k = b.forward.kernels
+    cdef fr_index layer
+    b.end = b.forward.schedule.steps
+    while b.end > 0:
+        b.first = chunk_before(&b.forward.schedule, b.row_bytes, b.end)
+        for layer in range(b.forward.layers):
+            point_at_chunk(k, &b.cells[layer], b.first, b.end)
+        share_out(backward_steps, b, threads)
+        share_out(weight_gradients, b, threads)
+        for layer in range(b.forward.layers):
+            b.cells[layer].accumulate = True
+        b.end = b.first
+
+
+cdef void backward_steps(void *loop, int t, int threads) noexcept nogil:
+    """The steps of the chunk of a thread's rows."""
+    cdef const BackwardLoop *b = <const BackwardLoop *>loop
+    cdef Workspace work = work_of(&b.forward, t)
+    cdef Rows own
+    cdef fr_index s
+    for s in range(b.end - 1, b.first - 1, -1):
+        own = rows_at(&b.forward, t, threads, s)
+        if own.count:
+            backward_step(b, own, s, work)
+
+
+cdef void weight_gradients(void *loop, int t, int threads) noexcept nogil:
+    """What the chunk adds to dWx, dWh and db of every layer; a thread has its own rows of them."""
+    cdef const BackwardLoop *b = <const BackwardLoop *>loop
+    cdef fr_index layer
+    for layer in range(b.forward.layers):
+        add_weight_gradients(b.forward.kernels, &b.cells[layer], t, threads)
+    if b.cells[0].sums:
+        sum_by_id(b.forward.kernels, &b.cells[0], b.first, b.end, t, threads)
+
+
+cdef void backward_step(const BackwardLoop *b, Rows own, fr_index s, Workspace work) noexcept nogil:
+    cdef const Loop *d = &b.forward
+    cdef const fr_kernels *k = d.kernels
+    cdef Lines dy = at(b.dy, own, s)
+    readout_backward(b, own, s, work)
+    copy(k, at(b.dc, own, s), at(b.djoined_c, own, s))
+    copy(k, dy, at(b.djoined_h, own, s))
+    if d.feeding:
+        ask_backward(b, own, s, work)
+        each(k.add_rows, dy, at(b.dquery, own, s))
+        stack_backward(b, own, s, work)
+        copy(k, at(b.dfed, own, s), at(b.dfirst_second, own, s))
+    else:
+        stack_backward(b, own, s, work)
+        each(k.add_rows, at(b.dc, own, s), at(b.dfirst_second, own, s))
+        ask_backward(b, own, s, work)
+        add_to_dstate(b, at(b.dquery, own, s))
+    copy(k, at(b.dx, own, s), at(b.dfirst_x, own, s))
+
+
+cdef void add_to_dstate(const BackwardLoop *b, Lines dquery) noexcept nogil:
+    """Add to the gradient of the state h of the top layer before the step that was walked last."""
+    cdef const Backward *top = &b.cells[b.forward.layers - 1]
+    cdef fr_index bytes = top.m.cell.ld * b.forward.kernels.itemsize, i, r
+    for i in range(dquery.rows.count):
+        r = dquery.rows.first + i * dquery.rows.stride
+        b.forward.kernels.add_rows(
+            <char *>top.m.dh + r * bytes, line(dquery, i), dquery.columns
+        )
+
+
+cdef void readout_backward(
+    const BackwardLoop *b, Rows own, fr_index s, Workspace work
+) noexcept nogil:
+    """Gradient of [c; h]."""
+    cdef const fr_kernels *k = b.forward.kernels
+    cdef Lines dz = at(b.dz, own, s)
+    copy(k, dz, at(b.dfeatures, own, s))
+    if b.forward.feeding:
+        each(k.add_rows, dz, at(b.dfed, own, s))
+    if b.readout_t.W:
+        # f = tanh(z), z = bc + [c; h] Wc
+        each(k.tanh_backward, dz, at(b.forward.f, own, s))
+        apply(k, &b.readout_t, work, dz, at(b.djoined, own, s))
+
+
+cdef void ask_backward(const BackwardLoop *b, Rows own, fr_index s, Workspace work) noexcept nogil:
+    """Gradient of the query; what the gradients of the memory need stays in the tapes."""
+    cdef const fr_kernels *k = b.forward.kernels
+    cdef const Job *m = &b.forward.attention
+    cdef const Job *now = &b.forward.now
+    cdef fr_index i, n, head
+    if b.heads_weights_t.W:
+        # c = heads Wo
+        apply(k, &b.heads_weights_t, work, at(b.dc, own, s), at(b.dheads, own, s))
+    for i in range(own.count):
+        n = sequence(own, i)
+        if m.dalignment:
+            to_step(m.dalignment, now.dalignment, n, s)
+        for head in range(n * m.heads, (n + 1) * m.heads):
+            to_step(m.q, now.q, head, s)
+            to_step(m.alignment, now.alignment, head, s)
+            to_step(m.dcontext, now.dcontext, head, s)
+            to_step(m.dscore, now.dscore, head, s)
+            to_step(m.dq, now.dq, head, s)
+            score_gradient(now, head, keys_of(m, n))
+            query_gradient(now, head, keys_of(m, n), work)
+        if m.v:
+            k.add_rows(
+                b.dscore_v.data + n * b.dscore_v.row_bytes, m.dv[n].data, b.dscore_v.columns
+            )
+    if b.query_weights_t.W:
+        # q = query Wq
+        apply(k, &b.query_weights_t, work, at(b.dq, own, s), at(b.dquery, own, s))
+
+
+cdef void stack_backward(
+    const BackwardLoop *b, Rows own, fr_index s, Workspace work
+) noexcept nogil:
+    """From dy, which is that of the top layer, to the gradient of the input of the first."""
+    cdef const Loop *d = &b.forward
+    cdef const fr_kernels *k = d.kernels
+    cdef Lines dy = at(b.dy, own, s), dbelow = at(b.dbelow, own, s)
+    cdef fr_index layer
+    for layer in range(d.layers - 1, -1, -1):
+        b.cells[layer].step(&b.cells[layer].m, share_of(d, own), s)
+        input_gradient(k, &b.cells[layer], own, s, work.rows)
+        if layer == 0:
+            return
+        if d.drops:
+            each(k.multiply_rows, dbelow, at(d.drops[layer - 1], own, s))
+        # y = h, or h + the input
+        if d.residual and layer >= 2:
+            each(k.add_rows, dy, dbelow)
+        else:
+            copy(k, dy, dbelow)
+
+
+cdef void input_gradient(
+    const fr_kernels *k, const Backward *b, Rows own, fr_index s, void **pointers
+) noexcept nogil:
+    """dx = dgates Wx^T of a thread's rows of step s; `pointers` has room for three a row."""
+    cdef fr_index number = b.m.cell.schedule.offset[s] - b.m.chunk_first + own.first
+    cdef fr_index part, i
+    for part in range(3):
+        for i in range(own.count):
+            pointers[part * own.count + i] = b.chunk_rows[
+                part * b.m.chunk_rows + number + i * own.stride
+            ]
+    through_input(
+        k, b, pointers, pointers + own.count, pointers + 2 * own.count, 0, own.count
+    )

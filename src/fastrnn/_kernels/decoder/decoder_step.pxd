@@ -1,0 +1,70 @@
+cimport numpy as cnp
+
+from fastrnn._kernels.attention.attention cimport Job
+from fastrnn._kernels.recurrent.prepacked cimport Frozen
+from fastrnn._kernels.linalg.matrix cimport Affine, Matrix, Workspace
+from fastrnn._kernels.simd cimport fr_index, fr_kernels
+
+# The rows of a step, and where one thread's steps keep them: each is a hypothesis of a sentence, and
+# those of one sentence are neighbours. Of what a step leaves to the next there are two, in turn.
+cdef struct Rows:
+    fr_index most
+    fr_index bytes
+    fr_index count
+    cnp.int64_t *token     # what is fed
+    fr_index *sentence
+    fr_index *parent       # the row of the step before that goes on here; -1: a sentence begins
+    fr_index before_count  # rows of the step before
+    char *state
+    char *state_before     # as `Frozen.memory_at` lays it out
+    Matrix features        # and the constant beside them
+    Matrix features_before
+    Matrix x
+    Matrix query           # projected
+    Matrix *parts          # [3][heads] of one sentence: queries, alignments, contexts
+    Matrix each            # [heads * most] rows, the alignment of each head where there are several
+    Matrix contexts        # of the heads side by side
+    Matrix joined          # [c; h]
+    Matrix alignment
+    Matrix logits
+    Workspace work
+
+
+cdef class Decoder:
+    cdef const fr_kernels *kernels
+    cdef Frozen stack
+    cdef list owner
+    cdef fr_index sentences
+    cdef fr_index vocabulary
+    cdef fr_index memory_steps
+    cdef fr_index memory_size
+    cdef fr_index features
+    cdef bint attends
+    cdef bint attends_before
+    cdef bint feeds_features
+    cdef Matrix embedding
+    cdef Matrix constant
+    cdef const char *h
+    cdef const char *c
+    cdef Job score
+    cdef Affine query
+    cdef Affine heads_output
+    cdef Affine readout
+    cdef Affine output
+    cdef double row_work
+    cdef int attend_to(
+        self, object decoder, object memory, object lengths, object num_threads
+    ) except -1
+    cdef object dtype(self)
+    cdef Rows rows_at(self, char *memory, fr_index most) noexcept nogil
+    cdef void step(self, Rows *rows) noexcept nogil
+    cdef void carry_states(self, Rows *rows) noexcept nogil
+    cdef void begin_state(self, Rows *rows, fr_index row) noexcept nogil
+    cdef void make_inputs(self, Rows *rows) noexcept nogil
+    cdef void make_features(self, Rows *rows) noexcept nogil
+    cdef Matrix top_state(self, Rows *rows, bint after) noexcept nogil
+    cdef Matrix top_output(self, Rows *rows) noexcept nogil
+    cdef void attend_rows(self, Rows *rows, Matrix query, Matrix context) noexcept nogil
+    cdef void attend_sentence(
+        self, Rows *rows, fr_index begin, fr_index end, Matrix query, Matrix contexts
+    ) noexcept nogil

@@ -1,0 +1,557 @@
+"""The functions of `fastrnn._reference.decoding`, compiled.
+
+A thread owns some of the sentences and works on a block of them at a time. Each step runs the
+decoder for all hypotheses of the block at once, then every sentence chooses how it goes on. One that
+is over leaves the block, and the next one takes its place, so that the block stays full.
+"""
+
+cimport cython
+cimport numpy as cnp
+import numpy as np
+from libc.math cimport INFINITY, fmin, log, pow
+from libc.stdint cimport uint64_t
+from libc.string cimport memcpy, memset
+
+from fastrnn._kernels.attention.attention cimport keys_of
+from fastrnn._kernels.decoder.decoder_step cimport Decoder, Rows
+from fastrnn._kernels.decoder.hypotheses cimport (
+    Found, History, Shown, discard, enter, forget, make_room, show,
+)
+from fastrnn._kernels.runtime.memory cimport Buffer
+from fastrnn._kernels.simd cimport fr_draw, fr_index, fr_kernels
+from fastrnn._kernels.runtime.threads cimport share_out, threads_for
+
+cnp.import_array()
+
+# Hypotheses of a block: so many that a step reads the weights once for all of them, so few that
+# their states stay in L2.
+cdef fr_index BLOCK_ROWS = 256
+# Steps that a sentence is taken to need, for the choice of threads.
+cdef fr_index USUAL_STEPS = 8
+
+
+# A sentence in a block.
+cdef struct Sentence:
+    fr_index number
+    fr_index steps           # made so far
+    fr_index first           # of its rows in the block
+    fr_index rows
+    double *log_probability  # of each row
+    double *coverage         # [rows][covered], the attention that each step of the memory got
+    double *next_log_probability
+    double *next_coverage
+    History history
+
+
+# A continuation of a hypothesis.
+cdef struct Continuation:
+    double log_probability
+    fr_index parent  # number among the rows of its sentence
+    fr_index token
+
+
+# What one thread has.
+cdef struct Worker:
+    Rows rows
+    fr_index next            # sentence to come into the block
+    fr_index running         # of the block's sentences, the first
+    Sentence *sentences
+    Continuation *continuations
+    fr_index *places         # of the largest logits of a row
+    void *drawing            # scratch of a draw
+    Shown shown
+    bint failed              # for want of memory
+
+
+# The options of a call, and what it finds.
+cdef struct Job:
+    const fr_kernels *kernels
+    void *decoder            # a Decoder
+    Worker *workers
+    fr_index sentences
+    fr_index block           # sentences of a block
+    fr_index beam
+    fr_index most_steps
+    fr_index end             # -1: there is no end mark
+    const cnp.int64_t *start
+    # One target a sentence
+    const cnp.int64_t *seeds  # NULL: the likeliest token is chosen
+    fr_draw how
+    const cnp.int64_t *forced
+    const unsigned char *use_forced
+    # A beam search, where n_best > 0
+    fr_index n_best
+    double length_penalty
+    double coverage_penalty
+    fr_index covered         # steps of the memory; 0: coverage does not count
+    # What was found for each sentence, by which thread
+    Found *found             # [sentences][max(n_best, 1)]
+    fr_index *count
+    fr_index *worker
+
+
+# --- the loop -------------------------------------------------------------------------------------
+
+cdef void decode_share(void *job, int t, int threads) noexcept nogil:
+    """A thread's sentences: every `threads`-th one."""
+    cdef Job *m = <Job *>job
+    cdef Worker *w = &m.workers[t]
+    w.next = t
+    while not w.failed:
+        while w.running < m.block and w.next < m.sentences:
+            begin(m, w, &w.sentences[w.running])
+            m.worker[w.next] = t
+            w.running += 1
+            w.next += threads
+        if w.running == 0:
+            return
+        (<Decoder>m.decoder).step(&w.rows)
+        go_on(m, w)
+
+
+cdef void begin(const Job *m, Worker *w, Sentence *s) noexcept nogil:
+    """The next sentence comes into the block."""
+    s.number = w.next
+    s.steps = s.rows = 0
+    s.first = w.rows.count
+    s.log_probability[0] = 0
+    memset(s.coverage, 0, m.covered * sizeof(double))
+    m.count[w.next] = 0
+    push(w, s, m.start[w.next], -1)
+
+
+cdef void push(Worker *w, Sentence *s, fr_index token, fr_index parent) noexcept nogil:
+    """A row of the next step."""
+    w.rows.token[w.rows.count] = token
+    w.rows.parent[w.rows.count] = parent
+    w.rows.sentence[w.rows.count] = s.number
+    w.rows.count += 1
+    s.rows += 1
+
+
+cdef void go_on(const Job *m, Worker *w) noexcept nogil:
+    """Every sentence makes its rows of the next step, or leaves the block."""
+    cdef fr_index i, kept = 0
+    cdef Sentence s
+    cdef bint over
+    w.rows.count = 0
+    for i in range(w.running):
+        s = w.sentences[i]
+        over = search_on(m, w, &s) if m.n_best else follow(m, w, &s)
+        if over and not w.failed:
+            show_results(m, w, &s)
+        # Its memory stays in the block.
+        w.sentences[i] = w.sentences[kept]
+        w.sentences[kept] = s
+        kept += not over
+    w.running = kept
+
+
+cdef void show_results(const Job *m, Worker *w, const Sentence *s) noexcept nogil:
+    """Copy the tokens of what was found."""
+    cdef fr_index first = s.number * max(m.n_best, 1), i
+    for i in range(first, first + m.count[s.number]):
+        if not show(&w.shown, &s.history, &m.found[i]):
+            w.failed = True
+
+
+cdef bint remember_alignment(Worker *w, Sentence *s) noexcept nogil:
+    """Keep the alignment of the rows of this step; tells whether there was memory."""
+    cdef fr_index bytes = s.history.alignment_bytes
+    if not make_room(&s.history, s.steps + 1):
+        w.failed = True
+        return False
+    memcpy(
+        s.history.alignment + s.steps * s.history.beam * bytes,
+        w.rows.alignment.data + s.first * bytes, s.rows * bytes,
+    )
+    return True
+
+
+cdef void remember(Sentence *s, fr_index row, fr_index parent, fr_index token) noexcept nogil:
+    """What goes on from this step as its sentence's row of this number."""
+    s.history.parent[s.steps * s.history.beam + row] = parent
+    s.history.token[s.steps * s.history.beam + row] = token
+
+
+cdef inline double value(const fr_kernels *k, const void *row, fr_index place) noexcept nogil:
+    return (<const float *>row)[place] if k.itemsize == 4 else (<const double *>row)[place]
+
+
+cdef inline const char *logits_of(const Worker *w, fr_index row) noexcept nogil:
+    return w.rows.logits.data + row * w.rows.logits.row_bytes
+
+
+# --- one target a sentence ------------------------------------------------------------------------
+
+cdef bint follow(const Job *m, Worker *w, Sentence *s) noexcept nogil:
+    """Go on with one token; tells whether the sentence is over."""
+    cdef const char *logits = logits_of(w, s.first)
+    cdef fr_index token, first = s.first
+    if not remember_alignment(w, s):
+        return True
+    token = choose(m, w, s, logits)
+    s.log_probability[0] += (
+        value(m.kernels, logits, token) - m.kernels.log_sum_exp(logits, w.rows.logits.columns)
+    )
+    remember(s, 0, 0, token)
+    s.steps += 1
+    if token == m.end or s.steps == m.most_steps:
+        m.found[s.number] = Found(0, s.log_probability[0], token == m.end, s.steps, 0, 0)
+        m.count[s.number] = 1
+        return True
+    s.first, s.rows = w.rows.count, 0
+    push(w, s, token, first)
+    return False
+
+
+cdef fr_index choose(
+    const Job *m, Worker *w, const Sentence *s, const void *logits
+) noexcept nogil:
+    """The token that is given, drawn, or the likeliest."""
+    cdef fr_index given, token = 0
+    cdef fr_draw how = m.how
+    if m.forced:
+        given = s.number * m.most_steps + s.steps
+        if m.use_forced[given]:
+            return m.forced[given]
+    if m.seeds:
+        how.u = uniform(m.seeds[s.number], s.steps)
+        return m.kernels.draw(logits, w.rows.logits.columns, &how, w.drawing)
+    m.kernels.largest(logits, w.rows.logits.columns, 1, &token)
+    return token
+
+
+cdef double uniform(uint64_t seed, uint64_t t) noexcept nogil:
+    """Number t of a seed's sequence in [0, 1): SplitMix64 (Steele, Lea and Flood 2014)."""
+    cdef uint64_t z = seed + (t + 1) * <uint64_t>0x9E3779B97F4A7C15
+    z = (z ^ (z >> 30)) * <uint64_t>0xBF58476D1CE4E5B9
+    z = (z ^ (z >> 27)) * <uint64_t>0x94D049BB133111EB
+    return <double>((z ^ (z >> 31)) >> 11) / 9007199254740992.0
+
+
+# --- beam search ----------------------------------------------------------------------------------
+
+cdef bint search_on(const Job *m, Worker *w, Sentence *s) noexcept nogil:
+    """Go on with the best continuations; tells whether the sentence is over."""
+    cdef fr_index count = continue_rows(m, w, s), row, token, rank, first = s.first
+    cdef Continuation *found = w.continuations
+    if count == 0:
+        enter_running(m, s)
+        return True
+    if not remember_alignment(w, s):
+        return True
+    cover(m, w, s)
+    for rank in range(min(count, m.beam)):
+        if found[rank].token == m.end:
+            enter_finished(m, s, &found[rank])
+    s.first, s.rows = w.rows.count, 0
+    for rank in range(count):
+        token = found[rank].token
+        if token != m.end and s.rows < m.beam:
+            go_on_as(m, s, s.rows, &found[rank])
+            push(w, s, token, first + found[rank].parent)
+    s.steps += 1
+    s.log_probability, s.next_log_probability = s.next_log_probability, s.log_probability
+    s.coverage, s.next_coverage = s.next_coverage, s.coverage
+    if s.rows and not settled(m, s):
+        if s.steps < m.most_steps:
+            return False
+        enter_running(m, s)
+    w.rows.count = s.first
+    return True
+
+
+cdef fr_index continue_rows(const Job *m, Worker *w, const Sentence *s) noexcept nogil:
+    """The likeliest continuations, at most 2 * beam, of which a beam has no end mark."""
+    cdef const fr_kernels *k = m.kernels
+    cdef fr_index V = w.rows.logits.columns, count = 0, row, i, found
+    cdef Continuation new
+    cdef double total
+    cdef const char *logits
+    for row in range(s.rows):
+        logits = logits_of(w, s.first + row)
+        total = k.log_sum_exp(logits, V)
+        # The end mark is at most one of them.
+        found = k.largest(logits, V, min(m.beam + 1, V), w.places)
+        for i in range(found):
+            new.token, new.parent = w.places[i], row
+            new.log_probability = s.log_probability[row] + (value(k, logits, new.token) - total)
+            if not new.log_probability > -INFINITY:
+                break
+            count = insert(w.continuations, count, 2 * m.beam, new)
+    return count
+
+
+cdef fr_index insert(
+    Continuation *sorted, fr_index count, fr_index most, Continuation new
+) noexcept nogil:
+    """Insert after what is as likely, if there is room or the last one may go. How many now."""
+    cdef fr_index at = min(count, most - 1)
+    if count == most and sorted[at].log_probability >= new.log_probability:
+        return count
+    while at > 0 and sorted[at - 1].log_probability < new.log_probability:
+        sorted[at] = sorted[at - 1]
+        at -= 1
+    sorted[at] = new
+    return min(count + 1, most)
+
+
+cdef void go_on_as(
+    const Job *m, Sentence *s, fr_index row, const Continuation *found
+) noexcept nogil:
+    """A continuation is this row of the next step."""
+    remember(s, row, found.parent, found.token)
+    s.next_log_probability[row] = found.log_probability
+    memcpy(
+        s.next_coverage + row * m.covered, s.coverage + found.parent * m.covered,
+        m.covered * sizeof(double),
+    )
+
+
+cdef void cover(const Job *m, const Worker *w, Sentence *s) noexcept nogil:
+    """Add the attention of this step."""
+    cdef fr_index row, i
+    cdef const char *alignment
+    for row in range(s.rows):
+        alignment = w.rows.alignment.data + (s.first + row) * w.rows.alignment.row_bytes
+        for i in range(m.covered):
+            s.coverage[row * m.covered + i] += value(m.kernels, alignment, i)
+
+
+cdef double score(
+    const Job *m, const Sentence *s, fr_index tokens, double log_probability, fr_index row
+) noexcept nogil:
+    """log p / lp + cp (Wu et al. 2016, equation 14), given the coverage of a row."""
+    cdef double total = 0
+    cdef fr_index i
+    if m.covered:
+        for i in range(keys_of(&(<Decoder>m.decoder).score, s.number)):
+            total += log(fmin(s.coverage[row * m.covered + i], 1))
+    return log_probability / length_divisor(m, tokens) + m.coverage_penalty * total
+
+
+cdef double length_divisor(const Job *m, fr_index tokens) noexcept nogil:
+    # No tokens have the probability 1, whatever divides: let it not become 0.
+    return pow((5 + <double>max(tokens, 1)) / 6, m.length_penalty)
+
+
+cdef void enter_finished(const Job *m, Sentence *s, const Continuation *ended) noexcept nogil:
+    """A continuation by the end mark may be among the best."""
+    cdef double points = score(m, s, s.steps + 1, ended.log_probability, ended.parent)
+    enter_best(m, s, Found(points, ended.log_probability, True, s.steps, ended.parent, 0))
+
+
+cdef void enter_running(const Job *m, Sentence *s) noexcept nogil:
+    """The hypotheses that have no end mark may be among the best."""
+    cdef fr_index row
+    cdef double points
+    for row in range(s.rows):
+        points = score(m, s, s.steps, s.log_probability[row], row)
+        enter_best(m, s, Found(points, s.log_probability[row], False, s.steps, row, 0))
+
+
+cdef void enter_best(const Job *m, const Sentence *s, Found found) noexcept nogil:
+    cdef fr_index n = s.number
+    m.count[n] = enter(m.found + n * m.n_best, m.count[n], m.n_best, found)
+
+
+cdef bint settled(const Job *m, const Sentence *s) noexcept nogil:
+    """Whether no row can come to be better than the last of the best.
+
+    The first row is the likeliest; at best it loses no probability, becomes as long as may be, and
+    covers the memory.
+    """
+    if m.count[s.number] < m.n_best:
+        return False
+    return (
+        s.log_probability[0] / length_divisor(m, m.most_steps)
+        <= m.found[(s.number + 1) * m.n_best - 1].score
+    )
+
+
+# --- calls ----------------------------------------------------------------------------------------
+
+@cython.no_gc_clear  # the memory is read when the call is freed
+cdef class Decoding:
+    """A call: its options, its memory and its results."""
+
+    cdef Job job
+    cdef Decoder decoder
+    cdef list owner
+    cdef int threads
+    cdef bint shows_alignment
+
+    def __cinit__(
+        self, decoder, states, memory, lengths, constant, *, start, end, max_length,
+        return_alignment, fr_index beam_size, fr_index n_best, num_threads,
+    ):
+        self.decoder = Decoder(decoder, states, memory, lengths, constant, num_threads)
+        self.owner = [start]
+        self.shows_alignment = return_alignment
+        cdef Job *m = &self.job
+        m.kernels, m.decoder = self.decoder.kernels, <void *>self.decoder
+        m.sentences, m.beam, m.n_best = self.decoder.sentences, beam_size, n_best
+        m.most_steps = max_length
+        m.end = -1 if end is None else end
+        m.start = <const cnp.int64_t *>cnp.PyArray_DATA(start)
+        cdef double work = self.decoder.row_work * m.sentences * beam_size
+        self.threads = threads_for(num_threads, work * min(USUAL_STEPS, m.most_steps), m.sentences)
+        cdef fr_index share = (m.sentences + self.threads - 1) // self.threads
+        m.block = max(1, min(BLOCK_ROWS // m.beam, share))
+        m.found = <Found *>self.reserve(m.sentences * max(n_best, 1), sizeof(Found))
+        m.count = <fr_index *>self.reserve(m.sentences, sizeof(fr_index))
+        m.worker = <fr_index *>self.reserve(m.sentences, sizeof(fr_index))
+
+    def __dealloc__(self):
+        cdef int t
+        cdef fr_index i
+        for t in range(self.threads if self.job.workers else 0):
+            for i in range(self.job.block):
+                forget(&self.job.workers[t].sentences[i].history)
+            discard(&self.job.workers[t].shown)
+
+    cdef void *reserve(self, fr_index count, fr_index itemsize) except NULL:
+        """Zeroed memory that lives as long as the call."""
+        cdef Buffer buffer = Buffer(count, itemsize, zeroed=True)
+        self.owner.append(buffer)
+        return buffer.data
+
+    cdef int run(self) except -1:
+        """Decode all sentences."""
+        cdef int t
+        cdef Worker *workers = <Worker *>self.reserve(self.threads, sizeof(Worker))
+        for t in range(self.threads):
+            self.set_up(&workers[t])
+        self.job.workers = workers
+        with nogil:
+            share_out(decode_share, &self.job, self.threads)
+        for t in range(self.threads):
+            if workers[t].failed:
+                raise MemoryError("fastrnn: no memory for the hypotheses of a search")
+        return 0
+
+    cdef int set_up(self, Worker *w) except -1:
+        """Give a thread its memory."""
+        cdef const Job *m = &self.job
+        cdef fr_index rows = m.block * m.beam, V = self.decoder.vocabulary, i
+        cdef fr_index alignment_bytes = 0
+        cdef Sentence *s
+        w.rows = self.decoder.rows_at(NULL, rows)
+        w.rows = self.decoder.rows_at(<char *>self.reserve(w.rows.bytes, 1), rows)
+        if self.shows_alignment:
+            alignment_bytes = w.rows.alignment.row_bytes
+        w.sentences = <Sentence *>self.reserve(m.block, sizeof(Sentence))
+        w.continuations = <Continuation *>self.reserve(2 * m.beam, sizeof(Continuation))
+        w.places = <fr_index *>self.reserve(min(m.beam + 1, V), sizeof(fr_index))
+        w.drawing = self.reserve(V if m.seeds else 0, sizeof(fr_index) + m.kernels.itemsize)
+        w.shown.alignment_bytes = alignment_bytes
+        for i in range(m.block):
+            s = &w.sentences[i]
+            s.log_probability = <double *>self.reserve(m.beam, sizeof(double))
+            s.next_log_probability = <double *>self.reserve(m.beam, sizeof(double))
+            s.coverage = <double *>self.reserve(m.beam * m.covered, sizeof(double))
+            s.next_coverage = <double *>self.reserve(m.beam * m.covered, sizeof(double))
+            s.history.beam, s.history.alignment_bytes = m.beam, alignment_bytes
+        return 0
+
+    cdef tuple target(self, fr_index n, const Found *found):
+        """Tokens and, if wanted, alignment of what was found."""
+        cdef const Shown *shown = &self.job.workers[self.job.worker[n]].shown
+        cdef fr_index length = found.length, bytes = shown.alignment_bytes
+        tokens, alignment = np.empty(length, np.int64), None
+        if length:
+            memcpy(cnp.PyArray_DATA(tokens), shown.tokens + found.at, length * sizeof(cnp.int64_t))
+        if self.shows_alignment:
+            alignment = np.empty((length, self.decoder.memory_steps), self.decoder.dtype())
+            if length:
+                memcpy(
+                    cnp.PyArray_DATA(alignment), shown.alignment + found.at * bytes, length * bytes
+                )
+        return tokens, alignment
+
+    cdef list results(self):
+        """The best of each sentence, as a beam search returns them."""
+        cdef fr_index n, i
+        cdef const Found *found
+        results = []
+        for n in range(self.job.sentences):
+            best = []
+            for i in range(self.job.count[n]):
+                found = &self.job.found[n * self.job.n_best + i]
+                tokens, alignment = self.target(n, found)
+                best.append((
+                    tokens, found.score, found.log_probability, bool(found.finished), alignment
+                ))
+            results.append(best)
+        return results
+
+    cdef tuple targets(self):
+        """The one target of each sentence, as arrays."""
+        cdef fr_index N = self.job.sentences, longest = 0, n
+        cdef const Found *found = self.job.found
+        for n in range(N):
+            longest = max(longest, found[n].length)
+        tokens, lengths = np.zeros((N, longest), np.int64), np.empty(N, np.int64)
+        totals, alignments = np.empty(N), None
+        if self.shows_alignment:
+            alignments = np.zeros((N, longest, self.decoder.memory_steps), self.decoder.dtype())
+        for n in range(N):
+            own, alignment = self.target(n, &found[n])
+            lengths[n], totals[n] = found[n].length, found[n].log_probability
+            tokens[n, : len(own)] = own
+            if alignments is not None:
+                alignments[n, : len(own)] = alignment
+        return tokens, lengths, totals, alignments
+
+
+def decode_greedy(
+    decoder, states, memory, lengths, constant, *, start, end, max_length, forced, use_forced,
+    return_alignment, num_threads=None,
+):
+    cdef Decoding call = Decoding(
+        decoder, states, memory, lengths, constant, start=start, end=end, max_length=max_length,
+        return_alignment=return_alignment, beam_size=1, n_best=0, num_threads=num_threads,
+    )
+    force(call, forced, use_forced)
+    call.run()
+    return call.targets()
+
+
+def decode_sample(
+    decoder, states, memory, lengths, constant, *, start, end, max_length, forced, use_forced,
+    return_alignment, seeds, temperature, top_k, top_p, num_threads=None,
+):
+    cdef Decoding call = Decoding(
+        decoder, states, memory, lengths, constant, start=start, end=end, max_length=max_length,
+        return_alignment=return_alignment, beam_size=1, n_best=0, num_threads=num_threads,
+    )
+    force(call, forced, use_forced)
+    call.owner.append(seeds)
+    call.job.seeds = <const cnp.int64_t *>cnp.PyArray_DATA(seeds)
+    call.job.how = fr_draw(temperature, top_p or 0, 0, top_k or 0)
+    call.run()
+    return call.targets()
+
+
+cdef void force(Decoding call, object forced, object use_forced) noexcept:
+    """Some tokens are given."""
+    if forced is not None:
+        call.owner += (forced, use_forced)
+        call.job.forced = <const cnp.int64_t *>cnp.PyArray_DATA(forced)
+        call.job.use_forced = <const unsigned char *>cnp.PyArray_DATA(use_forced)
+
+
+def decode_beam(
+    decoder, states, memory, lengths, constant, *, start, end, max_length, beam_size, n_best,
+    length_penalty, coverage_penalty, return_alignment, num_threads=None,
+):
+    cdef Decoding call = Decoding(
+        decoder, states, memory, lengths, constant, start=start, end=end, max_length=max_length,
+        return_alignment=return_alignment, beam_size=beam_size, n_best=n_best,
+        num_threads=num_threads,
+    )
+    call.job.length_penalty, call.job.coverage_penalty = length_penalty, coverage_penalty
+    call.job.covered = call.decoder.memory_steps if coverage_penalty else 0
+    call.run()
+    return call.results()

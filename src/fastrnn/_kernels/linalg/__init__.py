@@ -1,0 +1,1 @@
+"""Packed matrices, the plan of a product, linear layers."""

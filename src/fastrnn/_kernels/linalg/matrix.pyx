@@ -1,0 +1,146 @@
+"""Products of plain matrices on the packed product: shared by threads, or small ones inside one."""
+
+cimport numpy as cnp
+from cython.parallel cimport prange
+
+from fastrnn._kernels.runtime.cpu cimport flush_denormals, restore_mode
+from fastrnn._kernels.linalg.packing cimport (
+    packed, packed_by, packed_columns, packed_transposed, plain_layout
+)
+from fastrnn._kernels.runtime.memory cimport Buffer
+from fastrnn._kernels.simd cimport fr_index, fr_kernels, fr_layout, fr_product
+from fastrnn._kernels.runtime.threads cimport threads_for
+
+cnp.import_array()
+
+
+cdef Matrix as_matrix(object array) noexcept:
+    """A 2-D array whose last axis is contiguous."""
+    cdef cnp.ndarray a = array
+    return Matrix(cnp.PyArray_BYTES(a), a.shape[0], a.shape[1], a.strides[0])
+
+
+cdef Matrix item(cnp.ndarray array, fr_index index) noexcept nogil:
+    """array[index] of a 3-D array whose last axis is contiguous."""
+    return Matrix(
+        cnp.PyArray_BYTES(array) + index * cnp.PyArray_STRIDE(array, 0),
+        cnp.PyArray_DIM(array, 1), cnp.PyArray_DIM(array, 2), cnp.PyArray_STRIDE(array, 1),
+    )
+
+
+cdef void point_rows(void **pointers, Matrix matrix) noexcept nogil:
+    cdef fr_index r
+    for r in range(matrix.rows):
+        pointers[r] = matrix.data + r * matrix.row_bytes
+
+
+cdef void point_columns(void **pointers, Matrix matrix, fr_index itemsize) noexcept nogil:
+    """Point at the columns: the rows of the transpose."""
+    cdef fr_index j
+    for j in range(matrix.columns):
+        pointers[j] = matrix.data + j * itemsize
+
+
+cdef Buffer packed_matrix(
+    const fr_kernels *k, Matrix matrix, const fr_layout *layout, object num_threads
+):
+    return packed_by(
+        k, k.pack, matrix.data, matrix.rows, matrix.row_bytes // k.itemsize, layout, num_threads
+    )
+
+
+cdef Buffer row_pointers(fr_index count):
+    return Buffer(count, sizeof(void *))
+
+
+cdef fr_product plain_product(
+    const fr_kernels *k, void **rows, fr_index a_step, fr_index depth, const void *operand,
+    fr_index operand_depth, void **results, fr_index columns,
+) noexcept nogil:
+    """C = A B; B was packed from `operand_depth` rows, of which the first `depth` take part."""
+    cdef fr_layout layout = plain_layout(k, columns)
+    return fr_product(
+        blocks=1, depth=depth, a=rows, a_step=a_step, a_block=0, b=operand, b_step=4,
+        b_panel=operand_depth * 4 * k.lanes, layout=layout, begin=0, end=layout.panels, bias=NULL,
+        c=results, accumulate=0,
+    )
+
+
+cdef int run_product(
+    const fr_kernels *k, fr_product *product, fr_index rows, object num_threads
+) except -1:
+    """Every row of a product, split over threads."""
+    cdef double work = <double>rows * product.depth * product.layout.limit[0]
+    cdef int t, threads = threads_for(num_threads, work, rows)
+    cdef unsigned mode
+    with nogil:
+        if threads == 1:
+            mode = flush_denormals()
+            k.product(product, 0, rows)
+            restore_mode(mode)
+        else:
+            for t in prange(threads, num_threads=threads, schedule="static", chunksize=1):
+                mode = flush_denormals()
+                k.product(product, rows * t // threads, rows * (t + 1) // threads)
+                restore_mode(mode)
+    return 0
+
+
+cdef fr_index packed_bytes(const fr_kernels *k, fr_index rows, fr_index columns) noexcept nogil:
+    """Bytes of a packed matrix, in whole cache lines."""
+    cdef fr_index panel = 4 * k.lanes
+    rows = (rows + panel - 1) // panel * panel
+    columns = (columns + panel - 1) // panel * panel
+    return rows * columns * k.itemsize
+
+
+cdef Workspace workspace_at(char *memory, fr_index largest_side) noexcept nogil:
+    """Pointers to rows of the left side and of the result, then the packed operand."""
+    cdef fr_index pointers = (2 * largest_side * sizeof(void *) + 63) // 64 * 64
+    return Workspace(<void **>memory, <void **>memory + largest_side, memory + pointers)
+
+
+cdef fr_index workspace_bytes(fr_index largest_side, fr_index largest_operand) noexcept nogil:
+    """Bytes for products of at most so many rows, with a packed operand of so many bytes."""
+    return (2 * largest_side * sizeof(void *) + 63) // 64 * 64 + largest_operand
+
+
+cdef Affine affine(const fr_kernels *k, list owner, object W, object b, object num_threads):
+    """x W + b, or x W where b is None; the packed arrays live as long as `owner`."""
+    cdef fr_layout layout = plain_layout(k, W.shape[1])
+    cdef Buffer matrix = packed(k, W, &layout, num_threads), bias
+    cdef Affine result = Affine(matrix.data, NULL, W.shape[0], W.shape[0], W.shape[1])
+    owner.append(matrix)
+    if b is not None:
+        bias = packed(k, b, &layout, num_threads)
+        result.b = bias.data
+        owner.append(bias)
+    return result
+
+
+cdef Affine affine_transposed(const fr_kernels *k, list owner, object W, object num_threads):
+    """x W^T; the packed matrix lives as long as `owner`."""
+    cdef fr_layout layout = plain_layout(k, W.shape[1])
+    cdef Buffer matrix = packed_transposed(k, W, &layout, num_threads)
+    owner.append(matrix)
+    return Affine(matrix.data, NULL, W.shape[1], packed_columns(k, &layout), W.shape[0])
+
+
+cdef void apply(
+    const fr_kernels *k, const Affine *affine, Workspace work, Matrix x, Matrix y
+) noexcept nogil:
+    """y = the affine map of x."""
+    point_rows(work.rows, x)
+    point_rows(work.results, y)
+    apply_pointed(k, affine, work, x.rows)
+
+
+cdef void apply_pointed(
+    const fr_kernels *k, const Affine *affine, Workspace work, fr_index rows
+) noexcept nogil:
+    """The affine map of so many rows, to which and to whose results the workspace points."""
+    cdef fr_product product = plain_product(
+        k, work.rows, 1, affine.depth, affine.W, affine.packed_depth, work.results, affine.columns
+    )
+    product.bias = affine.b
+    k.product(&product, 0, rows)

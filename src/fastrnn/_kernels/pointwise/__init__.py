@@ -1,0 +1,1 @@
+"""Functions of numbers and of rows: elementwise, dropout, embedding, loss, optimizers."""

@@ -1,0 +1,1 @@
+"""Cells over time: weights, order of a batch, the time loops, prepacked stacks."""

@@ -1,0 +1,220 @@
+"""Backpropagation through time for every cell.
+
+The steps are walked from the last to the first in chunks. Within a chunk each thread takes its
+share through all steps; then dgates of the whole chunk meets x, h and the weights in large products,
+split by rows of the results, so that no sum depends on the number of threads.
+"""
+
+cimport numpy as cnp
+from cython.parallel cimport parallel, threadid
+
+from fastrnn._kernels.runtime.cpu cimport flush_denormals, restore_mode
+from fastrnn._kernels.linalg.packing cimport used_columns
+from fastrnn._kernels.linalg.matrix cimport plain_product
+from fastrnn._kernels.simd cimport (
+    fr_cell, fr_index, fr_kernels, fr_layout, fr_meet, fr_product, fr_schedule, fr_share
+)
+from fastrnn._kernels.runtime.thread_groups cimport Meetings, Team, as_given, begin, learn, share_of
+
+# Bytes of dgates, x and h in a chunk: they stay in the cache until the products have read them.
+# LSTM backward, one thread, GF/s with 1, 2, 4, 8 MiB: N32 H256 169 180 168 150; N64 H512 125 163 183
+# 164; N128 D128 H256 174 182 192 175; N16 H1024 70 97 115 117.
+cdef fr_index CHUNK_BYTES = 4 << 20
+
+cnp.import_array()
+
+
+cdef GradientPart gradient_part(
+    fr_index operand, fr_index rows, fr_index gate, const fr_layout *layout, cnp.ndarray out
+) noexcept:
+    """The part of which `out`, a matrix of so many rows or a bias, is the result."""
+    return GradientPart(
+        operand, rows, gate, layout[0], cnp.PyArray_BYTES(out), out.strides[0]
+    )
+
+
+cdef void backward_share(
+    const Backward *b, fr_share share, fr_index first, fr_index end
+) noexcept nogil:
+    """Steps end-1 down to `first` of one thread's share: dgates and the gradients of the state."""
+    cdef fr_index s
+    for s in range(end - 1, first - 1, -1):
+        b.step(&b.m, share, s)
+
+
+cdef void add_weight_gradients(
+    const fr_kernels *k, const Backward *b, int thread, int threads
+) noexcept nogil:
+    """dW += operand^T dgates over the chunk; each thread has its own rows of dW."""
+    cdef fr_product product
+    cdef const GradientPart *part
+    cdef fr_index before = 0, full, begin, end
+    cdef int i
+    for i in range(b.part_count):
+        part = &b.parts[i]
+        begin, end = part.rows * thread // threads, part.rows * (thread + 1) // threads
+        full = used_columns(k, &part.layout) // (part.layout.width * k.lanes)
+        product = fr_product(
+            blocks=1, depth=b.m.chunk_rows, a=b.operands + before,
+            a_step=0 if part.operand < 0 else k.lanes, a_block=0,
+            b=<char *>b.m.dgates + part.gate * k.lanes * k.itemsize, b_step=4,
+            b_panel=b.m.chunk_rows * 4 * k.lanes, layout=part.layout, begin=0, end=full, bias=NULL,
+            c=b.results + before, accumulate=b.accumulate,
+        )
+        k.product(&product, begin, end)
+        # In a last panel that is not full the gates are nearer to each other.
+        product.begin, product.end = full, part.layout.panels
+        product.b = <char *>b.m.dgates + part.gate * units_left(k, part) * k.itemsize
+        k.product(&product, begin, end)
+        before += part.rows
+
+
+cdef fr_index units_left(const fr_kernels *k, const GradientPart *part) noexcept nogil:
+    """Columns of each gate in the last panel."""
+    return part.layout.limit[0] - (
+        part.layout.start[0] + (part.layout.panels - 1) * part.layout.advance
+    )
+
+
+cdef void input_gradient(
+    const fr_kernels *k, const Backward *b, int thread, int threads
+) noexcept nogil:
+    """dx = dgates Wx^T over the chunk; each thread has its own rows of dx."""
+    cdef fr_index rows = b.m.chunk_rows
+    through_input(
+        k, b, b.chunk_rows, b.chunk_rows + rows, b.chunk_rows + 2 * rows, rows * thread // threads,
+        rows * (thread + 1) // threads,
+    )
+
+
+cdef void sum_by_id(
+    const fr_kernels *k, const Backward *b, fr_index first, fr_index end, int thread, int threads
+) noexcept nogil:
+    """sums[id] += dgates over the chunk; each thread has its own panels."""
+    cdef const fr_cell *m = &b.m.cell
+    cdef fr_index size = 4 * k.lanes, row_bytes = size * k.itemsize, panel, s, r, id
+    cdef char *sums
+    cdef const char *dgates
+    for panel in range(
+        b.layout_x.panels * thread // threads, b.layout_x.panels * (thread + 1) // threads
+    ):
+        sums = <char *>b.sums + panel * b.sum_count * row_bytes
+        dgates = <const char *>b.m.dgates + panel * b.m.chunk_rows * row_bytes
+        for s in range(first, end):
+            for r in range(m.schedule.active[s]):
+                id = (<const cnp.int64_t *>b.ids.row[r])[s * b.ids.step]
+                k.add_rows(sums + id * row_bytes, dgates, size)
+                dgates += row_bytes
+
+
+cdef void through_input(
+    const fr_kernels *k, const Backward *b, void **dgates, void **last, void **dx, fr_index begin,
+    fr_index end,
+) noexcept nogil:
+    """dx = dgates Wx^T for rows begin .. end-1 given by pointers to dgates, to their last panel."""
+    cdef fr_index depth = b.layout_x.width * k.lanes
+    cdef fr_index columns = used_columns(k, &b.layout_x), full = columns // depth
+    cdef fr_product product = plain_product(
+        k, dgates, 1, depth, b.wx_t, b.layout_x.panels * depth, dx, b.m.cell.input
+    )
+    product.blocks, product.a_block = full, b.m.chunk_rows * 4 * k.lanes
+    if full:
+        k.product(&product, begin, end)
+    if columns > full * depth:
+        product.blocks, product.depth = 1, columns - full * depth
+        product.a = last
+        product.b = <const char *>b.wx_t + full * depth * 4 * k.lanes * k.itemsize
+        product.accumulate = full > 0
+        k.product(&product, begin, end)
+
+
+cdef void point_at_chunk(
+    const fr_kernels *k, Backward *b, fr_index first, fr_index end
+) noexcept nogil:
+    """Aim every pointer of `b` at the chunk of steps first .. end-1."""
+    cdef const fr_schedule *schedule = &b.m.cell.schedule
+    cdef fr_index i, j, s, r, n = 0, vector, rows
+    cdef fr_index last = (b.layout_x.panels - 1) * 4 * k.lanes * k.itemsize
+    b.m.chunk_first = schedule.offset[first]
+    b.m.chunk_rows = schedule.offset[end] - schedule.offset[first]
+    for i in range(b.part_count):
+        for j in range(b.parts[i].rows):
+            vector = b.parts[i].operand + j // k.lanes
+            b.operands[n] = <void *>b.one if b.parts[i].operand < 0 else (
+                <char *>b.m.operand
+                + (vector * b.m.chunk_rows * k.lanes + j % k.lanes) * k.itemsize
+            )
+            n += 1
+    n = 0
+    rows = b.m.chunk_rows
+    for s in range(first, end):
+        for r in range(schedule.active[s]):
+            b.chunk_rows[n] = <char *>b.m.dgates + n * 4 * k.lanes * k.itemsize
+            b.chunk_rows[rows + n] = <char *>b.chunk_rows[n] + last * rows
+            b.chunk_rows[2 * rows + n] = <char *>b.dx.row[r] + s * b.dx.step * k.itemsize
+            n += 1
+
+
+cdef fr_index chunk_before(
+    const fr_schedule *schedule, fr_index row_bytes, fr_index end
+) noexcept nogil:
+    """First step of the chunk that ends before step `end`: at least one step, else what fits."""
+    cdef fr_index first = end - 1, rows = CHUNK_BYTES // row_bytes
+    while first > 0 and schedule.offset[end] - schedule.offset[first - 1] <= rows:
+        first -= 1
+    return first
+
+
+cdef fr_index largest_chunk(const fr_schedule *schedule, fr_index row_bytes) noexcept nogil:
+    """Rows of the largest chunk."""
+    cdef fr_index end = schedule.steps, first, rows = 0
+    while end > 0:
+        first = chunk_before(schedule, row_bytes, end)
+        rows = max(rows, schedule.offset[end] - schedule.offset[first])
+        end = first
+    return rows
+
+
+cdef void backward_chunk(
+    const fr_kernels *k, const Backward *b, Team team, int thread, Meetings *meetings,
+    fr_index first, fr_index end,
+) noexcept nogil:
+    """What one thread does for a chunk."""
+    cdef unsigned mode = flush_denormals()
+    cdef fr_share share = share_of(team, b.m.cell.ld // k.lanes, thread, meetings)
+    backward_share(b, share, first, end)
+    if team.threads > 1:
+        fr_meet(&meetings.chunks, team.threads, team.patience)
+    add_weight_gradients(k, b, thread, team.threads)
+    if b.sums:
+        sum_by_id(k, b, first, end, thread, team.threads)
+    else:
+        input_gradient(k, b, thread, team.threads)
+    restore_mode(mode)
+
+
+cdef void backward_member(
+    const fr_kernels *k, const Backward *b, Team team, int thread, Meetings *meetings,
+    fr_index first, fr_index end,
+) noexcept nogil:
+    """What one thread of a parallel region does for a chunk."""
+    backward_chunk(k, b, as_given(team), thread, meetings, first, end)
+
+
+cdef void run_backward(const fr_kernels *k, Backward *b, Team team) noexcept nogil:
+    """All steps from the last to the first, a chunk at a time."""
+    cdef fr_index end = b.m.cell.schedule.steps, first
+    cdef Meetings meetings
+    if team.threads > 1:
+        begin(&meetings)
+    while end > 0:
+        first = chunk_before(&b.m.cell.schedule, b.row_bytes, end)
+        point_at_chunk(k, b, first, end)
+        if team.threads == 1:
+            backward_chunk(k, b, team, 0, NULL, first, end)
+        else:
+            with parallel(num_threads=team.threads):
+                backward_member(k, b, team, threadid(), &meetings, first, end)
+        b.accumulate = True
+        end = first
+    learn(team, &meetings)

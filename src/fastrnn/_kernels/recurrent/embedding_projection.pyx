@@ -1,0 +1,95 @@
+"""Inputs that are rows of an embedding: products with Wx are made of its rows, not of each input.
+
+A text has a few dozen letters and thousands of places for them. Forward, each place copies what its
+letter's row gives. Backward, the dgates of all places that have the same letter are summed, and only
+the sums meet the embedding and Wx.
+"""
+
+cimport numpy as cnp
+
+from fastrnn._kernels.recurrent.backward cimport (
+    Backward, add_weight_gradients, gradient_part, input_gradient, point_at_chunk
+)
+from fastrnn._kernels.recurrent.forward cimport input_product
+from fastrnn._kernels.linalg.packing cimport gate_layout, packed, packed_columns
+from fastrnn._kernels.linalg.matrix cimport Matrix, as_matrix, point_rows, row_pointers, run_product
+from fastrnn._kernels.runtime.memory cimport Buffer
+from fastrnn._kernels.simd cimport fr_index, fr_kernels, fr_layout, fr_product, fr_schedule
+from fastrnn._kernels.runtime.threads cimport share_out, threads_for
+from fastrnn._kernels.recurrent.weights cimport Weights
+
+cnp.import_array()
+
+cdef fr_index ONLY[1]
+ONLY[:] = [0]
+
+
+cdef struct Gradients:
+    const fr_kernels *kernels
+    const Backward *b
+
+
+def embeds(rows, inputs):
+    """Whether so many inputs, each a row of an embedding of so many, are worth a table."""
+    return 0 < 2 * rows <= inputs
+
+
+cdef Buffer projected_table(
+    const fr_kernels *k, Weights weights, Buffer wx, object embedding, object num_threads
+):
+    """bias + E Wx, whose columns lie as those of packed weights; `wx` is Wx packed."""
+    cdef Matrix E = as_matrix(embedding)
+    cdef fr_layout layout = weights.layout_x
+    cdef fr_index columns = packed_columns(k, &layout)
+    cdef Buffer table = Buffer(E.rows * columns, k.itemsize)
+    cdef Buffer rows = row_pointers(E.rows), results = row_pointers(E.rows)
+    point_rows(<void **>rows.data, E)
+    point_rows(
+        <void **>results.data, Matrix(<char *>table.data, E.rows, columns, columns * k.itemsize)
+    )
+    cdef fr_product product = input_product(
+        k, E.columns, wx.data, weights.bias.data, &layout, <void **>rows.data,
+        <void **>results.data,
+    )
+    run_product(k, &product, E.rows, num_threads)
+    return table
+
+
+cdef int table_gradients(
+    const fr_kernels *k, const Backward *b, const void *wx_t, object embedding,
+    object dembedding, object dWx, object num_threads,
+) except -1:
+    """dWx = E^T sums and dE = sums Wx^T: one more chunk, whose rows are those of the embedding."""
+    cdef cnp.ndarray E = embedding
+    cdef fr_index V = E.shape[0], D = E.shape[1]
+    cdef fr_index offsets[2]
+    cdef fr_layout by_vector = gate_layout(k, D, 1, ONLY)
+    cdef Buffer operand = packed(k, E, &by_vector, num_threads)
+    cdef Buffer operands = row_pointers(D), results = row_pointers(D)
+    cdef Buffer rows = row_pointers(3 * V), dx = row_pointers(V)
+    cdef Backward chunk = b[0]
+    cdef Gradients job = Gradients(k, &chunk)
+    cdef double work = <double>V * D * packed_columns(k, &b.layout_x)
+    cdef int threads
+    offsets[0], offsets[1] = 0, V
+    chunk.m.cell.schedule = fr_schedule(rows=V, steps=1, active=&V, offset=&offsets[0])
+    chunk.m.cell.input = D
+    chunk.m.dgates, chunk.m.operand, chunk.wx_t = b.sums, operand.data, wx_t
+    point_rows(<void **>dx.data, as_matrix(dembedding))
+    chunk.dx.row, chunk.dx.step = <void **>dx.data, 0
+    chunk.part_count, chunk.accumulate = 1, False
+    chunk.parts[0] = gradient_part(0, D, 0, &chunk.layout_x, dWx)
+    chunk.operands, chunk.results = <void **>operands.data, <void **>results.data
+    chunk.chunk_rows = <void **>rows.data
+    point_rows(chunk.results, as_matrix(dWx))
+    point_at_chunk(k, &chunk, 0, 1)
+    threads = threads_for(num_threads, 2 * work, V)
+    with nogil:
+        share_out(gradients_share, &job, threads)
+    return 0
+
+
+cdef void gradients_share(void *job, int t, int threads) noexcept nogil:
+    cdef Gradients *m = <Gradients *>job
+    add_weight_gradients(m.kernels, m.b, t, threads)
+    input_gradient(m.kernels, m.b, t, threads)

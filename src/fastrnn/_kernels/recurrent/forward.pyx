@@ -1,0 +1,148 @@
+"""The forward time loop of every cell: each thread runs its share of all steps."""
+
+cimport numpy as cnp
+from cython.parallel cimport parallel, threadid
+
+from fastrnn._kernels.runtime.cpu cimport flush_denormals, restore_mode
+from fastrnn._kernels.linalg.packing cimport packed_columns, packed_layout
+from fastrnn._kernels.simd cimport (
+    fr_cell, fr_index, fr_kernels, fr_layout, fr_meet, fr_product, fr_share, fr_step
+)
+from fastrnn._kernels.runtime.thread_groups cimport Meetings, Team, as_given, begin, learn, share_of
+
+# What one thread projects: columns of its panels of Wx, for rows of its share; or rows of the table.
+cdef struct Projected:
+    const char *table
+    fr_product product
+    void **rows
+    void **results
+    char *memory
+    fr_index row_bytes
+
+
+cdef fr_index in_share(const fr_cell *m, fr_share share, fr_index s) noexcept nogil:
+    """Rows of the share that have a step s."""
+    cdef fr_index left = m.schedule.active[s] - share.first
+    return (left + share.stride - 1) // share.stride if left > 0 else 0
+
+
+cdef fr_product input_product(
+    const fr_kernels *k, fr_index depth, const void *wx, const void *bias,
+    const fr_layout *layout, void **rows, void **results,
+) noexcept nogil:
+    """bias + x Wx, whose columns lie as those of packed weights."""
+    return fr_product(
+        blocks=1, depth=depth, a=rows, a_step=1, a_block=0, b=wx, b_step=layout.width,
+        b_panel=depth * layout.width * k.lanes, layout=packed_layout(k, layout), begin=0,
+        end=layout.panels, bias=bias, c=results, accumulate=0,
+    )
+
+
+cdef Projected plan_product(
+    const fr_kernels *k, const fr_cell *m, fr_share share, int thread, const Projection *projection
+) noexcept nogil:
+    """The product bias + x Wx for the panels of a share; its rows are aimed by `project`."""
+    cdef Projected own
+    cdef fr_index vectors = projection.layout.advance // k.lanes  # of hidden units in a panel
+    own.table = projection.table
+    own.row_bytes = packed_columns(k, &projection.layout) * k.itemsize
+    own.rows = <void **>(projection.memory + thread * projection.thread_bytes)
+    own.results = own.rows + projection.chunk_rows
+    own.memory = <char *>(own.results + projection.chunk_rows)
+    own.product = input_product(
+        k, m.input, projection.wx, m.bias, &projection.layout, own.rows, own.results
+    )
+    own.product.begin = share.begin // vectors
+    own.product.end = (share.end + vectors - 1) // vectors
+    return own
+
+
+cdef fr_index project(
+    const fr_kernels *k, const fr_cell *m, fr_share share, fr_index first, Projected *own,
+    fr_index most_rows,
+) noexcept nogil:
+    """Project the share's steps from `first`, as many as fit; returns where it stopped."""
+    cdef fr_index s = first, i, n = 0, count, row
+    while s < m.schedule.steps:
+        count = in_share(m, share, s)
+        if count == 0 or n + count > most_rows:
+            break
+        for i in range(count):
+            row = share.first + i * share.stride
+            if own.table:
+                own.results[n] = table_row(m, own, row, s)
+            else:
+                own.rows[n] = <char *>m.x.row[row] + s * m.x.step * k.itemsize
+                own.results[n] = own.memory + n * own.row_bytes
+            n += 1
+        s += 1
+    if own.table == NULL:
+        k.product(&own.product, 0, n)
+    return s
+
+
+cdef inline void *table_row(
+    const fr_cell *m, const Projected *own, fr_index row, fr_index s
+) noexcept nogil:
+    """What the id of a row at step s stands for."""
+    cdef cnp.int64_t id = (<const cnp.int64_t *>m.x.row[row])[s * m.x.step]
+    return <void *>(own.table + id * own.row_bytes)
+
+
+cdef void forward_share(
+    const fr_kernels *k, fr_step *step, const fr_cell *m, fr_share share, int thread,
+    const Projection *projection,
+) noexcept nogil:
+    """Every step of one thread's share."""
+    cdef unsigned mode = flush_denormals()
+    cdef fr_index s = 0, end = m.schedule.steps
+    cdef void **begins = NULL
+    cdef Projected own
+    if projection.memory:
+        end = 0
+        own = plan_product(k, m, share, thread, projection)
+    while s < m.schedule.steps and in_share(m, share, s):
+        if s == end:
+            end = project(k, m, share, s, &own, projection.chunk_rows)
+            begins = own.results
+        step(m, share, s, <const void *const *>begins)
+        if begins:
+            begins += in_share(m, share, s)
+        if share.barrier:
+            fr_meet(share.barrier, share.threads, share.patience)
+        s += 1
+    restore_mode(mode)
+
+
+cdef void run_forward(
+    const fr_kernels *k, fr_step *step, const fr_cell *m, const Projection *projection, Team team
+) noexcept nogil:
+    """All steps of all rows."""
+    cdef Meetings meetings
+    if team.threads == 1:
+        forward_share(k, step, m, share_of(team, m.ld // k.lanes, 0, NULL), 0, projection)
+        return
+    begin(&meetings)
+    with parallel(num_threads=team.threads):
+        run_member(k, step, m, projection, team, threadid(), &meetings)
+    learn(team, &meetings)
+
+
+cdef void run_member(
+    const fr_kernels *k, fr_step *step, const fr_cell *m, const Projection *projection, Team team,
+    int thread, Meetings *meetings,
+) noexcept nogil:
+    """What one thread of a parallel region runs.
+
+    Where there are fewer threads than were asked for, each takes several shares of the rows, which
+    were planned for.
+    """
+    cdef int share = thread
+    cdef Team given = as_given(team)
+    if team.members > 1:
+        team = given
+    while share < team.threads:
+        forward_share(
+            k, step, m, share_of(team, m.ld // k.lanes, share, meetings), share, projection
+        )
+        share += given.threads

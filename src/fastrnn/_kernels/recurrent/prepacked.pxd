@@ -1,0 +1,62 @@
+cimport numpy as cnp
+
+from fastrnn._kernels.runtime.memory cimport Buffer
+from fastrnn._kernels.simd cimport fr_cell, fr_index, fr_kernels, fr_step
+from fastrnn._kernels.runtime.thread_groups cimport Team
+
+# Where one step of a whole stack keeps its rows.
+cdef struct StepMemory:
+    void **x         # pointers to the rows of a cell's x, then of its y
+    char *h          # for each cell: slots [2][rows][ld]
+    char *c          # for each cell: [rows][ld]
+    char *reset_h    # [rows][ld], and
+    char *waiting    # [rows][ld / lanes][4][lanes], for a GRU with reset before
+    char *sum        # [rows][ld] the outputs of residual layers; NULL where there are none
+    fr_index state_bytes  # [rows][ld]
+    fr_index bytes
+
+
+cdef class Frozen:
+    cdef const fr_kernels *kernels
+    cdef fr_step *kernel
+    cdef tuple cells
+    cdef tuple owners
+    cdef fr_index count
+    cdef fr_index directions
+    cdef fr_index states
+    cdef bint residual    # whether there are layers that add their inputs to their outputs
+    cdef int typenum
+    cdef fr_index input
+    cdef fr_index hidden
+    cdef double row_work
+    cdef Buffer prototypes
+    cdef Buffer scratch
+    cdef fr_index scratch_rows
+    cdef bint scratch_taken
+    cdef bint adds_inputs(self, fr_index layer) noexcept nogil
+    cdef void add(self, cnp.ndarray y, cnp.ndarray x) noexcept
+    cdef bint stale(self) noexcept
+    cdef bint accepts(
+        self, object value, bint written, fr_index first, fr_index second, fr_index third=*
+    ) noexcept
+    cdef bint accepts_input(self, object x) noexcept
+    cdef bint accepts_state(self, object state, bint written, fr_index rows) noexcept
+    cdef bint accepts_out(self, object out, fr_index rows) noexcept
+    cdef int compute(self, object x, object state, object out, fr_index rows) except -1
+    cdef int run_layer(
+        self, fr_index first, object x, object lengths, object num_threads, object state,
+        object final, object y,
+    ) except -1
+    cpdef int run_cell(
+        self, fr_index index, object x, object lengths, object state, object final, object y,
+        object num_threads,
+    ) except -1
+    cdef list of_cell(self, object state, fr_index index)
+    cdef object array(self, fr_index first, fr_index second, fr_index third=*, bint zeroed=*)
+    cdef object state(self, fr_index rows, bint zeroed=*)
+    cdef StepMemory memory_at(self, char *block, fr_index rows) noexcept nogil
+    cdef void load(self, const StepMemory *memory, object state, fr_index rows) noexcept
+    cdef void store(self, const StepMemory *memory, object out, fr_index rows) noexcept
+    cdef void run(
+        self, const StepMemory *memory, fr_index rows, const void *x, Team team
+    ) noexcept nogil

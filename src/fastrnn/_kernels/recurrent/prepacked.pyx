@@ -1,0 +1,353 @@
+"""Stacked cells whose weights are packed once, and calls of the whole stack at once.
+
+A step of a small model takes a microsecond or two, so here nothing is created but the results, and
+arguments are only compared with what needs no conversion.
+"""
+
+cimport numpy as cnp
+from libc.string cimport memcpy, memset
+
+from fastrnn._kernels.runtime.cpu cimport kernels_for
+from fastrnn._kernels.recurrent.forward cimport Projection, run_forward
+from fastrnn._kernels.runtime.memory cimport Buffer, new_array
+from fastrnn._kernels.recurrent.recurrent cimport Recurrence
+from fastrnn._kernels.simd cimport fr_cell, fr_index, fr_schedule, fr_view
+from fastrnn._kernels.runtime.thread_groups cimport Team, choose_team
+from fastrnn._kernels.recurrent.weights cimport Weights
+
+from functools import partial
+
+from fastrnn._kernels.recurrent.directions import run_directions
+
+cnp.import_array()
+
+# Multiply-adds from which other Python threads may run meanwhile: about two microseconds.
+cdef double LONG_WORK = 1e5
+
+
+# The first layer, counted from 0, that may be residual.
+cdef fr_index FIRST_RESIDUAL = 2
+
+
+cdef class Frozen:
+    """Cells layer by layer, in each the forward direction first.
+
+    If `residual`, layers from the third on add their inputs to their outputs.
+
+    `step` and `forward` return None, and have done nothing, where the arguments are not arrays that
+    the kernels can read as they are, where the packed weights are those of another instruction set
+    than the one in use, or where one of `owners`, the arrays that they were packed from, has been
+    made writeable again.
+    """
+
+    def __cinit__(self, list cells not None, directions, states, bint residual, owners, num_threads):
+        cdef Weights weights
+        cdef fr_cell *m
+        cdef fr_index lanes, i
+        self.cells, self.owners = tuple(cells), tuple(owners)
+        self.count, self.directions, self.states = len(cells), directions, states
+        self.residual = residual and self.count // self.directions > FIRST_RESIDUAL
+        self.prototypes = Buffer(self.count, sizeof(fr_cell), zeroed=True)
+        for i, weights in enumerate(self.cells):
+            weights.pack(num_threads)
+            self.kernels, self.kernel = weights.kernels, weights.step
+            lanes = self.kernels.lanes
+            m = <fr_cell *>self.prototypes.data + i
+            weights.give(m)
+            m.input, m.hidden = weights.input(), weights.hidden()
+            m.ld = (m.hidden + lanes - 1) // lanes * lanes
+            m.h_slots, m.c_slots = 2, 1
+            self.row_work += (
+                <double>cnp.PyArray_SIZE(weights.Wx) + <double>cnp.PyArray_SIZE(weights.Wh)
+            )
+        self.typenum = cnp.PyArray_TYPE(weights.Wx)
+        weights = self.cells[0]
+        self.input, self.hidden = weights.input(), weights.hidden()
+
+    def step(self, x, state, out):
+        """One time step: out, or a new (y, state) where it is None."""
+        cdef fr_index rows = cnp.PyArray_DIM(x, 0) if is_array(x, 2) else 0
+        if rows == 0 or self.directions == 2 or self.stale():
+            return None
+        if not self.accepts(x, False, rows, self.input):
+            return None
+        if state is not None and not self.accepts_state(state, False, rows):
+            return None
+        if out is None:
+            out = self.array(rows, self.hidden), self.state(rows)
+        elif not self.accepts_out(out, rows):
+            return None
+        self.compute(x, state, out, rows)
+        return out
+
+    cdef int compute(self, object x, object state, object out, fr_index rows) except -1:
+        """Run a step on accepted arguments."""
+        cdef double work = rows * self.row_work
+        cdef const fr_cell *m = <const fr_cell *>self.prototypes.data
+        cdef Team team = choose_team(
+            None, work / self.count, rows, 1, m.ld // self.kernels.lanes,
+            <fr_index>(self.row_work / self.count),
+        )
+        cdef const void *x_data = cnp.PyArray_DATA(x)
+        cdef Buffer scratch = None
+        cdef StepMemory memory
+        cdef bint taken
+        if self.scratch_taken or rows != self.scratch_rows:
+            scratch = Buffer(self.memory_at(NULL, rows).bytes, 1)
+        # Another Python thread may be in the middle of a long step, and others may have come while
+        # memory was reserved; from here on none comes between.
+        taken = self.scratch_taken
+        if scratch is None:
+            scratch = self.scratch
+        elif not taken:
+            self.scratch, self.scratch_rows = scratch, rows
+        self.scratch_taken = True
+        memory = self.memory_at(<char *>scratch.data, rows)
+        self.load(&memory, state, rows)
+        if work < LONG_WORK:
+            self.run(&memory, rows, x_data, team)
+        else:
+            with nogil:
+                self.run(&memory, rows, x_data, team)
+        self.store(&memory, out, rows)
+        if not taken:
+            self.scratch_taken = False
+        return 0
+
+    def forward(self, x, state, lengths, num_threads):
+        """Run over time: a new (y, state). `lengths` and `num_threads` have been checked."""
+        cdef fr_index rows = 0, steps = 0, layer
+        if is_array(x, 3):
+            rows, steps = cnp.PyArray_DIM(x, 0), cnp.PyArray_DIM(x, 1)
+        if rows == 0 or steps == 0 or self.stale():
+            return None
+        if not self.accepts_input(x):
+            return None
+        if state is None:
+            state = self.state(rows, zeroed=True)
+        elif not self.accepts_state(state, False, rows):
+            return None
+        final = self.state(rows)
+        for layer in range(self.count // self.directions):
+            y = self.array(rows, steps, self.directions * self.hidden)
+            self.run_layer(layer * self.directions, x, lengths, num_threads, state, final, y)
+            if self.adds_inputs(layer):
+                self.add(y, x)
+            x = y
+        return x, final
+
+    cdef int run_layer(
+        self, fr_index first, x, lengths, num_threads, state, final, y
+    ) except -1:
+        """All directions of the layer whose first cell this is."""
+        cdef Weights weights = self.cells[first]
+        cdef double work
+        if self.directions == 1:
+            return self.run_cell(first, x, lengths, state, final, y, num_threads)
+        work = <double>y.shape[0] * y.shape[1] * (
+            cnp.PyArray_SIZE(weights.Wx) + cnp.PyArray_SIZE(weights.Wh)
+        )
+        calls = [
+            partial(
+                self.run_cell, first + direction, x, lengths, state, final,
+                y[:, :, direction * self.hidden : (direction + 1) * self.hidden],
+            )
+            for direction in range(2)
+        ]
+        run_directions(calls, work, num_threads)
+        return 0
+
+    cpdef int run_cell(
+        self, fr_index index, x, lengths, state, final, y, num_threads
+    ) except -1:
+        """One direction of one layer."""
+        cdef Recurrence run = Recurrence.__new__(Recurrence)
+        run.begin(x, self.cells[index], lengths, index % self.directions == 1)
+        run.forward(
+            self.of_cell(state, index), self.of_cell(final, index), y, False, num_threads, None
+        )
+        return 0
+
+    cdef list of_cell(self, object state, fr_index index):
+        """The arrays (N, H) of one cell."""
+        return [state[index]] if self.states == 1 else [state[0][index], state[1][index]]
+
+    cdef bint adds_inputs(self, fr_index layer) noexcept nogil:
+        return self.residual and layer >= FIRST_RESIDUAL
+
+    cdef void add(self, cnp.ndarray y, cnp.ndarray x) noexcept:
+        """y += x, for whole arrays of a layer's inputs and outputs."""
+        cdef void *to = cnp.PyArray_DATA(y)
+        cdef const void *source = cnp.PyArray_DATA(x)
+        cdef fr_index count = cnp.PyArray_SIZE(y)
+        with nogil:
+            self.kernels.add_rows(to, source, count)
+
+    cdef bint stale(self) noexcept:
+        """Whether the packed weights may not be those that a call should use."""
+        if self.kernels != kernels_for(self.kernels.itemsize):
+            return True
+        for owner in self.owners:
+            if cnp.PyArray_ISWRITEABLE(owner):
+                return True
+        return False
+
+    cdef bint accepts(
+        self, object value, bint written, fr_index first, fr_index second, fr_index third=0
+    ) noexcept:
+        """Whether this is an array of this shape that a kernel can read or write."""
+        cdef int dims = 3 if third else 2
+        if not is_array(value, dims) or cnp.PyArray_TYPE(value) != self.typenum:
+            return False
+        if not (cnp.PyArray_ISCARRAY(value) if written else cnp.PyArray_ISCARRAY_RO(value)):
+            return False
+        cdef cnp.npy_intp *shape = cnp.PyArray_DIMS(value)
+        return shape[0] == first and shape[1] == second and (dims == 2 or shape[2] == third)
+
+    cdef bint accepts_input(self, object x) noexcept:
+        """Whether the kernels can read this (N, T, D): rows may lie anywhere."""
+        return (
+            cnp.PyArray_TYPE(x) == self.typenum and cnp.PyArray_ISBEHAVED_RO(x)
+            and cnp.PyArray_DIM(x, 2) == self.input
+            and (self.input == 1 or cnp.PyArray_STRIDE(x, 2) == self.kernels.itemsize)
+        )
+
+    cdef bint accepts_state(self, object state, bint written, fr_index rows) noexcept:
+        if self.states == 1:
+            return self.accepts(state, written, self.count, rows, self.hidden)
+        if type(state) is not tuple or len(<tuple>state) != 2:
+            return False
+        for part in <tuple>state:
+            if not self.accepts(part, written, self.count, rows, self.hidden):
+                return False
+        return True
+
+    cdef bint accepts_out(self, object out, fr_index rows) noexcept:
+        """Whether a step can write to this (y, state)."""
+        return (
+            type(out) is tuple and len(<tuple>out) == 2
+            and self.accepts((<tuple>out)[0], True, rows, self.hidden)
+            and self.accepts_state((<tuple>out)[1], True, rows)
+        )
+
+    cdef object array(
+        self, fr_index first, fr_index second, fr_index third=0, bint zeroed=False
+    ):
+        """A new array."""
+        cdef cnp.npy_intp[3] shape = [first, second, third]
+        cdef int dims = 3 if third else 2
+        if zeroed:
+            return cnp.PyArray_ZEROS(dims, shape, self.typenum, 0)
+        return new_array(dims, shape, self.typenum)
+
+    cdef object state(self, fr_index rows, bint zeroed=False):
+        """A new state."""
+        h = self.array(self.count, rows, self.hidden, zeroed)
+        return h if self.states == 1 else (h, self.array(self.count, rows, self.hidden, zeroed))
+
+    cdef StepMemory memory_at(self, char *block, fr_index rows) noexcept nogil:
+        """Lay out the memory of a step; `bytes` says how much it is."""
+        cdef StepMemory memory
+        cdef const fr_cell *m = <const fr_cell *>self.prototypes.data
+        cdef fr_index state_bytes = rows * m.ld * self.kernels.itemsize
+        memory.state_bytes = state_bytes
+        memory.x = <void **>block
+        memory.h = block + (2 * rows * sizeof(void *) + 63) // 64 * 64
+        memory.c = memory.h + 2 * self.count * state_bytes
+        memory.reset_h = memory.c + (self.states - 1) * self.count * state_bytes
+        memory.waiting = memory.reset_h + (state_bytes if m.wh_n else 0)
+        cdef char *end = memory.waiting + (4 * state_bytes if m.wh_n else 0)
+        memory.sum = end if self.residual else NULL
+        memory.bytes = end + (state_bytes if self.residual else 0) - block
+        return memory
+
+    cdef void load(self, const StepMemory *memory, object state, fr_index rows) noexcept:
+        """Take the state in, before any result is written: the caller's arrays may be the same."""
+        cdef const fr_cell *m = <const fr_cell *>self.prototypes.data
+        cdef fr_index ld = m.ld * self.kernels.itemsize, i
+        cdef fr_index size = self.hidden * self.kernels.itemsize
+        cdef const char *h
+        cdef const char *c
+        if state is None:
+            memset(memory.h, 0, (1 + self.states) * self.count * memory.state_bytes)
+            return
+        h = cnp.PyArray_BYTES(state if self.states == 1 else (<tuple>state)[0])
+        for i in range(self.count):
+            copy_rows(
+                memory.h + 2 * i * memory.state_bytes, ld, h + i * rows * size, size, rows, size
+            )
+        if self.states == 2:
+            c = cnp.PyArray_BYTES((<tuple>state)[1])
+            copy_rows(memory.c, ld, c, size, self.count * rows, size)
+
+    cdef void store(self, const StepMemory *memory, object out, fr_index rows) noexcept:
+        """Write y and the state to the caller's arrays."""
+        cdef const fr_cell *m = <const fr_cell *>self.prototypes.data
+        cdef fr_index ld = m.ld * self.kernels.itemsize, i
+        cdef fr_index size = self.hidden * self.kernels.itemsize
+        cdef const char *new_h = memory.h + memory.state_bytes
+        state = (<tuple>out)[1]
+        cdef char *h = cnp.PyArray_BYTES(state if self.states == 1 else (<tuple>state)[0])
+        for i in range(self.count):
+            copy_rows(
+                h + i * rows * size, size, new_h + 2 * i * memory.state_bytes, ld, rows, size
+            )
+        if self.states == 2:
+            copy_rows(
+                cnp.PyArray_BYTES((<tuple>state)[1]), size, memory.c, ld, self.count * rows, size
+            )
+        cdef const char *y = memory.sum
+        if not self.residual:
+            y = new_h + 2 * (self.count - 1) * memory.state_bytes
+        copy_rows(cnp.PyArray_BYTES((<tuple>out)[0]), size, y, ld, rows, size)
+
+    cdef void run(
+        self, const StepMemory *memory, fr_index rows, const void *x, Team team
+    ) noexcept nogil:
+        """One step of every cell, each on the outputs of the one before."""
+        cdef fr_index active = rows, i, r
+        cdef fr_index[2] offset = [0, rows]
+        cdef void **y = memory.x + rows
+        cdef fr_index itemsize = self.kernels.itemsize
+        cdef fr_index x_bytes = self.input * itemsize
+        cdef const char *source = <const char *>x
+        cdef char *new_h
+        cdef fr_cell m
+        cdef Projection none
+        none.memory = NULL
+        for i in range(self.count):
+            m = (<const fr_cell *>self.prototypes.data)[i]
+            m.schedule = fr_schedule(rows=rows, steps=1, active=&active, offset=&offset[0])
+            m.h = memory.h + 2 * i * memory.state_bytes
+            m.c = memory.c + i * memory.state_bytes
+            m.reset_h, m.waiting = memory.reset_h, memory.waiting
+            new_h = <char *>m.h + memory.state_bytes
+            for r in range(rows):
+                memory.x[r] = <void *>(source + r * x_bytes)
+                y[r] = new_h + r * m.ld * itemsize
+            m.x, m.y = fr_view(memory.x, 0), fr_view(y, 0)
+            run_forward(self.kernels, self.kernel, &m, &none, team)
+            source, x_bytes = new_h, m.ld * itemsize
+            if self.adds_inputs(i):
+                self.kernels.add_rows(memory.sum, new_h, rows * m.ld)
+                source = memory.sum
+            elif self.adds_inputs(i + 1):
+                memcpy(memory.sum, new_h, memory.state_bytes)
+
+
+cdef inline bint is_array(object value, int dims) noexcept:
+    return cnp.PyArray_CheckExact(value) and cnp.PyArray_NDIM(value) == dims
+
+
+cdef void copy_rows(
+    char *to, fr_index to_bytes, const char *source, fr_index source_bytes, fr_index rows,
+    fr_index size,
+) noexcept nogil:
+    """Copy rows of `size` bytes that begin so many bytes apart, and zero what is left of each."""
+    cdef fr_index r
+    if to_bytes == size and source_bytes == size:
+        memcpy(to, source, rows * size)
+        return
+    for r in range(rows):
+        memcpy(to + r * to_bytes, source + r * source_bytes, size)
+        memset(to + r * to_bytes + size, 0, to_bytes - size)

@@ -1,0 +1,314 @@
+"""One direction of one layer over a batch: what it needs to run forward and backward."""
+
+cimport numpy as cnp
+import numpy as np
+from libc.string cimport memset
+
+from fastrnn._kernels.recurrent.backward cimport (
+    Backward, GradientPart, gradient_part, largest_chunk, run_backward
+)
+from fastrnn._kernels.recurrent.forward cimport Projection, run_forward
+from fastrnn._kernels.linalg.packing cimport packed_columns, packed_transposed
+from fastrnn._kernels.runtime.memory cimport Buffer, empty, empty_like
+from fastrnn._kernels.recurrent.batch_order cimport Schedule
+from fastrnn._kernels.simd cimport fr_cell, fr_index, fr_kernels, fr_view
+from fastrnn._kernels.recurrent.embedding_projection cimport projected_table, table_gradients
+from fastrnn._kernels.runtime.thread_groups cimport Team, choose_team
+from fastrnn._kernels.recurrent.weights cimport Weights
+
+cnp.import_array()
+
+# Bytes of weights up to which x joins the product of every step, if a thread has more than one row.
+# Otherwise x is projected for PROJECTION_ROWS rows ahead of the loop. docs/decisions.md has the
+# figures.
+cdef fr_index JOINED_BYTES = 1 << 19
+cdef fr_index PROJECTION_ROWS = 96
+
+
+cdef void **reserve_pointers(list owner, fr_index count) except NULL:
+    """Memory for `count` pointers that lives as long as `owner`."""
+    cdef Buffer buffer = Buffer(count, sizeof(void *))
+    owner.append(buffer)
+    return <void **>buffer.data
+
+
+cdef class Recurrence:
+    """One direction of one layer over one batch; after a forward in training, its tape.
+
+    `begin` comes first, then `forward` and, after one in training, `backward`. `first_h` is the
+    vector at which h begins in the operand of the weight gradients. With an `embedding`, x holds
+    the numbers of its rows.
+    """
+
+    cdef int begin(
+        self, object x, Weights weights, object lengths, bint reverse, object embedding=None
+    ) except -1:
+        cdef cnp.ndarray x_array = x
+        cdef fr_index lanes
+        self.kernels = weights.kernels
+        lanes = self.kernels.lanes
+        # A backward trusts the ids, so they are not the caller's.
+        self.x, self.weights = x if embedding is None else x.copy(), weights
+        self.embedding = embedding
+        self.tape = []
+        self.schedule = Schedule(x_array.shape[0], x_array.shape[1], lengths, reverse)
+        self.cell.schedule = self.schedule.c
+        self.cell.input = weights.input()
+        self.cell.hidden = weights.hidden()
+        self.cell.ld = (self.cell.hidden + lanes - 1) // lanes * lanes
+        self.first_h = 0 if embedding is not None else (self.cell.input + lanes - 1) // lanes
+        return 0
+
+    cdef void *reserve(self, list owner, fr_index count, bint zeroed=False) except NULL:
+        """Memory for `count` numbers that lives as long as `owner`."""
+        cdef Buffer buffer = Buffer(count, self.kernels.itemsize, zeroed)
+        owner.append(buffer)
+        return buffer.data
+
+    cdef int backward_extras(
+        self, list scratch, const void **wh_n_t, void **dreset_h, object num_threads
+    ) except -1:
+        """What only some cells need; scratch memory goes to `scratch`."""
+        return 0
+
+    cdef int extra_part(self, list gradients, GradientPart *part):
+        """A fourth part of the weight gradients; returns whether there is one."""
+        return 0
+
+    cdef double work(self):
+        """Multiply-adds of the forward."""
+        return <double>self.cell.schedule.offset[self.cell.schedule.steps] * self.packed_weights()
+
+    cdef fr_index packed_weights(self) noexcept:
+        """Numbers in packed Wx and Wh: the multiply-adds of one step of one row."""
+        return (self.cell.input + self.cell.hidden) * packed_columns(
+            self.kernels, &self.weights.layout_x
+        )
+
+    cdef Team team(self, object num_threads, double work):
+        """How threads share `work` multiply-adds."""
+        cdef fr_cell *m = &self.cell
+        return choose_team(
+            num_threads, work, m.schedule.rows, m.schedule.steps, m.ld // self.kernels.lanes,
+            self.packed_weights(),
+        )
+
+    cdef tuple forward_once(
+        self, object x, Weights weights, list states, object lengths, bint reverse, bint train,
+        object num_threads, object out, object drop_h, object embedding,
+    ):
+        """A forward that packs the weights for itself: y, the final states, the tape or None."""
+        y = out
+        if out is None:
+            y = empty((*x.shape[:2], weights.hidden()), weights.Wx.dtype)
+        finals = [empty_like(state) for state in states]
+        weights.pack(num_threads)
+        self.begin(x, weights, lengths, reverse, embedding)
+        self.forward(states, finals, y, train, num_threads, drop_h)
+        weights.drop()
+        return y, *finals, self if train else None
+
+    cdef int forward(
+        self, list states, list finals, object y, bint train, object num_threads, object drop_h
+    ) except -1:
+        """Run every step on packed weights; writes y and the final states."""
+        cdef const fr_kernels *k = self.kernels
+        cdef Projection projection
+        cdef list scratch = []
+        cdef Team team = self.team(num_threads, self.work())
+        self.open_forward(states, y, train, scratch, drop_h)
+        plan_projection(self, &projection, scratch, team, num_threads)
+        with nogil:
+            run_forward(k, self.weights.step, &self.cell, &projection, team)
+        self.schedule.clear_padding(y)
+        self.close_forward(finals)
+        return 0
+
+    cdef int open_forward(
+        self, list states, object y, bint train, list scratch, object drop_h=None
+    ) except -1:
+        """Everything that the steps read and write; what only they need goes to `scratch`."""
+        cdef fr_cell *m = &self.cell
+        self.weights.give(m)
+        m.h_slots = m.schedule.steps + 1 if train else 2
+        m.c_slots = m.schedule.steps + 1 if train else 1
+        m.x = self.view(self.tape, self.x)
+        m.y = self.view(scratch, y)
+        m.h = self.state_rows(self.tape, m.h_slots, states[0])
+        if len(states) == 2:
+            m.c = self.state_rows(self.tape, m.c_slots, states[1])
+        m.tape_rows = m.schedule.offset[m.schedule.steps]
+        if train and self.weights.gated:
+            m.gates = self.reserve(self.tape, m.ld * 4 * m.tape_rows)
+        if drop_h is not None:
+            m.drop_h = self.state_rows(self.tape, 1, drop_h)
+            m.dropped_h = self.state_rows(scratch, 2, states[0])
+            self.kernels.multiply_rows(m.dropped_h, m.drop_h, m.schedule.rows * m.ld)
+        if m.wh_n:
+            m.reset_h = self.reserve(scratch, m.schedule.rows * m.ld)
+            m.waiting = self.reserve(scratch, 4 * m.schedule.rows * m.ld)
+        return 0
+
+    cdef int close_forward(self, list finals) except -1:
+        """Write the final states; keep no way to what is about to go."""
+        cdef fr_cell *m = &self.cell
+        m.wx = m.wh = m.bias = m.wh_n = m.reset_h = m.waiting = m.dropped_h = NULL
+        m.y.row = NULL
+        self.state_of_sequences(finals[0], m.h, m.h_slots)
+        if len(finals) == 2:
+            self.state_of_sequences(finals[1], m.c, m.c_slots)
+        return 0
+
+    cdef fr_view view(self, list owner, object array):
+        """A caller's array in processing order."""
+        return self.schedule.view(array, reserve_pointers(owner, self.cell.schedule.rows))
+
+    cdef void state_of_sequences(self, object out, void *state, fr_index slots) noexcept:
+        """A state as the caller has it, (N, H)."""
+        self.schedule.copy_out(out, <char *>state, slots, self.cell.ld * self.kernels.itemsize)
+
+    cdef tuple backward(self, object dy, list dstates, list gradients, object num_threads):
+        """Returns dx and the gradients of the initial states; fills `gradients` (dWx, dWh, db)."""
+        cdef const fr_kernels *k = self.kernels
+        cdef list scratch = []
+        cdef Backward b
+        self.check_shapes()
+        cdef Team team = self.team(num_threads, 2 * self.work())
+        cdef cnp.ndarray dx = empty_like(self.x if self.embedding is None else self.embedding)
+        self.open_backward(&b, dy, dx, dstates, gradients, scratch, num_threads)
+        with nogil:
+            run_backward(k, &b, team)
+        if self.embedding is None:
+            self.schedule.clear_padding(dx)
+        else:
+            table_gradients(k, &b, b.wx_t, self.embedding, dx, gradients[0], num_threads)
+        dstates0 = [empty_like(dstate) for dstate in dstates]
+        self.close_backward(&b, dstates0)
+        return dx, dstates0
+
+    cdef int open_backward(
+        self, Backward *b, object dy, object dx, list dstates, list gradients, list scratch,
+        object num_threads,
+    ) except -1:
+        """Everything that the steps read and write, which lives as long as `scratch`."""
+        cdef const fr_kernels *k = self.kernels
+        cdef Weights weights = self.weights
+        cdef Buffer wx_t = packed_transposed(k, weights.Wx, &weights.layout_x, num_threads)
+        cdef Buffer wh_t = packed_transposed(k, weights.Wh, &weights.layout_h, num_threads)
+        scratch += (wx_t, wh_t)
+        memset(b, 0, sizeof(Backward))
+        b.m.cell, b.step, b.layout_x = self.cell, weights.backward_step, weights.layout_x
+        b.wx_t, b.m.wh_t = wx_t.data, wh_t.data
+        b.m.dy = self.view(scratch, dy)
+        if self.embedding is None:
+            b.dx = self.view(scratch, dx)
+        else:
+            self.open_sums(b, scratch, len(self.embedding), self.cell.x)
+            b.m.cell.input = 0  # h alone is the operand of the chunks
+            b.dx = self.cell.x  # is pointed to, not written
+        b.m.dh = self.state_rows(scratch, 1, dstates[0])
+        if len(dstates) == 2:
+            b.m.dc = self.state_rows(scratch, 1, dstates[1])
+        self.backward_extras(scratch, &b.m.wh_n_t, &b.m.dreset_h, num_threads)
+        plan_gradients(self, b, scratch, gradients)
+        if self.schedule.c.steps == 0:
+            for gradient in gradients:
+                if gradient is not None:
+                    gradient.fill(0)
+        return 0
+
+    cdef int open_sums(
+        self, Backward *b, list scratch, fr_index count, fr_view ids
+    ) except -1:
+        """Sums of the dgates that belong to each of `count` rows of an embedding."""
+        cdef fr_index panel = 4 * self.kernels.lanes
+        b.ids, b.sum_count = ids, count
+        b.sums = self.reserve(scratch, b.layout_x.panels * count * panel, zeroed=True)
+        return 0
+
+    cdef int close_backward(self, const Backward *b, list dstates0) except -1:
+        """Write the gradients of the initial states."""
+        self.state_of_sequences(dstates0[0], b.m.dh, 1)
+        if len(dstates0) == 2:
+            self.state_of_sequences(dstates0[1], b.m.dc, 1)
+        return 0
+
+    cdef int check_shapes(self) except -1:
+        """Refuse a backward after somebody has reshaped, in place, what the tape refers to."""
+        cdef fr_cell *m = &self.cell
+        width = self.x.shape[2:] if self.embedding is None else self.embedding.shape[1:]
+        found = (self.x.shape[0], width, self.weights.Wx.shape[0], len(self.weights.Wh))
+        longer = m.schedule.rows and self.x.shape[1] != self.schedule.length
+        if longer or found != (m.schedule.rows, (m.input,), m.input, m.hidden):
+            raise ValueError("backward: x, Wx and Wh must have the shapes that forward found")
+        return 0
+
+    cdef void *state_rows(self, list owner, fr_index slots, object state) except NULL:
+        """Slots for a state or its gradient in processing order, a copy of it in the first."""
+        cdef fr_index ld = self.cell.ld
+        cdef void *rows = self.reserve(owner, slots * self.cell.schedule.rows * ld)
+        self.schedule.copy_in(<char *>rows, ld * self.kernels.itemsize, state)
+        return rows
+
+
+cdef int plan_projection(
+    Recurrence run, Projection *plan, list scratch, Team team, object num_threads
+) except -1:
+    """Decide whether x is projected ahead of the loop."""
+    cdef const fr_kernels *k = run.kernels
+    cdef fr_index columns = packed_columns(k, &run.weights.layout_x)
+    cdef fr_index groups = team.threads // team.members
+    cdef fr_index share = (run.cell.schedule.rows + groups - 1) // groups
+    cdef Buffer table
+    plan.wx, plan.memory, plan.table = run.cell.wx, NULL, NULL
+    plan.layout = run.weights.layout_x
+    if run.embedding is not None:
+        table = projected_table(k, run.weights, run.weights.wx, run.embedding, num_threads)
+        scratch.append(table)
+        plan.table = <const char *>table.data
+    elif share > 1 and run.packed_weights() * k.itemsize <= JOINED_BYTES:
+        return 0
+    run.cell.wx = NULL
+    # With fewer threads than asked for, those that share units may all have to share all rows.
+    plan.chunk_rows = max(PROJECTION_ROWS, share if team.members == 1 else run.cell.schedule.rows)
+    plan.thread_bytes = plan.chunk_rows * (
+        2 * sizeof(void *) + (0 if plan.table else columns * k.itemsize)
+    )
+    plan.thread_bytes = (plan.thread_bytes + 63) // 64 * 64
+    plan.memory = <char *>run.reserve(scratch, team.threads * plan.thread_bytes // k.itemsize)
+    return 0
+
+
+cdef int plan_gradients(Recurrence run, Backward *b, list scratch, list gradients) except -1:
+    """Lay out the parts of the weight gradients and the memory of a chunk."""
+    cdef const fr_kernels *k = run.kernels
+    cdef fr_cell *m = &run.cell
+    cdef cnp.ndarray one, dWx = gradients[0], dWh = gradients[1], db = gradients[2]
+    cdef fr_index chunk
+    cdef fr_index gates = run.weights.layout_x.panels * 4 * k.lanes
+    cdef bint reset_before = b.m.wh_n_t != NULL  # then r*h is an operand, too
+    cdef fr_index operand = run.first_h * k.lanes + (1 + reset_before) * m.ld
+    cdef fr_index rows = 0, i, j, n = 0
+    b.parts[0] = gradient_part(0, b.m.cell.input, 0, &run.weights.layout_x, dWx)
+    b.parts[1] = gradient_part(
+        run.first_h, m.hidden, run.weights.h_gate, &run.weights.layout_h, dWh
+    )
+    b.parts[2] = gradient_part(-1, 1, 0, &run.weights.layout_x, db)
+    b.part_count = 3 + run.extra_part(gradients, &b.parts[3])
+    for i in range(b.part_count):
+        rows += b.parts[i].rows
+    b.operands = reserve_pointers(scratch, rows)
+    b.results = reserve_pointers(scratch, rows)
+    for i in range(b.part_count):
+        for j in range(b.parts[i].rows):
+            b.results[n] = b.parts[i].out + j * b.parts[i].out_bytes
+            n += 1
+    b.row_bytes = (gates + operand) * k.itemsize
+    chunk = largest_chunk(&m.schedule, b.row_bytes)
+    b.chunk_rows = reserve_pointers(scratch, 3 * chunk)
+    b.m.dgates = run.reserve(scratch, chunk * gates)
+    b.m.operand = run.reserve(scratch, chunk * operand)
+    one = np.ones(1, dWx.dtype)
+    scratch.append(one)
+    b.one = cnp.PyArray_DATA(one)
+    return 0

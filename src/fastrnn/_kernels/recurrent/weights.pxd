@@ -1,0 +1,31 @@
+from fastrnn._kernels.runtime.memory cimport Buffer
+from fastrnn._kernels.simd cimport (
+    fr_backward_step, fr_cell, fr_index, fr_kernels, fr_layout, fr_step
+)
+
+
+cdef class Weights:
+    cdef const fr_kernels *kernels
+    cdef fr_step *step
+    cdef fr_backward_step *backward_step
+    cdef fr_layout layout_x
+    cdef fr_layout layout_h
+    cdef fr_index h_gate
+    cdef bint gated
+    cdef bint relu
+    cdef bint complement
+    cdef object Wx
+    cdef object Wh
+    cdef object b
+    cdef object bh
+    cdef Buffer wx
+    cdef Buffer wh
+    cdef Buffer bias
+    cdef Buffer bias_h
+    cdef Buffer wh_n
+    cdef int pack(self, object num_threads) except -1
+    cdef int pack_extras(self, object num_threads) except -1
+    cdef void drop(self) noexcept
+    cdef void give(self, fr_cell *m) noexcept
+    cdef fr_index input(self) noexcept
+    cdef fr_index hidden(self) noexcept

@@ -1,0 +1,1 @@
+"""The processor and its instruction sets, threads, groups of threads, memory."""

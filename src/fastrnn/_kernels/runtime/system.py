@@ -1,0 +1,37 @@
+"""What the kernels run on, in words."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+from fastrnn._kernels.runtime import cpu, threads
+from fastrnn._kernels.runtime.threads import get_num_threads, set_num_threads
+
+__all__ = ["CPUInfo", "cpu_info", "get_num_threads", "set_num_threads"]
+
+
+class CPUInfo(TypedDict):
+    """The answer of `cpu_info`."""
+
+    simd: str
+    supported: tuple[str, ...]
+    openmp: bool
+    num_threads: int
+
+
+def cpu_info() -> CPUInfo:
+    """Return the instruction set and threads that the kernels use.
+
+    Returns
+    -------
+    dict
+        ``simd``: the instruction set in use (``FASTRNN_SIMD`` chooses another); ``supported``:
+        those of this build that this machine runs, best first; ``openmp``: whether the build has
+        threads; ``num_threads``: how many are used.
+    """
+    return {
+        "simd": cpu.chosen(),
+        "supported": cpu.supported(),
+        "openmp": threads.has_openmp(),
+        "num_threads": get_num_threads(),
+    }

@@ -1,0 +1,150 @@
+"""The number of threads: `FASTRNN_NUM_THREADS`, then `OMP_NUM_THREADS`, then the processors.
+
+Kernels ask OpenMP for a number of threads by name, which overrides its own setting. So that
+whoever limits OpenMP in a thread (threadpoolctl, `omp_set_num_threads`) limits the kernels that
+this thread calls, a setting below the one that OpenMP begins with is a limit here, too, also for
+`num_threads`. One that is not below cannot be told from its beginning and limits nothing.
+"""
+
+import os
+
+from cython.parallel cimport prange
+
+from fastrnn._kernels.runtime.cpu cimport flush_denormals, restore_mode
+
+cdef extern from *:
+    """
+    #ifdef _OPENMP
+    #include <omp.h>
+    #define FR_OPENMP 1
+    #else
+    #define FR_OPENMP 0
+    static int omp_get_max_threads(void) { return 1; }
+    #endif
+    """
+    const bint FR_OPENMP
+    int omp_get_max_threads() nogil
+
+# Multiply-adds below which a second thread costs more than it brings. Waking it takes 10 to 40
+# microseconds, in which one core does some millions of them: 1.0e6 ran at 0.4 to 1.1 of the speed of
+# one thread, 4.2e6 at 0.7 to 1.6, 8.4e6 at 1.5 to 1.8.
+cdef double SMALL_WORK = 3e6
+# Multiply-adds that a number costs which only comes from memory and goes back to it.
+cdef double MOVE_WORK = 16
+
+cdef int thread_count
+cdef int openmp_count  # what OpenMP begins with
+# More threads than this a call never gets, however many were asked for: where the system refuses
+# one, OpenMP ends the process.
+cdef Py_ssize_t most_threads = 4 * (os.cpu_count() or 1)
+# After a fork the child has no threads of the OpenMP pool, and GNU's would wait for them forever.
+cdef bint forked = False
+
+
+def set_num_threads(num_threads):
+    """Set how many threads the kernels use from now on.
+
+    Parameters
+    ----------
+    num_threads : int
+        At least 1. Results do not depend on it. A call uses at most four for each processor, and
+        no more than a limit that was set on OpenMP in the calling thread, as by threadpoolctl.
+
+    Raises
+    ------
+    ValueError
+        If `num_threads` is not a positive integer.
+    """
+    global thread_count
+    thread_count = checked(num_threads, "set_num_threads: num_threads")
+
+
+def get_num_threads():
+    """Return how many threads the kernels use.
+
+    Returns
+    -------
+    int
+        1 in a forked child process and where the build had no OpenMP.
+    """
+    return allowed(thread_count)
+
+
+def checked(value, name):
+    """`value` as a number of threads."""
+    try:
+        number = int(value)
+    except (TypeError, ValueError):
+        number = 0
+    if number < 1 or number != value and str(number) != value:
+        raise ValueError(f"{name} must be an integer of at least 1, got {value!r}")
+    return min(number, 1024)
+
+
+cdef Py_ssize_t allowed(Py_ssize_t count) noexcept:
+    """At most `count`, as the process and a limit on OpenMP permit."""
+    cdef int limit
+    if forked or not FR_OPENMP:
+        return 1
+    limit = omp_get_max_threads()
+    return min(count, limit) if limit < openmp_count else count
+
+
+def usable(num_threads, work):
+    """Threads for a call of `work` multiply-adds that can be split in any number of pieces."""
+    return threads_for(num_threads, work, most_threads)
+
+
+cdef int threads_for(object num_threads, double work, Py_ssize_t pieces) except -1:
+    """Threads for a call of `work` multiply-adds in `pieces` independent pieces."""
+    cdef Py_ssize_t count = thread_count if num_threads is None else num_threads
+    if work < SMALL_WORK:
+        return 1
+    return <int>max(1, min(allowed(count), pieces, most_threads))
+
+
+cdef void share_out(fr_work *work, void *job, int threads) noexcept nogil:
+    """work(job, t, threads) for every t, each in a thread of its own with denormals flushed.
+
+    One thread is the calling one, which does not enter OpenMP for it.
+    """
+    cdef int t
+    if threads == 1:
+        run_share(work, job, 0, 1)
+        return
+    for t in prange(threads, num_threads=threads, schedule="static", chunksize=1):
+        run_share(work, job, t, threads)
+
+
+cdef void run_share(fr_work *work, void *job, int t, int threads) noexcept nogil:
+    cdef unsigned mode = flush_denormals()
+    work(job, t, threads)
+    restore_mode(mode)
+
+
+def has_openmp():
+    """Whether the build found OpenMP."""
+    return bool(FR_OPENMP)
+
+
+def _after_fork():
+    global forked
+    forked = True
+
+
+def _initial(*names):
+    """What the first of the environment variables says that is set, else the processors."""
+    for name in names:
+        value = os.environ.get(name, "")
+        if value:
+            # OMP_NUM_THREADS may hold one number for each level of nesting.
+            return checked(value.split(",")[0].strip(), name)
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+thread_count = _initial("FASTRNN_NUM_THREADS", "OMP_NUM_THREADS")
+openmp_count = _initial("OMP_NUM_THREADS")
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
