@@ -20,7 +20,7 @@ from setuptools.errors import CompileError, LinkError
 KERNELS = Path("src/fastrnn/_kernels")
 SIMD = KERNELS / "simd"
 C_FLAGS = [
-    "-std=c11",
+    "-std=gnu11",
     "-O3",
     "-g0",
     "-fvisibility=hidden",

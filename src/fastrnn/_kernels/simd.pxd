@@ -9,7 +9,9 @@ cdef extern from "fastrnn_simd.h" nogil:
         int64_t lost
 
     int64_t fr_now()
-    void fr_meet(fr_barrier *, int, int)
+    int64_t fr_load_relaxed(const int64_t *)
+    void fr_store_relaxed(int64_t *, int64_t)
+    void fr_barrier_wait(fr_barrier *, int, int)
 
     ctypedef struct fr_share:
         fr_index first
@@ -18,12 +20,12 @@ cdef extern from "fastrnn_simd.h" nogil:
         fr_index end
         fr_barrier *barrier
         int threads
-        int patience
+        int spin_limit
 
-    ctypedef struct fr_schedule:
+    ctypedef struct fr_batch:
         fr_index rows
         fr_index steps
-        const fr_index *active
+        const fr_index *batch_sizes
         const fr_index *offset
 
     ctypedef struct fr_view:
@@ -54,7 +56,7 @@ cdef extern from "fastrnn_simd.h" nogil:
         int accumulate
 
     ctypedef struct fr_cell:
-        fr_schedule schedule
+        fr_batch batch
         fr_index input
         fr_index hidden
         fr_index ld
@@ -72,7 +74,7 @@ cdef extern from "fastrnn_simd.h" nogil:
         fr_index tape_rows
         const void *wh_n
         void *reset_h
-        void *waiting
+        void *pre_activations
         fr_index relu
         fr_index complement
         const void *drop_h
@@ -125,10 +127,10 @@ cdef extern from "fastrnn_simd.h" nogil:
         const char *isa
         fr_index lanes
         fr_index itemsize
-        fr_pack *pack
-        fr_pack *pack_transposed
-        fr_pack *pack_turned
-        fr_pack *pack_transposed_turned
+        fr_pack *pack_nn
+        fr_pack *pack_nt
+        fr_pack *pack_tn
+        fr_pack *pack_tt
         void (*product)(const fr_product *, fr_index, fr_index) noexcept nogil
         fr_step *rnn_step
         fr_backward_step *rnn_backward_step

@@ -6,7 +6,7 @@ from fastrnn._kernels.simd cimport fr_index, fr_kernels
 from fastrnn._kernels.runtime.threads cimport fr_work
 
 # Attention over a batch; what a pass does not use is NULL.
-cdef struct Job:
+cdef struct AttentionJob:
     const fr_kernels *kernels
     char *memory           # for each thread: the workspace of its products
     fr_index thread_bytes
@@ -35,28 +35,30 @@ cdef struct Job:
     bint shared            # whether dk is dvalues, to which it adds
 
 cdef int refuse_reshaped(list referred, str names) except -1
-cdef tuple meet_memory(
+cdef tuple project_memory(
     object keys, object values, object weights, object score, object lengths, object num_threads
 )
-cdef tuple meet_memory_backward(
+cdef tuple project_memory_backward(
     object dk, object dv, object keys, object values, object weights, object score, object lengths,
     object num_threads,
 )
-cdef double attention_work(const Job *m) noexcept
-cdef void attend(const Job *m, fr_index n, fr_index keys, Workspace work) noexcept nogil
-cdef void score_gradient(const Job *m, fr_index n, fr_index keys) noexcept nogil
-cdef void query_gradient(const Job *m, fr_index n, fr_index keys, Workspace work) noexcept nogil
-cdef void average_heads(const Job *m, fr_index n) noexcept nogil
-cdef fr_index keys_of(const Job *m, fr_index n) noexcept nogil
+cdef double attention_work(const AttentionJob *m) noexcept
+cdef void attend(const AttentionJob *m, fr_index n, fr_index keys, Workspace work) noexcept nogil
+cdef void score_gradient(const AttentionJob *m, fr_index n, fr_index keys) noexcept nogil
+cdef void query_gradient(
+    const AttentionJob *m, fr_index n, fr_index keys, Workspace work
+) noexcept nogil
+cdef void average_heads(const AttentionJob *m, fr_index n) noexcept nogil
+cdef fr_index keys_of(const AttentionJob *m, fr_index n) noexcept nogil
 cdef void memory_share(void *job, int t, int threads) noexcept nogil
 cdef Matrix *matrices(list owner, cnp.ndarray array, fr_index heads=*) except NULL
-cdef Job memory_job(
+cdef AttentionJob memory_job(
     list owner, object score, fr_index heads, object k, object weights, object values,
     object lengths,
 )
-cdef Job new_job(
+cdef AttentionJob new_job(
     list owner, object score, fr_index heads, object q, object k, object weights, object values,
     object lengths, object alignment,
 )
-cdef int run(Job *job, fr_work *share, double work, object num_threads) except -1
-cdef Buffer give_workspace(Job *job, int threads, fr_index least_side)
+cdef int run(AttentionJob *job, fr_work *share, double work, object num_threads) except -1
+cdef Buffer give_workspace(AttentionJob *job, int threads, fr_index least_side)

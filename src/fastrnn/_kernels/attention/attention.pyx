@@ -18,7 +18,7 @@ from fastrnn._kernels.linalg.matrix cimport (
 )
 from fastrnn._kernels.runtime.memory cimport Buffer, empty, empty_like
 from fastrnn._kernels.simd cimport fr_additive, fr_index, fr_kernels, fr_layout, fr_product
-from fastrnn._kernels.runtime.threads cimport fr_work, share_out, threads_for
+from fastrnn._kernels.runtime.threads cimport fr_work, parallel_for, threads_for
 
 from fastrnn._kernels.linalg.linear import linear_backward, linear_forward
 
@@ -32,7 +32,7 @@ def attention_forward(
     query, keys, values, weights, *, score, lengths, bint train, heads=1, num_threads=None
 ):
     q = _linear(query, weights[0], num_threads) if weights else query
-    keys, values, k, v = meet_memory(keys, values, weights, score, lengths, num_threads)
+    keys, values, k, v = project_memory(keys, values, weights, score, lengths, num_threads)
     N, Tq, Tk = query.shape[0], query.shape[1], keys.shape[1]
     alignment, context = empty((N, Tq, Tk), q.dtype), empty((N, Tq, v.shape[2]), q.dtype)
     each = empty((N * heads, Tq, Tk), q.dtype) if heads > 1 else alignment
@@ -67,7 +67,7 @@ def attention_backward(dcontext, dalignment, stash, *, bint shared=False, num_th
         score, heads, dcontext, dalignment, q, k, weights, v, lengths, alignment, as_one,
         num_threads,
     )
-    dkeys, dvalues, dweights = meet_memory_backward(
+    dkeys, dvalues, dweights = project_memory_backward(
         dk, dv, keys, values, weights, score, lengths, num_threads
     )
     if as_one:
@@ -93,10 +93,10 @@ cdef int refuse_reshaped(list referred, str names) except -1:
     return 0
 
 
-cdef tuple meet_memory(
+cdef tuple project_memory(
     object keys, object values, object weights, object score, object lengths, object num_threads
 ):
-    """Keys and values, and what queries meet of them.
+    """Keys and values, and their projections.
 
     Where weights come between, the former are without padding, so that it reaches no gradient.
     """
@@ -112,7 +112,7 @@ cdef tuple meet_memory(
     return keys, values, k, _linear(values, weights[2], num_threads)
 
 
-cdef tuple meet_memory_backward(
+cdef tuple project_memory_backward(
     object dk, object dv, object keys, object values, object weights, object score, object lengths,
     object num_threads,
 ):
@@ -149,7 +149,7 @@ def _linear_backward(dy, x, W, num_threads):
     return dx.reshape(x.shape), dW
 
 
-cdef double attention_work(const Job *m) noexcept:
+cdef double attention_work(const AttentionJob *m) noexcept:
     """Multiply-adds of the forward."""
     cdef fr_index heads = m.sequences * m.heads
     cdef double per_score = WORK_PER_TANH if m.v else 1
@@ -175,7 +175,7 @@ cdef void clear_rows(const fr_kernels *kernels, Matrix matrix, fr_index first) n
         memset(matrix.data + r * matrix.row_bytes, 0, matrix.columns * kernels.itemsize)
 
 
-cdef void scale_row(
+cdef void scale_numbers(
     const fr_kernels *kernels, void *row, fr_index count, double factor
 ) noexcept nogil:
     if factor != 1:
@@ -190,7 +190,7 @@ cdef void row_products(const fr_kernels *k, Matrix a, Matrix b, Matrix c) noexce
     )
 
 
-cdef void product(
+cdef void small_product(
     const fr_kernels *k, Workspace work, Matrix a, bint a_transposed, Matrix b, Matrix c,
     bint accumulate=False,
 ) noexcept nogil:
@@ -209,14 +209,14 @@ cdef void product(
     p.accumulate = accumulate
     if b.columns % k.lanes or row_step % k.lanes:
         layout = plain_layout(k, b.columns)
-        k.pack(work.operand, b.data, b.rows, row_step, &layout)
+        k.pack_nn(work.operand, b.data, b.rows, row_step, &layout)
         p.b = work.operand
     else:
         p.b_step, p.b_panel = row_step // k.lanes, 4 * k.lanes
     k.product(&p, 0, c.rows)
 
 
-cdef fr_additive additive_problem(const Job *m, fr_index n, fr_index keys) noexcept nogil:
+cdef fr_additive additive_problem(const AttentionJob *m, fr_index n, fr_index keys) noexcept nogil:
     cdef fr_additive problem
     memset(&problem, 0, sizeof(problem))
     problem.queries, problem.keys = m.q[n].rows, keys
@@ -226,7 +226,9 @@ cdef fr_additive additive_problem(const Job *m, fr_index n, fr_index keys) noexc
     return problem
 
 
-cdef void attend(const Job *m, fr_index n, fr_index keys, Workspace work) noexcept nogil:
+cdef void attend(
+    const AttentionJob *m, fr_index n, fr_index keys, Workspace work
+) noexcept nogil:
     """alignment = softmax(score(q, k)), context = alignment values, in head n."""
     cdef const fr_kernels *kernels = m.kernels
     cdef Matrix alignment = m.alignment[n], own = first_columns(alignment, keys)
@@ -240,13 +242,15 @@ cdef void attend(const Job *m, fr_index n, fr_index keys, Workspace work) noexce
         kernels.additive_scores(&problem)
     for i in range(alignment.rows):
         row = alignment.data + i * alignment.row_bytes
-        scale_row(kernels, row, keys, m.scale)
+        scale_numbers(kernels, row, keys, m.scale)
         kernels.softmax(row, keys)
         memset(row + keys * kernels.itemsize, 0, (alignment.columns - keys) * kernels.itemsize)
-    product(kernels, work, own, False, first_rows(m.values[n], keys), m.context[n])
+    small_product(kernels, work, own, False, first_rows(m.values[n], keys), m.context[n])
 
 
-cdef void attend_backward(const Job *m, fr_index n, fr_index keys, Workspace work) noexcept nogil:
+cdef void attend_backward(
+    const AttentionJob *m, fr_index n, fr_index keys, Workspace work
+) noexcept nogil:
     """Gradients of q, k, values and, for the additive score, v in head n."""
     score_gradient(m, n, keys)
     if m.v:
@@ -255,7 +259,7 @@ cdef void attend_backward(const Job *m, fr_index n, fr_index keys, Workspace wor
     memory_gradient(m, n, keys, work)
 
 
-cdef void score_gradient(const Job *m, fr_index n, fr_index keys) noexcept nogil:
+cdef void score_gradient(const AttentionJob *m, fr_index n, fr_index keys) noexcept nogil:
     """Gradient of the scores in head n."""
     cdef const fr_kernels *kernels = m.kernels
     cdef Matrix alignment = first_columns(m.alignment[n], keys)
@@ -271,16 +275,18 @@ cdef void score_gradient(const Job *m, fr_index n, fr_index keys) noexcept nogil
             kernels.add_rows(row, dalignment.data + i * dalignment.row_bytes, keys)
         # alignment = softmax(score)
         kernels.softmax_backward(row, alignment.data + i * alignment.row_bytes, keys)
-        scale_row(kernels, row, keys, m.scale)
+        scale_numbers(kernels, row, keys, m.scale)
 
 
-cdef void query_gradient(const Job *m, fr_index n, fr_index keys, Workspace work) noexcept nogil:
+cdef void query_gradient(
+    const AttentionJob *m, fr_index n, fr_index keys, Workspace work
+) noexcept nogil:
     """Gradient of q in head n; with the additive score also of v, and what adds to that of k."""
     cdef Matrix dscore = first_columns(m.dscore[n], keys)
     cdef fr_additive problem
     if m.v == NULL:
         # score = scale q k^T
-        product(m.kernels, work, dscore, False, first_rows(m.k[n], keys), m.dq[n])
+        small_product(m.kernels, work, dscore, False, first_rows(m.k[n], keys), m.dq[n])
         return
     problem = additive_problem(m, n, keys)
     problem.dscore = dscore.data
@@ -288,23 +294,25 @@ cdef void query_gradient(const Job *m, fr_index n, fr_index keys, Workspace work
     m.kernels.additive_backward(&problem)
 
 
-cdef void memory_gradient(const Job *m, fr_index n, fr_index keys, Workspace work) noexcept nogil:
+cdef void memory_gradient(
+    const AttentionJob *m, fr_index n, fr_index keys, Workspace work
+) noexcept nogil:
     """Gradients of values and, unless the score is additive, of k in head n."""
     cdef const fr_kernels *kernels = m.kernels
     cdef Matrix alignment = first_columns(m.alignment[n], keys)
     cdef Matrix dscore = first_columns(m.dscore[n], keys)
     # context = alignment values
-    product(kernels, work, alignment, True, m.dcontext[n], first_rows(m.dvalues[n], keys))
+    small_product(kernels, work, alignment, True, m.dcontext[n], first_rows(m.dvalues[n], keys))
     clear_rows(kernels, m.dvalues[n], keys)
     if m.v:
         return
     # score = scale q k^T
-    product(kernels, work, dscore, True, m.q[n], first_rows(m.dk[n], keys), m.shared)
+    small_product(kernels, work, dscore, True, m.q[n], first_rows(m.dk[n], keys), m.shared)
     if not m.shared:
         clear_rows(kernels, m.dk[n], keys)
 
 
-cdef void average_heads(const Job *m, fr_index n) noexcept nogil:
+cdef void average_heads(const AttentionJob *m, fr_index n) noexcept nogil:
     """mean = that of the heads' alignments, in sequence n."""
     cdef const fr_kernels *kernels = m.kernels
     cdef Matrix mean = m.mean[n], alignment
@@ -318,17 +326,17 @@ cdef void average_heads(const Job *m, fr_index n) noexcept nogil:
                 mean.columns,
             )
     for i in range(mean.rows):
-        scale_row(kernels, mean.data + i * mean.row_bytes, mean.columns, 1.0 / m.heads)
+        scale_numbers(kernels, mean.data + i * mean.row_bytes, mean.columns, 1.0 / m.heads)
 
 
-cdef fr_index keys_of(const Job *m, fr_index n) noexcept nogil:
+cdef fr_index keys_of(const AttentionJob *m, fr_index n) noexcept nogil:
     """The number of keys of sequence n."""
     return m.lengths[n] if m.lengths else m.k[n * m.heads].rows
 
 
 cdef void attention_share(void *job, int t, int threads) noexcept nogil:
     """A thread's sequences, forward or backward."""
-    cdef const Job *m = <const Job *>job
+    cdef const AttentionJob *m = <const AttentionJob *>job
     cdef Workspace work = workspace_at(m.memory + t * m.thread_bytes, m.largest_side)
     cdef fr_index n, head, keys
     for n in range(m.sequences * t // threads, m.sequences * (t + 1) // threads):
@@ -344,7 +352,7 @@ cdef void attention_share(void *job, int t, int threads) noexcept nogil:
 
 cdef void memory_share(void *job, int t, int threads) noexcept nogil:
     """The gradients of a thread's keys and values, once those of scores and context are known."""
-    cdef const Job *m = <const Job *>job
+    cdef const AttentionJob *m = <const AttentionJob *>job
     cdef Workspace work = workspace_at(m.memory + t * m.thread_bytes, m.largest_side)
     cdef fr_index n, head
     for n in range(m.sequences * t // threads, m.sequences * (t + 1) // threads):
@@ -372,9 +380,9 @@ cdef Matrix *matrices(list owner, cnp.ndarray array, fr_index heads=1) except NU
     return each
 
 
-cdef Job memory_job(list owner, score, fr_index heads, k, weights, values, lengths):
+cdef AttentionJob memory_job(list owner, score, fr_index heads, k, weights, values, lengths):
     """What every attention to this memory takes, whatever asks."""
-    cdef Job job
+    cdef AttentionJob job
     memset(&job, 0, sizeof(job))
     job.kernels = kernels_for(k.itemsize)
     job.sequences, job.heads = k.shape[0], heads
@@ -385,15 +393,17 @@ cdef Job memory_job(list owner, score, fr_index heads, k, weights, values, lengt
     return job
 
 
-cdef Job new_job(list owner, score, fr_index heads, q, k, weights, values, lengths, alignment):
+cdef AttentionJob new_job(
+    list owner, score, fr_index heads, q, k, weights, values, lengths, alignment
+):
     """What both passes take."""
-    cdef Job job = memory_job(owner, score, heads, k, weights, values, lengths)
+    cdef AttentionJob job = memory_job(owner, score, heads, k, weights, values, lengths)
     job.q, job.alignment = matrices(owner, q, heads), matrices(owner, alignment)
     job.queries = q.shape[1]
     return job
 
 
-cdef int run(Job *job, fr_work *share, double work, object num_threads) except -1:
+cdef int run(AttentionJob *job, fr_work *share, double work, object num_threads) except -1:
     """Give each thread its workspace, and all of them the sequences."""
     cdef int threads = threads_for(num_threads, work, job.sequences)
     cdef Buffer memory
@@ -401,11 +411,11 @@ cdef int run(Job *job, fr_work *share, double work, object num_threads) except -
         return 0
     memory = give_workspace(job, threads, 1)
     with nogil:
-        share_out(share, job, threads)
+        parallel_for(share, job, threads)
     return 0
 
 
-cdef Buffer give_workspace(Job *job, int threads, fr_index least_side):
+cdef Buffer give_workspace(AttentionJob *job, int threads, fr_index least_side):
     """Memory for the products of each thread, of which no side is longer, none packs more."""
     cdef Matrix q = job.q[0], k = job.k[0], values = job.values[0]
     job.largest_side = max(least_side, job.queries, q.columns, k.rows, values.columns)
@@ -425,7 +435,7 @@ def _attend(
 ):
     """Attend in every head of every sequence."""
     cdef list owner = []
-    cdef Job job = new_job(owner, score, heads, q, k, weights, values, lengths, alignment)
+    cdef AttentionJob job = new_job(owner, score, heads, q, k, weights, values, lengths, alignment)
     job.context = matrices(owner, context, heads)
     if mean is not None:
         job.mean = matrices(owner, mean)
@@ -438,7 +448,7 @@ def _attend_backward(
 ):
     """Gradients of q, k, values and, for the additive score, v; if `shared`, dk is dvalues."""
     cdef list owner = []
-    cdef Job job = new_job(owner, score, heads, q, k, weights, values, lengths, alignment)
+    cdef AttentionJob job = new_job(owner, score, heads, q, k, weights, values, lengths, alignment)
     dq, dvalues = empty(q.shape, q.dtype), empty(values.shape, q.dtype)
     dk = dvalues if shared else empty(k.shape, q.dtype)
     dv = empty((q.shape[0], 1, k.shape[2] if score == "additive" else 0), q.dtype)

@@ -5,8 +5,8 @@ import numpy as np
 from libc.string cimport memset
 
 from fastrnn._kernels.attention.attention cimport (
-    Job, attention_work, give_workspace, matrices, meet_memory, meet_memory_backward, memory_share,
-    new_job, refuse_reshaped, run,
+    AttentionJob, attention_work, give_workspace, matrices, memory_share, new_job,
+    project_memory, project_memory_backward, refuse_reshaped, run,
 )
 from fastrnn._kernels.recurrent.backward cimport Backward
 from fastrnn._kernels.decoder.decoder_loop cimport (
@@ -20,10 +20,10 @@ from fastrnn._kernels.linalg.matrix cimport Matrix, affine, affine_transposed
 from fastrnn._kernels.runtime.memory cimport Buffer, empty, empty_like
 from fastrnn._kernels.recurrent.recurrent cimport Recurrence
 from fastrnn._kernels.recurrent.rnn cimport RNNRecurrence, rnn_weights
-from fastrnn._kernels.recurrent.batch_order cimport Schedule
-from fastrnn._kernels.simd cimport fr_cell, fr_index, fr_kernels, fr_layout, fr_schedule
-from fastrnn._kernels.recurrent.embedding_projection cimport projected_table, table_gradients
-from fastrnn._kernels.runtime.threads cimport share_out, threads_for
+from fastrnn._kernels.recurrent.batch_order cimport BatchOrder
+from fastrnn._kernels.simd cimport fr_cell, fr_index, fr_kernels, fr_layout, fr_batch
+from fastrnn._kernels.recurrent.embedding_projection cimport project_embedding, embedding_gradients
+from fastrnn._kernels.runtime.threads cimport parallel_for, threads_for
 from fastrnn._kernels.recurrent.weights cimport Weights
 
 cnp.import_array()
@@ -33,7 +33,7 @@ def attention_decoder_forward(
     x, fed, states, memory, cells, weights, readout, *, cell, score, heads, context, lengths,
     bint residual, drops, drop_h, bint train, steps=None, embedding=None, num_threads=None,
 ):
-    cdef Decoder decoder = Decoder(
+    cdef AttentionDecoder decoder = AttentionDecoder(
         cells, weights, readout, cell, score, heads, context == "input_feeding", residual, embedding
     )
     return decoder.forward(
@@ -42,16 +42,16 @@ def attention_decoder_forward(
 
 
 def attention_decoder_backward(
-    dfeatures, dalignment, dfed_last, dstates, Decoder stash not None, *, num_threads=None
+    dfeatures, dalignment, dfed_last, dstates, AttentionDecoder stash not None, *, num_threads=None
 ):
     return stash.backward(dfeatures, dalignment, dfed_last, dstates, num_threads)
 
 
-cdef class Decoder:
+cdef class AttentionDecoder:
     """A decoder over one batch; after a forward in training, its tape.
 
     The tapes are arrays (N, T, width) under the names of `Loop`. Of an embedding's rows the first
-    part of Wx makes the table; the first layer is given the other part.
+    part of Wx is projected ahead; the first layer is given the other part.
     """
 
     cdef const fr_kernels *kernels
@@ -103,7 +103,7 @@ cdef class Decoder:
         if self.embedding is not None:
             self.ids = x.copy()
         finals = [empty_like(state) for state in states]
-        self.memory = meet_memory(memory, memory, self.weights, self.score, lengths, num_threads)
+        self.memory = project_memory(memory, memory, self.weights, self.score, lengths, num_threads)
         tape = self.new_tape(x, states[0], memory, train)
         self.begin_layers(tape)
         self.open_loop(&loop, owner, tape)
@@ -114,11 +114,11 @@ cdef class Decoder:
         if self.feeding:
             loop.fed = plane(owner, fed[:, None])
         self.open_layers(&loop, owner, tape, states, train, num_threads)
-        threads = threads_for(num_threads, self.work(&loop), loop.schedule.rows)
-        if loop.schedule.rows:
+        threads = threads_for(num_threads, self.work(&loop), loop.batch.rows)
+        if loop.batch.rows:
             give_memory(&loop, owner, threads)
             with nogil:
-                share_out(forward_steps, &loop, threads)
+                parallel_for(forward_steps, &loop, threads)
         self.close_layers(tape, finals)
         features, alignment = tape["f"], tape["alignment"]
         last = self.last_fed(fed, features) if self.feeding else None
@@ -168,17 +168,17 @@ cdef class Decoder:
 
     cdef int open_loop(self, Loop *loop, list owner, dict tape) except -1:
         """What both directions read."""
-        cdef Schedule schedule = (<Recurrence>self.layers[0]).schedule
+        cdef BatchOrder batch = (<Recurrence>self.layers[0]).batch
         keys, _, k, v = self.memory
         first, joined, f = tape["inputs"][0], tape["joined"], tape["f"]
         M, F = keys.shape[2], f.shape[2]
         E = first.shape[2] - (F if self.feeding else M)
         memset(loop, 0, sizeof(Loop))
-        loop.kernels, loop.schedule, loop.order = self.kernels, schedule.c, schedule.order
+        loop.kernels, loop.batch, loop.order = self.kernels, batch.c, batch.order
         loop.layers, loop.feeding = len(self.layers), self.feeding
         loop.residual = self.residual and loop.layers > 2
         loop.x = loop.first_x = plane(owner, first[:, :, :E])
-        loop.first_second = plane(owner, first[:, :, E:])
+        loop.first_fed = plane(owner, first[:, :, E:])
         loop.joined, loop.c = plane(owner, joined), plane(owner, joined[:, :, :M])
         loop.f, loop.query = plane(owner, f), plane(owner, tape["query"])
         loop.q = plane(owner, tape["q"])
@@ -219,7 +219,7 @@ cdef class Decoder:
             (<fr_cell *>cells.data)[i] = layer.cell
         owner.append(cells)
         if self.embedding is not None:
-            self.open_table(loop, owner, num_threads)
+            self.open_embedding(loop, owner, num_threads)
         loop.step, loop.cells = layer.weights.step, <const fr_cell *>cells.data
         loop.outputs = planes(owner, outputs)
         if loop.residual:
@@ -232,17 +232,17 @@ cdef class Decoder:
             loop.readout = affine(k, owner, self.readout[0], self.readout[1], num_threads)
         return 0
 
-    cdef int open_table(self, Loop *loop, list owner, object num_threads) except -1:
+    cdef int open_embedding(self, Loop *loop, list owner, object num_threads) except -1:
         """What the rows of the embedding give the first layer's steps to begin with."""
         cdef Weights weights = (<Recurrence>self.layers[0]).weights
         cdef fr_layout layout = weights.layout_x
         cdef Buffer wx = packed(self.kernels, self.Wx, &layout, num_threads)
-        cdef Buffer table = projected_table(
+        cdef Buffer projected = project_embedding(
             self.kernels, weights, wx, self.embedding, num_threads
         )
-        owner.append(table)
-        loop.table = <const char *>table.data
-        loop.table_bytes = packed_columns(self.kernels, &layout) * self.kernels.itemsize
+        owner.append(projected)
+        loop.projected = <const char *>projected.data
+        loop.projected_bytes = packed_columns(self.kernels, &layout) * self.kernels.itemsize
         loop.ids = plane(owner, self.ids[:, :, None])
         return 0
 
@@ -254,14 +254,14 @@ cdef class Decoder:
             row += layer.packed_weights()
         for matrix in (*self.weights[:1], *self.weights[3:], *(self.readout or ())[:1]):
             row += matrix.size
-        cdef const fr_schedule *schedule = &loop.schedule
-        return row * schedule.offset[schedule.steps] + attention_work(&loop.attention)
+        cdef const fr_batch *batch = &loop.batch
+        return row * batch.offset[batch.steps] + attention_work(&loop.attention)
 
     cdef int close_layers(self, dict tape, list finals) except -1:
         """Write what past each sequence's steps is and the final states; let packed weights go."""
         cdef Recurrence layer = self.layers[0]
-        layer.schedule.clear_padding(tape["f"])
-        layer.schedule.clear_padding(tape["alignment"])
+        layer.batch.clear_padding(tape["f"])
+        layer.batch.clear_padding(tape["alignment"])
         for i, layer in enumerate(self.layers):
             layer.close_forward([final[i] for final in finals])
             layer.weights.drop()
@@ -298,8 +298,8 @@ cdef class Decoder:
         self.open_gradients(&b, owner, grads, num_threads)
         self.open_attention(&b, owner, grads)
         dcells = self.open_layers_backward(&b, owner, grads, dstates, num_threads)
-        threads = threads_for(num_threads, 2 * self.work(&b.forward), b.forward.schedule.rows)
-        if b.forward.schedule.rows:
+        threads = threads_for(num_threads, 2 * self.work(&b.forward), b.forward.batch.rows)
+        if b.forward.batch.rows:
             give_memory(&b.forward, owner, threads)
             with nogil:
                 run_steps_backward(&b, threads)
@@ -322,11 +322,11 @@ cdef class Decoder:
         cdef fr_layout layout = layer.weights.layout_x
         cdef Buffer wx_t
         if self.embedding is None:
-            layer.schedule.clear_padding(dx)
+            layer.batch.clear_padding(dx)
             return dx
         dembedding = empty_like(self.embedding)
         wx_t = packed_transposed(self.kernels, self.Wx, &layout, num_threads)
-        table_gradients(
+        embedding_gradients(
             self.kernels, &b.cells[0], wx_t.data, self.embedding, dembedding,
             dWx[: len(self.Wx)], num_threads,
         )
@@ -379,9 +379,9 @@ cdef class Decoder:
         b.dy, b.dbelow = plane(owner, grads["dy"]), plane(owner, grads["dbelow"])
         b.dx, b.dheads = plane(owner, grads["dx"]), plane(owner, grads["dheads"])
         b.dfirst_x = plane(owner, grads["dfirst"][:, :, : b.dx.columns])
-        b.dfirst_second = plane(owner, grads["dfirst"][:, :, b.dx.columns :])
+        b.dfirst_fed = plane(owner, grads["dfirst"][:, :, b.dx.columns :])
         if self.feeding:
-            b.dfed = plane(owner, same_rows(grads["dfed"], b.forward.schedule.steps))
+            b.dfed = plane(owner, same_rows(grads["dfed"], b.forward.batch.steps))
         if self.weights:
             b.query_weights_t = affine_transposed(k, owner, self.weights[0], num_threads)
         if self.score == "multi_head":
@@ -391,7 +391,7 @@ cdef class Decoder:
         return 0
 
     cdef int open_attention(self, BackwardLoop *b, list owner, dict grads) except -1:
-        cdef Job *m = &b.forward.attention
+        cdef AttentionJob *m = &b.forward.attention
         m.dcontext = matrices(owner, grads["dheads"], self.heads)
         m.dscore, m.dq = matrices(owner, grads["dscore"]), matrices(owner, grads["dq"], self.heads)
         m.dk = matrices(owner, grads["dk"], self.heads)
@@ -406,7 +406,7 @@ cdef class Decoder:
             m.dv = matrices(owner, grads["dscore_v"][1])
         return 0
 
-    cdef int limit_rows(self, const Job *m) except -1:
+    cdef int limit_rows(self, const AttentionJob *m) except -1:
         """Let what the gradients of the memory read end with each sequence's last step."""
         cdef fr_index n, head, steps
         for n in range(m.sequences):
@@ -455,7 +455,7 @@ cdef class Decoder:
     cdef tuple attention_gradients(self, dict grads, object num_threads):
         """Gradients of the memory and of the weights of the score."""
         keys, values, k, v = self.memory
-        dkeys, dvalues, dweights = meet_memory_backward(
+        dkeys, dvalues, dweights = project_memory_backward(
             grads["dk"], grads["dv"], keys, values, self.weights, self.score, self.lengths,
             num_threads,
         )
@@ -555,9 +555,9 @@ cdef inline void shorten(const Matrix *matrix, fr_index rows) noexcept:
 
 cdef int give_memory(Loop *loop, list owner, int threads) except -1:
     """The workspace of each thread, and what points at the step that it is at."""
-    cdef Job *m = &loop.attention
-    cdef Job *now = &loop.now
-    cdef fr_index all_rows = loop.schedule.rows, n = all_rows * m.heads
+    cdef AttentionJob *m = &loop.attention
+    cdef AttentionJob *now = &loop.now
+    cdef fr_index all_rows = loop.batch.rows, n = all_rows * m.heads
     cdef fr_index rows = (all_rows + threads - 1) // threads
     owner.append(give_workspace(m, threads, 2 * rows))  # three pointers a row, see input_gradient
     now[0] = m[0]

@@ -1,7 +1,7 @@
-from fastrnn._kernels.attention.attention cimport Job
+from fastrnn._kernels.attention.attention cimport AttentionJob
 from fastrnn._kernels.recurrent.backward cimport Backward
 from fastrnn._kernels.linalg.matrix cimport Affine
-from fastrnn._kernels.simd cimport fr_cell, fr_index, fr_kernels, fr_schedule, fr_step
+from fastrnn._kernels.simd cimport fr_cell, fr_index, fr_kernels, fr_batch, fr_step
 
 # A row of numbers for each sequence and step; scratch memory has the same for all steps.
 cdef struct Plane:
@@ -13,8 +13,8 @@ cdef struct Plane:
 # A decoder over a batch. The names of planes are those of `_reference/attention_decoder.py`.
 cdef struct Loop:
     const fr_kernels *kernels
-    fr_schedule schedule
-    const fr_index *order  # the sequence of each row of the schedule
+    fr_batch batch
+    const fr_index *order  # the sequence of each row
     fr_index layers
     bint feeding
     bint residual         # whether there is a layer that adds the one before
@@ -25,10 +25,10 @@ cdef struct Loop:
     Plane below           # scratch, if residual: the output of a layer before dropout
     Plane x               # of no columns where x is rows of an embedding: then
     Plane ids             # their numbers, and
-    const char *table     # the sums that each row gives a step to begin with, or NULL
-    fr_index table_bytes  # from a row to the next
+    const char *projected     # the sums that each row gives a step to begin with, or NULL
+    fr_index projected_bytes  # from a row to the next
     Plane first_x         # the input of the first layer: x, and
-    Plane first_second    # what is fed, or the context
+    Plane first_fed    # what is fed, or the context
     Plane fed             # before the first step
     Plane joined          # [c; h], of which
     Plane c
@@ -39,8 +39,8 @@ cdef struct Loop:
     Affine heads_weights
     Plane f
     Affine readout
-    Job attention         # of all steps
-    Job now               # of the one that a thread is at, each for its rows
+    AttentionJob attention         # of all steps
+    AttentionJob now               # of the one that a thread is at, each for its rows
 
 cdef struct BackwardLoop:
     Loop forward
@@ -61,7 +61,7 @@ cdef struct BackwardLoop:
     Plane dy              # scratch: of the output of a layer
     Plane dbelow          # scratch: of its input
     Plane dfirst_x        # scratch: of the input of the first layer
-    Plane dfirst_second
+    Plane dfirst_fed
     Plane dx
     Affine readout_t       # transposed
     Affine heads_weights_t

@@ -1,8 +1,8 @@
 """The time loop of a decoder whose recurrence contains its attention, in both directions.
 
 Each thread takes rows of the batch, that is sequences, through all their steps, and waits for no
-other. Rows come as the layers' schedules have them, by falling number of steps; arrays lie as the
-caller has his sequences.
+other. Rows come in the order of the layers' batch, by falling number of steps; arrays lie in the
+caller's order.
 The cells run as they do in a plain recurrent layer. Where the backward computes weight gradients,
 it goes in the chunks of `backward.pyx`.
 """
@@ -11,17 +11,17 @@ cimport numpy as cnp
 from libc.string cimport memcpy
 
 from fastrnn._kernels.attention.attention cimport (
-    Job, attend, average_heads, keys_of, query_gradient, score_gradient
+    AttentionJob, attend, average_heads, keys_of, query_gradient, score_gradient
 )
 from fastrnn._kernels.recurrent.backward cimport (
     Backward, add_weight_gradients, chunk_before, point_at_chunk, sum_by_id, through_input
 )
 from fastrnn._kernels.linalg.matrix cimport Affine, Matrix, Workspace, apply_pointed, workspace_at
 from fastrnn._kernels.simd cimport fr_cell, fr_index, fr_kernels, fr_rows, fr_share
-from fastrnn._kernels.runtime.threads cimport share_out
+from fastrnn._kernels.runtime.threads cimport parallel_for
 
-# The rows of one thread that have some step, as a schedule counts them: first, first + stride, ...
-cdef struct Rows:
+# The rows of one thread that have some step, in the order of the batch: first, first + stride, ...
+cdef struct OwnRows:
     const fr_index *order  # the sequence of each row
     fr_index first
     fr_index stride
@@ -32,31 +32,31 @@ cdef struct Lines:
     char *data
     fr_index columns
     fr_index row_bytes
-    Rows rows
+    OwnRows rows
 
 
-cdef Rows rows_at(const Loop *d, int t, int threads, fr_index s) noexcept nogil:
-    return Rows(
-        d.order, t, threads, max(0, (d.schedule.active[s] - t + threads - 1) // threads)
+cdef OwnRows rows_at(const Loop *d, int t, int threads, fr_index s) noexcept nogil:
+    return OwnRows(
+        d.order, t, threads, max(0, (d.batch.batch_sizes[s] - t + threads - 1) // threads)
     )
 
 
-cdef fr_share share_of(const Loop *d, Rows own) noexcept nogil:
+cdef fr_share step_share(const Loop *d, OwnRows own) noexcept nogil:
     """The same rows for a step of a cell, which takes all hidden units."""
     return fr_share(own.first, own.stride, 0, d.cells[0].ld // d.kernels.lanes, NULL, 1, 0)
 
 
 cdef Workspace work_of(const Loop *d, int t) noexcept nogil:
-    cdef const Job *m = &d.attention
+    cdef const AttentionJob *m = &d.attention
     return workspace_at(m.memory + t * m.thread_bytes, m.largest_side)
 
 
-cdef inline fr_index sequence(Rows own, fr_index i) noexcept nogil:
+cdef inline fr_index sequence(OwnRows own, fr_index i) noexcept nogil:
     """The sequence of row i of a thread."""
     return own.order[own.first + i * own.stride]
 
 
-cdef Lines at(Plane plane, Rows own, fr_index s) noexcept nogil:
+cdef Lines at(Plane plane, OwnRows own, fr_index s) noexcept nogil:
     """What a thread's rows have at step s."""
     return Lines(plane.data + s * plane.step_bytes, plane.columns, plane.row_bytes, own)
 
@@ -78,7 +78,7 @@ cdef void each(fr_rows *operation, Lines to, Lines source) noexcept nogil:
         operation(line(to, i), line(source, i), to.columns)
 
 
-cdef void apply(
+cdef void apply_rows(
     const fr_kernels *k, const Affine *affine, Workspace work, Lines x, Lines y
 ) noexcept nogil:
     """y = the affine map of x."""
@@ -96,7 +96,7 @@ cdef void to_step(const Matrix *whole, const Matrix *now, fr_index n, fr_index s
 
 cdef void copy_state(const Loop *d, Lines to, const fr_cell *m, fr_index s) noexcept nogil:
     """The state h that step s of a cell reads."""
-    cdef fr_index slot = s % m.h_slots * m.schedule.rows, bytes = m.ld * d.kernels.itemsize, i, r
+    cdef fr_index slot = s % m.h_slots * m.batch.rows, bytes = m.ld * d.kernels.itemsize, i, r
     for i in range(to.rows.count):
         r = to.rows.first + i * to.rows.stride
         memcpy(line(to, i), <char *>m.h + (slot + r) * bytes, to.columns * d.kernels.itemsize)
@@ -108,59 +108,59 @@ cdef void forward_steps(void *loop, int t, int threads) noexcept nogil:
     """Every step of a thread's rows."""
     cdef const Loop *d = <const Loop *>loop
     cdef Workspace work = work_of(d, t)
-    cdef Rows own
+    cdef OwnRows own
     cdef fr_index s
-    for s in range(d.schedule.steps):
+    for s in range(d.batch.steps):
         own = rows_at(d, t, threads, s)
         if own.count == 0:
             return
         if d.feeding and s == 0:
-            copy(d.kernels, at(d.first_second, own, 0), at(d.fed, own, 0))
+            copy(d.kernels, at(d.first_fed, own, 0), at(d.fed, own, 0))
         forward_step(d, own, s, work)
 
 
-cdef void forward_step(const Loop *d, Rows own, fr_index s, Workspace work) noexcept nogil:
+cdef void forward_step(const Loop *d, OwnRows own, fr_index s, Workspace work) noexcept nogil:
     cdef const fr_kernels *k = d.kernels
     copy(k, at(d.first_x, own, s), at(d.x, own, s))
     if d.feeding:
         stack(d, own, s, work)
-        ask(d, own, s, work)
+        attend_step(d, own, s, work)
     else:
         copy_state(d, at(d.query, own, s), &d.cells[d.layers - 1], s)
-        ask(d, own, s, work)
-        copy(k, at(d.first_second, own, s), at(d.c, own, s))
+        attend_step(d, own, s, work)
+        copy(k, at(d.first_fed, own, s), at(d.c, own, s))
         stack(d, own, s, work)
     if d.readout.W:
-        apply(k, &d.readout, work, at(d.joined, own, s), at(d.f, own, s))
+        apply_rows(k, &d.readout, work, at(d.joined, own, s), at(d.f, own, s))
         each(k.tanh, at(d.f, own, s), at(d.f, own, s))
-    if d.feeding and s + 1 < d.schedule.steps:
-        copy(k, at(d.first_second, own, s + 1), at(d.f, own, s))
+    if d.feeding and s + 1 < d.batch.steps:
+        copy(k, at(d.first_fed, own, s + 1), at(d.f, own, s))
 
 
-cdef void **table_rows(const Loop *d, Rows own, fr_index s, void **pointers) noexcept nogil:
+cdef void **embedding_rows(const Loop *d, OwnRows own, fr_index s, void **pointers) noexcept nogil:
     """What the sums of step s begin with, if x is rows of an embedding."""
     cdef Lines ids
     cdef fr_index i
-    if d.table == NULL:
+    if d.projected == NULL:
         return NULL
     ids = at(d.ids, own, s)
     for i in range(own.count):
         pointers[i] = <void *>(
-            d.table + (<const cnp.int64_t *>line(ids, i))[0] * d.table_bytes
+            d.projected + (<const cnp.int64_t *>line(ids, i))[0] * d.projected_bytes
         )
     return pointers
 
 
-cdef void stack(const Loop *d, Rows own, fr_index s, Workspace work) noexcept nogil:
+cdef void stack(const Loop *d, OwnRows own, fr_index s, Workspace work) noexcept nogil:
     """A step of every layer."""
     cdef const fr_kernels *k = d.kernels
-    cdef void **begins = table_rows(d, own, s, work.rows)
+    cdef void **acc_init = embedding_rows(d, own, s, work.rows)
     cdef Lines y
     cdef fr_index layer
     for layer in range(d.layers):
         d.step(
-            &d.cells[layer], share_of(d, own), s,
-            <const void *const *>(NULL if layer else begins),
+            &d.cells[layer], step_share(d, own), s,
+            <const void *const *>(NULL if layer else acc_init),
         )
         y = at(d.outputs[layer], own, s)
         if d.residual and layer >= 2:
@@ -173,13 +173,13 @@ cdef void stack(const Loop *d, Rows own, fr_index s, Workspace work) noexcept no
             each(k.multiply_rows, y, at(d.drops[layer], own, s))
 
 
-cdef void ask(const Loop *d, Rows own, fr_index s, Workspace work) noexcept nogil:
+cdef void attend_step(const Loop *d, OwnRows own, fr_index s, Workspace work) noexcept nogil:
     """Attend with the query of step s: c and the alignment."""
-    cdef const Job *m = &d.attention
-    cdef const Job *now = &d.now
+    cdef const AttentionJob *m = &d.attention
+    cdef const AttentionJob *now = &d.now
     cdef fr_index i, n, head
     if d.query_weights.W:
-        apply(d.kernels, &d.query_weights, work, at(d.query, own, s), at(d.q, own, s))
+        apply_rows(d.kernels, &d.query_weights, work, at(d.query, own, s), at(d.q, own, s))
     for i in range(own.count):
         n = sequence(own, i)
         for head in range(n * m.heads, (n + 1) * m.heads):
@@ -191,7 +191,7 @@ cdef void ask(const Loop *d, Rows own, fr_index s, Workspace work) noexcept nogi
             to_step(m.mean, now.mean, n, s)
             average_heads(now, n)
     if d.heads_weights.W:
-        apply(d.kernels, &d.heads_weights, work, at(d.heads, own, s), at(d.c, own, s))
+        apply_rows(d.kernels, &d.heads_weights, work, at(d.heads, own, s), at(d.c, own, s))
 
 
 # --- backward --------------------------------------------------------------------------------
@@ -200,13 +200,13 @@ cdef void run_steps_backward(BackwardLoop *b, int threads) noexcept nogil:
     """All steps from the last to the first, a chunk at a time."""
     cdef const fr_kernels *k = b.forward.kernels
     cdef fr_index layer
-    b.end = b.forward.schedule.steps
+    b.end = b.forward.batch.steps
     while b.end > 0:
-        b.first = chunk_before(&b.forward.schedule, b.row_bytes, b.end)
+        b.first = chunk_before(&b.forward.batch, b.row_bytes, b.end)
         for layer in range(b.forward.layers):
             point_at_chunk(k, &b.cells[layer], b.first, b.end)
-        share_out(backward_steps, b, threads)
-        share_out(weight_gradients, b, threads)
+        parallel_for(backward_steps, b, threads)
+        parallel_for(weight_gradients, b, threads)
         for layer in range(b.forward.layers):
             b.cells[layer].accumulate = True
         b.end = b.first
@@ -216,7 +216,7 @@ cdef void backward_steps(void *loop, int t, int threads) noexcept nogil:
     """The steps of the chunk of a thread's rows."""
     cdef const BackwardLoop *b = <const BackwardLoop *>loop
     cdef Workspace work = work_of(&b.forward, t)
-    cdef Rows own
+    cdef OwnRows own
     cdef fr_index s
     for s in range(b.end - 1, b.first - 1, -1):
         own = rows_at(&b.forward, t, threads, s)
@@ -234,7 +234,9 @@ cdef void weight_gradients(void *loop, int t, int threads) noexcept nogil:
         sum_by_id(b.forward.kernels, &b.cells[0], b.first, b.end, t, threads)
 
 
-cdef void backward_step(const BackwardLoop *b, Rows own, fr_index s, Workspace work) noexcept nogil:
+cdef void backward_step(
+    const BackwardLoop *b, OwnRows own, fr_index s, Workspace work
+) noexcept nogil:
     cdef const Loop *d = &b.forward
     cdef const fr_kernels *k = d.kernels
     cdef Lines dy = at(b.dy, own, s)
@@ -242,14 +244,14 @@ cdef void backward_step(const BackwardLoop *b, Rows own, fr_index s, Workspace w
     copy(k, at(b.dc, own, s), at(b.djoined_c, own, s))
     copy(k, dy, at(b.djoined_h, own, s))
     if d.feeding:
-        ask_backward(b, own, s, work)
+        attend_step_backward(b, own, s, work)
         each(k.add_rows, dy, at(b.dquery, own, s))
         stack_backward(b, own, s, work)
-        copy(k, at(b.dfed, own, s), at(b.dfirst_second, own, s))
+        copy(k, at(b.dfed, own, s), at(b.dfirst_fed, own, s))
     else:
         stack_backward(b, own, s, work)
-        each(k.add_rows, at(b.dc, own, s), at(b.dfirst_second, own, s))
-        ask_backward(b, own, s, work)
+        each(k.add_rows, at(b.dc, own, s), at(b.dfirst_fed, own, s))
+        attend_step_backward(b, own, s, work)
         add_to_dstate(b, at(b.dquery, own, s))
     copy(k, at(b.dx, own, s), at(b.dfirst_x, own, s))
 
@@ -266,7 +268,7 @@ cdef void add_to_dstate(const BackwardLoop *b, Lines dquery) noexcept nogil:
 
 
 cdef void readout_backward(
-    const BackwardLoop *b, Rows own, fr_index s, Workspace work
+    const BackwardLoop *b, OwnRows own, fr_index s, Workspace work
 ) noexcept nogil:
     """Gradient of [c; h]."""
     cdef const fr_kernels *k = b.forward.kernels
@@ -277,18 +279,20 @@ cdef void readout_backward(
     if b.readout_t.W:
         # f = tanh(z), z = bc + [c; h] Wc
         each(k.tanh_backward, dz, at(b.forward.f, own, s))
-        apply(k, &b.readout_t, work, dz, at(b.djoined, own, s))
+        apply_rows(k, &b.readout_t, work, dz, at(b.djoined, own, s))
 
 
-cdef void ask_backward(const BackwardLoop *b, Rows own, fr_index s, Workspace work) noexcept nogil:
+cdef void attend_step_backward(
+    const BackwardLoop *b, OwnRows own, fr_index s, Workspace work
+) noexcept nogil:
     """Gradient of the query; what the gradients of the memory need stays in the tapes."""
     cdef const fr_kernels *k = b.forward.kernels
-    cdef const Job *m = &b.forward.attention
-    cdef const Job *now = &b.forward.now
+    cdef const AttentionJob *m = &b.forward.attention
+    cdef const AttentionJob *now = &b.forward.now
     cdef fr_index i, n, head
     if b.heads_weights_t.W:
         # c = heads Wo
-        apply(k, &b.heads_weights_t, work, at(b.dc, own, s), at(b.dheads, own, s))
+        apply_rows(k, &b.heads_weights_t, work, at(b.dc, own, s), at(b.dheads, own, s))
     for i in range(own.count):
         n = sequence(own, i)
         if m.dalignment:
@@ -307,11 +311,11 @@ cdef void ask_backward(const BackwardLoop *b, Rows own, fr_index s, Workspace wo
             )
     if b.query_weights_t.W:
         # q = query Wq
-        apply(k, &b.query_weights_t, work, at(b.dq, own, s), at(b.dquery, own, s))
+        apply_rows(k, &b.query_weights_t, work, at(b.dq, own, s), at(b.dquery, own, s))
 
 
 cdef void stack_backward(
-    const BackwardLoop *b, Rows own, fr_index s, Workspace work
+    const BackwardLoop *b, OwnRows own, fr_index s, Workspace work
 ) noexcept nogil:
     """From dy, which is that of the top layer, to the gradient of the input of the first."""
     cdef const Loop *d = &b.forward
@@ -319,8 +323,8 @@ cdef void stack_backward(
     cdef Lines dy = at(b.dy, own, s), dbelow = at(b.dbelow, own, s)
     cdef fr_index layer
     for layer in range(d.layers - 1, -1, -1):
-        b.cells[layer].step(&b.cells[layer].m, share_of(d, own), s)
-        input_gradient(k, &b.cells[layer], own, s, work.rows)
+        b.cells[layer].step(&b.cells[layer].m, step_share(d, own), s)
+        step_input_gradient(k, &b.cells[layer], own, s, work.rows)
         if layer == 0:
             return
         if d.drops:
@@ -332,11 +336,11 @@ cdef void stack_backward(
             copy(k, dy, dbelow)
 
 
-cdef void input_gradient(
-    const fr_kernels *k, const Backward *b, Rows own, fr_index s, void **pointers
+cdef void step_input_gradient(
+    const fr_kernels *k, const Backward *b, OwnRows own, fr_index s, void **pointers
 ) noexcept nogil:
     """dx = dgates Wx^T of a thread's rows of step s; `pointers` has room for three a row."""
-    cdef fr_index number = b.m.cell.schedule.offset[s] - b.m.chunk_first + own.first
+    cdef fr_index number = b.m.cell.batch.offset[s] - b.m.chunk_first + own.first
     cdef fr_index part, i
     for part in range(3):
         for i in range(own.count):

@@ -1,13 +1,13 @@
 cimport numpy as cnp
 
-from fastrnn._kernels.attention.attention cimport Job
+from fastrnn._kernels.attention.attention cimport AttentionJob
 from fastrnn._kernels.recurrent.prepacked cimport Frozen
 from fastrnn._kernels.linalg.matrix cimport Affine, Matrix, Workspace
 from fastrnn._kernels.simd cimport fr_index, fr_kernels
 
 # The rows of a step, and where one thread's steps keep them: each is a hypothesis of a sentence, and
 # those of one sentence are neighbours. Of what a step leaves to the next there are two, in turn.
-cdef struct Rows:
+cdef struct StepRows:
     fr_index most
     fr_index bytes
     fr_index count
@@ -30,7 +30,7 @@ cdef struct Rows:
     Workspace work
 
 
-cdef class Decoder:
+cdef class StepDecoder:
     cdef const fr_kernels *kernels
     cdef Frozen stack
     cdef list owner
@@ -46,7 +46,7 @@ cdef class Decoder:
     cdef Matrix constant
     cdef const char *h
     cdef const char *c
-    cdef Job score
+    cdef AttentionJob score
     cdef Affine query
     cdef Affine heads_output
     cdef Affine readout
@@ -56,15 +56,15 @@ cdef class Decoder:
         self, object decoder, object memory, object lengths, object num_threads
     ) except -1
     cdef object dtype(self)
-    cdef Rows rows_at(self, char *memory, fr_index most) noexcept nogil
-    cdef void step(self, Rows *rows) noexcept nogil
-    cdef void carry_states(self, Rows *rows) noexcept nogil
-    cdef void begin_state(self, Rows *rows, fr_index row) noexcept nogil
-    cdef void make_inputs(self, Rows *rows) noexcept nogil
-    cdef void make_features(self, Rows *rows) noexcept nogil
-    cdef Matrix top_state(self, Rows *rows, bint after) noexcept nogil
-    cdef Matrix top_output(self, Rows *rows) noexcept nogil
-    cdef void attend_rows(self, Rows *rows, Matrix query, Matrix context) noexcept nogil
+    cdef StepRows rows_at(self, char *memory, fr_index most) noexcept nogil
+    cdef void step(self, StepRows *rows) noexcept nogil
+    cdef void carry_states(self, StepRows *rows) noexcept nogil
+    cdef void begin_state(self, StepRows *rows, fr_index row) noexcept nogil
+    cdef void make_inputs(self, StepRows *rows) noexcept nogil
+    cdef void make_features(self, StepRows *rows) noexcept nogil
+    cdef Matrix top_state(self, StepRows *rows, bint after) noexcept nogil
+    cdef Matrix top_output(self, StepRows *rows) noexcept nogil
+    cdef void attend_rows(self, StepRows *rows, Matrix query, Matrix context) noexcept nogil
     cdef void attend_sentence(
-        self, Rows *rows, fr_index begin, fr_index end, Matrix query, Matrix contexts
+        self, StepRows *rows, fr_index begin, fr_index end, Matrix query, Matrix contexts
     ) noexcept nogil

@@ -8,7 +8,9 @@ cimport numpy as cnp
 import numpy as np
 from libc.string cimport memcpy, memset
 
-from fastrnn._kernels.attention.attention cimport attend, average_heads, keys_of, meet_memory, memory_job
+from fastrnn._kernels.attention.attention cimport (
+    attend, average_heads, keys_of, memory_job, project_memory
+)
 from fastrnn._kernels.runtime.cpu cimport kernels_for
 from fastrnn._kernels.recurrent.prepacked cimport StepMemory
 from fastrnn._kernels.linalg.matrix cimport (
@@ -16,7 +18,7 @@ from fastrnn._kernels.linalg.matrix cimport (
 )
 from fastrnn._kernels.runtime.memory cimport carve
 from fastrnn._kernels.simd cimport fr_cell, fr_index
-from fastrnn._kernels.runtime.thread_groups cimport Team
+from fastrnn._kernels.runtime.thread_groups cimport ThreadGroups
 
 from fastrnn._kernels.recurrent.gru import gru_freeze
 from fastrnn._kernels.recurrent.lstm import lstm_freeze
@@ -51,7 +53,7 @@ cdef inline Matrix columns_of(
     )
 
 
-cdef class Decoder:
+cdef class StepDecoder:
     """A decoder with its weights packed once, and what each of its sentences has."""
 
     def __cinit__(self, decoder, list states, memory, lengths, constant, num_threads):
@@ -89,7 +91,7 @@ cdef class Decoder:
     ) except -1:
         """Take the memory in, its keys projected once for all steps."""
         weights, score = decoder.weights, decoder.score
-        _, _, keys, values = meet_memory(memory, memory, weights, score, lengths, num_threads)
+        _, _, keys, values = project_memory(memory, memory, weights, score, lengths, num_threads)
         if weights:
             self.query = affine(self.kernels, self.owner, weights[0], None, num_threads)
         if score == "multi_head":
@@ -106,9 +108,9 @@ cdef class Decoder:
     cdef object dtype(self):
         return np.float32 if self.kernels.itemsize == 4 else np.float64
 
-    cdef Rows rows_at(self, char *memory, fr_index most) noexcept nogil:
+    cdef StepRows rows_at(self, char *memory, fr_index most) noexcept nogil:
         """Lay out the memory for steps of at most so many rows; `bytes` says how much it is."""
-        cdef Rows rows
+        cdef StepRows rows
         cdef char *at = memory
         cdef fr_index itemsize = self.kernels.itemsize, P = self.constant.columns, S, side
         cdef fr_index state_bytes = self.stack.memory_at(NULL, most).bytes
@@ -139,7 +141,7 @@ cdef class Decoder:
         rows.bytes = at - memory
         return rows
 
-    cdef void step(self, Rows *rows) noexcept nogil:
+    cdef void step(self, StepRows *rows) noexcept nogil:
         """Feed each row its token: leaves its logits, its alignment and its state."""
         cdef StepMemory memory
         rows.state, rows.state_before = rows.state_before, rows.state
@@ -147,7 +149,7 @@ cdef class Decoder:
         self.carry_states(rows)
         self.make_inputs(rows)
         memory = self.stack.memory_at(rows.state, rows.count)
-        self.stack.run(&memory, rows.count, rows.x.data, Team(1, 1, 0))
+        self.stack.run(&memory, rows.count, rows.x.data, ThreadGroups(1, 1, 0))
         self.make_features(rows)
         apply(
             self.kernels, &self.output, rows.work, some_rows(rows.features, 0, rows.count),
@@ -155,7 +157,7 @@ cdef class Decoder:
         )
         rows.before_count = rows.count
 
-    cdef void carry_states(self, Rows *rows) noexcept nogil:
+    cdef void carry_states(self, StepRows *rows) noexcept nogil:
         """Give each row the state that its parent's step left, or its sentence's first."""
         cdef StepMemory now = self.stack.memory_at(rows.state, rows.count)
         cdef StepMemory before = self.stack.memory_at(rows.state_before, rows.before_count)
@@ -177,7 +179,7 @@ cdef class Decoder:
                         before.c + cell * before.state_bytes + parent * bytes, bytes,
                     )
 
-    cdef void begin_state(self, Rows *rows, fr_index row) noexcept nogil:
+    cdef void begin_state(self, StepRows *rows, fr_index row) noexcept nogil:
         """Give a row the first state of its sentence."""
         cdef StepMemory now = self.stack.memory_at(rows.state, rows.count)
         cdef const fr_cell *m = <const fr_cell *>self.stack.prototypes.data
@@ -194,7 +196,7 @@ cdef class Decoder:
                 memcpy(to, self.c + source, size)
                 memset(to + size, 0, bytes - size)
 
-    cdef void make_inputs(self, Rows *rows) noexcept nogil:
+    cdef void make_inputs(self, StepRows *rows) noexcept nogil:
         """x = [embedding[token]; constant; what was fed back or the context]."""
         cdef fr_index itemsize = self.kernels.itemsize, row
         cdef fr_index E = self.embedding.columns * itemsize, P = self.constant.columns * itemsize
@@ -213,7 +215,7 @@ cdef class Decoder:
                 rows.x.data + E + P, rows.count, self.memory_size, rows.x.row_bytes
             ))
 
-    cdef Matrix top_state(self, Rows *rows, bint after) noexcept nogil:
+    cdef Matrix top_state(self, StepRows *rows, bint after) noexcept nogil:
         """h of the top cell, before this step or after it."""
         cdef StepMemory memory = self.stack.memory_at(rows.state, rows.count)
         cdef const fr_cell *m = <const fr_cell *>self.stack.prototypes.data
@@ -222,14 +224,14 @@ cdef class Decoder:
             memory.h + slot * memory.state_bytes, rows.count, m.hidden, m.ld * self.kernels.itemsize
         )
 
-    cdef Matrix top_output(self, Rows *rows) noexcept nogil:
+    cdef Matrix top_output(self, StepRows *rows) noexcept nogil:
         """h of the top cell after this step, with what residual connections add."""
         cdef Matrix output = self.top_state(rows, True)
         if self.stack.residual:
             output.data = self.stack.memory_at(rows.state, rows.count).sum
         return output
 
-    cdef void make_features(self, Rows *rows) noexcept nogil:
+    cdef void make_features(self, StepRows *rows) noexcept nogil:
         """[c; h], or their readout, then the constant."""
         cdef Matrix h = self.top_output(rows)
         cdef Matrix joined = rows.joined if self.readout.W else rows.features
@@ -257,7 +259,7 @@ cdef class Decoder:
                 )
             memcpy(row_of(rows.features, row) + F, row_of(self.constant, rows.sentence[row]), P)
 
-    cdef void attend_rows(self, Rows *rows, Matrix query, Matrix context) noexcept nogil:
+    cdef void attend_rows(self, StepRows *rows, Matrix query, Matrix context) noexcept nogil:
         """Attend with the query of each row; leaves the alignment, too."""
         cdef Matrix contexts = context
         cdef fr_index begin = 0, end
@@ -276,7 +278,7 @@ cdef class Decoder:
             apply(self.kernels, &self.heads_output, rows.work, contexts, context)
 
     cdef void attend_sentence(
-        self, Rows *rows, fr_index begin, fr_index end, Matrix query, Matrix contexts
+        self, StepRows *rows, fr_index begin, fr_index end, Matrix query, Matrix contexts
     ) noexcept nogil:
         """Attend with the queries of one sentence's rows, in all heads."""
         cdef fr_index heads = self.score.heads, n = rows.sentence[begin], head
@@ -285,7 +287,7 @@ cdef class Decoder:
         cdef Matrix *alignment = rows.parts + heads
         cdef Matrix *context = rows.parts + 2 * heads
         cdef Matrix mean = some_rows(rows.alignment, begin, end)
-        cdef Job job = self.score
+        cdef AttentionJob job = self.score
         job.k, job.values = self.score.k + n * heads, self.score.values + n * heads
         job.q, job.alignment, job.context, job.mean = q, alignment, context, &mean
         for head in range(heads):

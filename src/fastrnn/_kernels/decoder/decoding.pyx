@@ -13,13 +13,13 @@ from libc.stdint cimport uint64_t
 from libc.string cimport memcpy, memset
 
 from fastrnn._kernels.attention.attention cimport keys_of
-from fastrnn._kernels.decoder.decoder_step cimport Decoder, Rows
+from fastrnn._kernels.decoder.decoder_step cimport StepDecoder, StepRows
 from fastrnn._kernels.decoder.hypotheses cimport (
     Found, History, Shown, discard, enter, forget, make_room, show,
 )
 from fastrnn._kernels.runtime.memory cimport Buffer
 from fastrnn._kernels.simd cimport fr_draw, fr_index, fr_kernels
-from fastrnn._kernels.runtime.threads cimport share_out, threads_for
+from fastrnn._kernels.runtime.threads cimport parallel_for, threads_for
 
 cnp.import_array()
 
@@ -52,7 +52,7 @@ cdef struct Continuation:
 
 # What one thread has.
 cdef struct Worker:
-    Rows rows
+    StepRows rows
     fr_index next            # sentence to come into the block
     fr_index running         # of the block's sentences, the first
     Sentence *sentences
@@ -64,7 +64,7 @@ cdef struct Worker:
 
 
 # The options of a call, and what it finds.
-cdef struct Job:
+cdef struct DecodingJob:
     const fr_kernels *kernels
     void *decoder            # a Decoder
     Worker *workers
@@ -94,22 +94,22 @@ cdef struct Job:
 
 cdef void decode_share(void *job, int t, int threads) noexcept nogil:
     """A thread's sentences: every `threads`-th one."""
-    cdef Job *m = <Job *>job
+    cdef DecodingJob *m = <DecodingJob *>job
     cdef Worker *w = &m.workers[t]
     w.next = t
     while not w.failed:
         while w.running < m.block and w.next < m.sentences:
-            begin(m, w, &w.sentences[w.running])
+            begin_sentence(m, w, &w.sentences[w.running])
             m.worker[w.next] = t
             w.running += 1
             w.next += threads
         if w.running == 0:
             return
-        (<Decoder>m.decoder).step(&w.rows)
+        (<StepDecoder>m.decoder).step(&w.rows)
         go_on(m, w)
 
 
-cdef void begin(const Job *m, Worker *w, Sentence *s) noexcept nogil:
+cdef void begin_sentence(const DecodingJob *m, Worker *w, Sentence *s) noexcept nogil:
     """The next sentence comes into the block."""
     s.number = w.next
     s.steps = s.rows = 0
@@ -129,7 +129,7 @@ cdef void push(Worker *w, Sentence *s, fr_index token, fr_index parent) noexcept
     s.rows += 1
 
 
-cdef void go_on(const Job *m, Worker *w) noexcept nogil:
+cdef void go_on(const DecodingJob *m, Worker *w) noexcept nogil:
     """Every sentence makes its rows of the next step, or leaves the block."""
     cdef fr_index i, kept = 0
     cdef Sentence s
@@ -147,7 +147,7 @@ cdef void go_on(const Job *m, Worker *w) noexcept nogil:
     w.running = kept
 
 
-cdef void show_results(const Job *m, Worker *w, const Sentence *s) noexcept nogil:
+cdef void show_results(const DecodingJob *m, Worker *w, const Sentence *s) noexcept nogil:
     """Copy the tokens of what was found."""
     cdef fr_index first = s.number * max(m.n_best, 1), i
     for i in range(first, first + m.count[s.number]):
@@ -184,13 +184,13 @@ cdef inline const char *logits_of(const Worker *w, fr_index row) noexcept nogil:
 
 # --- one target a sentence ------------------------------------------------------------------------
 
-cdef bint follow(const Job *m, Worker *w, Sentence *s) noexcept nogil:
+cdef bint follow(const DecodingJob *m, Worker *w, Sentence *s) noexcept nogil:
     """Go on with one token; tells whether the sentence is over."""
     cdef const char *logits = logits_of(w, s.first)
     cdef fr_index token, first = s.first
     if not remember_alignment(w, s):
         return True
-    token = choose(m, w, s, logits)
+    token = choose_token(m, w, s, logits)
     s.log_probability[0] += (
         value(m.kernels, logits, token) - m.kernels.log_sum_exp(logits, w.rows.logits.columns)
     )
@@ -205,8 +205,8 @@ cdef bint follow(const Job *m, Worker *w, Sentence *s) noexcept nogil:
     return False
 
 
-cdef fr_index choose(
-    const Job *m, Worker *w, const Sentence *s, const void *logits
+cdef fr_index choose_token(
+    const DecodingJob *m, Worker *w, const Sentence *s, const void *logits
 ) noexcept nogil:
     """The token that is given, drawn, or the likeliest."""
     cdef fr_index given, token = 0
@@ -232,7 +232,7 @@ cdef double uniform(uint64_t seed, uint64_t t) noexcept nogil:
 
 # --- beam search ----------------------------------------------------------------------------------
 
-cdef bint search_on(const Job *m, Worker *w, Sentence *s) noexcept nogil:
+cdef bint search_on(const DecodingJob *m, Worker *w, Sentence *s) noexcept nogil:
     """Go on with the best continuations; tells whether the sentence is over."""
     cdef fr_index count = continue_rows(m, w, s), row, token, rank, first = s.first
     cdef Continuation *found = w.continuations
@@ -262,7 +262,7 @@ cdef bint search_on(const Job *m, Worker *w, Sentence *s) noexcept nogil:
     return True
 
 
-cdef fr_index continue_rows(const Job *m, Worker *w, const Sentence *s) noexcept nogil:
+cdef fr_index continue_rows(const DecodingJob *m, Worker *w, const Sentence *s) noexcept nogil:
     """The likeliest continuations, at most 2 * beam, of which a beam has no end mark."""
     cdef const fr_kernels *k = m.kernels
     cdef fr_index V = w.rows.logits.columns, count = 0, row, i, found
@@ -298,7 +298,7 @@ cdef fr_index insert(
 
 
 cdef void go_on_as(
-    const Job *m, Sentence *s, fr_index row, const Continuation *found
+    const DecodingJob *m, Sentence *s, fr_index row, const Continuation *found
 ) noexcept nogil:
     """A continuation is this row of the next step."""
     remember(s, row, found.parent, found.token)
@@ -309,7 +309,7 @@ cdef void go_on_as(
     )
 
 
-cdef void cover(const Job *m, const Worker *w, Sentence *s) noexcept nogil:
+cdef void cover(const DecodingJob *m, const Worker *w, Sentence *s) noexcept nogil:
     """Add the attention of this step."""
     cdef fr_index row, i
     cdef const char *alignment
@@ -320,29 +320,29 @@ cdef void cover(const Job *m, const Worker *w, Sentence *s) noexcept nogil:
 
 
 cdef double score(
-    const Job *m, const Sentence *s, fr_index tokens, double log_probability, fr_index row
+    const DecodingJob *m, const Sentence *s, fr_index tokens, double log_probability, fr_index row
 ) noexcept nogil:
     """log p / lp + cp (Wu et al. 2016, equation 14), given the coverage of a row."""
     cdef double total = 0
     cdef fr_index i
     if m.covered:
-        for i in range(keys_of(&(<Decoder>m.decoder).score, s.number)):
+        for i in range(keys_of(&(<StepDecoder>m.decoder).score, s.number)):
             total += log(fmin(s.coverage[row * m.covered + i], 1))
     return log_probability / length_divisor(m, tokens) + m.coverage_penalty * total
 
 
-cdef double length_divisor(const Job *m, fr_index tokens) noexcept nogil:
+cdef double length_divisor(const DecodingJob *m, fr_index tokens) noexcept nogil:
     # No tokens have the probability 1, whatever divides: let it not become 0.
     return pow((5 + <double>max(tokens, 1)) / 6, m.length_penalty)
 
 
-cdef void enter_finished(const Job *m, Sentence *s, const Continuation *ended) noexcept nogil:
+cdef void enter_finished(const DecodingJob *m, Sentence *s, const Continuation *ended) noexcept nogil:
     """A continuation by the end mark may be among the best."""
     cdef double points = score(m, s, s.steps + 1, ended.log_probability, ended.parent)
     enter_best(m, s, Found(points, ended.log_probability, True, s.steps, ended.parent, 0))
 
 
-cdef void enter_running(const Job *m, Sentence *s) noexcept nogil:
+cdef void enter_running(const DecodingJob *m, Sentence *s) noexcept nogil:
     """The hypotheses that have no end mark may be among the best."""
     cdef fr_index row
     cdef double points
@@ -351,12 +351,12 @@ cdef void enter_running(const Job *m, Sentence *s) noexcept nogil:
         enter_best(m, s, Found(points, s.log_probability[row], False, s.steps, row, 0))
 
 
-cdef void enter_best(const Job *m, const Sentence *s, Found found) noexcept nogil:
+cdef void enter_best(const DecodingJob *m, const Sentence *s, Found found) noexcept nogil:
     cdef fr_index n = s.number
     m.count[n] = enter(m.found + n * m.n_best, m.count[n], m.n_best, found)
 
 
-cdef bint settled(const Job *m, const Sentence *s) noexcept nogil:
+cdef bint settled(const DecodingJob *m, const Sentence *s) noexcept nogil:
     """Whether no row can come to be better than the last of the best.
 
     The first row is the likeliest; at best it loses no probability, becomes as long as may be, and
@@ -376,8 +376,8 @@ cdef bint settled(const Job *m, const Sentence *s) noexcept nogil:
 cdef class Decoding:
     """A call: its options, its memory and its results."""
 
-    cdef Job job
-    cdef Decoder decoder
+    cdef DecodingJob job
+    cdef StepDecoder decoder
     cdef list owner
     cdef int threads
     cdef bint shows_alignment
@@ -386,10 +386,10 @@ cdef class Decoding:
         self, decoder, states, memory, lengths, constant, *, start, end, max_length,
         return_alignment, fr_index beam_size, fr_index n_best, num_threads,
     ):
-        self.decoder = Decoder(decoder, states, memory, lengths, constant, num_threads)
+        self.decoder = StepDecoder(decoder, states, memory, lengths, constant, num_threads)
         self.owner = [start]
         self.shows_alignment = return_alignment
-        cdef Job *m = &self.job
+        cdef DecodingJob *m = &self.job
         m.kernels, m.decoder = self.decoder.kernels, <void *>self.decoder
         m.sentences, m.beam, m.n_best = self.decoder.sentences, beam_size, n_best
         m.most_steps = max_length
@@ -425,7 +425,7 @@ cdef class Decoding:
             self.set_up(&workers[t])
         self.job.workers = workers
         with nogil:
-            share_out(decode_share, &self.job, self.threads)
+            parallel_for(decode_share, &self.job, self.threads)
         for t in range(self.threads):
             if workers[t].failed:
                 raise MemoryError("fastrnn: no memory for the hypotheses of a search")
@@ -433,7 +433,7 @@ cdef class Decoding:
 
     cdef int set_up(self, Worker *w) except -1:
         """Give a thread its memory."""
-        cdef const Job *m = &self.job
+        cdef const DecodingJob *m = &self.job
         cdef fr_index rows = m.block * m.beam, V = self.decoder.vocabulary, i
         cdef fr_index alignment_bytes = 0
         cdef Sentence *s

@@ -11,7 +11,7 @@ from fastrnn._kernels.linalg.matrix cimport (
 )
 from fastrnn._kernels.runtime.memory cimport Buffer, empty
 from fastrnn._kernels.simd cimport fr_index, fr_kernels, fr_layout, fr_product
-from fastrnn._kernels.runtime.threads cimport MOVE_WORK, share_out, threads_for
+from fastrnn._kernels.runtime.threads cimport MOVE_WORK, parallel_for, threads_for
 
 cnp.import_array()
 
@@ -92,7 +92,7 @@ cdef object column_sums(object dy, object num_threads):
     cdef Sums job = Sums(kernels_for(dy.itemsize), as_matrix(dy), cnp.PyArray_BYTES(db))
     cdef int threads = threads_for(num_threads, MOVE_WORK * dy.size, dy.shape[1])
     with nogil:
-        share_out(sum_columns, &job, threads)
+        parallel_for(sum_columns, &job, threads)
     return db
 
 

@@ -45,7 +45,7 @@ cdef Buffer packed_matrix(
     const fr_kernels *k, Matrix matrix, const fr_layout *layout, object num_threads
 ):
     return packed_by(
-        k, k.pack, matrix.data, matrix.rows, matrix.row_bytes // k.itemsize, layout, num_threads
+        k, k.pack_nn, matrix.data, matrix.rows, matrix.row_bytes // k.itemsize, layout, num_threads
     )
 
 

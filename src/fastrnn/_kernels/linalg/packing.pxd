@@ -1,8 +1,12 @@
 from fastrnn._kernels.runtime.memory cimport Buffer
 from fastrnn._kernels.simd cimport fr_index, fr_kernels, fr_layout, fr_pack
 
-cdef fr_layout plain_layout(const fr_kernels *kernels, fr_index columns, fr_index first=*) noexcept nogil
-cdef fr_layout gate_layout(const fr_kernels *kernels, fr_index hidden, fr_index gates, const fr_index *order) noexcept nogil
+cdef fr_layout plain_layout(
+    const fr_kernels *kernels, fr_index columns, fr_index first=*
+) noexcept nogil
+cdef fr_layout gate_layout(
+    const fr_kernels *kernels, fr_index hidden, fr_index gates, const fr_index *order
+) noexcept nogil
 cdef fr_index packed_columns(const fr_kernels *kernels, const fr_layout *layout) noexcept nogil
 cdef fr_index used_columns(const fr_kernels *kernels, const fr_layout *layout) noexcept nogil
 cdef fr_layout packed_layout(const fr_kernels *kernels, const fr_layout *layout) noexcept nogil

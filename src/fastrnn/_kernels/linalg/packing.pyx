@@ -4,7 +4,7 @@ cimport numpy as cnp
 
 from fastrnn._kernels.runtime.memory cimport Buffer
 from fastrnn._kernels.simd cimport fr_index, fr_kernels, fr_layout, fr_pack
-from fastrnn._kernels.runtime.threads cimport share_out, threads_for
+from fastrnn._kernels.runtime.threads cimport parallel_for, threads_for
 
 cnp.import_array()
 
@@ -81,7 +81,7 @@ cdef fr_layout packed_layout(const fr_kernels *kernels, const fr_layout *layout)
     return result
 
 
-cdef bint turned(cnp.ndarray matrix) noexcept:
+cdef bint transposed(cnp.ndarray matrix) noexcept:
     """Whether this is a transposed view: its columns lie one after another, not its rows."""
     return cnp.PyArray_NDIM(matrix) == 2 and not cnp.PyArray_IS_C_CONTIGUOUS(matrix)
 
@@ -89,19 +89,19 @@ cdef bint turned(cnp.ndarray matrix) noexcept:
 cdef Buffer packed(
     const fr_kernels *kernels, object matrix, const fr_layout *layout, object num_threads
 ):
-    """Pack the layout's columns of a matrix (K, columns), C-contiguous or turned, or of a row.
+    """Pack the layout's columns of a matrix (K, columns), C-contiguous or transposed, or of a row.
 
-    Of a turned matrix these may be some rows, so that its columns lie apart.
+    Of a transposed matrix these may be some rows, so that its columns lie apart.
     """
     cdef cnp.ndarray source = matrix
     cdef fr_index depth = source.shape[0] if source.ndim == 2 else 1
-    if turned(source):
+    if transposed(source):
         return packed_by(
-            kernels, kernels.pack_turned, cnp.PyArray_DATA(source), depth,
+            kernels, kernels.pack_tn, cnp.PyArray_DATA(source), depth,
             source.strides[1] // kernels.itemsize, layout, num_threads,
         )
     return packed_by(
-        kernels, kernels.pack, cnp.PyArray_DATA(source), depth, source.shape[source.ndim - 1],
+        kernels, kernels.pack_nn, cnp.PyArray_DATA(source), depth, source.shape[source.ndim - 1],
         layout, num_threads,
     )
 
@@ -118,7 +118,7 @@ cdef Buffer packed_by(
     )
     cdef int threads = threads_for(num_threads, PACK_WORK * size, layout.panels)
     with nogil:
-        share_out(pack_panels, &job, threads)
+        parallel_for(pack_panels, &job, threads)
     return out
 
 
@@ -139,22 +139,22 @@ cdef void pack_panels(void *job, int t, int threads) noexcept nogil:
 cdef Buffer packed_transposed(
     const fr_kernels *kernels, object matrix, const fr_layout *layout, object num_threads
 ):
-    """Pack the transpose of the layout's columns of a matrix, C-contiguous or turned."""
+    """Pack the transpose of the layout's columns of a matrix, C-contiguous or transposed."""
     cdef cnp.ndarray source = matrix
     cdef fr_index rows = source.shape[0], columns = source.shape[1]
     cdef fr_layout by_row = plain_layout(kernels, rows)
     cdef fr_index size = packed_columns(kernels, layout) * packed_columns(kernels, &by_row)
     cdef Buffer out = Buffer(size, kernels.itemsize)
     cdef Packing job = Packing(
-        kernels, kernels.pack_transposed, <char *>out.data, cnp.PyArray_BYTES(source), rows,
+        kernels, kernels.pack_nt, <char *>out.data, cnp.PyArray_BYTES(source), rows,
         columns, layout,
     )
     cdef int threads = threads_for(num_threads, PACK_WORK * size, by_row.panels)
-    if turned(source):
-        job.pack = kernels.pack_transposed_turned
+    if transposed(source):
+        job.pack = kernels.pack_tt
         job.row_step = source.strides[1] // kernels.itemsize
     with nogil:
-        share_out(pack_rows, &job, threads)
+        parallel_for(pack_rows, &job, threads)
     return out
 
 
@@ -164,7 +164,7 @@ cdef void pack_rows(void *job, int t, int threads) noexcept nogil:
     cdef fr_index panel = 4 * m.kernels.lanes, panels = (m.depth + panel - 1) // panel
     cdef fr_index first = panels * t // threads * panel
     cdef fr_index end = min(panels * (t + 1) // threads * panel, m.depth)
-    cdef fr_index step = m.row_step if m.pack == m.kernels.pack_transposed else 1
+    cdef fr_index step = m.row_step if m.pack == m.kernels.pack_nt else 1
     m.pack(
         m.out + first * packed_columns(m.kernels, m.layout) * m.kernels.itemsize,
         m.source + first * step * m.kernels.itemsize, end - first, m.row_step, m.layout,

@@ -6,7 +6,7 @@ from libc.math cimport pow, sqrt
 from fastrnn._kernels.runtime.cpu cimport kernels_for
 from fastrnn._kernels.runtime.memory cimport Buffer
 from fastrnn._kernels.simd cimport fr_index, fr_kernels, fr_update
-from fastrnn._kernels.runtime.threads cimport MOVE_WORK, share_out, threads_for
+from fastrnn._kernels.runtime.threads cimport MOVE_WORK, parallel_for, threads_for
 
 cnp.import_array()
 
@@ -73,7 +73,7 @@ def squared_norm(cnp.ndarray array not None):
     cdef int threads = threads_for(None, MOVE_WORK * job.count, blocks)
     cdef double total = 0
     with nogil:
-        share_out(sum_squares, &job, threads)
+        parallel_for(sum_squares, &job, threads)
     for i in range(blocks):
         total += job.sums[i]
     return total
@@ -97,7 +97,7 @@ cdef int run_update(fr_update *update, tuple arrays, tuple options) except -1:
         job.options[i] = options[i]
     threads = threads_for(None, MOVE_WORK * job.count, blocks_of(job.count))
     with nogil:
-        share_out(update_share, &job, threads)
+        parallel_for(update_share, &job, threads)
     return 0
 
 

@@ -7,7 +7,7 @@ from fastrnn._kernels.runtime.cpu cimport kernels_for
 from fastrnn._kernels.linalg.matrix cimport Matrix, as_matrix
 from fastrnn._kernels.runtime.memory cimport Buffer, empty
 from fastrnn._kernels.simd cimport fr_index, fr_kernels
-from fastrnn._kernels.runtime.threads cimport share_out, threads_for
+from fastrnn._kernels.runtime.threads cimport parallel_for, threads_for
 
 # Multiply-adds that one logit costs, for the choice of threads.
 cdef double WORK_PER_LOGIT = 16
@@ -54,7 +54,7 @@ def softmax_cross_entropy(
         num_threads, WORK_PER_LOGIT * job.logits.rows * job.logits.columns, job.logits.rows
     )
     with nogil:
-        share_out(cross_entropy_share, &job, threads)
+        parallel_for(cross_entropy_share, &job, threads)
         for r in range(job.logits.rows):
             total += job.loss[r]
     return total * job.share, dlogits

@@ -1,9 +1,9 @@
 cimport numpy as cnp
 
 from fastrnn._kernels.simd cimport (
-    fr_backward_step, fr_cell_backward, fr_index, fr_kernels, fr_layout, fr_schedule, fr_view
+    fr_backward_step, fr_cell_backward, fr_index, fr_kernels, fr_layout, fr_batch, fr_view
 )
-from fastrnn._kernels.runtime.thread_groups cimport Team
+from fastrnn._kernels.runtime.thread_groups cimport ThreadGroups
 
 # One block of the weight gradients: operand^T dgates, for some rows of the operand (x, h, r*h, or
 # a constant 1 for a bias) and some vectors of every panel of dgates.
@@ -36,8 +36,8 @@ cdef struct Backward:
 cdef GradientPart gradient_part(
     fr_index operand, fr_index rows, fr_index gate, const fr_layout *layout, cnp.ndarray out
 ) noexcept
-cdef fr_index largest_chunk(const fr_schedule *schedule, fr_index row_bytes) noexcept nogil
-cdef void run_backward(const fr_kernels *k, Backward *b, Team team) noexcept nogil
+cdef fr_index largest_chunk(const fr_batch *batch, fr_index row_bytes) noexcept nogil
+cdef void run_backward(const fr_kernels *k, Backward *b, ThreadGroups groups) noexcept nogil
 cdef void add_weight_gradients(
     const fr_kernels *k, const Backward *b, int thread, int threads
 ) noexcept nogil
@@ -55,5 +55,5 @@ cdef void point_at_chunk(
     const fr_kernels *k, Backward *b, fr_index first, fr_index end
 ) noexcept nogil
 cdef fr_index chunk_before(
-    const fr_schedule *schedule, fr_index row_bytes, fr_index end
+    const fr_batch *batch, fr_index row_bytes, fr_index end
 ) noexcept nogil

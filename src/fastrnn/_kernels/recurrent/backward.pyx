@@ -12,9 +12,11 @@ from fastrnn._kernels.runtime.cpu cimport flush_denormals, restore_mode
 from fastrnn._kernels.linalg.packing cimport used_columns
 from fastrnn._kernels.linalg.matrix cimport plain_product
 from fastrnn._kernels.simd cimport (
-    fr_cell, fr_index, fr_kernels, fr_layout, fr_meet, fr_product, fr_schedule, fr_share
+    fr_cell, fr_index, fr_kernels, fr_layout, fr_barrier_wait, fr_product, fr_batch, fr_share
 )
-from fastrnn._kernels.runtime.thread_groups cimport Meetings, Team, as_given, begin, learn, share_of
+from fastrnn._kernels.runtime.thread_groups cimport (
+    Barriers, ThreadGroups, actual_groups, open_barriers, record_lateness, share_of
+)
 
 # Bytes of dgates, x and h in a chunk: they stay in the cache until the products have read them.
 # LSTM backward, one thread, GF/s with 1, 2, 4, 8 MiB: N32 H256 169 180 168 150; N64 H512 125 163 183
@@ -101,7 +103,7 @@ cdef void sum_by_id(
         sums = <char *>b.sums + panel * b.sum_count * row_bytes
         dgates = <const char *>b.m.dgates + panel * b.m.chunk_rows * row_bytes
         for s in range(first, end):
-            for r in range(m.schedule.active[s]):
+            for r in range(m.batch.batch_sizes[s]):
                 id = (<const cnp.int64_t *>b.ids.row[r])[s * b.ids.step]
                 k.add_rows(sums + id * row_bytes, dgates, size)
                 dgates += row_bytes
@@ -132,11 +134,11 @@ cdef void point_at_chunk(
     const fr_kernels *k, Backward *b, fr_index first, fr_index end
 ) noexcept nogil:
     """Aim every pointer of `b` at the chunk of steps first .. end-1."""
-    cdef const fr_schedule *schedule = &b.m.cell.schedule
+    cdef const fr_batch *batch = &b.m.cell.batch
     cdef fr_index i, j, s, r, n = 0, vector, rows
     cdef fr_index last = (b.layout_x.panels - 1) * 4 * k.lanes * k.itemsize
-    b.m.chunk_first = schedule.offset[first]
-    b.m.chunk_rows = schedule.offset[end] - schedule.offset[first]
+    b.m.chunk_first = batch.offset[first]
+    b.m.chunk_rows = batch.offset[end] - batch.offset[first]
     for i in range(b.part_count):
         for j in range(b.parts[i].rows):
             vector = b.parts[i].operand + j // k.lanes
@@ -148,7 +150,7 @@ cdef void point_at_chunk(
     n = 0
     rows = b.m.chunk_rows
     for s in range(first, end):
-        for r in range(schedule.active[s]):
+        for r in range(batch.batch_sizes[s]):
             b.chunk_rows[n] = <char *>b.m.dgates + n * 4 * k.lanes * k.itemsize
             b.chunk_rows[rows + n] = <char *>b.chunk_rows[n] + last * rows
             b.chunk_rows[2 * rows + n] = <char *>b.dx.row[r] + s * b.dx.step * k.itemsize
@@ -156,65 +158,66 @@ cdef void point_at_chunk(
 
 
 cdef fr_index chunk_before(
-    const fr_schedule *schedule, fr_index row_bytes, fr_index end
+    const fr_batch *batch, fr_index row_bytes, fr_index end
 ) noexcept nogil:
     """First step of the chunk that ends before step `end`: at least one step, else what fits."""
     cdef fr_index first = end - 1, rows = CHUNK_BYTES // row_bytes
-    while first > 0 and schedule.offset[end] - schedule.offset[first - 1] <= rows:
+    while first > 0 and batch.offset[end] - batch.offset[first - 1] <= rows:
         first -= 1
     return first
 
 
-cdef fr_index largest_chunk(const fr_schedule *schedule, fr_index row_bytes) noexcept nogil:
+cdef fr_index largest_chunk(const fr_batch *batch, fr_index row_bytes) noexcept nogil:
     """Rows of the largest chunk."""
-    cdef fr_index end = schedule.steps, first, rows = 0
+    cdef fr_index end = batch.steps, first, rows = 0
     while end > 0:
-        first = chunk_before(schedule, row_bytes, end)
-        rows = max(rows, schedule.offset[end] - schedule.offset[first])
+        first = chunk_before(batch, row_bytes, end)
+        rows = max(rows, batch.offset[end] - batch.offset[first])
         end = first
     return rows
 
 
 cdef void backward_chunk(
-    const fr_kernels *k, const Backward *b, Team team, int thread, Meetings *meetings,
+    const fr_kernels *k, const Backward *b, ThreadGroups groups, int thread, Barriers *barriers,
     fr_index first, fr_index end,
 ) noexcept nogil:
     """What one thread does for a chunk."""
     cdef unsigned mode = flush_denormals()
-    cdef fr_share share = share_of(team, b.m.cell.ld // k.lanes, thread, meetings)
+    cdef fr_share share = share_of(groups, b.m.cell.ld // k.lanes, thread, barriers)
     backward_share(b, share, first, end)
-    if team.threads > 1:
-        fr_meet(&meetings.chunks, team.threads, team.patience)
-    add_weight_gradients(k, b, thread, team.threads)
+    if groups.threads > 1:
+        fr_barrier_wait(&barriers.chunks, groups.threads, groups.spin_limit)
+    add_weight_gradients(k, b, thread, groups.threads)
     if b.sums:
-        sum_by_id(k, b, first, end, thread, team.threads)
+        sum_by_id(k, b, first, end, thread, groups.threads)
     else:
-        input_gradient(k, b, thread, team.threads)
+        input_gradient(k, b, thread, groups.threads)
     restore_mode(mode)
 
 
 cdef void backward_member(
-    const fr_kernels *k, const Backward *b, Team team, int thread, Meetings *meetings,
+    const fr_kernels *k, const Backward *b, ThreadGroups groups, int thread, Barriers *barriers,
     fr_index first, fr_index end,
 ) noexcept nogil:
     """What one thread of a parallel region does for a chunk."""
-    backward_chunk(k, b, as_given(team), thread, meetings, first, end)
+    backward_chunk(k, b, actual_groups(groups), thread, barriers, first, end)
 
 
-cdef void run_backward(const fr_kernels *k, Backward *b, Team team) noexcept nogil:
+cdef void run_backward(const fr_kernels *k, Backward *b, ThreadGroups groups) noexcept nogil:
     """All steps from the last to the first, a chunk at a time."""
-    cdef fr_index end = b.m.cell.schedule.steps, first
-    cdef Meetings meetings
-    if team.threads > 1:
-        begin(&meetings)
+    cdef fr_index end = b.m.cell.batch.steps, first
+    cdef Barriers barriers
+    if groups.threads > 1:
+        open_barriers(&barriers)
     while end > 0:
-        first = chunk_before(&b.m.cell.schedule, b.row_bytes, end)
+        first = chunk_before(&b.m.cell.batch, b.row_bytes, end)
         point_at_chunk(k, b, first, end)
-        if team.threads == 1:
-            backward_chunk(k, b, team, 0, NULL, first, end)
+        if groups.threads == 1:
+            backward_chunk(k, b, groups, 0, NULL, first, end)
         else:
-            with parallel(num_threads=team.threads):
-                backward_member(k, b, team, threadid(), &meetings, first, end)
+            with parallel(num_threads=groups.threads):
+                backward_member(k, b, groups, threadid(), &barriers, first, end)
         b.accumulate = True
         end = first
-    learn(team, &meetings)
+    if groups.threads > 1:
+        record_lateness(groups, &barriers)

@@ -1,9 +1,9 @@
 from fastrnn._kernels.runtime.memory cimport Buffer
-from fastrnn._kernels.simd cimport fr_index, fr_schedule, fr_view
+from fastrnn._kernels.simd cimport fr_index, fr_batch, fr_view
 
 
-cdef class Schedule:
-    cdef fr_schedule c
+cdef class BatchOrder:
+    cdef fr_batch c
     cdef Buffer memory
     cdef fr_index *order
     cdef fr_index *steps

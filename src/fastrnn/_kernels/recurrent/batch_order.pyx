@@ -10,12 +10,12 @@ import numpy as np
 from libc.string cimport memcpy, memset
 
 from fastrnn._kernels.runtime.memory cimport Buffer
-from fastrnn._kernels.simd cimport fr_index, fr_schedule, fr_view
+from fastrnn._kernels.simd cimport fr_index, fr_batch, fr_view
 
 cnp.import_array()
 
 
-cdef class Schedule:
+cdef class BatchOrder:
     """The plan of one batch; `order[r]` is the sequence of row r, `steps[r]` its length."""
 
     def __cinit__(self, fr_index sequences, fr_index length, lengths, bint reverse):
@@ -26,8 +26,8 @@ cdef class Schedule:
         self.steps = self.order + sequences
         self.reverse = reverse
         self.length = length
-        cdef fr_index *active = self.steps + sequences
-        cdef fr_index *offset = active + length
+        cdef fr_index *batch_sizes = self.steps + sequences
+        cdef fr_index *offset = batch_sizes + length
         cdef fr_index r, s, running = sequences
         cdef cnp.ndarray own, falling
         if lengths is None:
@@ -43,9 +43,9 @@ cdef class Schedule:
         for s in range(length):
             while running > 0 and self.steps[running - 1] <= s:
                 running -= 1
-            active[s] = running
+            batch_sizes[s] = running
             offset[s + 1] = offset[s] + running
-        self.c = fr_schedule(rows=sequences, steps=length, active=active, offset=offset)
+        self.c = fr_batch(rows=sequences, steps=length, batch_sizes=batch_sizes, offset=offset)
 
     cdef fr_view view(self, object array, void **rows):
         """The caller's (N, T, width) array in processing order; `rows` receives its pointers."""

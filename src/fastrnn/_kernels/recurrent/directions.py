@@ -7,9 +7,9 @@ training on two threads, against one direction after the other: N1 T100 0.87 of 
 
 The other thread begins late where something else has its processor: threads of an OpenMP library
 that was loaded before `openmp_env` could set it, as by PyTorch, spin for some milliseconds. Then
-the directions, too, had better use those threads, one after the other: on two processors, with PyTorch
-loaded, a training step of an encoder (2 x 256, two layers, N128 T8) and its decoder takes 0.97 of
-the time.
+the directions, too, had better use those threads, one after the other: on two processors, with
+PyTorch loaded, a training step of an encoder (2 x 256, two layers, N128 T8) and its decoder takes
+0.97 of the time.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Pause:
         """Whether the next call may be one at once."""
         return perf_counter() >= self._end
 
-    def learn(self, delay: float) -> None:
+    def record_lateness(self, delay: float) -> None:
         """Take note of the seconds after which the other thread began."""
         if delay >= LATE:
             self._end = perf_counter() + PAUSE * delay
@@ -78,7 +78,7 @@ def at_once(first: Callable[[], Result], second: Callable[[], Result]) -> tuple[
     start = perf_counter()
 
     def begin() -> Result:
-        _pause.learn(perf_counter() - start)
+        _pause.record_lateness(perf_counter() - start)
         return second()
 
     try:

@@ -3,10 +3,10 @@ from fastrnn._kernels.runtime.memory cimport Buffer
 from fastrnn._kernels.simd cimport fr_index, fr_kernels
 from fastrnn._kernels.recurrent.weights cimport Weights
 
-cdef Buffer projected_table(
+cdef Buffer project_embedding(
     const fr_kernels *k, Weights weights, Buffer wx, object embedding, object num_threads
 )
-cdef int table_gradients(
+cdef int embedding_gradients(
     const fr_kernels *k, const Backward *b, const void *wx_t, object embedding,
     object dembedding, object dWx, object num_threads,
 ) except -1

@@ -14,8 +14,8 @@ from fastrnn._kernels.recurrent.forward cimport input_product
 from fastrnn._kernels.linalg.packing cimport gate_layout, packed, packed_columns
 from fastrnn._kernels.linalg.matrix cimport Matrix, as_matrix, point_rows, row_pointers, run_product
 from fastrnn._kernels.runtime.memory cimport Buffer
-from fastrnn._kernels.simd cimport fr_index, fr_kernels, fr_layout, fr_product, fr_schedule
-from fastrnn._kernels.runtime.threads cimport share_out, threads_for
+from fastrnn._kernels.simd cimport fr_index, fr_kernels, fr_layout, fr_product, fr_batch
+from fastrnn._kernels.runtime.threads cimport parallel_for, threads_for
 from fastrnn._kernels.recurrent.weights cimport Weights
 
 cnp.import_array()
@@ -30,32 +30,32 @@ cdef struct Gradients:
 
 
 def embeds(rows, inputs):
-    """Whether so many inputs, each a row of an embedding of so many, are worth a table."""
+    """Whether so many inputs, each a row of an embedding of so many, are worth projecting it."""
     return 0 < 2 * rows <= inputs
 
 
-cdef Buffer projected_table(
+cdef Buffer project_embedding(
     const fr_kernels *k, Weights weights, Buffer wx, object embedding, object num_threads
 ):
     """bias + E Wx, whose columns lie as those of packed weights; `wx` is Wx packed."""
     cdef Matrix E = as_matrix(embedding)
     cdef fr_layout layout = weights.layout_x
     cdef fr_index columns = packed_columns(k, &layout)
-    cdef Buffer table = Buffer(E.rows * columns, k.itemsize)
+    cdef Buffer projected = Buffer(E.rows * columns, k.itemsize)
     cdef Buffer rows = row_pointers(E.rows), results = row_pointers(E.rows)
     point_rows(<void **>rows.data, E)
     point_rows(
-        <void **>results.data, Matrix(<char *>table.data, E.rows, columns, columns * k.itemsize)
+        <void **>results.data, Matrix(<char *>projected.data, E.rows, columns, columns * k.itemsize)
     )
     cdef fr_product product = input_product(
         k, E.columns, wx.data, weights.bias.data, &layout, <void **>rows.data,
         <void **>results.data,
     )
     run_product(k, &product, E.rows, num_threads)
-    return table
+    return projected
 
 
-cdef int table_gradients(
+cdef int embedding_gradients(
     const fr_kernels *k, const Backward *b, const void *wx_t, object embedding,
     object dembedding, object dWx, object num_threads,
 ) except -1:
@@ -72,7 +72,7 @@ cdef int table_gradients(
     cdef double work = <double>V * D * packed_columns(k, &b.layout_x)
     cdef int threads
     offsets[0], offsets[1] = 0, V
-    chunk.m.cell.schedule = fr_schedule(rows=V, steps=1, active=&V, offset=&offsets[0])
+    chunk.m.cell.batch = fr_batch(rows=V, steps=1, batch_sizes=&V, offset=&offsets[0])
     chunk.m.cell.input = D
     chunk.m.dgates, chunk.m.operand, chunk.wx_t = b.sums, operand.data, wx_t
     point_rows(<void **>dx.data, as_matrix(dembedding))
@@ -85,7 +85,7 @@ cdef int table_gradients(
     point_at_chunk(k, &chunk, 0, 1)
     threads = threads_for(num_threads, 2 * work, V)
     with nogil:
-        share_out(gradients_share, &job, threads)
+        parallel_for(gradients_share, &job, threads)
     return 0
 
 

@@ -1,7 +1,7 @@
 from fastrnn._kernels.simd cimport (
     fr_cell, fr_index, fr_kernels, fr_layout, fr_product, fr_step
 )
-from fastrnn._kernels.runtime.thread_groups cimport Team
+from fastrnn._kernels.runtime.thread_groups cimport ThreadGroups
 
 # How x is projected ahead of the loop; not at all where `memory` is NULL.
 cdef struct Projection:
@@ -10,12 +10,13 @@ cdef struct Projection:
     fr_index chunk_rows    # rows projected at a time, at most
     char *memory           # for each thread: pointers to chunk_rows rows of x and of the result,
     fr_index thread_bytes  # then the result
-    const char *table      # not x but ids: what the rows they stand for project to
+    const char *projected  # of the embedding, if x holds ids; else NULL
 
 cdef fr_product input_product(
     const fr_kernels *k, fr_index depth, const void *wx, const void *bias,
     const fr_layout *layout, void **rows, void **results,
 ) noexcept nogil
 cdef void run_forward(
-    const fr_kernels *k, fr_step *step, const fr_cell *m, const Projection *projection, Team team
+    const fr_kernels *k, fr_step *step, const fr_cell *m, const Projection *projection,
+    ThreadGroups groups,
 ) noexcept nogil

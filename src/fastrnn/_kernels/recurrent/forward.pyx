@@ -6,13 +6,16 @@ from cython.parallel cimport parallel, threadid
 from fastrnn._kernels.runtime.cpu cimport flush_denormals, restore_mode
 from fastrnn._kernels.linalg.packing cimport packed_columns, packed_layout
 from fastrnn._kernels.simd cimport (
-    fr_cell, fr_index, fr_kernels, fr_layout, fr_meet, fr_product, fr_share, fr_step
+    fr_cell, fr_index, fr_kernels, fr_layout, fr_barrier_wait, fr_product, fr_share, fr_step
 )
-from fastrnn._kernels.runtime.thread_groups cimport Meetings, Team, as_given, begin, learn, share_of
+from fastrnn._kernels.runtime.thread_groups cimport (
+    Barriers, ThreadGroups, actual_groups, open_barriers, record_lateness, share_of
+)
 
-# What one thread projects: columns of its panels of Wx, for rows of its share; or rows of the table.
+# What one thread projects: the columns of its panels of Wx, for the rows of its share. With an
+# embedding, which is projected already, only its rows are looked up.
 cdef struct Projected:
-    const char *table
+    const char *projected
     fr_product product
     void **rows
     void **results
@@ -22,7 +25,7 @@ cdef struct Projected:
 
 cdef fr_index in_share(const fr_cell *m, fr_share share, fr_index s) noexcept nogil:
     """Rows of the share that have a step s."""
-    cdef fr_index left = m.schedule.active[s] - share.first
+    cdef fr_index left = m.batch.batch_sizes[s] - share.first
     return (left + share.stride - 1) // share.stride if left > 0 else 0
 
 
@@ -44,7 +47,7 @@ cdef Projected plan_product(
     """The product bias + x Wx for the panels of a share; its rows are aimed by `project`."""
     cdef Projected own
     cdef fr_index vectors = projection.layout.advance // k.lanes  # of hidden units in a panel
-    own.table = projection.table
+    own.projected = projection.projected
     own.row_bytes = packed_columns(k, &projection.layout) * k.itemsize
     own.rows = <void **>(projection.memory + thread * projection.thread_bytes)
     own.results = own.rows + projection.chunk_rows
@@ -63,30 +66,30 @@ cdef fr_index project(
 ) noexcept nogil:
     """Project the share's steps from `first`, as many as fit; returns where it stopped."""
     cdef fr_index s = first, i, n = 0, count, row
-    while s < m.schedule.steps:
+    while s < m.batch.steps:
         count = in_share(m, share, s)
         if count == 0 or n + count > most_rows:
             break
         for i in range(count):
             row = share.first + i * share.stride
-            if own.table:
-                own.results[n] = table_row(m, own, row, s)
+            if own.projected:
+                own.results[n] = embedding_row(m, own, row, s)
             else:
                 own.rows[n] = <char *>m.x.row[row] + s * m.x.step * k.itemsize
                 own.results[n] = own.memory + n * own.row_bytes
             n += 1
         s += 1
-    if own.table == NULL:
+    if own.projected == NULL:
         k.product(&own.product, 0, n)
     return s
 
 
-cdef inline void *table_row(
+cdef inline void *embedding_row(
     const fr_cell *m, const Projected *own, fr_index row, fr_index s
 ) noexcept nogil:
     """What the id of a row at step s stands for."""
     cdef cnp.int64_t id = (<const cnp.int64_t *>m.x.row[row])[s * m.x.step]
-    return <void *>(own.table + id * own.row_bytes)
+    return <void *>(own.projected + id * own.row_bytes)
 
 
 cdef void forward_share(
@@ -95,42 +98,43 @@ cdef void forward_share(
 ) noexcept nogil:
     """Every step of one thread's share."""
     cdef unsigned mode = flush_denormals()
-    cdef fr_index s = 0, end = m.schedule.steps
-    cdef void **begins = NULL
+    cdef fr_index s = 0, end = m.batch.steps
+    cdef void **acc_init = NULL
     cdef Projected own
     if projection.memory:
         end = 0
         own = plan_product(k, m, share, thread, projection)
-    while s < m.schedule.steps and in_share(m, share, s):
+    while s < m.batch.steps and in_share(m, share, s):
         if s == end:
             end = project(k, m, share, s, &own, projection.chunk_rows)
-            begins = own.results
-        step(m, share, s, <const void *const *>begins)
-        if begins:
-            begins += in_share(m, share, s)
+            acc_init = own.results
+        step(m, share, s, <const void *const *>acc_init)
+        if acc_init:
+            acc_init += in_share(m, share, s)
         if share.barrier:
-            fr_meet(share.barrier, share.threads, share.patience)
+            fr_barrier_wait(share.barrier, share.threads, share.spin_limit)
         s += 1
     restore_mode(mode)
 
 
 cdef void run_forward(
-    const fr_kernels *k, fr_step *step, const fr_cell *m, const Projection *projection, Team team
+    const fr_kernels *k, fr_step *step, const fr_cell *m, const Projection *projection,
+    ThreadGroups groups,
 ) noexcept nogil:
     """All steps of all rows."""
-    cdef Meetings meetings
-    if team.threads == 1:
-        forward_share(k, step, m, share_of(team, m.ld // k.lanes, 0, NULL), 0, projection)
+    cdef Barriers barriers
+    if groups.threads == 1:
+        forward_share(k, step, m, share_of(groups, m.ld // k.lanes, 0, NULL), 0, projection)
         return
-    begin(&meetings)
-    with parallel(num_threads=team.threads):
-        run_member(k, step, m, projection, team, threadid(), &meetings)
-    learn(team, &meetings)
+    open_barriers(&barriers)
+    with parallel(num_threads=groups.threads):
+        run_member(k, step, m, projection, groups, threadid(), &barriers)
+    record_lateness(groups, &barriers)
 
 
 cdef void run_member(
-    const fr_kernels *k, fr_step *step, const fr_cell *m, const Projection *projection, Team team,
-    int thread, Meetings *meetings,
+    const fr_kernels *k, fr_step *step, const fr_cell *m, const Projection *projection,
+    ThreadGroups groups, int thread, Barriers *barriers,
 ) noexcept nogil:
     """What one thread of a parallel region runs.
 
@@ -138,11 +142,11 @@ cdef void run_member(
     were planned for.
     """
     cdef int share = thread
-    cdef Team given = as_given(team)
-    if team.members > 1:
-        team = given
-    while share < team.threads:
+    cdef ThreadGroups given = actual_groups(groups)
+    if groups.per_group > 1:
+        groups = given
+    while share < groups.threads:
         forward_share(
-            k, step, m, share_of(team, m.ld // k.lanes, share, meetings), share, projection
+            k, step, m, share_of(groups, m.ld // k.lanes, share, barriers), share, projection
         )
         share += given.threads

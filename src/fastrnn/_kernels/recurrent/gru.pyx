@@ -64,7 +64,7 @@ cdef class GRURecurrence(Recurrence):
         cdef fr_layout layout
         cdef Buffer buffer
         if self.weights.bh is None or self.cell.drop_h:
-            dreset_h[0] = self.reserve(scratch, self.cell.schedule.rows * self.cell.ld)
+            dreset_h[0] = self.reserve(scratch, self.cell.batch.rows * self.cell.ld)
         if self.weights.bh is not None:
             return 0
         layout = gate_layout(self.kernels, self.cell.hidden, 1, GATE_N)

@@ -2,7 +2,7 @@ cimport numpy as cnp
 
 from fastrnn._kernels.runtime.memory cimport Buffer
 from fastrnn._kernels.simd cimport fr_cell, fr_index, fr_kernels, fr_step
-from fastrnn._kernels.runtime.thread_groups cimport Team
+from fastrnn._kernels.runtime.thread_groups cimport ThreadGroups
 
 # Where one step of a whole stack keeps its rows.
 cdef struct StepMemory:
@@ -10,7 +10,7 @@ cdef struct StepMemory:
     char *h          # for each cell: slots [2][rows][ld]
     char *c          # for each cell: [rows][ld]
     char *reset_h    # [rows][ld], and
-    char *waiting    # [rows][ld / lanes][4][lanes], for a GRU with reset before
+    char *pre_activations    # [rows][ld / lanes][4][lanes], for a GRU with reset before
     char *sum        # [rows][ld] the outputs of residual layers; NULL where there are none
     fr_index state_bytes  # [rows][ld]
     fr_index bytes
@@ -58,5 +58,5 @@ cdef class Frozen:
     cdef void load(self, const StepMemory *memory, object state, fr_index rows) noexcept
     cdef void store(self, const StepMemory *memory, object out, fr_index rows) noexcept
     cdef void run(
-        self, const StepMemory *memory, fr_index rows, const void *x, Team team
+        self, const StepMemory *memory, fr_index rows, const void *x, ThreadGroups groups
     ) noexcept nogil

@@ -11,8 +11,8 @@ from fastrnn._kernels.runtime.cpu cimport kernels_for
 from fastrnn._kernels.recurrent.forward cimport Projection, run_forward
 from fastrnn._kernels.runtime.memory cimport Buffer, new_array
 from fastrnn._kernels.recurrent.recurrent cimport Recurrence
-from fastrnn._kernels.simd cimport fr_cell, fr_index, fr_schedule, fr_view
-from fastrnn._kernels.runtime.thread_groups cimport Team, choose_team
+from fastrnn._kernels.simd cimport fr_cell, fr_index, fr_batch, fr_view
+from fastrnn._kernels.runtime.thread_groups cimport ThreadGroups, choose_groups
 from fastrnn._kernels.recurrent.weights cimport Weights
 
 from functools import partial
@@ -84,7 +84,7 @@ cdef class Frozen:
         """Run a step on accepted arguments."""
         cdef double work = rows * self.row_work
         cdef const fr_cell *m = <const fr_cell *>self.prototypes.data
-        cdef Team team = choose_team(
+        cdef ThreadGroups groups = choose_groups(
             None, work / self.count, rows, 1, m.ld // self.kernels.lanes,
             <fr_index>(self.row_work / self.count),
         )
@@ -105,10 +105,10 @@ cdef class Frozen:
         memory = self.memory_at(<char *>scratch.data, rows)
         self.load(&memory, state, rows)
         if work < LONG_WORK:
-            self.run(&memory, rows, x_data, team)
+            self.run(&memory, rows, x_data, groups)
         else:
             with nogil:
-                self.run(&memory, rows, x_data, team)
+                self.run(&memory, rows, x_data, groups)
         self.store(&memory, out, rows)
         if not taken:
             self.scratch_taken = False
@@ -255,8 +255,8 @@ cdef class Frozen:
         memory.h = block + (2 * rows * sizeof(void *) + 63) // 64 * 64
         memory.c = memory.h + 2 * self.count * state_bytes
         memory.reset_h = memory.c + (self.states - 1) * self.count * state_bytes
-        memory.waiting = memory.reset_h + (state_bytes if m.wh_n else 0)
-        cdef char *end = memory.waiting + (4 * state_bytes if m.wh_n else 0)
+        memory.pre_activations = memory.reset_h + (state_bytes if m.wh_n else 0)
+        cdef char *end = memory.pre_activations + (4 * state_bytes if m.wh_n else 0)
         memory.sum = end if self.residual else NULL
         memory.bytes = end + (state_bytes if self.residual else 0) - block
         return memory
@@ -302,10 +302,10 @@ cdef class Frozen:
         copy_rows(cnp.PyArray_BYTES((<tuple>out)[0]), size, y, ld, rows, size)
 
     cdef void run(
-        self, const StepMemory *memory, fr_index rows, const void *x, Team team
+        self, const StepMemory *memory, fr_index rows, const void *x, ThreadGroups groups
     ) noexcept nogil:
         """One step of every cell, each on the outputs of the one before."""
-        cdef fr_index active = rows, i, r
+        cdef fr_index batch_sizes = rows, i, r
         cdef fr_index[2] offset = [0, rows]
         cdef void **y = memory.x + rows
         cdef fr_index itemsize = self.kernels.itemsize
@@ -317,16 +317,16 @@ cdef class Frozen:
         none.memory = NULL
         for i in range(self.count):
             m = (<const fr_cell *>self.prototypes.data)[i]
-            m.schedule = fr_schedule(rows=rows, steps=1, active=&active, offset=&offset[0])
+            m.batch = fr_batch(rows=rows, steps=1, batch_sizes=&batch_sizes, offset=&offset[0])
             m.h = memory.h + 2 * i * memory.state_bytes
             m.c = memory.c + i * memory.state_bytes
-            m.reset_h, m.waiting = memory.reset_h, memory.waiting
+            m.reset_h, m.pre_activations = memory.reset_h, memory.pre_activations
             new_h = <char *>m.h + memory.state_bytes
             for r in range(rows):
                 memory.x[r] = <void *>(source + r * x_bytes)
                 y[r] = new_h + r * m.ld * itemsize
             m.x, m.y = fr_view(memory.x, 0), fr_view(y, 0)
-            run_forward(self.kernels, self.kernel, &m, &none, team)
+            run_forward(self.kernels, self.kernel, &m, &none, groups)
             source, x_bytes = new_h, m.ld * itemsize
             if self.adds_inputs(i):
                 self.kernels.add_rows(memory.sum, new_h, rows * m.ld)

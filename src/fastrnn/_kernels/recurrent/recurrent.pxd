@@ -1,7 +1,7 @@
 from fastrnn._kernels.recurrent.backward cimport Backward, GradientPart
-from fastrnn._kernels.recurrent.batch_order cimport Schedule
+from fastrnn._kernels.recurrent.batch_order cimport BatchOrder
 from fastrnn._kernels.simd cimport fr_cell, fr_index, fr_kernels, fr_view
-from fastrnn._kernels.runtime.thread_groups cimport Team
+from fastrnn._kernels.runtime.thread_groups cimport ThreadGroups
 from fastrnn._kernels.recurrent.weights cimport Weights
 
 # Rows up to which a step streams the weights as they lie, once a row, instead of packing them.
@@ -13,7 +13,7 @@ cdef class Recurrence:
     cdef const fr_kernels *kernels
     cdef fr_cell cell
     cdef fr_index first_h
-    cdef Schedule schedule
+    cdef BatchOrder batch
     cdef object x
     cdef object embedding
     cdef Weights weights
@@ -21,7 +21,7 @@ cdef class Recurrence:
     cdef double work(self)
     cdef fr_index packed_weights(self) noexcept
     cdef int check_shapes(self) except -1
-    cdef Team team(self, object num_threads, double work)
+    cdef ThreadGroups groups(self, object num_threads, double work)
     cdef fr_view view(self, list owner, object array)
     cdef void state_of_sequences(self, object out, void *state, fr_index slots) noexcept
     cdef void *state_rows(self, list owner, fr_index slots, object state) except NULL

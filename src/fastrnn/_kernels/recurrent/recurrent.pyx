@@ -10,10 +10,10 @@ from fastrnn._kernels.recurrent.backward cimport (
 from fastrnn._kernels.recurrent.forward cimport Projection, run_forward
 from fastrnn._kernels.linalg.packing cimport packed_columns, packed_transposed
 from fastrnn._kernels.runtime.memory cimport Buffer, empty, empty_like
-from fastrnn._kernels.recurrent.batch_order cimport Schedule
+from fastrnn._kernels.recurrent.batch_order cimport BatchOrder
 from fastrnn._kernels.simd cimport fr_cell, fr_index, fr_kernels, fr_view
-from fastrnn._kernels.recurrent.embedding_projection cimport projected_table, table_gradients
-from fastrnn._kernels.runtime.thread_groups cimport Team, choose_team
+from fastrnn._kernels.recurrent.embedding_projection cimport project_embedding, embedding_gradients
+from fastrnn._kernels.runtime.thread_groups cimport ThreadGroups, choose_groups
 from fastrnn._kernels.recurrent.weights cimport Weights
 
 cnp.import_array()
@@ -51,8 +51,8 @@ cdef class Recurrence:
         self.x, self.weights = x if embedding is None else x.copy(), weights
         self.embedding = embedding
         self.tape = []
-        self.schedule = Schedule(x_array.shape[0], x_array.shape[1], lengths, reverse)
-        self.cell.schedule = self.schedule.c
+        self.batch = BatchOrder(x_array.shape[0], x_array.shape[1], lengths, reverse)
+        self.cell.batch = self.batch.c
         self.cell.input = weights.input()
         self.cell.hidden = weights.hidden()
         self.cell.ld = (self.cell.hidden + lanes - 1) // lanes * lanes
@@ -77,7 +77,7 @@ cdef class Recurrence:
 
     cdef double work(self):
         """Multiply-adds of the forward."""
-        return <double>self.cell.schedule.offset[self.cell.schedule.steps] * self.packed_weights()
+        return <double>self.cell.batch.offset[self.cell.batch.steps] * self.packed_weights()
 
     cdef fr_index packed_weights(self) noexcept:
         """Numbers in packed Wx and Wh: the multiply-adds of one step of one row."""
@@ -85,11 +85,11 @@ cdef class Recurrence:
             self.kernels, &self.weights.layout_x
         )
 
-    cdef Team team(self, object num_threads, double work):
+    cdef ThreadGroups groups(self, object num_threads, double work):
         """How threads share `work` multiply-adds."""
         cdef fr_cell *m = &self.cell
-        return choose_team(
-            num_threads, work, m.schedule.rows, m.schedule.steps, m.ld // self.kernels.lanes,
+        return choose_groups(
+            num_threads, work, m.batch.rows, m.batch.steps, m.ld // self.kernels.lanes,
             self.packed_weights(),
         )
 
@@ -115,12 +115,12 @@ cdef class Recurrence:
         cdef const fr_kernels *k = self.kernels
         cdef Projection projection
         cdef list scratch = []
-        cdef Team team = self.team(num_threads, self.work())
+        cdef ThreadGroups groups = self.groups(num_threads, self.work())
         self.open_forward(states, y, train, scratch, drop_h)
-        plan_projection(self, &projection, scratch, team, num_threads)
+        plan_projection(self, &projection, scratch, groups, num_threads)
         with nogil:
-            run_forward(k, self.weights.step, &self.cell, &projection, team)
-        self.schedule.clear_padding(y)
+            run_forward(k, self.weights.step, &self.cell, &projection, groups)
+        self.batch.clear_padding(y)
         self.close_forward(finals)
         return 0
 
@@ -130,29 +130,29 @@ cdef class Recurrence:
         """Everything that the steps read and write; what only they need goes to `scratch`."""
         cdef fr_cell *m = &self.cell
         self.weights.give(m)
-        m.h_slots = m.schedule.steps + 1 if train else 2
-        m.c_slots = m.schedule.steps + 1 if train else 1
+        m.h_slots = m.batch.steps + 1 if train else 2
+        m.c_slots = m.batch.steps + 1 if train else 1
         m.x = self.view(self.tape, self.x)
         m.y = self.view(scratch, y)
         m.h = self.state_rows(self.tape, m.h_slots, states[0])
         if len(states) == 2:
             m.c = self.state_rows(self.tape, m.c_slots, states[1])
-        m.tape_rows = m.schedule.offset[m.schedule.steps]
+        m.tape_rows = m.batch.offset[m.batch.steps]
         if train and self.weights.gated:
             m.gates = self.reserve(self.tape, m.ld * 4 * m.tape_rows)
         if drop_h is not None:
             m.drop_h = self.state_rows(self.tape, 1, drop_h)
             m.dropped_h = self.state_rows(scratch, 2, states[0])
-            self.kernels.multiply_rows(m.dropped_h, m.drop_h, m.schedule.rows * m.ld)
+            self.kernels.multiply_rows(m.dropped_h, m.drop_h, m.batch.rows * m.ld)
         if m.wh_n:
-            m.reset_h = self.reserve(scratch, m.schedule.rows * m.ld)
-            m.waiting = self.reserve(scratch, 4 * m.schedule.rows * m.ld)
+            m.reset_h = self.reserve(scratch, m.batch.rows * m.ld)
+            m.pre_activations = self.reserve(scratch, 4 * m.batch.rows * m.ld)
         return 0
 
     cdef int close_forward(self, list finals) except -1:
         """Write the final states; keep no way to what is about to go."""
         cdef fr_cell *m = &self.cell
-        m.wx = m.wh = m.bias = m.wh_n = m.reset_h = m.waiting = m.dropped_h = NULL
+        m.wx = m.wh = m.bias = m.wh_n = m.reset_h = m.pre_activations = m.dropped_h = NULL
         m.y.row = NULL
         self.state_of_sequences(finals[0], m.h, m.h_slots)
         if len(finals) == 2:
@@ -161,11 +161,11 @@ cdef class Recurrence:
 
     cdef fr_view view(self, list owner, object array):
         """A caller's array in processing order."""
-        return self.schedule.view(array, reserve_pointers(owner, self.cell.schedule.rows))
+        return self.batch.view(array, reserve_pointers(owner, self.cell.batch.rows))
 
     cdef void state_of_sequences(self, object out, void *state, fr_index slots) noexcept:
         """A state as the caller has it, (N, H)."""
-        self.schedule.copy_out(out, <char *>state, slots, self.cell.ld * self.kernels.itemsize)
+        self.batch.copy_out(out, <char *>state, slots, self.cell.ld * self.kernels.itemsize)
 
     cdef tuple backward(self, object dy, list dstates, list gradients, object num_threads):
         """Returns dx and the gradients of the initial states; fills `gradients` (dWx, dWh, db)."""
@@ -173,15 +173,15 @@ cdef class Recurrence:
         cdef list scratch = []
         cdef Backward b
         self.check_shapes()
-        cdef Team team = self.team(num_threads, 2 * self.work())
+        cdef ThreadGroups groups = self.groups(num_threads, 2 * self.work())
         cdef cnp.ndarray dx = empty_like(self.x if self.embedding is None else self.embedding)
         self.open_backward(&b, dy, dx, dstates, gradients, scratch, num_threads)
         with nogil:
-            run_backward(k, &b, team)
+            run_backward(k, &b, groups)
         if self.embedding is None:
-            self.schedule.clear_padding(dx)
+            self.batch.clear_padding(dx)
         else:
-            table_gradients(k, &b, b.wx_t, self.embedding, dx, gradients[0], num_threads)
+            embedding_gradients(k, &b, b.wx_t, self.embedding, dx, gradients[0], num_threads)
         dstates0 = [empty_like(dstate) for dstate in dstates]
         self.close_backward(&b, dstates0)
         return dx, dstates0
@@ -211,7 +211,7 @@ cdef class Recurrence:
             b.m.dc = self.state_rows(scratch, 1, dstates[1])
         self.backward_extras(scratch, &b.m.wh_n_t, &b.m.dreset_h, num_threads)
         plan_gradients(self, b, scratch, gradients)
-        if self.schedule.c.steps == 0:
+        if self.batch.c.steps == 0:
             for gradient in gradients:
                 if gradient is not None:
                     gradient.fill(0)
@@ -238,44 +238,44 @@ cdef class Recurrence:
         cdef fr_cell *m = &self.cell
         width = self.x.shape[2:] if self.embedding is None else self.embedding.shape[1:]
         found = (self.x.shape[0], width, self.weights.Wx.shape[0], len(self.weights.Wh))
-        longer = m.schedule.rows and self.x.shape[1] != self.schedule.length
-        if longer or found != (m.schedule.rows, (m.input,), m.input, m.hidden):
+        longer = m.batch.rows and self.x.shape[1] != self.batch.length
+        if longer or found != (m.batch.rows, (m.input,), m.input, m.hidden):
             raise ValueError("backward: x, Wx and Wh must have the shapes that forward found")
         return 0
 
     cdef void *state_rows(self, list owner, fr_index slots, object state) except NULL:
         """Slots for a state or its gradient in processing order, a copy of it in the first."""
         cdef fr_index ld = self.cell.ld
-        cdef void *rows = self.reserve(owner, slots * self.cell.schedule.rows * ld)
-        self.schedule.copy_in(<char *>rows, ld * self.kernels.itemsize, state)
+        cdef void *rows = self.reserve(owner, slots * self.cell.batch.rows * ld)
+        self.batch.copy_in(<char *>rows, ld * self.kernels.itemsize, state)
         return rows
 
 
 cdef int plan_projection(
-    Recurrence run, Projection *plan, list scratch, Team team, object num_threads
+    Recurrence run, Projection *plan, list scratch, ThreadGroups groups, object num_threads
 ) except -1:
     """Decide whether x is projected ahead of the loop."""
     cdef const fr_kernels *k = run.kernels
     cdef fr_index columns = packed_columns(k, &run.weights.layout_x)
-    cdef fr_index groups = team.threads // team.members
-    cdef fr_index share = (run.cell.schedule.rows + groups - 1) // groups
-    cdef Buffer table
-    plan.wx, plan.memory, plan.table = run.cell.wx, NULL, NULL
+    cdef fr_index group_count = groups.threads // groups.per_group
+    cdef fr_index share = (run.cell.batch.rows + group_count - 1) // group_count
+    cdef Buffer projected
+    plan.wx, plan.memory, plan.projected = run.cell.wx, NULL, NULL
     plan.layout = run.weights.layout_x
     if run.embedding is not None:
-        table = projected_table(k, run.weights, run.weights.wx, run.embedding, num_threads)
-        scratch.append(table)
-        plan.table = <const char *>table.data
+        projected = project_embedding(k, run.weights, run.weights.wx, run.embedding, num_threads)
+        scratch.append(projected)
+        plan.projected = <const char *>projected.data
     elif share > 1 and run.packed_weights() * k.itemsize <= JOINED_BYTES:
         return 0
     run.cell.wx = NULL
     # With fewer threads than asked for, those that share units may all have to share all rows.
-    plan.chunk_rows = max(PROJECTION_ROWS, share if team.members == 1 else run.cell.schedule.rows)
+    plan.chunk_rows = max(PROJECTION_ROWS, share if groups.per_group == 1 else run.cell.batch.rows)
     plan.thread_bytes = plan.chunk_rows * (
-        2 * sizeof(void *) + (0 if plan.table else columns * k.itemsize)
+        2 * sizeof(void *) + (0 if plan.projected else columns * k.itemsize)
     )
     plan.thread_bytes = (plan.thread_bytes + 63) // 64 * 64
-    plan.memory = <char *>run.reserve(scratch, team.threads * plan.thread_bytes // k.itemsize)
+    plan.memory = <char *>run.reserve(scratch, groups.threads * plan.thread_bytes // k.itemsize)
     return 0
 
 
@@ -304,7 +304,7 @@ cdef int plan_gradients(Recurrence run, Backward *b, list scratch, list gradient
             b.results[n] = b.parts[i].out + j * b.parts[i].out_bytes
             n += 1
     b.row_bytes = (gates + operand) * k.itemsize
-    chunk = largest_chunk(&m.schedule, b.row_bytes)
+    chunk = largest_chunk(&m.batch, b.row_bytes)
     b.chunk_rows = reserve_pointers(scratch, 3 * chunk)
     b.m.dgates = run.reserve(scratch, chunk * gates)
     b.m.operand = run.reserve(scratch, chunk * operand)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TypedDict
 
-from fastrnn._kernels.runtime import cpu, threads
-from fastrnn._kernels.runtime.threads import get_num_threads, set_num_threads
+from fastrnn._kernels.runtime.cpu import chosen, supported
+from fastrnn._kernels.runtime.threads import get_num_threads, has_openmp, set_num_threads
 
 __all__ = ["CPUInfo", "cpu_info", "get_num_threads", "set_num_threads"]
 
@@ -30,8 +30,8 @@ def cpu_info() -> CPUInfo:
         threads; ``num_threads``: how many are used.
     """
     return {
-        "simd": cpu.chosen(),
-        "supported": cpu.supported(),
-        "openmp": threads.has_openmp(),
+        "simd": chosen(),
+        "supported": supported(),
+        "openmp": has_openmp(),
         "num_threads": get_num_threads(),
     }

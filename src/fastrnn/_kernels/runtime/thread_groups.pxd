@@ -2,30 +2,30 @@ from libc.stdint cimport int64_t
 
 from fastrnn._kernels.simd cimport fr_barrier, fr_index, fr_share
 
-# Threads that run the steps of a call, in groups of so many members. Groups have rows of their own;
-# the members of one share its rows, and each has hidden units of its own.
-cdef struct Team:
+# The threads of a call, in groups. A group has rows of its own; each of its threads has hidden units
+# of its own.
+cdef struct ThreadGroups:
     int threads
-    int members
-    int patience  # at a meeting, see simd/barrier.h
+    int per_group
+    int spin_limit  # at a barrier, see simd/barrier.h
 
-# Groups of more than one member there can be, each with a barrier.
+# At most so many groups of more than one thread, each with a barrier.
 cdef enum:
     GROUPS = 64
 
-# Where the threads of a call meet: the members of each group after a step, all of them after a chunk.
-cdef struct Meetings:
+# Where the threads of a call wait for each other: those of a group after a step, all after a chunk.
+cdef struct Barriers:
     fr_barrier[GROUPS] steps
     fr_barrier chunks
     int64_t began
 
-cdef Team as_given(Team team) noexcept nogil
-cdef Team choose_team(
+cdef ThreadGroups actual_groups(ThreadGroups groups) noexcept nogil
+cdef ThreadGroups choose_groups(
     object num_threads, double work, fr_index rows, fr_index steps, fr_index vectors,
     fr_index weights,
 )
-cdef void begin(Meetings *meetings) noexcept nogil
-cdef void learn(Team team, const Meetings *meetings) noexcept nogil
+cdef void open_barriers(Barriers *barriers) noexcept nogil
+cdef void record_lateness(ThreadGroups groups, const Barriers *barriers) noexcept nogil
 cdef fr_share share_of(
-    Team team, fr_index vectors, int thread, Meetings *meetings
+    ThreadGroups groups, fr_index vectors, int thread, Barriers *barriers
 ) noexcept nogil

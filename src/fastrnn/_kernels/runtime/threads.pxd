@@ -4,4 +4,4 @@ ctypedef void fr_work(void *job, int t, int threads) noexcept nogil
 cdef double MOVE_WORK
 
 cdef int threads_for(object num_threads, double work, Py_ssize_t pieces) except -1
-cdef void share_out(fr_work *work, void *job, int threads) noexcept nogil
+cdef void parallel_for(fr_work *work, void *job, int threads) noexcept nogil

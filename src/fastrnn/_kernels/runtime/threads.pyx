@@ -103,7 +103,7 @@ cdef int threads_for(object num_threads, double work, Py_ssize_t pieces) except 
     return <int>max(1, min(allowed(count), pieces, most_threads))
 
 
-cdef void share_out(fr_work *work, void *job, int threads) noexcept nogil:
+cdef void parallel_for(fr_work *work, void *job, int threads) noexcept nogil:
     """work(job, t, threads) for every t, each in a thread of its own with denormals flushed.
 
     One thread is the calling one, which does not enter OpenMP for it.

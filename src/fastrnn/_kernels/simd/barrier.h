@@ -1,5 +1,5 @@
-/* Where threads that share a step meet. They wait awake, as the wait is some hundred nanoseconds;
- * a thread whose partner has lost its processor yields its own, and takes the time. */
+/* The barrier of threads that share a step. They spin, as the wait is some hundred nanoseconds; a
+ * thread whose partner has lost its processor yields its own, and takes the time. */
 #ifndef FASTRNN_BARRIER_H
 #define FASTRNN_BARRIER_H
 
@@ -27,23 +27,35 @@ typedef struct {
     int64_t unused[6];
 } fr_barrier;
 
-/* Nanoseconds since some time; they may jump when the system's clock is set. */
+/* Nanoseconds since some time in the past. */
 static inline int64_t fr_now(void) {
     struct timespec now;
+#ifdef CLOCK_MONOTONIC
+    clock_gettime(CLOCK_MONOTONIC, &now);
+#else
     timespec_get(&now, TIME_UTC);
+#endif
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
+static inline int64_t fr_load_relaxed(const int64_t *from) {
+    return __atomic_load_n(from, __ATOMIC_RELAXED);
+}
+
+static inline void fr_store_relaxed(int64_t *to, int64_t value) {
+    __atomic_store_n(to, value, __ATOMIC_RELAXED);
+}
+
 /* Returns when all of `threads` threads have called it; what they wrote before is seen after.
- * `patience` is for how many turns, of about 10 nanoseconds each, to wait awake. */
-static inline void fr_meet(fr_barrier *b, int threads, int patience) {
+ * `spin_limit` is the number of turns, of about 10 nanoseconds each, to spin. */
+static inline void fr_barrier_wait(fr_barrier *b, int threads, int spin_limit) {
     const int round = __atomic_load_n(&b->round, __ATOMIC_RELAXED);
     if (__atomic_add_fetch(&b->arrived, 1, __ATOMIC_ACQ_REL) == threads) {
         __atomic_store_n(&b->arrived, 0, __ATOMIC_RELAXED);
         __atomic_store_n(&b->round, round + 1, __ATOMIC_RELEASE);
         return;
     }
-    for (int turn = 0; turn < patience; turn++) {
+    for (int turn = 0; turn < spin_limit; turn++) {
         if (__atomic_load_n(&b->round, __ATOMIC_ACQUIRE) != round) return;
         fr_pause();
     }

@@ -5,8 +5,8 @@
 #include "product.h"
 #include "vmath.h"
 
-INLINE fr_index share_count(fr_share share, fr_index active) {
-    return active <= share.first ? 0 : (active - share.first + share.stride - 1) / share.stride;
+INLINE fr_index share_count(fr_share share, fr_index rows) {
+    return rows <= share.first ? 0 : (rows - share.first + share.stride - 1) / share.stride;
 }
 
 INLINE fr_index share_row(fr_share share, fr_index i) { return share.first + i * share.stride; }
@@ -26,13 +26,13 @@ INLINE real *view_at(fr_view view, fr_index row, fr_index s) {
 /* The slot of a state that step s reads; its rows are ld apart. Made once a step: the division is
  * dear in the loop over rows. */
 INLINE real *slot_at(const fr_cell *m, void *state, fr_index slots, fr_index s) {
-    return (real *)state + (s % slots) * m->schedule.rows * m->ld;
+    return (real *)state + (s % slots) * m->batch.rows * m->ld;
 }
 INLINE real *h_at(const fr_cell *m, fr_index s) { return slot_at(m, m->h, m->h_slots, s); }
 INLINE real *c_at(const fr_cell *m, fr_index s) { return slot_at(m, m->c, m->c_slots, s); }
 
-/* What meets Wh at step s: h, or what dropout has left of it. */
-INLINE const real *met_at(const fr_cell *m, fr_index s) {
+/* The operand of Wh at step s: h, after dropout if there is one. */
+INLINE const real *h_dropped_at(const fr_cell *m, fr_index s) {
     return m->drop_h ? slot_at(m, m->dropped_h, 2, s) : h_at(m, s);
 }
 
@@ -42,11 +42,11 @@ INLINE vec drop_h(const fr_cell *m, vec h, fr_index at) {
 
 INLINE real *tape_at(const fr_cell *m, fr_index panel, fr_index s, fr_index row) {
     return (real *)m->gates +
-           (panel * m->tape_rows + m->schedule.offset[s] + row) * PANEL;
+           (panel * m->tape_rows + m->batch.offset[s] + row) * PANEL;
 }
 
 INLINE fr_index chunk_number(const fr_cell_backward *m, fr_index s, fr_index row) {
-    return m->cell.schedule.offset[s] - m->chunk_first + row;
+    return m->cell.batch.offset[s] - m->chunk_first + row;
 }
 
 INLINE real *dgates_at(const fr_cell_backward *m, fr_index panel, fr_index number) {
@@ -83,8 +83,9 @@ INLINE fr_index plain_width(const fr_cell *m, fr_index panel) {
 }
 
 /* Moves on to the next tile, panel by panel; 0 after the last. */
-INLINE int next_tile(const fr_cell *m, fr_share share, fr_index s, const real *met, step_tile *t) {
-    const fr_index count = share_count(share, m->schedule.active[s]);
+INLINE int next_tile(const fr_cell *m, fr_share share, fr_index s, const real *h_dropped,
+                     step_tile *t) {
+    const fr_index count = share_count(share, m->batch.batch_sizes[s]);
     t->number += t->height;
     if (t->number == count) {
         t->number = 0;
@@ -95,7 +96,7 @@ INLINE int next_tile(const fr_cell *m, fr_share share, fr_index s, const real *m
     for (fr_index i = 0; i < t->height; i++) {
         t->row[i] = share_row(share, t->number + i);
         t->x[i] = view_at(m->x, t->row[i], s);
-        t->h[i] = met + t->row[i] * m->ld;
+        t->h[i] = h_dropped + t->row[i] * m->ld;
     }
     return 1;
 }
@@ -110,12 +111,13 @@ INLINE void tile_product(const step_tile *t, const real *const *from, const real
     tile(t->height, width, &shape, from, to, a, (const real *)w + t->panel * depth * stored * VL);
 }
 
-/* Where the sums of a tile's rows stand once x has met Wx: where they begin, if there is no Wx, else
- * in acc = beginning + x Wx. Both have `stored` vectors a panel, of which `width` take part. */
+/* The sums of a tile's rows after the product with x: acc_init itself if there is no Wx, else
+ * acc = acc_init + x Wx. Both have `stored` vectors a panel, of which `width` take part. */
 INLINE void input_tile(const fr_cell *m, const step_tile *t, fr_index stored, fr_index width,
-                       const void *const *begins, real *acc, const real **from) {
+                       const void *const *acc_init, real *acc, const real **from) {
     for (fr_index i = 0; i < t->height; i++)
-        from[i] = (const real *)(begins ? begins[t->number + i] : m->bias) + t->panel * stored * VL;
+        from[i] =
+            (const real *)(acc_init ? acc_init[t->number + i] : m->bias) + t->panel * stored * VL;
     if (!m->wx) return;
     tile_product(t, from, t->x, m->input, m->wx, stored, width, acc);
     for (fr_index i = 0; i < t->height; i++) from[i] = acc + i * PANEL;
@@ -123,9 +125,9 @@ INLINE void input_tile(const fr_cell *m, const step_tile *t, fr_index stored, fr
 
 /* The same, and acc is where they stand. */
 INLINE void input_tile_in(const fr_cell *m, const step_tile *t, fr_index stored, fr_index width,
-                          const void *const *begins, real *acc) {
+                          const void *const *acc_init, real *acc) {
     const real *from[TILE_ROWS];
-    input_tile(m, t, stored, width, begins, acc, from);
+    input_tile(m, t, stored, width, acc_init, acc, from);
     if (m->wx) return;
     for (fr_index i = 0; i < t->height; i++)
         for (fr_index v = 0; v < width; v++)
@@ -153,7 +155,7 @@ INLINE void hidden_tile_in(const fr_cell *m, const step_tile *t, fr_index stored
  * from number `at` on. Returns how many. */
 static fr_index point_at_rows(const fr_cell_backward *m, fr_share share, fr_index s, fr_index at,
                               fr_index panel, fr_index first, real *out, void **a, void **c) {
-    const fr_index count = share_count(share, m->cell.schedule.active[s]) - at;
+    const fr_index count = share_count(share, m->cell.batch.batch_sizes[s]) - at;
     const fr_index height = min_index(ROW_GROUP, count);
     for (fr_index i = 0; i < height; i++) {
         const fr_index row = share_row(share, at + i);
@@ -203,14 +205,14 @@ static void through_hidden(const fr_cell_backward *m, fr_share share, fr_index s
 
 /* dh (+)= drop_h * dmet for the share's rows and vectors of step s: the backward of drop_h*h. */
 static void through_dropout(const fr_cell_backward *m, fr_share share, fr_index s,
-                            const real *dmet, int accumulate) {
+                            const real *dh_dropped, int accumulate) {
     const fr_cell *cell = &m->cell;
-    const fr_index count = share_count(share, cell->schedule.active[s]);
+    const fr_index count = share_count(share, cell->batch.batch_sizes[s]);
     for (fr_index i = 0; i < count; i++)
         for (fr_index v = share.begin; v < share.end; v++) {
             const fr_index at = share_row(share, i) * cell->ld + v * VL;
             real *dh = (real *)m->dh + at;
-            const vec d = drop_h(cell, load(dmet + at), at);
+            const vec d = drop_h(cell, load(dh_dropped + at), at);
             store(dh, accumulate ? load(dh) + d : d);
         }
 }
@@ -227,10 +229,10 @@ INLINE void operand_row(const fr_cell_backward *m, fr_index first, fr_index numb
         store(operand_at(m, first + v, number), load_part(from + v * VL, size - v * VL));
 }
 
-/* The x, and the h as it met Wh, that made step s, beside the dgates that step s has just left. */
+/* The x, and the h after dropout, that made step s, beside the dgates that step s has just left. */
 static void operand_step(const fr_cell_backward *m, fr_share share, fr_index s) {
     const fr_cell *cell = &m->cell;
-    const fr_index count = share_count(share, cell->schedule.active[s]);
+    const fr_index count = share_count(share, cell->batch.batch_sizes[s]);
     const fr_index in = vectors_of(cell->input), vectors = cell->ld / VL;
     const fr_index begin = in * share.begin / vectors, end = in * share.end / vectors;
     const real *h_prev = h_at(cell, s);
@@ -246,8 +248,8 @@ static void operand_step(const fr_cell_backward *m, fr_share share, fr_index s) 
 }
 
 /* Waits for the threads that share the rows, if there are any. */
-INLINE void meet(fr_share share) {
-    if (share.barrier) fr_meet(share.barrier, share.threads, share.patience);
+INLINE void barrier_wait(fr_share share) {
+    if (share.barrier) fr_barrier_wait(share.barrier, share.threads, share.spin_limit);
 }
 
 /* dy of a row's vector of hidden units. */

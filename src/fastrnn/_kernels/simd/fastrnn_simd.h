@@ -28,24 +28,24 @@
 
 typedef ptrdiff_t fr_index;
 
-/* One thread's share of a step: rows first, first + stride, ... (dealt like cards, so that sequences
- * of falling length spread evenly) and, of each, vectors begin .. end-1 of the hidden units; begin
+/* One thread's share of a step: rows first, first + stride, ... (round-robin, so that sequences of
+ * falling length spread evenly) and, of each, vectors begin .. end-1 of the hidden units; begin
  * is a multiple of 4. Either a thread has rows of its own, or it is one of `threads` that share the
  * rows, have vectors of their own and meet at the barrier (else NULL). */
 typedef struct {
     fr_index first, stride;
     fr_index begin, end;
     fr_barrier *barrier;
-    int threads, patience;
+    int threads, spin_limit;
 } fr_share;
 
 /* Which rows run at which step. */
 typedef struct {
     fr_index rows, steps;
-    const fr_index *active; /* [steps] rows 0 .. active[s]-1 have a step s */
+    const fr_index *batch_sizes; /* [steps] rows 0 .. active[s]-1 have a step s */
     const fr_index *offset; /* [steps + 1] sum of active before s: the number of (s, row 0) among
                                all steps that exist */
-} fr_schedule;
+} fr_batch;
 
 /* A caller's (N, T, width) array in processing order: step s of row r begins at row[r] + s*step. */
 typedef struct {
@@ -82,16 +82,15 @@ typedef struct {
  * Training keeps steps + 1 slots (the tape), inference 2 (h) and 1 (c, updated in place).
  * `ld` is the hidden size rounded up to VL.
  * `gates` is the tape of activated gates, [panel][tape_rows][4][VL], or NULL in inference; the
- * number of (s, r) in it is schedule.offset[s] + r.
- * `begins`, where an argument, points for each of this share's rows to the sums that its step begins
- * with, [panel][width][VL]: the bias, and what has met its weights ahead of the step; where NULL, it
- * is the bias alone. */
+ * number of (s, r) in it is batch.offset[s] + r.
+ * `acc_init`, where an argument, points for each row of the share to the initial values of its sums,
+ * [panel][width][VL]: the bias, plus the products that were made ahead of the step; NULL: the bias. */
 
 typedef struct {
-    fr_schedule schedule;
+    fr_batch batch;
     fr_index input, hidden, ld;
     fr_view x, y;
-    const void *wx, *wh, *bias; /* packed (D, ..), (H, ..), (..); wx NULL: x is among what `begins` */
+    const void *wx, *wh, *bias; /* packed (D, ..), (H, ..), (..); wx NULL: x Wx is in acc_init */
     const void *bias_h;         /* GRU with reset after: packed (H), else NULL */
     void *h, *c;
     fr_index h_slots, c_slots;
@@ -99,7 +98,7 @@ typedef struct {
     fr_index tape_rows;
     const void *wh_n;     /* GRU with reset before: the columns of n, packed as plain ones */
     void *reset_h;        /* GRU with reset before, scratch: r*h, [rows][ld] */
-    void *waiting;        /* GRU with reset before, scratch: b_n + x Wn, r, z, [rows][panel][4][VL] */
+    void *pre_activations; /* GRU with reset before, scratch: b_n + x Wn, r, z, [rows][panel][4][VL] */
     fr_index relu;        /* RNN */
     fr_index complement;  /* GRU: the weights are those of 1-z, as in textbooks */
     const void *drop_h;   /* factors of h where it meets Wh, [rows][ld], or NULL: none */
@@ -108,7 +107,7 @@ typedef struct {
 
 /* --- cells: backward ------------------------------------------------------------------------
  * Walks a chunk of steps from the last to the first. dgates is [panel][chunk_rows][4][VL], the
- * number of (s, r) in it schedule.offset[s] - chunk_first + r. Where the last panel has n < VL
+ * number of (s, r) in it batch.offset[s] - chunk_first + r. Where the last panel has n < VL
  * hidden units, its gates lie n apart, as in packed weights, and what follows is arbitrary.
  * dh, dc (rows, ld) come in as the gradients of each row's state after step s and leave as those
  * of the state before it. */
@@ -116,7 +115,7 @@ typedef struct {
 typedef struct {
     fr_cell cell;
     fr_view dy;
-    const void *wh_t;   /* transposed, packed (panels*width*VL, H): see pack_transposed */
+    const void *wh_t;   /* transposed, packed (panels*width*VL, H): see pack_nt */
     const void *wh_n_t; /* GRU with reset before */
     void *dh, *dc;
     void *dgates;
@@ -159,16 +158,16 @@ typedef void fr_pack(void *dst, const void *src, fr_index rows, fr_index row_ste
 /* dst = a function of dst and src, number by number. */
 typedef void fr_rows(void *dst, const void *src, fr_index count);
 
-typedef void fr_step(const fr_cell *m, fr_share share, fr_index s, const void *const *begins);
+typedef void fr_step(const fr_cell *m, fr_share share, fr_index s, const void *const *acc_init);
 typedef void fr_backward_step(const fr_cell_backward *m, fr_share share, fr_index s);
 
 typedef struct {
     const char *isa;
     fr_index lanes, itemsize;
 
-    fr_pack *pack, *pack_transposed;
-    /* The same two from the transpose of their source. */
-    fr_pack *pack_turned, *pack_transposed_turned;
+    /* First letter: the source as it lies (n) or transposed (t); second: so is the result. */
+    fr_pack *pack_nn, *pack_nt;
+    fr_pack *pack_tn, *pack_tt;
     void (*product)(const fr_product *p, fr_index row_begin, fr_index row_end);
 
     fr_step *rnn_step;

@@ -37,15 +37,16 @@ INLINE void new_state(const fr_cell *m, const real *h_prev, real *h_next, fr_ind
     put_h(m, h_next, s, row, unit, blend(n, z, load(h_prev + row * m->ld + unit)));
 }
 
-static void gru_step_after(const fr_cell *m, fr_share share, fr_index s, const void *const *begins) {
-    const real *h_prev = h_at(m, s), *met = met_at(m, s);
+static void gru_step_after(const fr_cell *m, fr_share share, fr_index s,
+                           const void *const *acc_init) {
+    const real *h_prev = h_at(m, s), *h_dropped = h_dropped_at(m, s);
     real *h_next = h_at(m, s + 1);
     const real sign = z_sign(m);
     real acc[TILE_ROWS * PANEL] ALIGNED = {0};
     step_tile t = gated_tiles(share);
-    while (next_tile(m, share, s, met, &t)) {
+    while (next_tile(m, share, s, h_dropped, &t)) {
         const fr_index units = units_in(m, t.panel), width = vectors_of(3 * units);
-        input_tile_in(m, &t, 3, width, begins, acc);
+        input_tile_in(m, &t, 3, width, acc_init, acc);
         const vec bias_h = load((const real *)m->bias_h + t.panel * VL);
         for (fr_index line = 0; line < t.height; line++)
             store_part(acc + line * PANEL + 3 * units, bias_h, units);
@@ -63,39 +64,40 @@ static void gru_step_after(const fr_cell *m, fr_share share, fr_index s, const v
 
 /* Where b_n + x Wn, r and z of one row and panel wait for the second pass of reset before. */
 INLINE real *waiting_at(const fr_cell *m, fr_index row, fr_index panel) {
-    return (real *)m->waiting + (row * (m->ld / VL) + panel) * PANEL;
+    return (real *)m->pre_activations + (row * (m->ld / VL) + panel) * PANEL;
 }
 
 /* First pass of reset before: r*h of every unit. */
-static void gru_reset(const fr_cell *m, fr_share share, fr_index s, const void *const *begins) {
-    const real *met = met_at(m, s);
+static void gru_reset(const fr_cell *m, fr_share share, fr_index s, const void *const *acc_init) {
+    const real *h_dropped = h_dropped_at(m, s);
     const real sign = z_sign(m);
     real acc[TILE_ROWS * PANEL] ALIGNED = {0};
     step_tile t = gated_tiles(share);
-    while (next_tile(m, share, s, met, &t)) {
+    while (next_tile(m, share, s, h_dropped, &t)) {
         const fr_index units = units_in(m, t.panel);
-        input_tile_in(m, &t, 3, vectors_of(3 * units), begins, acc);
+        input_tile_in(m, &t, 3, vectors_of(3 * units), acc_init, acc);
         hidden_tile_in(m, &t, 2, vectors_of(2 * units), acc + units);
         for (fr_index line = 0; line < t.height; line++) {
             const fr_index at = t.row[line] * m->ld + t.panel * VL;
             const real *a = acc + line * PANEL;
             const vec r = vsigmoid(load(a + units)), z = vsigmoid(sign * load(a + 2 * units));
-            real *waiting = waiting_at(m, t.row[line], t.panel);
-            store(waiting, load(a));
-            store(waiting + VL, r);
-            store(waiting + 2 * VL, z);
-            store((real *)m->reset_h + at, r * load(met + at));
+            real *pre_activations = waiting_at(m, t.row[line], t.panel);
+            store(pre_activations, load(a));
+            store(pre_activations + VL, r);
+            store(pre_activations + 2 * VL, z);
+            store((real *)m->reset_h + at, r * load(h_dropped + at));
         }
     }
 }
 
-static void gru_step_before(const fr_cell *m, fr_share share, fr_index s, const void *const *begins) {
+static void gru_step_before(const fr_cell *m, fr_share share, fr_index s,
+                            const void *const *acc_init) {
     const real *h_prev = h_at(m, s);
     real *h_next = h_at(m, s + 1);
     real acc[TILE_ROWS * PANEL] ALIGNED;
     step_tile t = plain_tiles(share);
-    gru_reset(m, share, s, begins);
-    meet(share);
+    gru_reset(m, share, s, acc_init);
+    barrier_wait(share);
     while (next_tile(m, share, s, m->reset_h, &t)) {
         const fr_index width = plain_width(m, t.panel);
         const real *from[TILE_ROWS];
@@ -109,8 +111,8 @@ static void gru_step_before(const fr_cell *m, fr_share share, fr_index s, const 
         for (fr_index line = 0; line < t.height; line++)
             for (fr_index v = 0; v < width; v++) {
                 const fr_index row = t.row[line], panel = t.panel * 4 + v;
-                const real *waiting = waiting_at(m, row, panel);
-                const vec r = load(waiting + VL), z = load(waiting + 2 * VL);
+                const real *pre_activations = waiting_at(m, row, panel);
+                const vec r = load(pre_activations + VL), z = load(pre_activations + 2 * VL);
                 const vec n = vtanh(load(acc + line * PANEL + v * VL));
                 new_state(m, h_prev, h_next, panel * VL, s, row, n, z);
                 keep_gates(m, panel, s, row, n, r, z, load(t.h[line] + panel * VL));
@@ -118,17 +120,17 @@ static void gru_step_before(const fr_cell *m, fr_share share, fr_index s, const 
     }
 }
 
-static void gru_step(const fr_cell *m, fr_share share, fr_index s, const void *const *begins) {
+static void gru_step(const fr_cell *m, fr_share share, fr_index s, const void *const *acc_init) {
     if (m->bias_h)
-        gru_step_after(m, share, s, begins);
+        gru_step_after(m, share, s, acc_init);
     else
-        gru_step_before(m, share, s, begins);
+        gru_step_before(m, share, s, acc_init);
 }
 
 /* dgates are dn, dr, dz (before the nonlinearities) and dq, in the order of the tile. */
 static void gru_backward_after(const fr_cell_backward *m, fr_share share, fr_index s) {
     const fr_cell *cell = &m->cell;
-    const fr_index count = share_count(share, cell->schedule.active[s]);
+    const fr_index count = share_count(share, cell->batch.batch_sizes[s]);
     const real *h_prev = h_at(cell, s);
     const real sign = z_sign(cell);
     for (fr_index number = 0; number < count; number++) {
@@ -152,7 +154,7 @@ static void gru_backward_after(const fr_cell_backward *m, fr_share share, fr_ind
             store(dh_at, dh * z);
         }
     }
-    meet(share);
+    barrier_wait(share);
     /* r, z, q = b + h Wh */
     through_hidden(m, share, s, VL, 1, 3, m->wh_t, cell->drop_h ? m->dreset_h : m->dh,
                    !cell->drop_h);
@@ -163,7 +165,7 @@ static void gru_backward_after(const fr_cell_backward *m, fr_share share, fr_ind
 /* Up to the product with r*h; leaves dn, dz, the part of dh that passes by z, and r*h as operand. */
 static void gru_before_candidate(const fr_cell_backward *m, fr_share share, fr_index s) {
     const fr_cell *cell = &m->cell;
-    const fr_index count = share_count(share, cell->schedule.active[s]);
+    const fr_index count = share_count(share, cell->batch.batch_sizes[s]);
     const fr_index operand = vectors_of(cell->input) + cell->ld / VL;
     const real *h_prev = h_at(cell, s);
     const real sign = z_sign(cell);
@@ -190,10 +192,10 @@ static void gru_before_candidate(const fr_cell_backward *m, fr_share share, fr_i
 
 static void gru_backward_before(const fr_cell_backward *m, fr_share share, fr_index s) {
     const fr_cell *cell = &m->cell;
-    const fr_index count = share_count(share, cell->schedule.active[s]);
+    const fr_index count = share_count(share, cell->batch.batch_sizes[s]);
     const real *h_prev = h_at(cell, s);
     gru_before_candidate(m, share, s);
-    meet(share);
+    barrier_wait(share);
     /* (r*h) Un */
     through_hidden(m, share, s, VL, 0, 1, m->wh_n_t, m->dreset_h, 0);
     for (fr_index number = 0; number < count; number++) {
@@ -202,8 +204,8 @@ static void gru_backward_before(const fr_cell_backward *m, fr_share share, fr_in
             const fr_index units = units_in(cell, panel), at = row * cell->ld + panel * VL;
             real *dh_at = (real *)m->dh + at, *dreset_at = (real *)m->dreset_h + at;
             const vec r = load(tape_at(cell, panel, s, row) + VL), dreset_h = load(dreset_at);
-            const vec met = drop_h(cell, load(h_prev + at), at);
-            const vec dr = dreset_h * met * r * (1 - r);
+            const vec h_dropped = drop_h(cell, load(h_prev + at), at);
+            const vec dr = dreset_h * h_dropped * r * (1 - r);
             store_part(dgates_at(m, panel, chunk_number(m, s, row)) + units, dr, units);
             if (cell->drop_h)
                 store(dreset_at, dreset_h * r);
@@ -211,7 +213,7 @@ static void gru_backward_before(const fr_cell_backward *m, fr_share share, fr_in
                 store(dh_at, load(dh_at) + dreset_h * r);
         }
     }
-    meet(share);
+    barrier_wait(share);
     /* r, z = b + h Wh */
     through_hidden(m, share, s, VL, 1, 2, m->wh_t, cell->drop_h ? m->dreset_h : m->dh, 1);
     if (cell->drop_h) through_dropout(m, share, s, m->dreset_h, 1);

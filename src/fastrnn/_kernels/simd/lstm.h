@@ -7,15 +7,15 @@
  * everything the update of those units needs. */
 #include "cell.h"
 
-static void lstm_step(const fr_cell *m, fr_share share, fr_index s, const void *const *begins) {
-    const real *met = met_at(m, s), *c_prev = c_at(m, s);
+static void lstm_step(const fr_cell *m, fr_share share, fr_index s, const void *const *acc_init) {
+    const real *h_dropped = h_dropped_at(m, s), *c_prev = c_at(m, s);
     real *h_next = h_at(m, s + 1), *c_next = c_at(m, s + 1);
     real acc[TILE_ROWS * PANEL] ALIGNED = {0};
     step_tile t = gated_tiles(share);
-    while (next_tile(m, share, s, met, &t)) {
+    while (next_tile(m, share, s, h_dropped, &t)) {
         const fr_index n = units_in(m, t.panel), unit = t.panel * VL;
         const real *from[TILE_ROWS];
-        input_tile(m, &t, 4, vectors_of(4 * n), begins, acc, from);
+        input_tile(m, &t, 4, vectors_of(4 * n), acc_init, acc, from);
         hidden_tile(m, &t, from, 4, vectors_of(4 * n), acc);
         /* The update of c for all rows before that of h: each row's chain from c to h is long. */
         for (fr_index line = 0; line < t.height; line++) {
@@ -42,7 +42,7 @@ static void lstm_step(const fr_cell *m, fr_share share, fr_index s, const void *
 
 static void lstm_backward_step(const fr_cell_backward *m, fr_share share, fr_index s) {
     const fr_cell *cell = &m->cell;
-    const fr_index count = share_count(share, cell->schedule.active[s]);
+    const fr_index count = share_count(share, cell->batch.batch_sizes[s]);
     const real *c_prev = c_at(cell, s), *c_next = c_at(cell, s + 1);
     for (fr_index number = 0; number < count; number++) {
         const fr_index row = share_row(share, number);
@@ -67,7 +67,7 @@ static void lstm_backward_step(const fr_cell_backward *m, fr_share share, fr_ind
             store(dc_at, dc * f);
         }
     }
-    meet(share);
+    barrier_wait(share);
     /* a = bias + x Wx + h Wh: the part of h */
     through_hidden(m, share, s, VL, 0, 4, m->wh_t, m->dh, 0);
     if (cell->drop_h) through_dropout(m, share, s, m->dh, 0);

@@ -231,7 +231,7 @@ INLINE void pack_edge(real *dst, const real *src, const fr_layout *l, fr_index p
 #define PACK_ROWS 4
 
 /* dst = the layout's columns of src, packed; the rows of src lie row_step elements apart. */
-static void pack(void *dst, const void *src, fr_index depth, fr_index row_step,
+static void pack_nn(void *dst, const void *src, fr_index depth, fr_index row_step,
                  const fr_layout *l) {
     const fr_index size = l->width * VL;
     for (fr_index first = 0; first < depth; first += PACK_ROWS)
@@ -283,7 +283,7 @@ static void transpose_block(real *dst, fr_index dst_step, const real *src, fr_in
 
 /* The transpose of a packed matrix, packed: src is (rows, columns of `l`); dst is
  * [panel of rows][(p, v, lane) of l][4][VL], zero where there is no row. */
-static void pack_transposed(void *dst, const void *src, fr_index rows, fr_index row_step,
+static void pack_nt(void *dst, const void *src, fr_index rows, fr_index row_step,
                             const fr_layout *l) {
     const fr_index size = l->width * VL;
     real *out = dst;
@@ -301,8 +301,8 @@ static void pack_transposed(void *dst, const void *src, fr_index rows, fr_index 
         }
 }
 
-/* As pack, from the transpose of its source: src is (columns of `l`, depth). */
-static void pack_turned(void *dst, const void *src, fr_index depth, fr_index row_step,
+/* As pack_nn, from the transpose of its source: src is (columns of `l`, depth). */
+static void pack_tn(void *dst, const void *src, fr_index depth, fr_index row_step,
                         const fr_layout *l) {
     const fr_index size = l->width * VL;
     real *out = dst;
@@ -322,8 +322,8 @@ static void pack_turned(void *dst, const void *src, fr_index depth, fr_index row
     }
 }
 
-/* As pack_transposed, from the transpose of its source: src is (columns of `l`, rows). */
-static void pack_transposed_turned(void *dst, const void *src, fr_index rows, fr_index row_step,
+/* As pack_nt, from the transpose of its source: src is (columns of `l`, rows). */
+static void pack_tt(void *dst, const void *src, fr_index rows, fr_index row_step,
                                    const fr_layout *l) {
     const fr_index size = l->width * VL;
     real *out = dst;

@@ -3,17 +3,17 @@
 #include "cell.h"
 
 /* max(a, 0), NaN kept. */
-INLINE vec vrelu(vec a) { return select(a < 0, broadcast(0), a); }
+INLINE vec vrelu(vec a) { return vselect(a < 0, broadcast(0), a); }
 
-static void rnn_step(const fr_cell *m, fr_share share, fr_index s, const void *const *begins) {
-    const real *met = met_at(m, s);
+static void rnn_step(const fr_cell *m, fr_share share, fr_index s, const void *const *acc_init) {
+    const real *h_dropped = h_dropped_at(m, s);
     real *h_next = h_at(m, s + 1);
     real acc[TILE_ROWS * PANEL] ALIGNED;
     step_tile t = plain_tiles(share);
-    while (next_tile(m, share, s, met, &t)) {
+    while (next_tile(m, share, s, h_dropped, &t)) {
         const fr_index width = plain_width(m, t.panel);
         const real *from[TILE_ROWS];
-        input_tile(m, &t, 4, width, begins, acc, from);
+        input_tile(m, &t, 4, width, acc_init, acc, from);
         hidden_tile(m, &t, from, 4, width, acc);
         for (fr_index line = 0; line < t.height; line++)
             for (fr_index v = 0; v < width; v++) {
@@ -26,7 +26,7 @@ static void rnn_step(const fr_cell *m, fr_share share, fr_index s, const void *c
 
 static void rnn_backward_step(const fr_cell_backward *m, fr_share share, fr_index s) {
     const fr_cell *cell = &m->cell;
-    const fr_index count = share_count(share, cell->schedule.active[s]);
+    const fr_index count = share_count(share, cell->batch.batch_sizes[s]);
     const real *h_next = h_at(cell, s + 1);
     for (fr_index number = 0; number < count; number++) {
         const fr_index row = share_row(share, number);
@@ -35,11 +35,11 @@ static void rnn_backward_step(const fr_cell_backward *m, fr_share share, fr_inde
             const vec dh = load((real *)m->dh + at) + upstream(m, row, s, v * VL);
             const vec h = load(h_next + at);
             /* h = tanh(a), or relu(a), whose slope at 0 is 0 */
-            const vec da = cell->relu ? select(h <= 0, broadcast(0), dh) : dh * (1 - h * h);
+            const vec da = cell->relu ? vselect(h <= 0, broadcast(0), dh) : dh * (1 - h * h);
             store(dgates_at(m, v / 4, chunk_number(m, s, row)) + v % 4 * VL, da);
         }
     }
-    meet(share);
+    barrier_wait(share);
     through_hidden(m, share, s, PANEL, 0, 1, m->wh_t, m->dh, 0);
     if (cell->drop_h) through_dropout(m, share, s, m->dh, 0);
     operand_step(m, share, s);

@@ -10,7 +10,7 @@ INLINE real row_max(const real *x, fr_index count) {
     fr_index j = 0;
     for (; j + VL <= count; j += VL) {
         const vec value = load(x + j);
-        max = select(value > max, value, max);
+        max = vselect(value > max, value, max);
     }
     real result = lowest;
     for (fr_index i = 0; i < VL; i++) result = max[i] > result ? max[i] : result;

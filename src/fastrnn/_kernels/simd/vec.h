@@ -50,7 +50,7 @@ INLINE void store_part(real *p, vec v, fr_index n) {
         memcpy(p, &v, (size_t)n * sizeof(real));
 }
 
-INLINE vec select(ivec mask, vec yes, vec no) {
+INLINE vec vselect(ivec mask, vec yes, vec no) {
     return (vec)((mask & (ivec)yes) | (~mask & (ivec)no));
 }
 
@@ -72,8 +72,8 @@ INLINE vec select(ivec mask, vec yes, vec no) {
 INLINE vec at_least(vec x, real low) { return LANEWISE(max)(broadcast(low), x); }
 INLINE vec at_most(vec x, real high) { return LANEWISE(min)(broadcast(high), x); }
 #else
-INLINE vec at_least(vec x, real low) { return select(x < low, broadcast(low), x); }
-INLINE vec at_most(vec x, real high) { return select(x > high, broadcast(high), x); }
+INLINE vec at_least(vec x, real low) { return vselect(x < low, broadcast(low), x); }
+INLINE vec at_most(vec x, real high) { return vselect(x > high, broadcast(high), x); }
 #endif
 
 /* All lanes from n on cleared, whatever they hold. */
