@@ -4,15 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from decoders import random_decoder
-from helpers import (
-    SCORES,
-    VARIANTS,
-    attention_problem,
-    decoder_problem,
-    random_lengths,
-    recurrent_problem,
-)
+from support.decoders import random_decoder
+from support.numeric import random_lengths
+from support.problems import SCORES, VARIANTS, attention_problem, decoder_problem, recurrent_problem
 
 from fastrnn import _kernels, ops
 from fastrnn._kernels.pointwise import elementwise

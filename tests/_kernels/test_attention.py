@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from helpers import SCORES, attention_problem, random_lengths
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.numeric import random_lengths
+from support.problems import SCORES, attention_problem
 
 from fastrnn import _kernels, _reference
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from helpers import DECODER_CELLS, SCORES, decoder_problem
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.problems import DECODER_CELLS, SCORES, decoder_problem
 
 from fastrnn import _kernels, _reference
 

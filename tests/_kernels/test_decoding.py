@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from decoders import CELLS, CONTEXTS, END, random_decoder, some
-from helpers import SCORES
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from support.decoders import CELLS, CONTEXTS, END, random_decoder, some
+from support.problems import SCORES
 
 from fastrnn import ops
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from helpers import SCORES, VARIANTS, attention_problem, decoder_problem, recurrent_problem
+from support.problems import SCORES, VARIANTS, attention_problem, decoder_problem, recurrent_problem
 
 from fastrnn import _kernels, _reference
 

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers import VARIANTS, random_lengths, recurrent_problem
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.numeric import random_lengths
+from support.problems import VARIANTS, recurrent_problem
 
 from fastrnn import _kernels
 from fastrnn._kernels.runtime import cpu

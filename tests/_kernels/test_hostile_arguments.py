@@ -7,8 +7,8 @@ from functools import partial
 
 import numpy as np
 import pytest
-from decoders import CONTEXTS, END, random_decoder
-from helpers import SCORES, VARIANTS, attention_problem, decoder_problem, recurrent_problem
+from support.decoders import CONTEXTS, END, random_decoder
+from support.problems import SCORES, VARIANTS, attention_problem, decoder_problem, recurrent_problem
 
 import fastrnn as fr
 from fastrnn import ops

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import VARIANTS, attention_problem, decoder_problem, recurrent_problem
+from support.problems import VARIANTS, attention_problem, decoder_problem, recurrent_problem
 
 from fastrnn import _kernels
 from fastrnn._kernels.runtime import memory

@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from helpers import TEXTBOOK, VARIANTS, random_drop, random_lengths, recurrent_problem
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.numeric import random_drop, random_lengths
+from support.problems import TEXTBOOK, VARIANTS, recurrent_problem
 
 from fastrnn import _kernels, _reference
 

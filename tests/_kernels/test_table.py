@@ -6,12 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from helpers import TEXTBOOK, VARIANTS, random_drop, random_lengths, recurrent_problem
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.numeric import random_drop, random_lengths
+from support.problems import TEXTBOOK, VARIANTS, recurrent_problem
 
 from fastrnn import _kernels, _reference
-from fastrnn._kernels.runtime import thread_groups as team
+from fastrnn._kernels.runtime import thread_groups
 
 pytestmark = [
     pytest.mark.usefixtures("isa"),
@@ -83,12 +84,12 @@ def test_rows_are_as_good_as_vectors(variant, dtype, assert_agree, seed, N, T, D
 def test_any_number_of_threads_gives_the_same_result(variant, dtype, shared):
     case = random_problem(variant, 1, N=33, T=29, D=65, H=130, V=31, dtype=dtype)
     alone = on_rows(*case, num_threads=1)
-    team.share(shared)
+    thread_groups.force_threads_per_group(shared)
     try:
         for num_threads in (2, 3, 4):
             np.testing.assert_equal(on_rows(*case, num_threads=num_threads), alone)
     finally:
-        team.share(0)
+        thread_groups.force_threads_per_group(0)
 
 
 def test_what_becomes_of_the_ids_does_not_matter_to_the_backward(variant, dtype):

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import VARIANTS, random_drop, random_lengths, recurrent_problem
+from support.numeric import random_drop, random_lengths
+from support.problems import VARIANTS, recurrent_problem
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from fastrnn import _kernels
-from fastrnn._kernels.runtime import thread_groups as team
+from fastrnn._kernels.runtime import thread_groups
 
 
 @pytest.fixture
@@ -49,11 +50,11 @@ def test_any_number_of_threads_gives_the_same_result(make_call, dtype):
         np.testing.assert_equal(results, wanted)
 
 
-@pytest.fixture(params=[1, 2, 100], ids=lambda members: f"groups of {members}")
+@pytest.fixture(params=[1, 2, 100], ids=lambda per_group: f"groups of {per_group}")
 def shared(request):
-    team.share(request.param)
+    thread_groups.force_threads_per_group(request.param)
     yield request.param
-    team.share(0)
+    thread_groups.force_threads_per_group(0)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -75,9 +76,9 @@ def test_sharing_rows_or_units_gives_the_same_result(isa, variant, N, T, H, dtyp
         np.testing.assert_equal(call(num_threads), wanted)
 
 
-def test_a_group_has_members():
-    with pytest.raises(ValueError, match=r"^team: members must be at least 0, got -1"):
-        team.share(-1)
+def test_a_group_has_threads():
+    with pytest.raises(ValueError, match="count must be at least 0, got -1"):
+        thread_groups.force_threads_per_group(-1)
 
 
 def test_updates_on_any_number_of_threads(update, dtype, restored_threads):
@@ -184,12 +185,12 @@ def test_children_compute_after_their_parent_used_threads(method, tmp_path):
 FEWER = """
 import numpy as np
 import fastrnn
-from fastrnn._kernels.runtime import thread_groups as team
+from fastrnn._kernels.runtime import thread_groups
 
 layer = fastrnn.LSTM(256, 256, rng=0)
 x = np.random.default_rng(1).standard_normal((300, 3, 256), np.float32)
-for members in (0, 2, 3):
-    team.share(members)
+for count in (0, 2, 3):
+    thread_groups.force_threads_per_group(count)
     y, _ = layer(x, num_threads=4)
     layer.backward(y, num_threads=4)
     print(float(y.sum()), float(layer.grads["Wh_l0"].sum()))

@@ -4,16 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from helpers import (
-    SCORES,
-    VARIANTS,
-    assert_close,
-    attention_problem,
-    decoder_problem,
-    random_drop,
-    random_lengths,
-    recurrent_problem,
-)
+from support.numeric import assert_close, random_drop, random_lengths
+from support.problems import SCORES, VARIANTS, attention_problem, decoder_problem, recurrent_problem
 
 from fastrnn import _reference
 

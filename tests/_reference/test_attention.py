@@ -4,14 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from helpers import (
-    SCORES,
-    assert_close,
-    attention_problem,
-    numeric_gradient,
-    random_lengths,
-    relative_error,
-)
+from support.numeric import assert_close, numeric_gradient, random_lengths, relative_error
+from support.problems import SCORES, attention_problem
 
 from fastrnn import _reference
 

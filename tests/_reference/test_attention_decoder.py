@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from helpers import DECODER_CELLS, SCORES, assert_close, decoder_problem, numeric_gradient
+from support.numeric import assert_close, numeric_gradient
+from support.problems import DECODER_CELLS, SCORES, decoder_problem
 
 from fastrnn import _reference
 

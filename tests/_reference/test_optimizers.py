@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from helpers import assert_close
+from support.numeric import assert_close
 
 from fastrnn import _reference
 

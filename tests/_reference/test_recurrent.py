@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from helpers import (
-    TEXTBOOK,
-    VARIANTS,
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.numeric import (
     assert_close,
     numeric_gradient,
     random_drop,
     random_lengths,
-    recurrent_problem,
     relative_error,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from support.problems import TEXTBOOK, VARIANTS, recurrent_problem
 
 from fastrnn import _reference
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from helpers import assert_close, numeric_gradient
+from support.numeric import assert_close, numeric_gradient
 
 from fastrnn import _reference
 

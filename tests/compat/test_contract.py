@@ -8,10 +8,10 @@ import subprocess
 import sys
 
 import numpy as np
-import numpy_time_layers as plain
 import pytest
-from helpers import assert_close
-from test_time_layers import CELLS, STATES, f4, parameters
+from support import numpy_time_layers as plain
+from support.compat import CELLS, STATES, f4, parameters
+from support.numeric import assert_close
 
 from fastrnn.compat import time_layers as ours
 

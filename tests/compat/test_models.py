@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-SOURCE = (Path(__file__).parent / "numpy_models.py").read_text()
-IMPORT = "from numpy_time_layers import *"
+SOURCE = (Path(__file__).parents[1] / "support/numpy_models.py").read_text()
+IMPORT = "from support.numpy_time_layers import *"
 SWAPPED = "from fastrnn.compat.time_layers import *"
 V, SIZE, STEPS = 30, 24, 20
 

@@ -5,17 +5,15 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import numpy_time_layers as plain
 import pytest
-from helpers import assert_close, numeric_gradient
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support import numpy_time_layers as plain
+from support.compat import CELLS, STATES, f4, parameters
+from support.numeric import assert_close, numeric_gradient
 
 from fastrnn.compat import time_layers as ours
 
-GATES = {"RNN": 1, "LSTM": 4, "GRU": 3}
-STATES = {"RNN": 1, "LSTM": 2, "GRU": 1}
-CELLS = pytest.mark.parametrize("cell", GATES)
 EXAMPLES = settings(deadline=None, max_examples=25)
 
 
@@ -35,16 +33,6 @@ SIZES = st.builds(
     D=st.integers(1, 20),
     H=st.integers(1, 20),
 )
-
-
-def f4(rng, *shape):
-    return rng.standard_normal(shape).astype("float32")
-
-
-def parameters(rng, cell, D, H, dtype="float32"):
-    """Wx, Wh and b of one cell."""
-    shapes = (D, GATES[cell] * H), (H, GATES[cell] * H), (GATES[cell] * H,)
-    return [(rng.standard_normal(shape) / shape[0] ** 0.5).astype(dtype) for shape in shapes]
 
 
 def as_tuple(value):

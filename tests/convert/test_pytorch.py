@@ -6,10 +6,10 @@ import re
 
 import numpy as np
 import pytest
-from helpers import assert_close
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from unchanged import unchanged
+from support.numeric import assert_close
+from support.unchanged import unchanged
 
 import fastrnn as fr
 from fastrnn.convert import from_torch, load_state_dict, to_torch

@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
-from unchanged import unchanged
+from support.unchanged import unchanged
 
 import fastrnn as fr
 from fastrnn.convert import load_state_dict, state_dict

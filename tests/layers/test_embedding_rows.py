@@ -6,7 +6,8 @@ import copy
 
 import numpy as np
 import pytest
-from helpers import assert_close, like, parts
+from support.numeric import assert_close
+from support.problems import like, parts
 
 LENGTHS = [5, 0, 3, 1]
 

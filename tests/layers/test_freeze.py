@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from helpers import like, parts
+from support.problems import like, parts
 
 import fastrnn
 import fastrnn.reference

@@ -7,7 +7,8 @@ import json
 
 import numpy as np
 import pytest
-from helpers import SCORES, assert_close, numeric_gradient
+from support.numeric import assert_close, numeric_gradient
+from support.problems import SCORES
 
 import fastrnn
 from fastrnn import ops, reference

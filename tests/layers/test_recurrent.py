@@ -9,7 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from helpers import assert_close, like, numeric_gradient, parts
+from support.numeric import assert_close, numeric_gradient
+from support.problems import like, parts
 
 import fastrnn
 from fastrnn import ops, reference

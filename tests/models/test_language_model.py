@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from gradient_check import assert_gradients
+from support.gradient_check import assert_gradients
 
 from fastrnn.data import StreamBatches
 from fastrnn.models import LanguageModel

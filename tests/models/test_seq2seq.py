@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from gradient_check import assert_gradients
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.gradient_check import assert_gradients
 
 from fastrnn.data import Batches
 from fastrnn.models import Seq2Seq

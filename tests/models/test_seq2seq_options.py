@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from gradient_check import assert_gradients
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose
+from support.gradient_check import assert_gradients
 
 from fastrnn.models import Seq2Seq
 

@@ -9,7 +9,8 @@ import threading
 
 import numpy as np
 import pytest
-from helpers import assert_close, recurrent_problem
+from support.numeric import assert_close
+from support.problems import recurrent_problem
 
 import fastrnn
 from fastrnn import _reference, ops

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from decoders import CELLS, CONTEXTS, END, random_decoder
+from support.decoders import CELLS, CONTEXTS, END, random_decoder
 
 from fastrnn import ops
 from fastrnn.ops import DecoderWeights

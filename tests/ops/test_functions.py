@@ -6,14 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from helpers import (
-    DECODER_CELLS,
-    SCORES,
-    assert_close,
-    attention_problem,
-    decoder_problem,
-    random_lengths,
-)
+from support.numeric import assert_close, random_lengths
+from support.problems import DECODER_CELLS, SCORES, attention_problem, decoder_problem
 
 from fastrnn import _reference, ops
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from helpers import assert_close
+from support.numeric import assert_close
 
 from fastrnn import _reference, ops
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from helpers import VARIANTS, assert_close, random_lengths, recurrent_problem
+from support.numeric import assert_close, random_lengths
+from support.problems import VARIANTS, recurrent_problem
 
 from fastrnn import _reference, ops
 from fastrnn.ops.lstm import CELL

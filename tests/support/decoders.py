@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from helpers import random_lengths
 
 from fastrnn.ops import DecoderWeights
+from support.numeric import random_lengths
 
 CELLS = ("rnn", "lstm", "gru", "gru_before")
 CONTEXTS = (None, "output", "input_feeding", "input")

@@ -1,7 +1,7 @@
 """Three models as a reader of the textbook writes them: on NumPy layers, by the import below."""
 
 # ruff: noqa: F403, F405
-from numpy_time_layers import *
+from support.numpy_time_layers import *
 
 
 def lstm_params(D, H):

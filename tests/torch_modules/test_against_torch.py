@@ -5,9 +5,9 @@ from __future__ import annotations
 import copy
 
 import pytest
-from helpers import assert_close
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.numeric import assert_close
 
 import fastrnn
 

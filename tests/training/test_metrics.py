@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from small_model import SmallModel
+from support.small_model import SmallModel
 
 from fastrnn.data import Batches
 from fastrnn.training import exact_match, mean_loss, perplexity

@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
-from small_model import SmallModel
+from support.small_model import SmallModel
 
 import fastrnn
 from fastrnn import _storage

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from small_model import SmallModel
+from support.small_model import SmallModel
 
 from fastrnn.data import Batches
 from fastrnn.training import (

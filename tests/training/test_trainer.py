@@ -10,7 +10,7 @@ import threading
 
 import numpy as np
 import pytest
-from small_model import SmallModel
+from support.small_model import SmallModel
 
 from fastrnn.data import Batches, StreamBatches
 from fastrnn.models import LanguageModel

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from fastrnn import ops
+from fastrnn._check import Array
 from fastrnn.compat._layer import Layer
-from fastrnn.ops._check import Array
 
 
 class WeightSum(Layer):

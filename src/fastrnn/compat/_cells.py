@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+from fastrnn._check import Array
 from fastrnn.compat._layer import Layer, float32
-from fastrnn.ops._check import Array
 from fastrnn.ops._recurrent import Cell
 
 # What the backends are told beside the weights; without `bh` a GRU resets before the product.

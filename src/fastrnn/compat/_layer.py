@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from fastrnn.ops import _check as check
-from fastrnn.ops._check import Array, Shape
+from fastrnn import _check as check
+from fastrnn._check import Array, Shape
 
 _FLOAT32 = np.dtype(np.float32)
 

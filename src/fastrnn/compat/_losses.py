@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from fastrnn import _check as check
 from fastrnn import ops
+from fastrnn._check import Array
 from fastrnn.compat._layer import Layer
-from fastrnn.ops import _check as check
-from fastrnn.ops._check import Array
 
 
 class TimeSoftmaxWithLoss(Layer):

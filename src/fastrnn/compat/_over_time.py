@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from fastrnn._check import Array
 from fastrnn.compat._cells import GRU_OPTIONS, LSTM_OPTIONS, RNN_OPTIONS, CellLayer, check_weights
 from fastrnn.compat._layer import Layer
-from fastrnn.ops._check import Array
 from fastrnn.ops.gru import CELL as GRU_CELL
 from fastrnn.ops.lstm import CELL as LSTM_CELL
 from fastrnn.ops.rnn import CELL as RNN_CELL

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from fastrnn._check import Array
 from fastrnn.compat._cells import GRU_OPTIONS, LSTM_OPTIONS, RNN_OPTIONS, CellLayer
-from fastrnn.ops._check import Array
 from fastrnn.ops.gru import CELL as GRU_CELL
 from fastrnn.ops.lstm import CELL as LSTM_CELL
 from fastrnn.ops.rnn import CELL as RNN_CELL

@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fastrnn._check import Array
 from fastrnn.layers import GRU, LSTM, RNN
 from fastrnn.layers.recurrent import Recurrent
-from fastrnn.ops._check import Array
 
 # The gates of each library as they lie side by side.
 _ORDERS: dict[str, dict[type[Recurrent], str]] = {

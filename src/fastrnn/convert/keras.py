@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from fastrnn import _check as check
+from fastrnn._check import Array
 from fastrnn.convert import loading
 from fastrnn.convert.cells import CellWeights, from_library, resets_after, suffixes, to_library
 from fastrnn.convert.loading import Convertible, RecurrentLayer
 from fastrnn.layers import GRU, LSTM, RNN, Embedding, Layer, Linear
 from fastrnn.layers.recurrent import Recurrent
-from fastrnn.ops import _check as check
-from fastrnn.ops._check import Array
 
 _RECURRENT: dict[str, type[RecurrentLayer]] = {"SimpleRNN": RNN, "LSTM": LSTM, "GRU": GRU}
 _KINDS = (*_RECURRENT, "Bidirectional", "Embedding", "Dense")

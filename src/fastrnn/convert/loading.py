@@ -7,9 +7,9 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from fastrnn import _check as check
+from fastrnn._check import Array
 from fastrnn.layers import GRU, LSTM, RNN, Embedding, Layer, Linear
-from fastrnn.ops import _check as check
-from fastrnn.ops._check import Array
 
 RecurrentLayer: TypeAlias = RNN | LSTM | GRU
 Convertible: TypeAlias = RecurrentLayer | Embedding | Linear

@@ -14,11 +14,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from fastrnn._check import Array
 from fastrnn.convert._onnx import files
 from fastrnn.convert._onnx.model import OnnxModel
 from fastrnn.convert._onnx.model import prepare as prepared
 from fastrnn.convert._onnx.program import Program, check_known
-from fastrnn.ops._check import Array
 
 if TYPE_CHECKING:
     from onnx.backend import base

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from fastrnn import _storage
+from fastrnn._check import Array
 from fastrnn.convert import loading
 from fastrnn.convert.cells import CellWeights, from_library, resets_after, suffixes, to_library
 from fastrnn.layers import GRU, Layer, Linear
 from fastrnn.layers.recurrent import Recurrent
-from fastrnn.ops._check import Array
 
 _WEIGHTS = ("weight_ih", "weight_hh")
 _BIASES = ("bias_ih", "bias_hh")

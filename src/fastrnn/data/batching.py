@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastrnn import _check as check
 from fastrnn.data.vocabulary import EOS, PAD, Vocabulary
-from fastrnn.ops import _check as check
 
 Batch = tuple[NDArray[Any], ...]
 Ids = NDArray[np.int64]

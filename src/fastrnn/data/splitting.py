@@ -8,7 +8,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from fastrnn.ops import _check as check
+from fastrnn import _check as check
 
 Rows = NDArray[np.int64]
 T = TypeVar("T")

@@ -7,8 +7,8 @@ from datetime import date
 import numpy as np
 from numpy.typing import NDArray
 
-from fastrnn.ops import _check as check
-from fastrnn.ops._check import Rng
+from fastrnn import _check as check
+from fastrnn._check import Rng
 
 # Own names: those of `calendar` and `strftime` follow the locale.
 _MONTHS = (

@@ -6,8 +6,8 @@ from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
-from fastrnn.ops import _check as check
-from fastrnn.ops._check import Array, DType, Rng
+from fastrnn import _check as check
+from fastrnn._check import Array, DType, Rng
 
 Self = TypeVar("Self", bound="Layer")
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from fastrnn.ops._check import Array
+from fastrnn._check import Array
 from fastrnn.ops._recurrent import Cell
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from fastrnn import _check as check
 from fastrnn import ops
+from fastrnn._check import Array, Rng
 from fastrnn.layers.base import Layer
-from fastrnn.ops import _check as check
-from fastrnn.ops._check import Array, Rng
 
 
 class Dropout(Layer):

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from fastrnn import _check as check
 from fastrnn import ops
+from fastrnn._check import Array, Rng
 from fastrnn.layers.base import Layer
-from fastrnn.ops import _check as check
-from fastrnn.ops._check import Array, Rng
 
 
 class Embedding(Layer):

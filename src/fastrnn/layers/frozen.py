@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
-from fastrnn.ops._check import Array
+from fastrnn._check import Array
 
 
 class FrozenParams(dict[str, Array]):

@@ -9,12 +9,12 @@ from typing import Any, ClassVar, TypeAlias, TypeVar
 import numpy as np
 from numpy.typing import DTypeLike
 
+from fastrnn import _check as check
 from fastrnn import ops
+from fastrnn._check import Array, Rng
 from fastrnn.layers.base import Layer
 from fastrnn.layers.directions import layer_backward, layer_forward
 from fastrnn.layers.frozen import FrozenParams
-from fastrnn.ops import _check as check
-from fastrnn.ops._check import Array, Rng
 from fastrnn.ops._recurrent import NO_OPTIONS, Cell, Frozen
 
 State: TypeAlias = Any  # h, or (h, c) for an LSTM

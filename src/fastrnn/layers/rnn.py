@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from fastrnn._check import Rng
 from fastrnn.layers.recurrent import Recurrent
-from fastrnn.ops._check import Rng
 from fastrnn.ops.rnn import CELL, options
 
 

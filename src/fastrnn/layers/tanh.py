@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from fastrnn import ops
+from fastrnn._check import Array
 from fastrnn.layers.base import Layer
-from fastrnn.ops._check import Array
 
 
 class Tanh(Layer):

@@ -8,13 +8,13 @@ from typing import Any, Literal, overload
 import numpy as np
 import numpy.typing as npt
 
+from fastrnn import _check as check
 from fastrnn import ops
 from fastrnn.data import BOS, EOS
 from fastrnn.models.base import Array, Model, evaluating
 from fastrnn.models.decoder import Decoder
 from fastrnn.models.encoder import Encoder, reversal
 from fastrnn.ops import Decoded, Hypothesis
-from fastrnn.ops import _check as check
 
 __all__ = ["Generation", "Hypothesis"]
 

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fastrnn import _check as check
 from fastrnn import ops
+from fastrnn._check import Rng
 from fastrnn.layers import GRU, LSTM, RNN, Dropout, Embedding, Linear, SoftmaxCrossEntropy
 from fastrnn.models.base import (
     CELLS,
@@ -24,8 +26,6 @@ from fastrnn.models.base import (
 )
 from fastrnn.models.inputs import TokenInputs
 from fastrnn.models.scores import TokenScores, score_tokens
-from fastrnn.ops import _check as check
-from fastrnn.ops._check import Rng
 from fastrnn.training import BatchSource
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from fastrnn import _check as check
 from fastrnn.data import EOS
 from fastrnn.models.base import CELLS
 from fastrnn.models.bridge import BRIDGES
 from fastrnn.models.readout import READOUTS, features_size
-from fastrnn.ops import _check as check
 from fastrnn.ops.attention import SCORES, check_heads
 from fastrnn.ops.decoding import CONTEXTS
 

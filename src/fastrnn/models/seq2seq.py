@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from fastrnn import _check as check
 from fastrnn import ops
+from fastrnn._check import Rng
 from fastrnn.data import BOS, EOS, PAD
 from fastrnn.layers import SoftmaxCrossEntropy
 from fastrnn.models.base import Array, evaluating
@@ -18,8 +20,6 @@ from fastrnn.models.generation import Generation
 from fastrnn.models.options import checked_options
 from fastrnn.models.scores import TokenScores, score_tokens
 from fastrnn.models.steps import Steps
-from fastrnn.ops import _check as check
-from fastrnn.ops._check import Rng
 from fastrnn.training import BatchSource, exact_match
 
 _RECURRENT = (

@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastrnn import _check as check
 from fastrnn.data import PairBatches, TextPairBatches, Vocabulary, pad
 from fastrnn.models.alignment import Alignment
 from fastrnn.models.base import Array
 from fastrnn.models.generation import Hypothesis
 from fastrnn.models.seq2seq import Seq2Seq
 from fastrnn.models.serialization import Path, load_with_extra, save
-from fastrnn.ops import _check as check
 
 MAX_SOURCE_LENGTH = 1000
 

@@ -11,7 +11,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
-from fastrnn.ops import _check as check
+from fastrnn import _check as check
 
 _MODULES = {"compiled": "fastrnn._kernels", "reference": "fastrnn._reference"}
 _ENVIRONMENT = os.environ.get("FASTRNN_BACKEND") or "compiled"

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from fastrnn import _check as check
+from fastrnn._check import Array, DType
 from fastrnn.ops import _backend
-from fastrnn.ops import _check as check
-from fastrnn.ops._check import Array, DType
 
 NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
 

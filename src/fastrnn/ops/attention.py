@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from fastrnn import _check as check
+from fastrnn._check import Array, DType
 from fastrnn.ops import _backend
-from fastrnn.ops import _check as check
 from fastrnn.ops._backend import Stash
-from fastrnn.ops._check import Array, DType
 
 # The names and shapes of each score's weights.
 SCORES: dict[str, dict[str, tuple[str, ...]]] = {

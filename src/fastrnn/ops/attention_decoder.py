@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from fastrnn import _check as check
+from fastrnn._check import Array, DType
 from fastrnn.ops import _backend, gru, lstm, rnn
-from fastrnn.ops import _check as check
 from fastrnn.ops._backend import Stash
-from fastrnn.ops._check import Array, DType
 from fastrnn.ops._recurrent import Cell
 from fastrnn.ops.attention import SCORES, check_heads, score_weights
 from fastrnn.ops.embedding import embedding_backward, embedding_forward

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastrnn import _check as check
+from fastrnn._check import Array
 from fastrnn.ops import _backend
-from fastrnn.ops import _check as check
-from fastrnn.ops._check import Array
 from fastrnn.ops.attention import SCORES, check_heads, score_weights
 from fastrnn.ops.attention_decoder import CELLS, readout_weights, stacked_weights
 

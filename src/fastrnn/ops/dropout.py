@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from fastrnn import _check as check
+from fastrnn._check import Array
 from fastrnn.ops import _backend
-from fastrnn.ops import _check as check
 from fastrnn.ops._backend import Stash
-from fastrnn.ops._check import Array
 
 
 def dropout(x: Any, p: float, *, rng: np.random.Generator, backend: str | None = None) -> Array:

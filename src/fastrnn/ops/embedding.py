@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from fastrnn import _check as check
+from fastrnn._check import Array
 from fastrnn.ops import _backend
-from fastrnn.ops import _check as check
 from fastrnn.ops._backend import Stash
-from fastrnn.ops._check import Array
 
 
 def embedding(ids: Any, W: Any, *, backend: str | None = None) -> Array:

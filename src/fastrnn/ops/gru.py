@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from fastrnn._check import Array
 from fastrnn.ops._backend import Stash
-from fastrnn.ops._check import Array
 from fastrnn.ops._recurrent import Cell
 
 CELL = Cell("GRU", "gru", gates=3)

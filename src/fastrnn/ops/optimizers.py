@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from fastrnn import _check as check
+from fastrnn._check import Array
 from fastrnn.ops import _backend
-from fastrnn.ops import _check as check
-from fastrnn.ops._check import Array
 
 
 def sgd_update(param: Array, grad: Any, *, lr: float, backend: str | None = None) -> None:

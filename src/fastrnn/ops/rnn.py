@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastrnn.ops import _check as check
+from fastrnn import _check as check
+from fastrnn._check import Array
 from fastrnn.ops._backend import Stash
-from fastrnn.ops._check import Array
 from fastrnn.ops._recurrent import Cell
 
 CELL = Cell("RNN", "rnn", gates=1)

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fastrnn._check import Array
 from fastrnn.layers.directions import layer_backward, layer_forward
-from fastrnn.ops._check import Array
 from fastrnn.ops._recurrent import Cell
 from fastrnn.torch.weights import to_kernel, to_torch
 

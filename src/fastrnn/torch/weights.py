@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from fastrnn.ops._check import Array
+from fastrnn._check import Array
 from fastrnn.ops._recurrent import Cell
 from fastrnn.ops.gru import CELL as GRU
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from fastrnn.ops import _check as check
+from fastrnn import _check as check
 
 
 def edit_distance(

@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from fastrnn import _check as check
 from fastrnn import ops
-from fastrnn.ops import _check as check
 from fastrnn.training.protocol import Arrays
 
 _STEP = "step"

@@ -14,8 +14,8 @@ from typing import TypeAlias
 
 import numpy as np
 
+from fastrnn._check import Array
 from fastrnn._reference.activations import sigmoid
-from fastrnn.ops._check import Array
 
 Function: TypeAlias = Callable[[Array], Array]
 

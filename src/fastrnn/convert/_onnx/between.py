@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from fastrnn import ops
+from fastrnn._check import Array
 from fastrnn.convert._onnx.graph import DTYPES, Node
-from fastrnn.ops._check import Array
 
 
 def _given(node: Node, name: str, value: Any) -> Any:

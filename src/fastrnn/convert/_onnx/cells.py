@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from fastrnn._check import Array
 from fastrnn._reference.sequence import outputs, steps
 from fastrnn.convert._onnx.activations import Function
-from fastrnn.ops._check import Array
 
 
 @dataclass(frozen=True)

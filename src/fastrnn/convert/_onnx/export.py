@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from fastrnn._check import Array, DType
 from fastrnn.convert._onnx import files, weights
 from fastrnn.convert._onnx.graph import TYPE_OF, Graph, Node, Value
 from fastrnn.convert._onnx.weights import KINDS
 from fastrnn.layers import GRU, LSTM, RNN, Embedding, Layer, Linear
-from fastrnn.ops._check import Array, DType
 
 RECURRENT = (RNN, LSTM, GRU)
 INT32, INT64 = np.dtype(np.int32), np.dtype(np.int64)

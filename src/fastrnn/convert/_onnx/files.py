@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from fastrnn import _storage
+from fastrnn._check import Array
 from fastrnn.convert._onnx.graph import DTYPES, TYPE_OF, Graph, Node, Value
-from fastrnn.ops._check import Array
 
 OPSETS = range(7, 23)  # of the files that we read
 OPSET = 14  # of those that we write

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fastrnn.ops._check import Array, DType
+from fastrnn._check import Array, DType
 
 # The types of tensors that a graph here may have: TensorProto.DataType in onnx.proto3.
 DTYPES: dict[int, DType] = {

@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from fastrnn._check import Array
 from fastrnn.convert._onnx.export import build
 from fastrnn.convert._onnx.graph import Graph, Node
 from fastrnn.convert._onnx.operators import Operator, Weights, set_cells
 from fastrnn.convert._onnx.program import Program
 from fastrnn.convert._onnx.weights import KINDS
 from fastrnn.layers import Embedding, Layer, Linear
-from fastrnn.ops._check import Array
 
 
 def layers_of(program: Program) -> list[Layer]:

@@ -7,11 +7,11 @@ import warnings
 from functools import cached_property
 from typing import Any
 
+from fastrnn._check import Array
 from fastrnn.convert._onnx import files
 from fastrnn.convert._onnx.layers import layers_of
 from fastrnn.convert._onnx.program import Program, check_known
 from fastrnn.layers import Layer
-from fastrnn.ops._check import Array
 
 
 def from_onnx(path: str | os.PathLike[str]) -> OnnxModel:

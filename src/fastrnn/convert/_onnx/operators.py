@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from fastrnn import _check as check
+from fastrnn._check import Array
 from fastrnn.convert._onnx import activations, cells, weights
 from fastrnn.convert._onnx.graph import Node
 from fastrnn.convert._onnx.weights import KINDS, Layer
 from fastrnn.layers import GRU
-from fastrnn.ops import _check as check
-from fastrnn.ops._check import Array
 
 # Those of LSTM; the others have the first ones.
 INPUTS = ("X", "W", "R", "B", "sequence_lens", "initial_h", "initial_c", "P")

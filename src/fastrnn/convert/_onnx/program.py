@@ -7,11 +7,11 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from fastrnn._check import Array
 from fastrnn.convert._onnx.between import BETWEEN
 from fastrnn.convert._onnx.graph import DTYPES, Graph, Node, Value
 from fastrnn.convert._onnx.operators import WEIGHTS, Operator, Weights
 from fastrnn.convert._onnx.weights import KINDS
-from fastrnn.ops._check import Array
 
 Call: TypeAlias = Callable[..., Sequence[Array]]
 

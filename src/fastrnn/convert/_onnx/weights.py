@@ -11,8 +11,8 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from fastrnn._check import Array
 from fastrnn.layers import GRU, LSTM, RNN
-from fastrnn.ops._check import Array
 from fastrnn.ops._recurrent import Cell
 
 Layer: TypeAlias = "RNN | GRU | LSTM"
