@@ -327,6 +327,7 @@ class LanguageModel(Model):
             cell=str(self._config["cell"]),
             cells=cells_of(rnn),
             output=(output.params["W"], output.params["b"]),
+            residual=rnn.residual,
         )
 
     def _excluded(self, exclude: Collection[int]) -> Array:
