@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from fastrnn.ops import DecoderWeights
 from support.numeric import Array, random_drop, random_lengths
 
 VARIANTS = ("rnn_tanh", "rnn_relu", "lstm", "gru_after", "gru_before")
@@ -206,16 +207,26 @@ class DecoderProblem:
     cells: list[tuple[Array | None, ...]]
     weights: tuple[Array, ...]
     readout: tuple[Array, ...] | None
+    kind: dict[str, Any]  # what else the decoder has
     options: dict[str, Any]  # of the forward
     upstream: list[Any]  # of features, alignment, the last features to feed, the last states
 
+    @property
+    def decoder(self) -> DecoderWeights:
+        """The arrays of the decoder as one."""
+        arrays: dict[str, Any] = {"weights": self.weights, "readout": self.readout}
+        return DecoderWeights(cells=self.cells, **arrays, **self.kind)
+
+    @property
+    def inputs(self) -> tuple[Any, ...]:
+        """The arguments of a forward in their order."""
+        return self.decoder, self.x, self.fed, self.states, self.memory
+
     def forward(self, module: ModuleType, **options: Any) -> tuple[Any, ...]:
         """Return features, alignment, the last features to feed, the last states, the stash."""
-        inputs = (self.x, self.fed, self.states, self.memory)
-        weights = (self.cells, self.weights, self.readout)
         defaults = {"train": True, **self.options}
         result: tuple[Any, ...] = module.attention_decoder_forward(
-            *inputs, *weights, **{**defaults, **options}
+            *self.inputs, **{**defaults, **options}
         )
         return result
 
@@ -315,13 +326,15 @@ def decoder_problem(
             for weight in attention.weights.values()
         ),
         readout=None if R is None else (normal(M + H, R), normal(R)),
-        options={
+        kind={
             "cell": variant.partition("_")[0],
             "score": score,
-            "heads": attention.heads,
+            "num_heads": attention.heads,
             "context": context,
-            "lengths": random_lengths(rng, N, S) if ragged else None,
             "residual": residual,
+        },
+        options={
+            "lengths": random_lengths(rng, N, S) if ragged else None,
             "drops": drops.astype(dtype) if dropped else None,
             "drop_h": random_drop(rng, (layers, N, H), dtype) if dropped else None,
             "steps": random_lengths(rng, N, T) if ended else None,

@@ -37,6 +37,7 @@ import numpy as np
 
 from . import sequence
 from .attention import attention_backward, attention_forward
+from .embedding import embedding_backward
 from .gru import gru_cell, gru_cell_backward
 from .lstm import lstm_cell, lstm_cell_backward
 from .rnn import rnn_cell, rnn_cell_backward
@@ -54,32 +55,30 @@ Weights = tuple["Array | None", ...]  # of one cell
 
 
 def attention_decoder_forward(
+    decoder: Any,
     x: Array,
     fed: Array | None,
     states: Sequence[Array],
     memory: Array,
-    cells: Sequence[Weights],
-    weights: tuple[Array, ...],
-    readout: tuple[Array, Array] | None,
     *,
-    cell: str,
-    score: str,
-    heads: int,
-    context: str,
     lengths: Array | None,
-    residual: bool,
+    steps: Array | None,
     drops: Array | None,
     drop_h: Array | None,
     train: bool,
-    steps: Array | None = None,
     num_threads: int | None = None,
 ) -> tuple[Array, Array, Array | None, list[Array], Stash | None]:
     """Return features, alignment, the last features to feed, the last states, and a stash.
 
-    `fed` are the features before the first step, for input_feeding; `cells` hold the weights of
-    each layer, `weights` those of the score. `lengths` are those of the memory, `steps` the numbers
-    of steps of the sequences.
+    `decoder` is as `fastrnn.ops.DecoderWeights`; x may be the numbers (N, T) of its embedding's
+    rows. `fed` are the features before the first step, for input_feeding. `lengths` are those of
+    the memory, `steps` the numbers of steps of the sequences.
     """
+    cells, weights, readout = decoder.cells, decoder.weights, decoder.readout
+    cell, score, heads, residual = decoder.cell, decoder.score, decoder.num_heads, decoder.residual
+    context, ids = decoder.context, None
+    if x.ndim == 2:
+        ids, x = (x.copy(), len(decoder.embedding)), decoder.embedding[x]
     N, T, _ = x.shape
     feeding = context == "input_feeding"
     width = memory.shape[2] + states[0].shape[2] if readout is None else len(readout[1])
@@ -113,7 +112,7 @@ def attention_decoder_forward(
             fed[rows] = f
         if train:
             tape.append((t, rows, attended, stacked, joined, f))
-    stash = (x, memory, cells, weights, readout, cell, feeding, residual, drops, tape)
+    stash = (x, memory, cells, weights, readout, cell, feeding, residual, drops, tape, ids)
     return features, alignment, fed, states, stash if train else None
 
 
@@ -129,7 +128,7 @@ def attention_decoder_backward(
     Array, Array | None, list[Array], Array, list[Weights], tuple[Array, ...], tuple[Array, ...]
 ]:
     """Return ``(dx, dfed, dstates0, dmemory, dcells, dweights, dreadout)``; None means zeros."""
-    x, memory, cells, weights, readout, cell, feeding, residual, drops, tape = stash
+    x, memory, cells, weights, readout, cell, feeding, residual, drops, tape, ids = stash
     N, _, E = x.shape
     M = memory.shape[2]
     dx, dmemory, dweights, dreadout = (_zeros(each) for each in (x, memory, weights, readout or ()))
@@ -169,6 +168,8 @@ def attention_decoder_backward(
         add_to(dweights, dscore)
         for total, parts in zip(dcells, dstack, strict=True):
             add_to(total, parts)
+    if ids is not None:
+        dx = embedding_backward(dx.reshape(-1, E), ids[0].ravel(), ids[1])
     return dx, dfed if feeding else None, dstates, dmemory, dcells, dweights, dreadout
 
 

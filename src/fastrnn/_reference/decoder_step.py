@@ -86,7 +86,7 @@ class Sentence:
             self.memory,
             self.decoder.weights,
             score=self.decoder.score,
-            heads=self.decoder.heads,
+            heads=self.decoder.num_heads,
             lengths=self.length,
             train=False,
         )

@@ -59,13 +59,9 @@ cdef class StepDecoder:
     def __cinit__(self, decoder, list states, memory, lengths, constant, num_threads):
         cdef fr_index P = 0 if constant is None else constant.shape[1]
         W, b = decoder.output
-        options = {"nonlinearity": "tanh"} if decoder.cell == "rnn" else {}
         self.owner = [states, decoder, constant]
         self.kernels = kernels_for(W.itemsize)
-        self.stack = FREEZE[decoder.cell](
-            decoder.cells, directions=1, residual=decoder.residual, owners=(),
-            num_threads=num_threads, **options,
-        )
+        self.stack = _packed_stack(decoder, num_threads)
         self.sentences, self.vocabulary = states[0].shape[1], W.shape[1]
         self.features = W.shape[0] - P
         self.embedding = as_matrix(decoder.embedding)
@@ -99,7 +95,7 @@ cdef class StepDecoder:
                 self.kernels, self.owner, weights[3], None, num_threads
             )
         self.score = memory_job(
-            self.owner, score, decoder.heads, keys, weights, values, lengths
+            self.owner, score, decoder.num_heads, keys, weights, values, lengths
         )
         self.memory_steps, self.memory_size = memory.shape[1], memory.shape[2]
         self.owner.append(lengths)
@@ -301,3 +297,12 @@ cdef class StepDecoder:
             attend(&job, head, keys_of(&self.score, n), rows.work)
         if heads > 1:
             average_heads(&job, 0)
+
+
+def _packed_stack(decoder, num_threads):
+    """The cells, packed."""
+    options = {"nonlinearity": "tanh"} if decoder.cell == "rnn" else {}
+    return FREEZE[decoder.cell](
+        decoder.cells, directions=1, residual=decoder.residual, owners=(), num_threads=num_threads,
+        **options,
+    )

@@ -29,7 +29,7 @@ cdef struct Gradients:
     const Backward *b
 
 
-def embeds(rows, inputs):
+cpdef bint embeds(fr_index rows, fr_index inputs) noexcept:
     """Whether so many inputs, each a row of an embedding of so many, are worth projecting it."""
     return 0 < 2 * rows <= inputs
 
