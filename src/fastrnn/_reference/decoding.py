@@ -40,7 +40,7 @@ def decode_greedy(
     max_length: int,
     forced: Array | None,
     use_forced: Array | None,
-    return_alignment: bool,
+    return_attention: bool,
     num_threads: int | None = None,
 ) -> Followed:
     """Choose the likeliest token at each step; see `_follow` for what is returned."""
@@ -50,7 +50,7 @@ def decode_greedy(
 
     batch = sentences(decoder, states, memory, lengths, constant)
     choose = _unless_forced(likeliest, forced, use_forced)
-    return _follow(batch, choose, start, end, max_length, memory if return_alignment else None)
+    return _follow(batch, choose, start, end, max_length, memory if return_attention else None)
 
 
 def decode_sample(
@@ -65,7 +65,7 @@ def decode_sample(
     max_length: int,
     forced: Array | None,
     use_forced: Array | None,
-    return_alignment: bool,
+    return_attention: bool,
     seeds: Array,
     temperature: float,
     top_k: int | None,
@@ -79,7 +79,7 @@ def decode_sample(
 
     batch = sentences(decoder, states, memory, lengths, constant)
     choose = _unless_forced(drawn, forced, use_forced)
-    return _follow(batch, choose, start, end, max_length, memory if return_alignment else None)
+    return _follow(batch, choose, start, end, max_length, memory if return_attention else None)
 
 
 def _unless_forced(choose: Choice, forced: Array | None, use_forced: Array | None) -> Choice:
@@ -234,7 +234,7 @@ def decode_beam(
     n_best: int,
     length_penalty: float,
     coverage_penalty: float,
-    return_alignment: bool,
+    return_attention: bool,
     num_threads: int | None = None,
 ) -> list[list[tuple[Array, float, float, bool, Array | None]]]:
     """Return the `n_best` results of each sentence, the best first.
@@ -245,7 +245,7 @@ def decode_beam(
     penalties = _Penalties(length_penalty, coverage_penalty)
     return [
         [
-            _shown(result, sentence.memory, return_alignment)
+            _shown(result, sentence.memory, return_attention)
             for result in _search(
                 sentence, int(start[n]), end, max_length, beam_size, n_best, penalties
             )
@@ -341,11 +341,11 @@ def _settled(
 
 
 def _shown(
-    result: _Result, memory: Array, return_alignment: bool
+    result: _Result, memory: Array, return_attention: bool
 ) -> tuple[Array, float, float, bool, Array | None]:
     """Return a result as `decode_beam` does: without its end mark."""
     (tokens, log_probability, rows), score, finished = result
     length, alignment = len(tokens) - finished, None
-    if return_alignment:
+    if return_attention:
         alignment = np.array(rows[:length], memory.dtype).reshape(length, memory.shape[1])
     return np.array(tokens[:length], np.int64), score, log_probability, finished, alignment

@@ -76,14 +76,14 @@ class Generation(Model):
         ids : array of int64, shape (N, L)
             L <= max_length is the length of the longest target; each row holds its tokens with
             the end mark and then zeros.
-        weights : array, shape (N, L, S)
-            Only with ``return_attention``: weight of each source token (in the order of
-            ``source``, reversed or not) when each target token was chosen; zeros after the end.
+        attention : array, shape (N, L, S)
+            Only with ``return_attention``: the attention weight of each source token (in the order
+            of ``source``, reversed or not) when each target token was chosen; zeros after the end.
 
         Raises
         ------
         ValueError
-            If an argument is wrong, or weights are wanted of a model without attention.
+            If an argument is wrong, or attention is wanted of a model without attention.
         TypeError
             If one is of a wrong type.
         """
@@ -91,10 +91,10 @@ class Generation(Model):
         found: Decoded = self._decode(
             ops.decode_greedy, source, lengths, max_length, return_attention
         )
-        if found.alignment is None:
+        if found.attention is None:
             return found.tokens
         order = self._reading_order(source.shape, lengths)
-        return found.tokens, np.take_along_axis(found.alignment, order[:, None], axis=2)
+        return found.tokens, np.take_along_axis(found.attention, order[:, None], axis=2)
 
     def sample(
         self,
@@ -230,7 +230,7 @@ class Generation(Model):
                 start=BOS,
                 end=EOS,
                 max_length=max_length,
-                return_alignment=return_attention,
+                return_attention=return_attention,
                 **options,
             )
 

@@ -47,7 +47,7 @@ cdef fr_share step_share(const Loop *d, OwnRows own) noexcept nogil:
 
 
 cdef Workspace work_of(const Loop *d, int t) noexcept nogil:
-    cdef const AttentionJob *m = &d.attention
+    cdef const AttentionJob *m = &d.attention_job
     return workspace_at(m.memory + t * m.thread_bytes, m.largest_side)
 
 
@@ -174,8 +174,8 @@ cdef void stack(const Loop *d, OwnRows own, fr_index s, Workspace work) noexcept
 
 
 cdef void attend_step(const Loop *d, OwnRows own, fr_index s, Workspace work) noexcept nogil:
-    """Attend with the query of step s: c and the alignment."""
-    cdef const AttentionJob *m = &d.attention
+    """Attend with the query of step s: c and the attention."""
+    cdef const AttentionJob *m = &d.attention_job
     cdef const AttentionJob *now = &d.now
     cdef fr_index i, n, head
     if d.query_weights.W:
@@ -184,7 +184,7 @@ cdef void attend_step(const Loop *d, OwnRows own, fr_index s, Workspace work) no
         n = sequence(own, i)
         for head in range(n * m.heads, (n + 1) * m.heads):
             to_step(m.q, now.q, head, s)
-            to_step(m.alignment, now.alignment, head, s)
+            to_step(m.attention, now.attention, head, s)
             to_step(m.context, now.context, head, s)
             attend(now, head, keys_of(m, n), work)
         if m.mean:
@@ -287,7 +287,7 @@ cdef void attend_step_backward(
 ) noexcept nogil:
     """Gradient of the query; what the gradients of the memory need stays in the tapes."""
     cdef const fr_kernels *k = b.forward.kernels
-    cdef const AttentionJob *m = &b.forward.attention
+    cdef const AttentionJob *m = &b.forward.attention_job
     cdef const AttentionJob *now = &b.forward.now
     cdef fr_index i, n, head
     if b.heads_weights_t.W:
@@ -295,11 +295,11 @@ cdef void attend_step_backward(
         apply_rows(k, &b.heads_weights_t, work, at(b.dc, own, s), at(b.dheads, own, s))
     for i in range(own.count):
         n = sequence(own, i)
-        if m.dalignment:
-            to_step(m.dalignment, now.dalignment, n, s)
+        if m.dattention:
+            to_step(m.dattention, now.dattention, n, s)
         for head in range(n * m.heads, (n + 1) * m.heads):
             to_step(m.q, now.q, head, s)
-            to_step(m.alignment, now.alignment, head, s)
+            to_step(m.attention, now.attention, head, s)
             to_step(m.dcontext, now.dcontext, head, s)
             to_step(m.dscore, now.dscore, head, s)
             to_step(m.dq, now.dq, head, s)
