@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from fastrnn._cells import CELLS
 from fastrnn.cli.arguments import Group, at_least
-from fastrnn.models.base import CELLS, Model
+from fastrnn.models.base import Model
 from fastrnn.models.serialization import check_writable
 from fastrnn.training import (
     SGD,
