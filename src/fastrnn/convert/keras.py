@@ -13,16 +13,18 @@ from typing import Any
 import numpy as np
 
 from fastrnn import _check as check
+from fastrnn._cells import CELLS
 from fastrnn._check import Array
 from fastrnn.convert import loading
-from fastrnn.convert.cells import CellWeights, from_library, resets_after, suffixes, to_library
-from fastrnn.convert.loading import Convertible, RecurrentLayer
-from fastrnn.layers import GRU, LSTM, RNN, Embedding, Layer, Linear
+from fastrnn.convert.cells import CellWeights, from_library, splits_bias, suffixes, to_library
+from fastrnn.convert.loading import Convertible
+from fastrnn.layers import RECURRENT, Embedding, Layer, Linear
 from fastrnn.layers.recurrent import Recurrent
 
-_RECURRENT: dict[str, type[RecurrentLayer]] = {"SimpleRNN": RNN, "LSTM": LSTM, "GRU": GRU}
+# Keras calls its plain RNN otherwise.
+_RECURRENT = {{"RNN": "SimpleRNN"}.get(cell.title, cell.title): cell for cell in CELLS.values()}
 _KINDS = (*_RECURRENT, "Bidirectional", "Embedding", "Dense")
-_GATES: dict[int, type[RecurrentLayer]] = {1: RNN, 3: GRU, 4: LSTM}
+_GATES = {len(cell.gates): cell for cell in CELLS.values()}
 # What our layers always have, or never; an option that is not in a layer's configuration is right.
 _REQUIRED: dict[str, Any] = {
     "recurrent_activation": "sigmoid",
@@ -151,7 +153,7 @@ def _named(layer: Layer) -> dict[str, Array]:
     for suffix, prefix in zip(suffixes(layer), ("", "backward "), strict=False):
         Wx, Wh, bx, bh = to_library(layer, suffix, "keras")
         named[prefix + "kernel"], named[prefix + "recurrent_kernel"] = Wx, Wh
-        named[prefix + "bias"] = np.stack((bx, bh)) if resets_after(layer) else bx
+        named[prefix + "bias"] = np.stack((bx, bh)) if splits_bias(layer) else bx
     return named
 
 
@@ -174,7 +176,7 @@ def _recurrent_params(layer: Recurrent, arrays: list[Array]) -> dict[str, Array]
     params: dict[str, Array] = {}
     for index, suffix in enumerate(suffixes(layer)):
         Wx, Wh, bias = arrays[3 * index : 3 * index + 3]
-        bx, bh = bias if resets_after(layer) else (bias, np.zeros_like(bias))
+        bx, bh = bias if splits_bias(layer) else (bias, np.zeros_like(bias))
         params |= from_library(layer, suffix, "keras", CellWeights(Wx, Wh, bx, bh))
     return params
 
@@ -198,7 +200,7 @@ def _described(theirs: Any) -> Convertible:
     return Linear(len(weights[0]), config["units"], bias=config["use_bias"], dtype=dtype)
 
 
-def _bidirectional(theirs: Any, input_size: int) -> RecurrentLayer:
+def _bidirectional(theirs: Any, input_size: int) -> Recurrent:
     """Construct the layer of two directions."""
     if theirs.merge_mode != "concat":
         raise ValueError(f"from_keras: merge_mode must be 'concat', got {theirs.merge_mode!r}")
@@ -220,22 +222,22 @@ def _kind(theirs: Any, known: Sequence[str] | dict[str, Any]) -> str:
 
 def _options(
     theirs: Any, kind: str, *, go_backwards: bool
-) -> tuple[type[RecurrentLayer], dict[str, Any]]:
+) -> tuple[type[Recurrent], dict[str, Any]]:
     """Return our class and its options, without `input_size`."""
     config = theirs.get_config()
     for option, wanted in (_REQUIRED | {"go_backwards": go_backwards}).items():
         _require(config, option, wanted)
     options = {"hidden_size": config["units"], "dtype": theirs.dtype_policy.name}
-    if kind == "SimpleRNN":
-        known = ("tanh", "relu")
+    cell = _RECURRENT[kind]
+    if known := cell.options.get("nonlinearity"):
         options["nonlinearity"] = check.option(
             "from_keras", "activation", config["activation"], known
         )
     else:
         _require(config, "activation", "tanh")
-    if kind == "GRU":
+    if "reset_after" in cell.options:
         options["reset_after"] = config["reset_after"]
-    return _RECURRENT[kind], options
+    return RECURRENT[cell.name], options
 
 
 def _require(config: dict[str, Any], option: str, wanted: Any) -> None:
@@ -258,15 +260,16 @@ def _deduced(weights: list[Array]) -> Convertible:
     if len(weights) not in (2, 3, 4, 6) or dimensions[:2] != [2, 2]:
         raise unknown
     (D, _), (H, columns) = shapes[:2]
-    layer_class = _GATES.get(columns // max(H, 1))
-    if layer_class is None:
+    cell = _GATES.get(columns // max(H, 1))
+    if cell is None:
         raise unknown
     options: dict[str, Any] = {"bidirectional": len(weights) in (4, 6), "dtype": weights[0].dtype}
-    if layer_class is GRU:
+    if "reset_after" in cell.options:
         if len(weights) in (2, 4):
             raise ValueError(
-                "from_keras: a GRU's weights without bias do not tell reset_after: "
+                f"from_keras: a {cell.title}'s weights without bias do not tell reset_after: "
                 "give the layer, or use load_keras_weights"
             )
         options["reset_after"] = dimensions[2] == 2
-    return layer_class(D, H, **options)
+    layer: Recurrent = RECURRENT[cell.name](D, H, **options)
+    return layer

@@ -9,12 +9,12 @@ import numpy as np
 
 from fastrnn import _check as check
 from fastrnn._check import Array
-from fastrnn.layers import GRU, LSTM, RNN, Embedding, Layer, Linear
+from fastrnn.layers import RECURRENT, Embedding, Layer, Linear
+from fastrnn.layers.recurrent import Recurrent
 
-RecurrentLayer: TypeAlias = RNN | LSTM | GRU
-Convertible: TypeAlias = RecurrentLayer | Embedding | Linear
+Convertible: TypeAlias = Recurrent | Embedding | Linear
 
-CONVERTIBLE = (RNN, LSTM, GRU, Embedding, Linear)
+CONVERTIBLE: tuple[type[Layer], ...] = (*RECURRENT.values(), Embedding, Linear)
 
 
 def check_layer(function: str, layer: Any) -> None:

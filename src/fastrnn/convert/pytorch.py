@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from fastrnn._cells import CELLS
 from fastrnn.convert import loading
-from fastrnn.convert.loading import Convertible, RecurrentLayer
+from fastrnn.convert.loading import Convertible
 from fastrnn.convert.state_dicts import load_state_dict, state_dict
-from fastrnn.layers import GRU, LSTM, RNN, Embedding, Layer, Linear
+from fastrnn.layers import RECURRENT, Embedding, Layer, Linear
 from fastrnn.layers.recurrent import Recurrent
 
-_RECURRENT: dict[str, type[RecurrentLayer]] = {"RNN": RNN, "LSTM": LSTM, "GRU": GRU}
+_RECURRENT = {cell.title: RECURRENT[cell.name] for cell in CELLS.values()}
 
 
 def from_torch(module: Any) -> Convertible:
@@ -108,13 +109,14 @@ def _build(kind: str, module: Any, dtype: str) -> Convertible:
         _require(module, "scale_grad_by_freq", False)
         return Embedding(module.num_embeddings, module.embedding_dim, dtype=dtype)
     options: dict[str, Any] = {"dtype": dtype}
-    if kind.startswith("RNN"):
+    if hasattr(module, "nonlinearity"):
         options["nonlinearity"] = module.nonlinearity
     if not kind.endswith("Cell"):
         _require(module, "proj_size", 0)
         options |= {key: getattr(module, key) for key in ("num_layers", "bidirectional", "dropout")}
     layer_class = _RECURRENT[kind.removesuffix("Cell")]
-    return layer_class(module.input_size, module.hidden_size, **options)
+    layer: Recurrent = layer_class(module.input_size, module.hidden_size, **options)
+    return layer
 
 
 def _require(module: Any, option: str, wanted: Any) -> None:

@@ -14,8 +14,8 @@ import numpy as np
 from fastrnn import _storage
 from fastrnn._check import Array
 from fastrnn.convert import loading
-from fastrnn.convert.cells import CellWeights, from_library, resets_after, suffixes, to_library
-from fastrnn.layers import GRU, Layer, Linear
+from fastrnn.convert.cells import CellWeights, from_library, splits_bias, suffixes, to_library
+from fastrnn.layers import Layer, Linear
 from fastrnn.layers.recurrent import Recurrent
 
 _WEIGHTS = ("weight_ih", "weight_hh")
@@ -146,9 +146,9 @@ def _transposed(layer: Layer, array: Array) -> Array:
 def _check_counterpart(layer: Recurrent, cell: bool) -> None:
     """Raise if PyTorch has no such layer."""
     name = type(layer).__name__
-    if isinstance(layer, GRU) and not resets_after(layer):
+    if layer.cell.split_bias is not None and not splits_bias(layer):
         raise ValueError(f"{name}: reset_after must be True, as PyTorch's always is, got False")
-    if any(map(layer._adds_inputs, range(layer.num_layers))):
+    if any(map(layer.adds_inputs, range(layer.num_layers))):
         raise ValueError(f"{name}: residual must be False, as PyTorch's always is, got True")
     if cell and (layer.num_layers, layer.bidirectional) != (1, False):
         raise ValueError(

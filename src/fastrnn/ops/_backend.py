@@ -3,20 +3,85 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from importlib import import_module
-from types import ModuleType
-from typing import Any
+from typing import Any, Protocol, cast
 
 from fastrnn import _check as check
+from fastrnn._cells import Cell, Options
+from fastrnn._check import Array
+
+
+class Backend(Protocol):
+    """What a backend has: `fastrnn._reference` defines these functions, `_kernels` compiles them.
+
+    A recurrent function takes one layer in its directions. `states` are arrays (directions, N, H),
+    h first, and `weights` come for each direction in the order of `Cell.weights`.
+    """
+
+    def recurrent_forward(
+        self,
+        cell: Cell,
+        x: Array,
+        states: Sequence[Array],
+        weights: Sequence[Sequence[Array | None]],
+        *,
+        options: Options,
+        reverse: Sequence[bool],
+        lengths: Array | None,
+        train: bool,
+        drop_h: Array | None = None,
+        embedding: Array | None = None,
+        out: Array | None = None,
+        num_threads: int | None = None,
+    ) -> tuple[Array, list[Array], Any]:
+        """Return y, the final states and, if `train`, a stash; `embedding` makes ids of x."""
+
+    def recurrent_backward(
+        self,
+        cell: Cell,
+        dy: Array,
+        dstates: Sequence[Array],
+        stash: Any,
+        *,
+        num_threads: int | None = None,
+    ) -> tuple[Array, list[Array], list[tuple[Any, ...]]]:
+        """Return dx or the gradient of the embedding, dstates and the gradients of the weights."""
+
+    def recurrent_step(
+        self,
+        cell: Cell,
+        x: Array,
+        states: Sequence[Array],
+        weights: Sequence[Array | None],
+        *,
+        options: Options,
+    ) -> tuple[Array, ...]:
+        """Return the states (N, H) after one step of x (N, D)."""
+
+    def recurrent_freeze(
+        self,
+        cell: Cell,
+        cells: Sequence[Sequence[Array | None]],
+        *,
+        options: Options,
+        directions: int,
+        residual: bool,
+        owners: Iterable[Array],
+        num_threads: int | None = None,
+    ) -> Any:
+        """Return stacked cells packed once, or None where nothing is packed."""
+
+    def __getattr__(self, name: str) -> Any: ...
+
 
 _MODULES = {"compiled": "fastrnn._kernels", "reference": "fastrnn._reference"}
 _ENVIRONMENT = os.environ.get("FASTRNN_BACKEND") or "compiled"
 _chosen = ContextVar("fastrnn_backend", default=_ENVIRONMENT)
-_loaded: dict[str, ModuleType] = {}
+_loaded: dict[str, Backend] = {}
 
 
 def backend(name: str) -> AbstractContextManager[None]:
@@ -57,10 +122,10 @@ def choose(name: str | None = None) -> str:
     return name
 
 
-def get(name: str | None = None) -> ModuleType:
+def get(name: str | None = None) -> Backend:
     """Return the backend's module, imported when it is first used."""
     if (module := _loaded.get(_chosen.get() if name is None else name)) is None:
-        module = import_module(_MODULES[name := choose(name)])
+        module = cast(Backend, import_module(_MODULES[name := choose(name)]))
         _loaded[name] = module
     return module
 

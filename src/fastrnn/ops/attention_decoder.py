@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastrnn import _check as check
+from fastrnn._cells import CELLS, Cell
 from fastrnn._check import Array, DType
-from fastrnn.ops import _backend, gru, lstm, rnn
+from fastrnn.ops import _backend
 from fastrnn.ops._backend import Stash
-from fastrnn.ops._recurrent import Cell
 from fastrnn.ops.attention import SCORES, check_heads, score_weights
 from fastrnn.ops.embedding import embedding_backward, embedding_forward
 
-CELLS: dict[str, Cell] = {"rnn": rnn.CELL, "lstm": lstm.CELL, "gru": gru.CELL}
 CONTEXTS = ("input_feeding", "input")
 
 _NAME = "AttentionDecoder"
@@ -315,7 +314,7 @@ def _run(
     num_threads = check.threads(_NAME, num_threads)
     chosen = _backend.choose(backend)
     given, looked_up = {}, None
-    if embedding is not None and kind.takes_embedding(len(embedding), x.size, chosen):
+    if embedding is not None and chosen == "compiled" and 0 < 2 * len(embedding) <= x.size:
         given["embedding"] = embedding
     elif embedding is not None:
         x, looked_up = embedding_forward(x, embedding, backend=chosen)
@@ -357,7 +356,7 @@ def stacked_weights(
     layer: str, cell: Cell, cells: Any
 ) -> tuple[list[tuple[Array | None, ...]], int, int, DType]:
     """Return the weights of every layer as a backend wants them, with D, H and the dtype."""
-    names = ("Wx", "Wh", "b", "bh") if cell.kernel == "gru" else ("Wx", "Wh", "b")
+    names = cell.weights
     wanted = f"({', '.join(names)}) for each layer"
     if not isinstance(cells, Sequence) or not len(cells):
         raise ValueError(f"{layer}: cells must be a sequence of {wanted}, got {_shown(cells)}")
@@ -365,7 +364,7 @@ def stacked_weights(
         if not isinstance(arrays, Sequence) or len(arrays) != len(names):
             raise ValueError(f"{layer}: cells must be {wanted}, got {_shown(arrays)}")
     dtype = check.float_dtype(layer, "Wx_l0", cells[0][0])
-    G = f"{cell.gates}*H"
+    G = f"{len(cell.gates)}*H"
     H = len(check.weights(layer, "Wh_l0", cells[0][1], ("H", G), dtype, as_they_lie=False))
     ready = []
     for k, arrays in enumerate(cells):

@@ -13,10 +13,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastrnn import _check as check
+from fastrnn._cells import CELLS
 from fastrnn._check import Array
 from fastrnn.ops import _backend
 from fastrnn.ops.attention import SCORES, check_heads, score_weights
-from fastrnn.ops.attention_decoder import CELLS, readout_weights, stacked_weights
+from fastrnn.ops.attention_decoder import readout_weights, stacked_weights
 
 CONTEXTS = ("output", "input_feeding", "input")
 """Where a decoder uses the context: after its cells, and fed back or not, or before them."""

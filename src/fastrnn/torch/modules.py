@@ -6,7 +6,6 @@ parameters and their initial values, state_dict, repr, the checks of shapes and 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -14,10 +13,7 @@ from torch import Tensor
 from torch.nn.functional import dropout
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from fastrnn.ops._recurrent import NO_OPTIONS, Cell
-from fastrnn.ops.gru import CELL as GRU_CELL
-from fastrnn.ops.lstm import CELL as LSTM_CELL
-from fastrnn.ops.rnn import CELL as RNN_CELL
+from fastrnn._cells import CELLS, NO_OPTIONS, Cell, Options
 from fastrnn.torch.function import Layer
 
 
@@ -40,7 +36,7 @@ class _Compiled(torch.nn.RNNBase):
     _cell: ClassVar[Cell]
 
     @property
-    def _options(self) -> Mapping[str, str]:
+    def _options(self) -> Options:
         return NO_OPTIONS
 
     @property
@@ -76,12 +72,12 @@ class _Compiled(torch.nn.RNNBase):
         if _recorded():
             return super().forward(input, hx)  # an operator that a trace or an export knows
         if (reason := unsupported(self)) is not None:
-            raise ValueError(f"{self._cell.name}: {reason}")
+            raise ValueError(f"{self._cell.title}: {reason}")
         if isinstance(input, PackedSequence):
             return self._run_packed(input, hx)
         self._check_tensor("input", input)
         if input.dim() not in (2, 3):
-            raise ValueError(f"{self._cell.name}: input must be 2-D or 3-D, got {input.dim()}-D")
+            raise ValueError(f"{self._cell.title}: input must be 2-D or 3-D, got {input.dim()}-D")
         batch_axis = 0 if self.batch_first else 1
         single = input.dim() == 2
         x = input.unsqueeze(batch_axis) if single else input
@@ -129,7 +125,7 @@ class _Compiled(torch.nn.RNNBase):
 
     def _initial(self, hx: Any, dim: int, N: int) -> tuple[Tensor, ...]:
         """Return the initial states (num_layers * directions, N, H)."""
-        name, count = self._cell.name, len(self._cell.states)
+        name, count = self._cell.title, len(self._cell.states)
         if hx is None:
             shape = len(self._all_weights), N, self.hidden_size
             return count * (torch.zeros(shape, dtype=self._dtype),)
@@ -145,7 +141,7 @@ class _Compiled(torch.nn.RNNBase):
 
     def _check_tensor(self, what: str, value: Any) -> None:
         """Raise unless this is a tensor of ours: dtypes may differ only in autocast."""
-        name, dtype = self._cell.name, self._dtype
+        name, dtype = self._cell.title, self._dtype
         if not isinstance(value, Tensor):
             raise TypeError(f"{name}: {what} must be a Tensor, got {_described(value)}")
         if value.device.type != "cpu":
@@ -166,10 +162,10 @@ class RNN(_Compiled, torch.nn.RNN):
     are of first order.
     """
 
-    _cell = RNN_CELL
+    _cell = CELLS["rnn"]
 
     @property
-    def _options(self) -> Mapping[str, str]:
+    def _options(self) -> Options:
         return {"nonlinearity": self.nonlinearity}
 
 
@@ -186,7 +182,7 @@ class LSTM(_Compiled, torch.nn.LSTM):
         If `proj_size` is not 0.
     """
 
-    _cell = LSTM_CELL
+    _cell = CELLS["lstm"]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -202,7 +198,7 @@ class GRU(_Compiled, torch.nn.GRU):
     are of first order.
     """
 
-    _cell = GRU_CELL
+    _cell = CELLS["gru"]
 
 
 def _recorded() -> bool:

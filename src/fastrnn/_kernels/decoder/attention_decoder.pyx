@@ -12,19 +12,19 @@ from fastrnn._kernels.recurrent.backward cimport Backward
 from fastrnn._kernels.decoder.decoder_loop cimport (
     BackwardLoop, Loop, Plane, forward_steps, run_steps_backward
 )
-from fastrnn._kernels.recurrent.gru cimport GRURecurrence, gru_weights
+from fastrnn._kernels.recurrent.cells cimport cell_weights
 from fastrnn._kernels.linalg.packing cimport packed, packed_columns, packed_transposed
 from fastrnn._kernels.linalg.linear cimport column_sums, weight_gradient
-from fastrnn._kernels.recurrent.lstm cimport LSTMRecurrence, lstm_weights
 from fastrnn._kernels.linalg.matrix cimport Matrix, affine, affine_transposed
 from fastrnn._kernels.runtime.memory cimport Buffer, empty, empty_like
 from fastrnn._kernels.recurrent.recurrent cimport Recurrence
-from fastrnn._kernels.recurrent.rnn cimport RNNRecurrence, rnn_weights
 from fastrnn._kernels.recurrent.batch_order cimport BatchOrder
 from fastrnn._kernels.simd cimport fr_cell, fr_index, fr_kernels, fr_layout, fr_batch
 from fastrnn._kernels.recurrent.embedding_projection cimport project_embedding, embedding_gradients
 from fastrnn._kernels.runtime.threads cimport parallel_for, threads_for
 from fastrnn._kernels.recurrent.weights cimport Weights
+
+from fastrnn._cells import CELLS
 
 cnp.import_array()
 
@@ -81,7 +81,7 @@ cdef class AttentionDecoder:
             (Wx, *others), *above = cells
             self.Wx, rest = Wx[: embedding.shape[1]], Wx[embedding.shape[1] :]
             cells = [(rest, *others), *above]
-        self.layers = [_new_layer(cell, *arrays) for arrays in cells]
+        self.layers = [new_layer(CELLS[cell], arrays) for arrays in cells]
         self.kernels = (<Recurrence>self.layers[0]).weights.kernels
         self.weights, self.readout = weights, readout
         self.score, self.heads = score, heads
@@ -432,11 +432,11 @@ cdef class AttentionDecoder:
         for i in range(b.forward.layers):
             layer = self.layers[i]
             ahead = len(self.Wx) if i == 0 and self.embedding is not None else 0
-            dWx, *others = new_layer_gradients(layer, ahead)
+            dWx, *others = layer.weights.gradients(ahead)
             dcells.append((dWx, *others))
             layer.open_backward(
                 &b.cells[i], grads["dy"], grads["dbelow"] if i else grads["dfirst"],
-                [dstate[i] for dstate in dstates], [dWx[ahead:], *others], owner, num_threads,
+                [dstate[i] for dstate in dstates], (dWx[ahead:], *others), owner, num_threads,
             )
             if ahead:
                 ids = layer.view(owner, self.ids[:, :, None])
@@ -479,30 +479,11 @@ cdef class AttentionDecoder:
         return array[np.arange(array.shape[1]) < self.steps[:, None]]
 
 
-def _new_layer(cell, Wx, Wh, b, bh=None):
+cdef Recurrence new_layer(object cell, object arrays):
     """The recurrence of one layer; its batch is to come."""
-    cdef Recurrence layer
-    if cell == "lstm":
-        layer = LSTMRecurrence()
-        layer.weights = lstm_weights(Wx, Wh, b)
-    elif cell == "gru":
-        layer = GRURecurrence()
-        layer.weights = gru_weights(Wx, Wh, b, bh)
-    else:
-        layer = RNNRecurrence()
-        layer.weights = rnn_weights(Wx, Wh, b, "tanh")
+    cdef Recurrence layer = Recurrence.__new__(Recurrence)
+    layer.weights = cell_weights(cell, arrays, {})
     return layer
-
-
-cdef tuple new_layer_gradients(Recurrence layer, fr_index ahead):
-    """Arrays for the gradients of the weights of one layer, and of so many rows before its Wx."""
-    cdef Weights weights = layer.weights
-    rows, columns = weights.Wx.shape
-    dWx, dWh = empty((ahead + rows, columns), weights.Wx.dtype), empty_like(weights.Wh)
-    db = empty((columns,), dWx.dtype)
-    if isinstance(layer, GRURecurrence):
-        return dWx, dWh, db, None if weights.bh is None else empty_like(weights.bh)
-    return dWx, dWh, db
 
 
 cdef object same_rows(object rows, fr_index steps):

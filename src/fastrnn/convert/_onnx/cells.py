@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from fastrnn._check import Array
-from fastrnn._reference.sequence import outputs, steps
+from fastrnn._reference.sequence import steps
 from fastrnn.convert._onnx.activations import Function
 
 
@@ -48,17 +48,17 @@ def run(
     *,
     lengths: Array | None,
     reverse: bool,
-    out: Array,
-) -> list[Array]:
-    """Run over time: x (N, T, D), states (N, H); write all h to `out`, return the final states."""
+) -> tuple[Array, list[Array]]:
+    """Run over time: x (N, T, D) and states (N, H) give all h (N, T, H) and the final states."""
     cell = CELLS[op]
-    y, states = outputs(out, x, states[0]), [state.copy() for state in states]
+    y = np.zeros((*x.shape[:2], states[0].shape[1]), x.dtype)
+    states = [state.copy() for state in states]
     for t, rows in steps(x, lengths, reverse):
         new = cell(x[rows, t], [state[rows] for state in states], weights, options)
         for state, value in zip(states, new, strict=True):
             state[rows] = value
         y[rows, t] = new[0]
-    return states
+    return y, states
 
 
 def _rnn(

@@ -12,10 +12,9 @@ import numpy as np
 from fastrnn._check import Array, DType
 from fastrnn.convert._onnx import files, weights
 from fastrnn.convert._onnx.graph import TYPE_OF, Graph, Node, Value
-from fastrnn.convert._onnx.weights import KINDS
-from fastrnn.layers import GRU, LSTM, RNN, Embedding, Layer, Linear
+from fastrnn.layers import RECURRENT, Embedding, Layer, Linear
+from fastrnn.layers.recurrent import Recurrent
 
-RECURRENT = (RNN, LSTM, GRU)
 INT32, INT64 = np.dtype(np.int32), np.dtype(np.int64)
 
 
@@ -64,7 +63,7 @@ def build(layers: Sequence[Any], *, lengths: bool, state: bool) -> Graph:
     """Return the graph of layers, each over the outputs of the one before."""
     _check_chain(layers)
     first, last = layers[0], layers[-1]
-    recurrent = sum(isinstance(layer, RECURRENT) for layer in layers)
+    recurrent = sum(isinstance(layer, Recurrent) for layer in layers)
     for name, wanted in {"lengths": lengths, "state": state}.items():
         if wanted and not recurrent:
             raise ValueError(f"to_onnx: {name} needs a recurrent layer, the model has none")
@@ -115,24 +114,24 @@ class _Builder:
         return name
 
     def embedding(self, prefix: str, layer: Embedding, x: str, y: str) -> None:
-        W = self.constant(f"{prefix}W", layer._param("W"))
+        W = self.constant(f"{prefix}W", layer.param("W"))
         self.add("Gather", [W, x], [y], axis=0)
 
     def linear(self, prefix: str, layer: Linear, x: str, y: str) -> None:
-        W = self.constant(f"{prefix}W", layer._param("W"))
+        W = self.constant(f"{prefix}W", layer.param("W"))
         if not layer.bias:
             self.add("MatMul", [x, W], [y])
             return
         self.add("MatMul", [x, W], [f"{prefix}xW"])
-        self.add("Add", [f"{prefix}xW", self.constant(f"{prefix}b", layer._param("b"))], [y])
+        self.add("Add", [f"{prefix}xW", self.constant(f"{prefix}b", layer.param("b"))], [y])
 
     def recurrent(
         self, position: int, layer: Any, x: str, y: str, *, lengths: bool, state: bool
     ) -> None:
         """Add a stack: time-major inside, as ONNX Runtime has no other layout."""
-        prefix, names = f"{position}.", layer._cell.states
+        prefix, names = f"{position}.", layer.cell.states
         op, attributes = _operator(layer)
-        directions = len(layer._suffixes)
+        directions = layer.directions
         initial = [self._initial(position, name, layer) if state else [] for name in names]
         shape = np.array([0, 0, directions * layer.hidden_size], np.int64)
         self.constant(f"{prefix}shape", shape)
@@ -147,9 +146,9 @@ class _Builder:
             self.add(op, inputs, [Y, *final], **attributes)
             self.add("Transpose", [Y], [turned], perm=[2, 0, 1, 3] if top else [0, 2, 1, 3])
             out = y if top else f"{prefix}x_l{k + 1}"
-            own = f"{prefix}own_l{k}" if layer._adds_inputs(k) else out
+            own = f"{prefix}own_l{k}" if layer.adds_inputs(k) else out
             self.add("Reshape", [turned, f"{prefix}shape"], [own])
-            if layer._adds_inputs(k):
+            if layer.adds_inputs(k):
                 self.add("Add", [own, self._batch_first(below) if top else below], [out])
         for name in names:
             self._join(position, name, layer)
@@ -162,9 +161,10 @@ class _Builder:
 
     def _weights(self, prefix: str, layer: Any, k: int) -> list[str]:
         """Add the constants W, R and B of one layer of a stack."""
-        kind, directions = KINDS[_operator(layer)[0]], len(layer._suffixes)
+        first = k * layer.directions
         per_direction = [
-            weights.to_onnx(kind, layer._weights(k * directions + d)) for d in range(directions)
+            weights.to_onnx(layer.cell, arrays)
+            for arrays in layer.weights()[first : first + layer.directions]
         ]
         return [
             self.constant(f"{prefix}{name}_l{k}", np.stack(arrays))
@@ -174,11 +174,11 @@ class _Builder:
     def _initial(self, position: int, name: str, layer: Any) -> list[str]:
         """Add an input for the initial state; return the names of its parts by layer."""
         whole = self._state(f"{name}0", position)
-        shape = (len(layer._keys), "N", layer.hidden_size)
+        shape = (layer.num_layers * layer.directions, "N", layer.hidden_size)
         self.inputs.append(Value(whole, layer.dtype, shape))
         if layer.num_layers == 1:
             return [whole]
-        sizes = np.full(layer.num_layers, len(layer._suffixes), np.int64)
+        sizes = np.full(layer.num_layers, layer.directions, np.int64)
         parts = [f"{position}.{name}0_l{k}" for k in range(layer.num_layers)]
         self.add("Split", [whole, self.constant(f"{position}.split", sizes)], parts, axis=0)
         return parts
@@ -191,7 +191,8 @@ class _Builder:
     def _join(self, position: int, name: str, layer: Any) -> None:
         """Add an output for the final state."""
         whole = self._state(name, position)
-        self.outputs.append(Value(whole, layer.dtype, (len(layer._keys), "N", layer.hidden_size)))
+        shape = (layer.num_layers * layer.directions, "N", layer.hidden_size)
+        self.outputs.append(Value(whole, layer.dtype, shape))
         if layer.num_layers > 1:
             parts = [self._final(position, name, k, layer) for k in range(layer.num_layers)]
             self.add("Concat", parts, [whole], axis=0)
@@ -203,7 +204,7 @@ class _Builder:
 def _layers(model: Any) -> list[Layer]:
     """Return the layers of a model in the order in which an input goes through them."""
     chain = getattr(model, "chain", [model] if isinstance(model, Layer) else model)
-    known = (*RECURRENT, Linear, Embedding)
+    known = (*RECURRENT.values(), Linear, Embedding)
     if not (isinstance(chain, (list, tuple)) and chain):
         chain = [chain]
     for layer in chain:
@@ -233,7 +234,7 @@ def _width(layer: Any) -> int:
         return layer.embedding_size
     if isinstance(layer, Linear):
         return layer.output_size
-    width: int = layer.hidden_size * len(layer._suffixes)
+    width: int = layer.hidden_size * layer.directions
     return width
 
 
@@ -244,14 +245,13 @@ def _dtype(layer: Any) -> DType:
 
 def _operator(layer: Any) -> tuple[str, dict[str, Any]]:
     """Return the operator of a recurrent layer with its attributes."""
-    op = next(op for op, kind in KINDS.items() if isinstance(layer, kind.layer))
     attributes: dict[str, Any] = {
         "hidden_size": layer.hidden_size,
         "direction": "bidirectional" if layer.bidirectional else "forward",
     }
-    if isinstance(layer, GRU):
+    if "reset_after" in layer.cell.options:
         attributes["linear_before_reset"] = int(layer.reset_after)
-    for names, options in KINDS[op].compiled.items():
-        if options and options == layer._options:
-            attributes["activations"] = [*names] * len(layer._suffixes)
-    return op, attributes
+    for names, options in layer.cell.activations.items():
+        if options and options == layer.options:
+            attributes["activations"] = [*names] * layer.directions
+    return layer.cell.title, attributes

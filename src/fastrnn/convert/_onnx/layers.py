@@ -15,7 +15,7 @@ from fastrnn.convert._onnx.export import build
 from fastrnn.convert._onnx.graph import Graph, Node
 from fastrnn.convert._onnx.operators import Operator, Weights, set_cells
 from fastrnn.convert._onnx.program import Program
-from fastrnn.convert._onnx.weights import KINDS
+from fastrnn.convert._onnx.weights import OPERATORS
 from fastrnn.layers import Embedding, Layer, Linear
 
 
@@ -62,7 +62,7 @@ def _guess(program: Program) -> list[Layer]:
     stacks: dict[str, list[tuple[Operator, Weights]]] = {}
     layers: dict[str, Layer] = {}
     for node in program.graph.nodes:
-        if node.op in KINDS:
+        if node.op in OPERATORS:
             position = node.inputs[1].partition(".")[0]
             stacks.setdefault(position, []).append(next(recurrent))
             layers[position] = _stack(stacks[position])

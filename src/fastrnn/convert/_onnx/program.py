@@ -11,7 +11,7 @@ from fastrnn._check import Array
 from fastrnn.convert._onnx.between import BETWEEN
 from fastrnn.convert._onnx.graph import DTYPES, Graph, Node, Value
 from fastrnn.convert._onnx.operators import WEIGHTS, Operator, Weights
-from fastrnn.convert._onnx.weights import KINDS
+from fastrnn.convert._onnx.weights import OPERATORS
 
 Call: TypeAlias = Callable[..., Sequence[Array]]
 
@@ -84,7 +84,7 @@ class Program:
     def _call(self, node: Node, constant_weights: bool) -> Call:
         """Return the node as a function of its inputs."""
         owner = f"{self.owner}: {node}"
-        if node.op in KINDS:
+        if node.op in OPERATORS:
             return self._recurrent(Operator(owner, node), constant_weights)
         if node.op == "Cast" and node.attributes.get("to") not in DTYPES:
             raise ValueError(f"{owner}: to must be one of {', '.join(map(str, DTYPES))}")
@@ -131,9 +131,9 @@ def check_known(owner: str, graph: Graph) -> None:
     ValueError
         If one is not.
     """
-    unknown = sorted({node.op for node in graph.nodes} - {*KINDS, *BETWEEN})
+    unknown = sorted({node.op for node in graph.nodes} - {*OPERATORS, *BETWEEN})
     if unknown:
-        known = ", ".join([*KINDS, *BETWEEN])
+        known = ", ".join([*OPERATORS, *BETWEEN])
         names = ", ".join(map(repr, unknown))
         raise ValueError(f"{owner}: unknown operators {names}; known are {known}")
 
