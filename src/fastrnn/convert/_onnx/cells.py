@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from fastrnn._check import Array
-from fastrnn._reference.sequence import outputs, steps
+from fastrnn._reference.sequence import steps
 from fastrnn.convert._onnx.activations import Function
 
 
@@ -52,12 +52,13 @@ def run(
 ) -> list[Array]:
     """Run over time: x (N, T, D), states (N, H); write all h to `out`, return the final states."""
     cell = CELLS[op]
-    y, states = outputs(out, x, states[0]), [state.copy() for state in states]
+    out[...] = 0
+    states = [state.copy() for state in states]
     for t, rows in steps(x, lengths, reverse):
         new = cell(x[rows, t], [state[rows] for state in states], weights, options)
         for state, value in zip(states, new, strict=True):
             state[rows] = value
-        y[rows, t] = new[0]
+        out[rows, t] = new[0]
     return states
 
 
