@@ -37,18 +37,9 @@ import numpy as np
 
 from . import sequence
 from .attention import attention_backward, attention_forward
-from .gru import gru_cell, gru_cell_backward
-from .lstm import lstm_cell, lstm_cell_backward
-from .rnn import rnn_cell, rnn_cell_backward
+from .recurrent import equations
 from .sequence import add_to, rows_of
 from .types import Array, Stash
-
-# A step of each cell, forward and backward.
-CELLS: dict[str, Any] = {
-    "rnn": (rnn_cell, rnn_cell_backward),
-    "lstm": (lstm_cell, lstm_cell_backward),
-    "gru": (gru_cell, gru_cell_backward),
-}
 
 Weights = tuple["Array | None", ...]  # of one cell
 
@@ -88,7 +79,7 @@ def attention_decoder_forward(
     states = [state.copy() for state in states]
     fed = None if fed is None else fed.copy()
     attend = partial(_attend, weights=weights, score=score, heads=heads, train=train)
-    run = partial(stack_step, cells=cells, step=CELLS[cell][0], residual=residual)
+    run = partial(stack_step, cells=cells, step=equations(cell).step, residual=residual)
     tape = []
     for t, rows in sequence.steps(x, steps, reverse=False):
         drops_t = None if drops is None else drops[:, rows, t]
@@ -154,7 +145,7 @@ def attention_decoder_backward(
         dafter = [dstate[:, rows] for dstate in dstates]
         drops_t = None if drops is None else drops[:, rows, t]
         dfirst, dbefore, dstack = _stack_backward(
-            dh, dafter, stacked, CELLS[cell][1], residual, drops_t
+            dh, dafter, stacked, equations(cell).step_backward, residual, drops_t
         )
         dx[rows, t], dsecond = dfirst[:, :E], dfirst[:, E:]  # first = [x; fed] or [x; c]
         if feeding:
@@ -196,7 +187,7 @@ def stack_step(
         below = y
         dropped = below if drops is None or k == 0 else drops[k - 1] * below
         drop = None if drop_h is None else drop_h[k]
-        *state, internals = step(dropped, *(each[k] for each in states), *weights, drop)
+        state, internals = step(dropped, [each[k] for each in states], weights, drop)
         y = state[0] + below if residual and k >= 2 else state[0]
         new.append(state)
         saved.append(internals)
@@ -216,10 +207,10 @@ def _stack_backward(
     dcells: list[Weights] = []
     for k in reversed(range(len(saved))):
         dh, *others = (dstate[k] for dstate in dstates)
-        dbelow, *rest = step_backward(dh + dy, *others, saved[k])
-        for dstate in dprevious:
-            dstate[k] = rest.pop(0)
-        dcells.insert(0, tuple(rest))
+        dbelow, before, dweights = step_backward((dh + dy, *others), saved[k])
+        for dstate, new in zip(dprevious, before, strict=True):
+            dstate[k] = new
+        dcells.insert(0, dweights)
         if drops is not None and k > 0:
             dbelow = dbelow * drops[k - 1]  # dropped = drops * below
         dy = dbelow + dy if residual and k >= 2 else dbelow  # y = h + below

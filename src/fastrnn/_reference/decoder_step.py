@@ -23,7 +23,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .attention import attention_forward
-from .attention_decoder import CELLS, stack_step
+from .attention_decoder import stack_step
+from .recurrent import equations
 from .types import Array
 
 
@@ -61,7 +62,7 @@ class Sentence:
             np.concatenate(x, axis=1),
             state.cells,
             cells=decoder.cells,
-            step=CELLS[decoder.cell][0],
+            step=equations(decoder.cell).step,
             residual=decoder.residual,
             drops=None,
             drop_h=None,

@@ -27,15 +27,6 @@ def steps(x: Array, lengths: Array | None, reverse: bool) -> Iterator[tuple[int,
         yield t, np.flatnonzero(t < lengths)
 
 
-def outputs(out: Array | None, x: Array, h0: Array) -> Array:
-    """Return zeros (N, T, H) for y, in `out` if given."""
-    N, T, _ = x.shape
-    if out is None:
-        return np.zeros((N, T, h0.shape[1]), x.dtype)
-    out[...] = 0
-    return out
-
-
 def rows_of(array: Array | None, rows: Array) -> Array | None:
     """Return what some rows of the batch have in an array that may be None."""
     return None if array is None else array[rows]
@@ -55,3 +46,8 @@ def add_to(totals: Iterable[Array | None], parts: Iterable[Array | None]) -> Non
     for total, part in zip(totals, parts, strict=True):
         if total is not None:
             total += part
+
+
+def zeros_of(arrays: Iterable[Array | None]) -> tuple[Array | None, ...]:
+    """Return zeros for the totals of `add_to`, of the shape of each array; None stays None."""
+    return tuple(None if array is None else np.zeros_like(array) for array in arrays)
