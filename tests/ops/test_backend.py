@@ -89,8 +89,8 @@ def test_backward_runs_where_the_forward_ran(monkeypatch):
         calls.append(1)
         return original(*args, **kwargs)
 
-    original = _reference.lstm_backward
-    monkeypatch.setattr(_reference, "lstm_backward", spy)
+    original = _reference.recurrent_backward
+    monkeypatch.setattr(_reference, "recurrent_backward", spy)
     with fastrnn.backend("reference"):
         *_, stash = ops.lstm_forward(*problem.arguments.values())
     ops.lstm_backward(problem.dy, None, None, stash)

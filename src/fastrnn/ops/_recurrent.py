@@ -127,7 +127,7 @@ def backward(
         for state, value in zip(cell.states, dstates, strict=True)
     ]
     num_threads = check.threads(name, num_threads)
-    whole = [dstate.reshape(-1, *state_shape[-2:]) for dstate in dstates]
+    whole = [dstate if len(state_shape) == 3 else dstate[None] for dstate in dstates]
     dx, dstates, dweights = _backend.get(stash.backend).recurrent_backward(
         cell, dy, whole, stash.data, num_threads=num_threads
     )
