@@ -28,7 +28,7 @@ ONLY[:] = [0]
 
 
 cdef class GRUWeights(Weights):
-    """n, r, z, q of the same hidden units side by side; see simd/gru.h."""
+    """n, r, z, q of the same hidden units side by side; see simd/cells/gru-inl.h."""
 
     cdef int pack_extras(self, object num_threads) except -1:
         cdef fr_layout layout

@@ -1,13 +1,16 @@
 /* One translation unit: every kernel for one instruction set and one real type.
  * setup.py compiles it for each pair with FR_ISA, FR_VECTOR_BYTES and FR_REAL_BYTES. */
-#include "attention.h"
-#include "choice.h"
-#include "gru.h"
-#include "lstm.h"
-#include "rnn.h"
-#include "softmax.h"
-
-#include "elementwise.h"
+#include "attention-inl.h"
+#include "cells/gru-inl.h"
+#include "cells/lstm-inl.h"
+#include "cells/rnn-inl.h"
+#include "optimizers-inl.h"
+#include "pack-inl.h"
+#include "pointwise-inl.h"
+#include "product-inl.h"
+#include "row_product-inl.h"
+#include "sampling-inl.h"
+#include "softmax-inl.h"
 
 #define PASTE(a, b, c) a##b##_##c
 #define TABLE_NAME(isa, bytes) PASTE(fr_table_, isa, bytes)

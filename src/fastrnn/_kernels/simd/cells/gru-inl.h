@@ -12,7 +12,16 @@
  *
  * Textbooks have h' = (1-z)*h + z*n. As 1 - sigmoid(a) = sigmoid(-a), their z is ours with another
  * sign before the sigmoid, and dz is theirs with another sign after it. */
-#include "cell.h"
+#ifndef FASTRNN_GRU_INL_H
+#define FASTRNN_GRU_INL_H
+
+#include <string.h>
+
+#include "../row_product-inl.h"
+#include "../vec-inl.h"
+#include "../vmath-inl.h"
+#include "cell-inl.h"
+#include "cell_backward-inl.h"
 
 /* The sign of z before its sigmoid. */
 INLINE real z_sign(const fr_cell *m) { return m->complement ? -1 : 1; }
@@ -259,3 +268,5 @@ static void gru_single(const void *x, fr_index input, const void *h, fr_index hi
         store_part((real *)h_next + unit, value, lanes);
     }
 }
+
+#endif

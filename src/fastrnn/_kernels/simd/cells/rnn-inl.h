@@ -1,6 +1,15 @@
 /* One step of the plain RNN (Elman 1990) for a share of the rows: h' = tanh or relu(bias + x Wx +
  * h Wh). Panels are plain: four vectors of neighbouring hidden units, the last panel narrower. */
-#include "cell.h"
+#ifndef FASTRNN_RNN_INL_H
+#define FASTRNN_RNN_INL_H
+
+#include <string.h>
+
+#include "../row_product-inl.h"
+#include "../vec-inl.h"
+#include "../vmath-inl.h"
+#include "cell-inl.h"
+#include "cell_backward-inl.h"
 
 /* max(a, 0), NaN kept. */
 INLINE vec vrelu(vec a) { return vselect(a < 0, broadcast(0), a); }
@@ -57,3 +66,5 @@ static void rnn_single(const void *x, fr_index input, const void *h, fr_index hi
         store_part(a + unit, relu ? vrelu(value) : vtanh(value), hidden - unit);
     }
 }
+
+#endif

@@ -5,7 +5,16 @@
  *
  * A panel's four vectors are the gates i, f, g, o of VL hidden units, so that a tile ends with
  * everything the update of those units needs. */
-#include "cell.h"
+#ifndef FASTRNN_LSTM_INL_H
+#define FASTRNN_LSTM_INL_H
+
+#include <string.h>
+
+#include "../row_product-inl.h"
+#include "../vec-inl.h"
+#include "../vmath-inl.h"
+#include "cell-inl.h"
+#include "cell_backward-inl.h"
 
 static void lstm_step(const fr_cell *m, fr_share share, fr_index s, const void *const *acc_init) {
     const real *h_dropped = h_dropped_at(m, s), *c_prev = c_at(m, s);
@@ -94,3 +103,5 @@ static void lstm_single(const void *x, fr_index input, const void *h, const void
         store_part((real *)h_next + unit, o * vtanh(new_c), n);
     }
 }
+
+#endif
