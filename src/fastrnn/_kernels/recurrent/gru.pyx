@@ -3,12 +3,14 @@
 cimport numpy as cnp
 
 from fastrnn._kernels.recurrent.backward cimport GradientPart, gradient_part
-from fastrnn._kernels.runtime.cpu cimport flush_denormals, kernels_for, restore_mode
+from fastrnn._kernels.runtime.cpu cimport (
+    cell_kernels, flush_denormals, kernels_for, restore_mode
+)
 from fastrnn._kernels.recurrent.prepacked cimport Frozen
 from fastrnn._kernels.linalg.packing cimport gate_layout, packed, packed_transposed, plain_layout
 from fastrnn._kernels.runtime.memory cimport Buffer, empty, empty_like
 from fastrnn._kernels.recurrent.recurrent cimport SINGLE_ROWS, Recurrence
-from fastrnn._kernels.simd cimport fr_index, fr_kernels, fr_layout
+from fastrnn._kernels.simd cimport fr_cell_kernels, fr_cell_single, fr_index, fr_layout
 from fastrnn._kernels.recurrent.weights cimport Weights
 
 cnp.import_array()
@@ -42,9 +44,7 @@ cdef class GRUWeights(Weights):
 
 
 cdef Weights gru_weights(object Wx, object Wh, object b, object bh, bint textbook=False):
-    cdef Weights weights = GRUWeights(Wx, Wh, b, bh)
-    weights.step = weights.kernels.gru_step
-    weights.backward_step = weights.kernels.gru_backward_step
+    cdef Weights weights = GRUWeights("gru", Wx, Wh, b, bh)
     weights.layout_x = gate_layout(weights.kernels, weights.hidden(), 3, GATES_X[textbook])
     weights.layout_h = gate_layout(
         weights.kernels, weights.hidden(), 2 if bh is None else 3, GATES_H[textbook]
@@ -121,19 +121,21 @@ def gru_step(cnp.ndarray x, cnp.ndarray h, cnp.ndarray Wx, cnp.ndarray Wh, cnp.n
             textbook=textbook,
         )[1]
     cdef fr_index itemsize = cnp.PyArray_ITEMSIZE(x)
-    cdef const fr_kernels *k = kernels_for(itemsize)
+    cdef const fr_cell_kernels *cell = cell_kernels(kernels_for(itemsize), "gru")
+    cdef fr_cell_single m
     cdef cnp.ndarray h_next = cnp.PyArray_EMPTY(2, cnp.PyArray_DIMS(h), cnp.PyArray_TYPE(h), 0)
-    cdef Buffer work = Buffer(5 * hidden, itemsize)
-    cdef const void *bias_h = NULL if bh is None else cnp.PyArray_DATA(bh)
+    cdef Buffer work = Buffer(cell.work_per_unit * hidden, itemsize)
     cdef unsigned mode
+    m.input, m.hidden, m.order, m.work = input, hidden, GATES_H[textbook], work.data
+    m.wx, m.wh, m.b = cnp.PyArray_DATA(Wx), cnp.PyArray_DATA(Wh), cnp.PyArray_DATA(b)
+    m.bh = NULL if bh is None else cnp.PyArray_DATA(bh)
+    m.complement = textbook
     with nogil:
         mode = flush_denormals()
         for r in range(rows):
-            k.gru_single(
-                cnp.PyArray_BYTES(x) + r * input * itemsize, input,
-                cnp.PyArray_BYTES(h) + r * hidden * itemsize, hidden,
-                cnp.PyArray_DATA(Wx), cnp.PyArray_DATA(Wh), cnp.PyArray_DATA(b), bias_h,
-                textbook, work.data, cnp.PyArray_BYTES(h_next) + r * hidden * itemsize,
-            )
+            m.x = cnp.PyArray_BYTES(x) + r * input * itemsize
+            m.h = cnp.PyArray_BYTES(h) + r * hidden * itemsize
+            m.h_next = cnp.PyArray_BYTES(h_next) + r * hidden * itemsize
+            cell.single(&m)
         restore_mode(mode)
     return h_next

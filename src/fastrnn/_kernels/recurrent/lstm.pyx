@@ -2,12 +2,14 @@
 
 cimport numpy as cnp
 
-from fastrnn._kernels.runtime.cpu cimport flush_denormals, kernels_for, restore_mode
+from fastrnn._kernels.runtime.cpu cimport (
+    cell_kernels, flush_denormals, kernels_for, restore_mode
+)
 from fastrnn._kernels.recurrent.prepacked cimport Frozen
 from fastrnn._kernels.linalg.packing cimport gate_layout
 from fastrnn._kernels.runtime.memory cimport Buffer, empty, empty_like
 from fastrnn._kernels.recurrent.recurrent cimport SINGLE_ROWS, Recurrence
-from fastrnn._kernels.simd cimport fr_index, fr_kernels
+from fastrnn._kernels.simd cimport fr_cell_kernels, fr_cell_single, fr_index
 from fastrnn._kernels.recurrent.weights cimport Weights
 
 cnp.import_array()
@@ -24,9 +26,7 @@ cdef class LSTMRecurrence(Recurrence):
 
 cdef Weights lstm_weights(object Wx, object Wh, object b, bint textbook=False):
     """i, f, g, o of the same hidden units side by side."""
-    cdef Weights weights = Weights(Wx, Wh, b)
-    weights.step = weights.kernels.lstm_step
-    weights.backward_step = weights.kernels.lstm_backward_step
+    cdef Weights weights = Weights("lstm", Wx, Wh, b)
     weights.layout_x = gate_layout(weights.kernels, weights.hidden(), 4, GATES[textbook])
     weights.layout_h = weights.layout_x
     weights.h_gate = 0
@@ -67,22 +67,22 @@ def lstm_step(cnp.ndarray x, cnp.ndarray h, cnp.ndarray c, cnp.ndarray Wx, cnp.n
             textbook=textbook,
         )[1:3]
     cdef fr_index itemsize = cnp.PyArray_ITEMSIZE(x)
-    cdef const fr_kernels *k = kernels_for(itemsize)
+    cdef const fr_cell_kernels *cell = cell_kernels(kernels_for(itemsize), "lstm")
+    cdef fr_cell_single m
     cdef cnp.ndarray h_next = cnp.PyArray_EMPTY(2, cnp.PyArray_DIMS(h), cnp.PyArray_TYPE(h), 0)
     cdef cnp.ndarray c_next = cnp.PyArray_EMPTY(2, cnp.PyArray_DIMS(h), cnp.PyArray_TYPE(h), 0)
-    cdef Buffer work = Buffer(4 * hidden, itemsize)
+    cdef Buffer work = Buffer(cell.work_per_unit * hidden, itemsize)
     cdef unsigned mode
+    m.input, m.hidden, m.order, m.work = input, hidden, GATES[textbook], work.data
+    m.wx, m.wh, m.b = cnp.PyArray_DATA(Wx), cnp.PyArray_DATA(Wh), cnp.PyArray_DATA(b)
     with nogil:
         mode = flush_denormals()
         for r in range(rows):
-            k.lstm_single(
-                cnp.PyArray_BYTES(x) + r * input * itemsize, input,
-                cnp.PyArray_BYTES(h) + r * hidden * itemsize,
-                cnp.PyArray_BYTES(c) + r * hidden * itemsize, hidden,
-                cnp.PyArray_DATA(Wx), cnp.PyArray_DATA(Wh), cnp.PyArray_DATA(b),
-                GATES[textbook], work.data,
-                cnp.PyArray_BYTES(h_next) + r * hidden * itemsize,
-                cnp.PyArray_BYTES(c_next) + r * hidden * itemsize,
-            )
+            m.x = cnp.PyArray_BYTES(x) + r * input * itemsize
+            m.h = cnp.PyArray_BYTES(h) + r * hidden * itemsize
+            m.c = cnp.PyArray_BYTES(c) + r * hidden * itemsize
+            m.h_next = cnp.PyArray_BYTES(h_next) + r * hidden * itemsize
+            m.c_next = cnp.PyArray_BYTES(c_next) + r * hidden * itemsize
+            cell.single(&m)
         restore_mode(mode)
     return h_next, c_next

@@ -2,12 +2,14 @@
 
 cimport numpy as cnp
 
-from fastrnn._kernels.runtime.cpu cimport flush_denormals, kernels_for, restore_mode
+from fastrnn._kernels.runtime.cpu cimport (
+    cell_kernels, flush_denormals, kernels_for, restore_mode
+)
 from fastrnn._kernels.recurrent.prepacked cimport Frozen
 from fastrnn._kernels.linalg.packing cimport plain_layout
 from fastrnn._kernels.runtime.memory cimport empty, empty_like
 from fastrnn._kernels.recurrent.recurrent cimport SINGLE_ROWS, Recurrence
-from fastrnn._kernels.simd cimport fr_index, fr_kernels
+from fastrnn._kernels.simd cimport fr_cell_kernels, fr_cell_single, fr_index
 from fastrnn._kernels.recurrent.weights cimport Weights
 
 cnp.import_array()
@@ -19,9 +21,7 @@ cdef class RNNRecurrence(Recurrence):
 
 cdef Weights rnn_weights(object Wx, object Wh, object b, object nonlinearity):
     """One plain block of columns; h itself is all that the backward needs."""
-    cdef Weights weights = Weights(Wx, Wh, b)
-    weights.step = weights.kernels.rnn_step
-    weights.backward_step = weights.kernels.rnn_backward_step
+    cdef Weights weights = Weights("rnn", Wx, Wh, b)
     weights.layout_x = plain_layout(weights.kernels, weights.hidden())
     weights.layout_h = weights.layout_x
     weights.h_gate = 0
@@ -63,18 +63,18 @@ def rnn_step(cnp.ndarray x, cnp.ndarray h, cnp.ndarray Wx, cnp.ndarray Wh, cnp.n
             train=False,
         )[1]
     cdef fr_index itemsize = cnp.PyArray_ITEMSIZE(x)
-    cdef const fr_kernels *k = kernels_for(itemsize)
-    cdef bint relu = nonlinearity == "relu"
+    cdef const fr_cell_kernels *cell = cell_kernels(kernels_for(itemsize), "rnn")
+    cdef fr_cell_single m
     cdef cnp.ndarray h_next = cnp.PyArray_EMPTY(2, cnp.PyArray_DIMS(h), cnp.PyArray_TYPE(h), 0)
     cdef unsigned mode
+    m.input, m.hidden, m.relu = input, hidden, nonlinearity == "relu"
+    m.wx, m.wh, m.b = cnp.PyArray_DATA(Wx), cnp.PyArray_DATA(Wh), cnp.PyArray_DATA(b)
     with nogil:
         mode = flush_denormals()
         for r in range(rows):
-            k.rnn_single(
-                cnp.PyArray_BYTES(x) + r * input * itemsize, input,
-                cnp.PyArray_BYTES(h) + r * hidden * itemsize, hidden,
-                cnp.PyArray_DATA(Wx), cnp.PyArray_DATA(Wh), cnp.PyArray_DATA(b), relu,
-                cnp.PyArray_BYTES(h_next) + r * hidden * itemsize,
-            )
+            m.x = cnp.PyArray_BYTES(x) + r * input * itemsize
+            m.h = cnp.PyArray_BYTES(h) + r * hidden * itemsize
+            m.h_next = cnp.PyArray_BYTES(h_next) + r * hidden * itemsize
+            cell.single(&m)
         restore_mode(mode)
     return h_next

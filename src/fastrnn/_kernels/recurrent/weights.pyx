@@ -2,9 +2,9 @@
 
 cimport numpy as cnp
 
-from fastrnn._kernels.runtime.cpu cimport kernels_for
+from fastrnn._kernels.runtime.cpu cimport cell_kernels, kernels_for
 from fastrnn._kernels.linalg.packing cimport packed
-from fastrnn._kernels.simd cimport fr_cell, fr_index
+from fastrnn._kernels.simd cimport fr_cell, fr_cell_kernels, fr_index
 
 cnp.import_array()
 
@@ -12,13 +12,15 @@ cnp.import_array()
 cdef class Weights:
     """The arrays of one cell; packed once for each call, or once for all if it is frozen.
 
-    A cell's module sets `step`, `backward_step`, `layout_x` and `layout_h` (how the gates as seen
-    by x and by h are packed), `h_gate` (the first of the latter in a panel of dgates), `gated`
-    (whether the backward needs the activated gates) and what only this cell has.
+    A cell's module sets `layout_x` and `layout_h` (how the gates as seen by x and by h are packed),
+    `h_gate` (the first of the latter in a panel of dgates), `gated` (whether the backward needs the
+    activated gates) and what only this cell has.
     """
 
-    def __cinit__(self, Wx, Wh, b, bh=None):
+    def __cinit__(self, str cell, Wx, Wh, b, bh=None):
         self.kernels = kernels_for((<cnp.ndarray>Wx).itemsize)
+        cdef const fr_cell_kernels *steps = cell_kernels(self.kernels, cell)
+        self.step, self.backward_step = steps.step, steps.backward_step
         self.Wx, self.Wh, self.b, self.bh = Wx, Wh, b, bh
 
     cdef fr_index input(self) noexcept:

@@ -54,13 +54,14 @@ static void rnn_backward_step(const fr_cell_backward *m, fr_share share, fr_inde
     operand_step(m, share, s);
 }
 
-static void rnn_single(const void *x, fr_index input, const void *h, fr_index hidden,
-                       const void *wx, const void *wh, const void *b, fr_index relu,
-                       void *h_next) {
-    real *a = h_next;
-    memcpy(a, b, (size_t)hidden * sizeof(real));
-    add_row_product(a, x, input, wx, hidden, hidden);
-    add_row_product(a, h, hidden, wh, hidden, hidden);
+enum { rnn_work_per_unit = 0 };
+
+static void rnn_single(const fr_cell_single *m) {
+    const fr_index hidden = m->hidden, relu = m->relu;
+    real *a = m->h_next;
+    memcpy(a, m->b, (size_t)hidden * sizeof(real));
+    add_row_product(a, m->x, m->input, m->wx, hidden, hidden);
+    add_row_product(a, m->h, hidden, m->wh, hidden, hidden);
     for (fr_index unit = 0; unit < hidden; unit += VL) {
         const vec value = load_part(a + unit, hidden - unit);
         store_part(a + unit, relu ? vrelu(value) : vtanh(value), hidden - unit);
