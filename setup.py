@@ -77,7 +77,7 @@ class BuildKernels(build_ext):
                 output_dir=str(Path(self.build_temp) / f"{name}_{real_bytes}"),
                 macros=[*macros, ("FR_REAL_BYTES", str(real_bytes))],
                 extra_postargs=[*C_FLAGS, *flags],
-                depends=[str(path) for path in SIMD.iterdir()],
+                depends=[str(path) for path in SIMD.rglob("*.*")],
             )
         return objects
 
@@ -129,7 +129,7 @@ def extension(path):
         sources,
         include_dirs=[str(SIMD), np.get_include()],
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
-        depends=[str(path) for path in [*SIMD.iterdir(), *KERNELS.rglob("*.pxd")]],
+        depends=[str(path) for path in [*SIMD.rglob("*.*"), *KERNELS.rglob("*.pxd")]],
     )
 
 

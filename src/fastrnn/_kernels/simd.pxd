@@ -93,6 +93,23 @@ cdef extern from "fastrnn_simd.h" nogil:
         void *operand
         void *dreset_h
 
+    ctypedef struct fr_cell_single:
+        fr_index input
+        fr_index hidden
+        const void *x
+        const void *h
+        const void *c
+        const void *wx
+        const void *wh
+        const void *b
+        const void *bh
+        const fr_index *order
+        fr_index relu
+        fr_index complement
+        void *work
+        void *h_next
+        void *c_next
+
     ctypedef struct fr_additive:
         fr_index queries
         fr_index keys
@@ -120,8 +137,16 @@ cdef extern from "fastrnn_simd.h" nogil:
     ctypedef void fr_step(
         const fr_cell *, fr_share, fr_index, const void *const *
     ) noexcept nogil
+    ctypedef void fr_single(const fr_cell_single *) noexcept nogil
     ctypedef void fr_update(void *const *, fr_index, const double *) noexcept nogil
     ctypedef void fr_backward_step(const fr_cell_backward *, fr_share, fr_index) noexcept nogil
+
+    ctypedef struct fr_cell_kernels:
+        const char *name
+        fr_step *step
+        fr_backward_step *backward_step
+        fr_single *single
+        fr_index work_per_unit
 
     ctypedef struct fr_kernels:
         const char *isa
@@ -132,20 +157,7 @@ cdef extern from "fastrnn_simd.h" nogil:
         fr_pack *pack_tn
         fr_pack *pack_tt
         void (*product)(const fr_product *, fr_index, fr_index) noexcept nogil
-        fr_step *rnn_step
-        fr_backward_step *rnn_backward_step
-        fr_step *lstm_step
-        fr_backward_step *lstm_backward_step
-        fr_step *gru_step
-        fr_backward_step *gru_backward_step
-        void (*rnn_single)(const void *, fr_index, const void *, fr_index, const void *,
-                           const void *, const void *, fr_index, void *) noexcept nogil
-        void (*lstm_single)(const void *, fr_index, const void *, const void *, fr_index,
-                            const void *, const void *, const void *, const fr_index *,
-                            void *, void *, void *) noexcept nogil
-        void (*gru_single)(const void *, fr_index, const void *, fr_index, const void *,
-                           const void *, const void *, const void *, fr_index, void *,
-                           void *) noexcept nogil
+        const fr_cell_kernels *cells
         void (*softmax)(void *, fr_index) noexcept nogil
         void (*softmax_backward)(void *, const void *, fr_index) noexcept nogil
         double (*cross_entropy)(

@@ -1,73 +1,93 @@
 """What the kernels know of each cell: its functions in C, and how its gates are packed."""
 
-cimport numpy as cnp
+from libc.string cimport memset
 
 from fastrnn._kernels.linalg.packing cimport gate_layout, packed, packed_transposed, plain_layout
 from fastrnn._kernels.recurrent.backward cimport GradientPart, gradient_part
 from fastrnn._kernels.recurrent.weights cimport Weights
+from fastrnn._kernels.runtime.cpu cimport cell_kernels, kernels_for
 from fastrnn._kernels.runtime.memory cimport Buffer, empty_like
 from fastrnn._kernels.simd cimport (
-    fr_cell, fr_cell_backward, fr_index, fr_kernels, fr_layout
+    fr_cell, fr_cell_backward, fr_cell_kernels, fr_cell_single, fr_index, fr_layout
 )
 
-cnp.import_array()
+from fastrnn._cells import CELLS
 
-# Where gates lie among the columns of a matrix, in our order or, second, in that of textbooks.
-cdef fr_index LSTM_GATES[2][4]
-LSTM_GATES[0][:] = [0, 1, 2, 3]  # i, f, g, o
-LSTM_GATES[1][:] = [2, 0, 1, 3]
-# The gates of a GRU as x meets them (n, r, z) and as h does (r, z, and n if reset comes after).
-cdef fr_index GRU_GATES_X[2][3]
-cdef fr_index GRU_GATES_H[2][3]
-GRU_GATES_X[0][:] = [2, 0, 1]
-GRU_GATES_X[1][:] = [2, 1, 0]
-GRU_GATES_H[0][:] = [0, 1, 2]
-GRU_GATES_H[1][:] = [1, 0, 2]
-cdef fr_index GRU_GATE_N[1]
 cdef fr_index ONLY[1]
-GRU_GATE_N[:] = [2]
 ONLY[:] = [0]
+
+
+cdef class GateOrder:
+    """Where each gate of a cell lies among the columns: in our order or, second, in textbooks'."""
+
+    cdef fr_index[2][4] columns
+
+    def __cinit__(self, cell):
+        for i, library in enumerate(("fastrnn", "textbook")):
+            order = cell.order(library)
+            for j, gate in enumerate(cell.gates):
+                self.columns[i][j] = order.index(gate)
+
+
+cdef dict ORDERS = {cell.name: GateOrder(cell) for cell in CELLS.values()}
 
 
 cdef Weights cell_weights(object cell, object arrays, object options):
     """The weights of one direction of a layer of the cell, given in the order of `cell.weights`."""
-    return FACTORIES[cell.name](*arrays, **options)
-
-
-def rnn_weights(Wx, Wh, b, *, nonlinearity="tanh"):
-    """One plain block of columns; h itself is all that the backward needs."""
-    cdef Weights weights = Weights(Wx, Wh, b)
-    weights.step = weights.kernels.rnn_step
-    weights.backward_step = weights.kernels.rnn_backward_step
-    weights.layout_x = weights.layout_h = plain_layout(weights.kernels, weights.hidden())
-    weights.relu = nonlinearity == "relu"
+    cdef Weights weights = FACTORIES[cell.name](cell.name, arrays, bool(options.get("textbook")))
+    weights.relu = options.get("nonlinearity") == "relu"
     return weights
 
 
-def lstm_weights(Wx, Wh, b, *, bint textbook=False):
+cdef const fr_cell_kernels *single_step(
+    object cell, object options, fr_index itemsize, fr_cell_single *m
+) except NULL:
+    """The kernels of the cell; `m` becomes what the step of one row depends on beside arrays."""
+    cdef bint textbook = options.get("textbook", False)
+    memset(m, 0, sizeof(fr_cell_single))
+    m.order = (<GateOrder>ORDERS[cell.name]).columns[textbook]
+    m.relu, m.complement = options.get("nonlinearity") == "relu", textbook
+    return cell_kernels(kernels_for(itemsize), cell.name)
+
+
+# --- factories: (name, arrays, whether the gates lie as in textbooks) -> Weights -----------------
+
+def rnn_weights(name, arrays, bint textbook):
+    """One plain block of columns; h itself is all that the backward needs."""
+    cdef Weights weights = Weights(name, *arrays)
+    weights.layout_x = weights.layout_h = plain_layout(weights.kernels, weights.hidden())
+    return weights
+
+
+def lstm_weights(name, arrays, bint textbook):
     """i, f, g, o of the same hidden units side by side."""
-    cdef Weights weights = Weights(Wx, Wh, b)
-    weights.step = weights.kernels.lstm_step
-    weights.backward_step = weights.kernels.lstm_backward_step
-    weights.layout_x = gate_layout(weights.kernels, weights.hidden(), 4, LSTM_GATES[textbook])
+    cdef Weights weights = Weights(name, *arrays)
+    cdef const fr_index *order = (<GateOrder>ORDERS[name]).columns[textbook]
+    weights.layout_x = gate_layout(weights.kernels, weights.hidden(), 4, order)
     weights.layout_h = weights.layout_x
     weights.gated = True
     return weights
 
 
-def gru_weights(Wx, Wh, b, bh, *, bint textbook=False):
-    """n, r, z of the same hidden units side by side; reset before the product without `bh`."""
-    cdef Weights weights = GRUWeights(Wx, Wh, b, bh)
-    weights.step = weights.kernels.gru_step
-    weights.backward_step = weights.kernels.gru_backward_step
-    weights.layout_x = gate_layout(weights.kernels, weights.hidden(), 3, GRU_GATES_X[textbook])
-    weights.layout_h = gate_layout(
-        weights.kernels, weights.hidden(), 2 if bh is None else 3, GRU_GATES_H[textbook]
-    )
+def gru_weights(name, arrays, bint textbook):
+    """n, r, z as x meets them, r, z and, if reset comes after the product, n as h does."""
+    cdef Weights weights = GRUWeights(name, *arrays)
+    cdef const fr_index *order = (<GateOrder>ORDERS[name]).columns[textbook]
+    cdef fr_index[3] order_x = [order[2], order[0], order[1]]
+    cdef fr_index gates_h = 2 if weights.bh is None else 3
+    weights.layout_x = gate_layout(weights.kernels, weights.hidden(), 3, order_x)
+    weights.layout_h = gate_layout(weights.kernels, weights.hidden(), gates_h, order)
     weights.h_gate = 1
     weights.gated = True
     weights.complement = textbook
     return weights
+
+
+cdef dict FACTORIES = {"rnn": rnn_weights, "lstm": lstm_weights, "gru": gru_weights}
+
+
+cdef fr_index GRU_GATE_N[1]
+GRU_GATE_N[:] = [2]  # in either order
 
 
 cdef class GRUWeights(Weights):
@@ -117,6 +137,3 @@ cdef class GRUWeights(Weights):
                 first_h + m.ld // self.kernels.lanes, self.hidden(), 0, &layout, gradients[1]
             )
         return 1
-
-
-cdef dict FACTORIES = {"rnn": rnn_weights, "lstm": lstm_weights, "gru": gru_weights}

@@ -6,14 +6,14 @@ once (`directions.py`).
 
 cimport numpy as cnp
 
-from fastrnn._kernels.recurrent.cells cimport cell_weights
+from fastrnn._kernels.recurrent.cells cimport cell_weights, single_step
 from fastrnn._kernels.recurrent.embedding_projection cimport worth_projecting
 from fastrnn._kernels.recurrent.prepacked cimport Prepacked
 from fastrnn._kernels.recurrent.recurrent cimport Recurrence
 from fastrnn._kernels.recurrent.weights cimport Weights
-from fastrnn._kernels.runtime.cpu cimport flush_denormals, kernels_for, restore_mode
+from fastrnn._kernels.runtime.cpu cimport flush_denormals, restore_mode
 from fastrnn._kernels.runtime.memory cimport Buffer, empty, empty_like
-from fastrnn._kernels.simd cimport fr_index, fr_kernels
+from fastrnn._kernels.simd cimport fr_cell_kernels, fr_cell_single, fr_index
 
 from functools import partial
 
@@ -107,9 +107,43 @@ def recurrent_freeze(
     return Prepacked(stack, directions, len(cell.states), residual, owners, num_threads)
 
 
-def recurrent_step(cell, x, states, weights, *, options):
-    finals = recurrent_forward(
-        cell, x[:, None], [state[None] for state in states], [weights], options=options,
-        reverse=(False,), lengths=None, train=False,
-    )[1]
-    return tuple([final[0] for final in finals])
+def recurrent_step(cell, cnp.ndarray x not None, states, weights, *, options):
+    cdef fr_index rows = x.shape[0], itemsize = x.itemsize, r, x_bytes, h_bytes
+    cdef cnp.ndarray h, c, h_next, c_next
+    cdef fr_cell_single m
+    cdef const fr_cell_kernels *kernels
+    cdef Buffer work
+    cdef unsigned mode
+    if rows > SINGLE_ROWS:
+        finals = recurrent_forward(
+            cell, x[:, None], [state[None] for state in states], [weights], options=options,
+            reverse=(False,), lengths=None, train=False,
+        )[1]
+        return tuple([final[0] for final in finals])
+    new = tuple([
+        cnp.PyArray_EMPTY(2, cnp.PyArray_DIMS(h), cnp.PyArray_TYPE(h), 0) for h in states
+    ])
+    kernels = single_step(cell, options, itemsize, &m)
+    h, h_next, c, c_next = states[0], new[0], states[len(new) - 1], new[len(new) - 1]
+    m.input, m.hidden = x.shape[1], h.shape[1]
+    m.wx, m.wh, m.b = data_of(weights[0]), data_of(weights[1]), data_of(weights[2])
+    m.bh = data_of(weights[3]) if len(weights) > 3 else NULL
+    work = Buffer(kernels.work_per_unit * m.hidden, itemsize)
+    m.work = work.data
+    x_bytes, h_bytes = m.input * itemsize, m.hidden * itemsize
+    with nogil:
+        mode = flush_denormals()
+        for r in range(rows):
+            m.x = cnp.PyArray_BYTES(x) + r * x_bytes
+            m.h = cnp.PyArray_BYTES(h) + r * h_bytes
+            m.c = cnp.PyArray_BYTES(c) + r * h_bytes
+            m.h_next = cnp.PyArray_BYTES(h_next) + r * h_bytes
+            m.c_next = cnp.PyArray_BYTES(c_next) + r * h_bytes
+            kernels.single(&m)
+        restore_mode(mode)
+    return new
+
+
+cdef const void *data_of(object array) noexcept:
+    """Where an array begins; NULL for None."""
+    return NULL if array is None else cnp.PyArray_DATA(array)

@@ -4,9 +4,9 @@ cimport numpy as cnp
 
 from fastrnn._kernels.linalg.packing cimport packed
 from fastrnn._kernels.recurrent.backward cimport GradientPart
-from fastrnn._kernels.runtime.cpu cimport kernels_for
+from fastrnn._kernels.runtime.cpu cimport cell_kernels, kernels_for
 from fastrnn._kernels.runtime.memory cimport empty, empty_like
-from fastrnn._kernels.simd cimport fr_cell, fr_cell_backward, fr_index
+from fastrnn._kernels.simd cimport fr_cell, fr_cell_backward, fr_cell_kernels, fr_index
 
 cnp.import_array()
 
@@ -14,14 +14,15 @@ cnp.import_array()
 cdef class Weights:
     """The arrays of one cell; packed once for each call, or once for all if it is frozen.
 
-    `cells.pyx` sets `step`, `backward_step`, `layout_x` and `layout_h` (how the gates as seen by x
-    and by h are packed), `h_gate` (the first of the latter in a panel of dgates) and `gated`
+    `cells.pyx` sets `layout_x` and `layout_h` (how the gates as seen by x and by h are packed), `h_gate` (the first of the latter in a panel of dgates) and `gated`
     (whether the backward needs the activated gates). A subclass there has what one cell needs
     beside that.
     """
 
-    def __cinit__(self, Wx, Wh, b, bh=None):
+    def __cinit__(self, str cell, Wx, Wh, b, bh=None):
         self.kernels = kernels_for((<cnp.ndarray>Wx).itemsize)
+        cdef const fr_cell_kernels *functions = cell_kernels(self.kernels, cell)
+        self.step, self.backward_step = functions.step, functions.backward_step
         self.Wx, self.Wh, self.b, self.bh = Wx, Wh, b, bh
 
     cdef fr_index input(self) noexcept:

@@ -126,6 +126,21 @@ typedef struct {
                        reset after, d(drop_h*h) where there is dropout */
 } fr_cell_backward;
 
+/* --- cells: one step of one row --------------------------------------------------------------
+ * On weights as they lie, (D, G*H) and (H, G*H) row-major. order[g] is where gate g of the cell, i,
+ * f, g, o or r, z, n, lies among the columns; n is always the last one there. */
+
+typedef struct {
+    fr_index input, hidden;
+    const void *x, *h, *c;
+    const void *wx, *wh, *b;
+    const void *bh; /* GRU with reset after, else NULL */
+    const fr_index *order;
+    fr_index relu, complement; /* see fr_cell */
+    void *work;                /* scratch: work_per_unit * hidden numbers */
+    void *h_next, *c_next;
+} fr_cell_single;
+
 /* --- attention ------------------------------------------------------------------------------
  * One sequence: scores (Tq, Tk) of which the first `keys` columns exist. */
 
@@ -160,6 +175,15 @@ typedef void fr_rows(void *dst, const void *src, fr_index count);
 
 typedef void fr_step(const fr_cell *m, fr_share share, fr_index s, const void *const *acc_init);
 typedef void fr_backward_step(const fr_cell_backward *m, fr_share share, fr_index s);
+typedef void fr_single(const fr_cell_single *m);
+
+typedef struct {
+    const char *name;
+    fr_step *step;
+    fr_backward_step *backward_step;
+    fr_single *single;
+    fr_index work_per_unit; /* see fr_cell_single */
+} fr_cell_kernels;
 
 typedef struct {
     const char *isa;
@@ -170,25 +194,7 @@ typedef struct {
     fr_pack *pack_tn, *pack_tt;
     void (*product)(const fr_product *p, fr_index row_begin, fr_index row_end);
 
-    fr_step *rnn_step;
-    fr_backward_step *rnn_backward_step;
-    fr_step *lstm_step;
-    fr_backward_step *lstm_backward_step;
-    fr_step *gru_step;
-    fr_backward_step *gru_backward_step;
-
-    /* One step of one row on weights as they lie, (D, G*H) row-major; `work` holds
-     * 4*H (LSTM) or 5*H (GRU) numbers. `order` says where i, f, g, o lie among the
-     * columns; `textbook`: whether the gates are z, r, n, and z the complement of ours. */
-    void (*rnn_single)(const void *x, fr_index input, const void *h, fr_index hidden,
-                       const void *wx, const void *wh, const void *b, fr_index relu,
-                       void *h_next);
-    void (*lstm_single)(const void *x, fr_index input, const void *h, const void *c,
-                        fr_index hidden, const void *wx, const void *wh, const void *b,
-                        const fr_index *order, void *work, void *h_next, void *c_next);
-    void (*gru_single)(const void *x, fr_index input, const void *h, fr_index hidden,
-                       const void *wx, const void *wh, const void *b, const void *bh,
-                       fr_index textbook, void *work, void *h_next);
+    const fr_cell_kernels *cells; /* those of cells.def, then one whose name is NULL */
 
     void (*softmax)(void *row, fr_index count);
     void (*softmax_backward)(void *drow, const void *row, fr_index count);

@@ -8,10 +8,10 @@
  * infinity, so 2^n is 0 or infinity by itself at the ends, and nothing is left to be selected. A
  * NaN passes through the limits and meets each result as r, whatever its 2^n is.
  * The figures behind this form are in docs/decisions.md. */
-#ifndef FASTRNN_VMATH_H
-#define FASTRNN_VMATH_H
+#ifndef FASTRNN_VMATH_INL_H
+#define FASTRNN_VMATH_INL_H
 
-#include "vec.h"
+#include "vec-inl.h"
 
 #define EXPONENT_OF_INFINITY (EXPONENT_BIAS + 1)
 #if FR_REAL_BYTES == 4

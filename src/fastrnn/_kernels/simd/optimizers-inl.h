@@ -1,49 +1,11 @@
-/* Loops over plain arrays, which the compiler turns into vectors by itself: dropout,
- * the backward of tanh and the optimizers' updates, each one pass over its arrays. */
-#include "vmath.h"
+/* The optimizers' updates, each one pass over its arrays: the parameter, its gradient and its
+ * moments. Plain loops, which the compiler turns into vectors by itself. */
+#ifndef FASTRNN_OPTIMIZERS_INL_H
+#define FASTRNN_OPTIMIZERS_INL_H
 
-static void add_rows(void *dst, const void *src, fr_index count) {
-    real *d = dst;
-    const real *s = src;
-    for (fr_index i = 0; i < count; i++) d[i] += s[i];
-}
+#include <math.h>
 
-static void multiply_rows(void *dst, const void *src, fr_index count) {
-    real *d = dst;
-    const real *s = src;
-    for (fr_index i = 0; i < count; i++) d[i] *= s[i];
-}
-
-static void tanh_backward(void *dst, const void *y, fr_index count) {
-    real *d = dst;
-    const real *t = y;
-    for (fr_index i = 0; i < count; i++) d[i] *= 1 - t[i] * t[i];
-}
-
-static void dropout(void *dst, const void *src, const unsigned char *keep, double scale,
-                    fr_index count) {
-    real *d = dst;
-    const real *s = src, factor = (real)scale;
-    for (fr_index i = 0; i < count; i++) d[i] = s[i] * (real)keep[i] * factor;
-}
-
-/* Sum of squares in double, in eight partial sums. */
-static double squared_norm(const void *src, fr_index count) {
-    const real *x = src;
-    double sum[8] = {0};
-    fr_index i = 0;
-    for (; i + 8 <= count; i += 8)
-        for (int j = 0; j < 8; j++) sum[j] += (double)x[i + j] * (double)x[i + j];
-    for (; i < count; i++) sum[0] += (double)x[i] * (double)x[i];
-    return ((sum[0] + sum[1]) + (sum[2] + sum[3])) + ((sum[4] + sum[5]) + (sum[6] + sum[7]));
-}
-
-/* The updates are of type fr_update: arrays are the parameter, its gradient and its moments. */
-
-/* options: factor; the one array is multiplied by it. */
-static void scale(void *const *arrays, fr_index count, const double *options) {
-    scale_row(arrays[0], count, (real)options[0]);
-}
+#include "vec-inl.h"
 
 /* options: lr. */
 static void sgd(void *const *arrays, fr_index count, const double *options) {
@@ -101,12 +63,4 @@ static void adam(void *const *arrays, fr_index count, const double *options) {
     }
 }
 
-#define MAP(name, function)                                                              \
-    static void name(void *dst, const void *src, fr_index count) {                       \
-        for (fr_index i = 0; i < count; i += VL)                                         \
-            store_part((real *)dst + i, function(load_part((const real *)src + i, count - i)), \
-                       count - i);                                                       \
-    }
-MAP(map_exp, vexp)
-MAP(map_sigmoid, vsigmoid)
-MAP(map_tanh, vtanh)
+#endif
