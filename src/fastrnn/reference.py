@@ -1,4 +1,4 @@
-"""The layers bound to the plain NumPy backend: import them from here to swap by one line."""
+"""The layers on the NumPy backend: import them from here to change the backend."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _Layer = TypeVar("_Layer", bound=layers.Layer)
 
 
 def _bound(layer: type[_Layer]) -> type[_Layer]:
-    """Return the same layer, of the same name, on the reference backend."""
+    """Return a layer class of the same name on the reference backend."""
     namespace = {"_backend": "reference", "__module__": __name__, "__doc__": layer.__doc__}
     return cast(type[_Layer], type(layer.__name__, (layer,), namespace))
 
