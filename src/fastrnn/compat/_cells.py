@@ -1,4 +1,4 @@
-"""What layers of a recurrent cell share, over one step or over time."""
+"""The base class of layers with a recurrent cell, for one step or over time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fastrnn.compat._layer import Layer, float32
 from fastrnn.ops._check import Array
 from fastrnn.ops._recurrent import Cell
 
-# What the backends are told beside the weights; without `bh` a GRU resets before the product.
+# Options of the backends; without `bh` a GRU resets before the product.
 LSTM_OPTIONS = {"textbook": True}
 GRU_OPTIONS = {"textbook": True, "bh": None}
 RNN_OPTIONS = {"nonlinearity": "tanh"}
@@ -18,7 +18,7 @@ RNN_OPTIONS = {"nonlinearity": "tanh"}
 def check_weights(
     layer: str, cell: Cell, params: Sequence[Any], names: Sequence[str] = ("Wx", "Wh", "b")
 ) -> None:
-    """Raise unless Wx, Wh and b are those of one cell."""
+    """Raise unless Wx, Wh and b have the shapes of one cell."""
     columns = f"{cell.gates}*H"
     D = len(float32(layer, names[0], params[0], ("D", columns)))
     H = len(float32(layer, names[1], params[1], ("H", columns)))
@@ -27,7 +27,7 @@ def check_weights(
 
 
 class CellLayer(Layer):
-    """A layer of one cell.
+    """The base class of layers with one cell.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class CellLayer(Layer):
         check_weights(self._name, self._cell, self.params)
 
     def _weights(self) -> list[Array]:
-        """Return Wx, Wh and b as they are now, checked."""
+        """Return the current Wx, Wh and b, checked."""
         return [
             self._float32(name, param, grad.shape, contiguous=True)
             for name, param, grad in zip(("Wx", "Wh", "b"), self.params, self.grads, strict=True)

@@ -1,4 +1,4 @@
-"""One time step of each cell."""
+"""Single time steps of the cells."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from fastrnn.ops.rnn import CELL as RNN_CELL
 
 
 class Step(CellLayer):
-    """One time step of a cell; a subclass names the states."""
+    """The base class of single steps; a subclass names the states."""
 
     def _forward(self, x: Any, states: tuple[Any, ...]) -> tuple[Array, ...]:
-        """Return the states after one more input."""
+        """Return the states after one more step."""
         weights = self._weights()
         x = self._float32("x", x, ("N", len(weights[0])), contiguous=True)
         shape = len(x), len(weights[1])
@@ -30,13 +30,13 @@ class Step(CellLayer):
         return new
 
     def _backward(self, dstates: tuple[Any, ...]) -> tuple[Array, ...]:
-        """Fill `grads`; return the gradients of x and of the states before."""
+        """Fill `grads` and return the gradients of x and of the previous states."""
         x, *states = self._recorded()
         dstates = tuple(
             self._float32(f"d{name}_next", dstate, states[0].shape, contiguous=True)
             for name, dstate in zip(self._cell.states, dstates, strict=True)
         )
-        # The step kept no gates: a forward over one step makes them again.
+        # The step kept no gates, so a forward over one step computes them again.
         _, _, stash = self._cell.forward(
             x[:, None], states, self._weights(), self._options, train=True
         )
@@ -47,14 +47,14 @@ class Step(CellLayer):
 
 
 class HiddenStep(Step):
-    """One time step of a cell whose only state is h."""
+    """The base class of single steps of cells with the state h only."""
 
     def forward(self, x: Any, h_prev: Any) -> Array:
-        """Return the next h (N, H) given x (N, D) and h."""
+        """Return the next h (N, H) from x (N, D) and h."""
         return self._forward(x, (h_prev,))[0]
 
     def backward(self, dh_next: Any) -> tuple[Array, ...]:
-        """Fill `grads`; return the gradients of x and h_prev given that of the next h."""
+        """Fill `grads` and return the gradients of x and h_prev from that of the next h."""
         return self._backward((dh_next,))
 
 
@@ -92,11 +92,11 @@ class LSTM(Step):
     _options = LSTM_OPTIONS
 
     def forward(self, x: Any, h_prev: Any, c_prev: Any) -> tuple[Array, ...]:
-        """Return the next h and c (N, H) given x (N, D), h and c."""
+        """Return the next h and c (N, H) from x (N, D), h and c."""
         return self._forward(x, (h_prev, c_prev))
 
     def backward(self, dh_next: Any, dc_next: Any) -> tuple[Array, ...]:
-        """Fill `grads`; return the gradients of x, h_prev and c_prev given those of the next."""
+        """Fill `grads`; return the gradients of x, h_prev and c_prev from those of the next."""
         return self._backward((dh_next, dc_next))
 
 

@@ -1,6 +1,6 @@
 """One recurrent layer as a function of PyTorch's autograd, computed by `fastrnn.ops`.
 
-Tensors and arrays share their memory; what we have transposed is a view.
+Tensors and arrays share their memory; transposed weights are views.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from fastrnn.torch.weights import to_kernel, to_torch
 
 @dataclass(frozen=True)
 class Layer:
-    """What is not a tensor in a call of a layer in one or two directions."""
+    """The arguments of a call of a layer, in one or two directions, that are not tensors."""
 
     cell: Cell
     options: Mapping[str, str]
     directions: int
-    lengths: Array | None  # of the sequences, where they differ
+    lengths: Array | None  # if they differ
 
     def __call__(self, x: Tensor, states: Sequence[Tensor], params: Sequence[Tensor]) -> Any:
-        """Run over time.
+        """Return the outputs and final states of the layer.
 
         Parameters
         ----------
@@ -53,7 +53,7 @@ class Layer:
     def forward(
         self, tensors: Sequence[Tensor], *, train: bool
     ) -> tuple[tuple[Tensor, ...], list[Any]]:
-        """Return what a call returns, and the stashes of a backward."""
+        """Return the results of a call and the stashes for its backward."""
         x, *rest = tensors
         count = len(self.cell.states)
         states = [_array(state) for state in rest[:count]]
@@ -75,7 +75,7 @@ class Layer:
         return tuple(torch.from_numpy(array) for array in (y, *final)), stashes
 
     def by_direction(self, items: Sequence[Any]) -> list[Sequence[Any]]:
-        """Return the parts of `items` that belong to each direction."""
+        """Return the parts of `items` for each direction."""
         size = len(items) // self.directions
         return [items[size * k : size * (k + 1)] for k in range(self.directions)]
 
@@ -83,14 +83,14 @@ class Layer:
 class _Differentiable(torch.autograd.Function):
     """A call of a `Layer` with gradients.
 
-    What the backward of the kernels needs lives as long as the graph does.
+    The stashes for the backward live as long as the graph.
     """
 
     @staticmethod
     def forward(ctx: Any, layer: Layer, *tensors: Tensor) -> tuple[Tensor, ...]:
         results, ctx.stashes = layer.forward(tensors, train=True)
         ctx.layer = layer
-        # The stashes refer to the same memory; this lets autograd notice changes in place.
+        # The stashes refer to the same memory; with this autograd detects changes in place.
         ctx.save_for_backward(*tensors)
         return results
 
@@ -100,7 +100,7 @@ class _Differentiable(torch.autograd.Function):
         if torch.is_grad_enabled():
             wanted = "create_graph=False: it has first derivatives only"
             raise RuntimeError(f"{layer.cell.name}: backward must be called with {wanted}")
-        x, *_ = ctx.saved_tensors  # raises if one was changed, or if the graph was freed
+        x, *_ = ctx.saved_tensors  # raises if one has changed or the graph is freed
         count = len(layer.cell.states)
         _, x_wanted, *wanted = ctx.needs_input_grad
         dy, *dfinal = (_array(gradient) for gradient in dresults)
@@ -124,6 +124,6 @@ class _Differentiable(torch.autograd.Function):
 
 
 def _array(tensor: Tensor) -> Array:
-    """Return the array that shares a tensor's memory."""
+    """Return an array with a tensor's memory."""
     array: Array = tensor.numpy(force=True)
     return array

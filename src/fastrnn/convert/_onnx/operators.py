@@ -1,4 +1,4 @@
-"""The operators RNN, GRU and LSTM of ONNX: attributes, checks, and their run on our cells."""
+"""The operators RNN, GRU and LSTM of ONNX: attributes, checks and computation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fastrnn.layers import GRU
 from fastrnn.ops import _check as check
 from fastrnn.ops._check import Array
 
-# Those of LSTM; the others have the first ones.
+# Inputs of LSTM; the others have the first ones.
 INPUTS = ("X", "W", "R", "B", "sequence_lens", "initial_h", "initial_c", "P")
 WEIGHTS = ("W", "R", "B", "P")
 DIRECTIONS = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}
@@ -23,7 +23,7 @@ DIRECTIONS = {"forward": (False,), "reverse": (True,), "bidirectional": (False, 
 
 @dataclass(frozen=True)
 class Weights:
-    """The weights of all directions as our cells take them, and the peepholes (dirs, 3*H)."""
+    """The weights of all directions in fastrnn's layout, and the peepholes (dirs, 3*H)."""
 
     cells: list[list[Array | None]]
     peepholes: Array | None
@@ -35,14 +35,14 @@ class Operator:
     Parameters
     ----------
     owner : str
-        What messages begin with.
+        Start of messages.
     node : Node
         The operator.
 
     Attributes
     ----------
     rare : list of str
-        The options that our cells do not have, so that NumPy runs them; empty if none.
+        Options that only NumPy runs; may be empty.
 
     Raises
     ------
@@ -73,7 +73,7 @@ class Operator:
         """Return the names of the activations of each direction."""
         default, directions = self.kind.activations, len(self.reverse)
         names = tuple(given.get("activations") or default * directions)
-        if names == 2 * default:  # the default of RNN in ONNX, whatever the direction
+        if names == 2 * default:  # the default of RNN in ONNX, for any direction
             names = default * directions
         count = len(default)
         if len(names) != count * directions:
@@ -105,7 +105,7 @@ class Operator:
     def weights(
         self, W: Array, R: Array, B: Array | None = None, P: Array | None = None
     ) -> Weights:
-        """Check the weights and bring them into the form of our cells.
+        """Check the weights and return them in fastrnn's layout.
 
         Raises
         ------
@@ -140,7 +140,7 @@ class Operator:
         initial_h: Any = None,
         initial_c: Any = None,
     ) -> tuple[Array, ...]:
-        """Return Y, Y_h and, of an LSTM, Y_c.
+        """Return Y, Y_h and, for an LSTM, Y_c.
 
         Raises
         ------
@@ -180,7 +180,7 @@ class Operator:
         lengths: Array | None,
         y: Array,
     ) -> Sequence[Array]:
-        """Run one direction: fill y, return the final states."""
+        """Run one direction; fill y and return the final states."""
         if not self.rare:
             _, last, _ = self.kind.cell.forward(
                 x,
@@ -218,7 +218,7 @@ class Operator:
         return state.swapaxes(0, 1) if self.layout else state
 
     def layer(self, ready: Weights) -> Layer:
-        """Return the layer that computes the same.
+        """Return the fastrnn layer that computes the same.
 
         Raises
         ------
@@ -246,7 +246,7 @@ class Operator:
 
 
 def set_cells(layer: Layer, values: Sequence[Sequence[Array | None]]) -> None:
-    """Put the weights of all layers and directions into a layer."""
+    """Copy the weights of all layers and directions into a layer."""
     for keys, arrays in zip(layer._keys, values, strict=True):
-        for key, array in zip(keys, arrays, strict=False):  # no key for the bh that is None
+        for key, array in zip(keys, arrays, strict=False):  # a bh of None has no key
             layer.params[key][...] = array

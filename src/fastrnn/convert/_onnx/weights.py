@@ -1,4 +1,4 @@
-"""The recurrent operators beside our cells: order of gates, and weights in both directions.
+"""The recurrent operators and fastrnn's cells: order of gates and conversion of weights.
 
 ONNX has W (dirs, G*H, D), R (dirs, G*H, H) and B (dirs, 2*G*H), the biases Wb and Rb in one row.
 """
@@ -20,29 +20,30 @@ Layer: TypeAlias = "RNN | GRU | LSTM"
 
 @dataclass(frozen=True)
 class Kind:
-    """An operator: our layer for it."""
+    """An operator and the fastrnn layer for it."""
 
     layer: type[RNN] | type[GRU] | type[LSTM]
-    order: tuple[int, ...]  # for each gate of ONNX, in its order, the number of ours
-    compiled: Mapping[tuple[str, ...], Mapping[str, Any]]  # the options by activations; first: ours
+    order: tuple[int, ...]  # for each gate of ONNX in order, the number of fastrnn's gate
+    # the options by activations; the first are the defaults
+    compiled: Mapping[tuple[str, ...], Mapping[str, Any]]
 
     @property
     def cell(self) -> Cell:
-        """What `ops` knows of the cell."""
+        """The description of the cell in `ops`."""
         return self.layer._cell
 
     @property
     def activations(self) -> tuple[str, ...]:
-        """The default."""
+        """The default activations."""
         return next(iter(self.compiled))
 
     def to_rows(self, ours: Array) -> Array:
-        """Return (D, G*H) or (G*H,) with our gates as ONNX's rows."""
+        """Return (D, G*H) or (G*H,) transposed to rows in ONNX's order of gates."""
         gates = np.split(ours.T, self.cell.gates)
         return np.concatenate([gates[gate] for gate in self.order])
 
     def from_rows(self, rows: Array) -> Array:
-        """Undo `to_rows`."""
+        """Invert `to_rows`."""
         gates = np.split(rows, self.cell.gates)
         ordered = [gates[self.order.index(gate)] for gate in range(self.cell.gates)]
         return np.ascontiguousarray(np.concatenate(ordered).T)
@@ -52,15 +53,15 @@ KINDS = {
     "RNN": Kind(
         RNN, (0,), {("Tanh",): {"nonlinearity": "tanh"}, ("Relu",): {"nonlinearity": "relu"}}
     ),
-    "GRU": Kind(GRU, (1, 0, 2), {("Sigmoid", "Tanh"): {}}),  # z, r, h of our r, z, n
-    "LSTM": Kind(LSTM, (0, 3, 1, 2), {("Sigmoid", "Tanh", "Tanh"): {}}),  # i, o, f, c of i, f, g, o
+    "GRU": Kind(GRU, (1, 0, 2), {("Sigmoid", "Tanh"): {}}),  # z, r, h in ONNX
+    "LSTM": Kind(LSTM, (0, 3, 1, 2), {("Sigmoid", "Tanh", "Tanh"): {}}),  # i, o, f, c in ONNX
 }
 
 
 def from_onnx(
     kind: Kind, W: Array, R: Array, B: Array | None, *, reset_after: bool
 ) -> list[Array | None]:
-    """Return the weights of one direction as our cell takes them."""
+    """Return the weights of one direction in fastrnn's layout."""
     width = len(W)
     Wb, Rb = np.zeros((2, width), W.dtype) if B is None else np.split(B, 2)
     H = R.shape[1]
@@ -74,7 +75,7 @@ def from_onnx(
 
 
 def to_onnx(kind: Kind, weights: Sequence[Array | None]) -> tuple[Array, Array, Array]:
-    """Return W, R and B of one direction, from the weights as our cell takes them."""
+    """Return W, R and B of one direction from weights in fastrnn's layout."""
     Wx, Wh, b, *rest = weights
     assert Wx is not None and Wh is not None and b is not None
     inside = np.zeros_like(b)
