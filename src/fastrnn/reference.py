@@ -1,4 +1,4 @@
-"""The layers bound to the plain NumPy backend: import them from here to swap by one line."""
+"""The layers on the NumPy backend: import them from here to change the backend."""
 
 from __future__ import annotations
 

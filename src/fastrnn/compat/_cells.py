@@ -1,4 +1,4 @@
-"""What layers of a recurrent cell share, over one step or over time."""
+"""The base class of layers with a recurrent cell, for one step or over time."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def check_weights(
 
 
 class CellLayer(Layer):
-    """A layer of one cell.
+    """The base class of layers with one cell.
 
     Parameters
     ----------

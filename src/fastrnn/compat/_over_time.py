@@ -1,4 +1,4 @@
-"""Each cell over time, and the LSTM in both directions."""
+"""The cells over time, and the LSTM in both directions."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from fastrnn.compat._cells import CellLayer, check_weights, textbook
 from fastrnn.compat._layer import Layer
 from fastrnn.ops import _recurrent
 
-# Sequences up to which a call of one time step goes through the kernel of single steps, which packs
-# nothing. Few of these calls have a backward: they are those of a generation loop.
+# Maximum batch size at which a call with one time step uses the kernel for single steps, which does
+# not pack the weights. Such calls come from generation loops and rarely have a backward.
 STEP_ROWS = 4
 
 
@@ -24,11 +24,11 @@ class OverTime(CellLayer):
     Attributes
     ----------
     h : array (N, H) or None
-        The state after the last step of the last forward; None before.
+        State after the last step of the last forward; None before.
     dh : array (N, H) or None
         Gradient of the initial h, from the last backward.
     stateful : bool
-        Whether a forward begins with the state that is there; else with zeros.
+        Whether a forward starts from the last state; else from zeros.
     """
 
     def __init__(self, Wx: Any, Wh: Any, b: Any, stateful: bool = False) -> None:
@@ -38,15 +38,15 @@ class OverTime(CellLayer):
         self.dh: Array | None = None
 
     def set_state(self, h: Any) -> None:
-        """Set the state h (N, H) with which a stateful layer goes on; None is zeros."""
+        """Set the state h (N, H) from which a stateful layer continues; None is zeros."""
         self.h = self._given("h", h)
 
     def reset_state(self) -> None:
-        """Begin with zeros."""
+        """Set the state to zeros."""
         self.h = None
 
     def forward(self, xs: Any) -> Array:
-        """Run over time: h (N, T, H) after each step, given the inputs xs (N, T, D).
+        """Return h (N, T, H) after each step of the inputs xs (N, T, D).
 
         Neither xs nor the parameters may change before `backward`.
 
@@ -55,19 +55,19 @@ class OverTime(CellLayer):
         ValueError
             If a shape is wrong.
         TypeError
-            If a dtype is not a floating one of 32 or 64 bits.
+            If a dtype is not float32 or float64.
         """
         return self._run(*self._prepare(xs))
 
     def backward(self, dhs: Any) -> Array:
-        """Fill `grads` and `dh`; return the gradient (N, T, D) of xs given that of the outputs.
+        """Fill `grads` and `dh`; return the gradient (N, T, D) of xs from that of the outputs.
 
         Raises
         ------
         ValueError
             If a shape is wrong, or there was no forward.
         TypeError
-            If a dtype is not a floating one of 32 or 64 bits.
+            If a dtype is not float32 or float64.
         """
         xs, states, params, stash = self._recorded()
         N, H = states[0].shape
@@ -114,14 +114,14 @@ class OverTime(CellLayer):
             setattr(self, name, state)
 
     def _initial(self, name: str, N: int, H: int) -> Array:
-        """Return a state to begin with."""
+        """Return an initial state."""
         state = getattr(self, name) if self.stateful else None
         if state is None:
             return np.zeros((N, H), np.float32)
         return self._float32(name, state, (N, H), contiguous=True)
 
     def _given(self, name: str, state: Any) -> Any:
-        """Return a state that the caller sets, checked as far as it can be before the inputs."""
+        """Return a state set by the caller, checked as far as possible without the inputs."""
         if state is not None:
             self._float32(name, state, ("N", len(self.params[1])))
         return state
@@ -139,7 +139,7 @@ class TimeRNN(OverTime):
     b : array (H,)
         Bias.
     stateful : bool
-        Whether a forward goes on where the last one ended.
+        Whether a forward starts from the last state.
     """
 
     _cell = CELLS["rnn"]
@@ -159,7 +159,7 @@ class TimeGRU(OverTime):
     b : array (3*H,)
         Bias.
     stateful : bool
-        Whether a forward goes on where the last one ended.
+        Whether a forward starts from the last state.
     """
 
     _cell = CELLS["gru"]
@@ -177,12 +177,12 @@ class TimeLSTM(OverTime):
     b : array (4*H,)
         Bias.
     stateful : bool
-        Whether a forward goes on where the last one ended.
+        Whether a forward starts from the last state.
 
     Attributes
     ----------
     c : array (N, H) or None
-        The cell state, as `h`.
+        Cell state, like `h`.
     """
 
     _cell = CELLS["lstm"]
@@ -192,28 +192,28 @@ class TimeLSTM(OverTime):
         self.c: Array | None = None
 
     def set_state(self, h: Any, c: Any = None) -> None:
-        """Set the states h and c (N, H) with which a stateful layer goes on; None is zeros."""
+        """Set the states h and c (N, H) from which a stateful layer continues; None is zeros."""
         self.h, self.c = self._given("h", h), self._given("c", c)
 
     def reset_state(self) -> None:
-        """Begin with zeros."""
+        """Set the state to zeros."""
         self.h = self.c = None
 
 
 class TimeBiLSTM(Layer):
-    """A long short-term memory in each direction over time, their outputs side by side.
+    """A long short-term memory in both directions over time, with concatenated outputs.
 
     Parameters
     ----------
     Wx1, Wh1, b1, Wx2, Wh2, b2 : array
-        The parameters of the two directions, as those of `TimeLSTM`.
+        Parameters of the two directions, as for `TimeLSTM`.
     stateful : bool
-        Whether a forward of either direction goes on where its last one ended.
+        Whether a forward of each direction starts from its last state.
 
     Attributes
     ----------
     forward_lstm, backward_lstm : TimeLSTM
-        The two directions; their states are there.
+        The two directions, which hold their states.
     """
 
     def __init__(
@@ -229,12 +229,12 @@ class TimeBiLSTM(Layer):
         self.grads = self.forward_lstm.grads + self.backward_lstm.grads
 
     def reset_state(self) -> None:
-        """Begin with zeros in both directions."""
+        """Set the states of both directions to zeros."""
         self.forward_lstm.reset_state()
         self.backward_lstm.reset_state()
 
     def forward(self, xs: Any) -> Array:
-        """Run over time: both h (N, T, 2*H) after each step, given the inputs xs (N, T, D)."""
+        """Return both h (N, T, 2*H) after each step of the inputs xs (N, T, D)."""
         directions = self._directions()
         prepared = [lstm._prepare(xs) for lstm in directions]
         cell = TimeLSTM._cell
@@ -263,7 +263,7 @@ class TimeBiLSTM(Layer):
         return dxs
 
     def _directions(self) -> tuple[TimeLSTM, TimeLSTM]:
-        """Return both directions, with the parameters that are in the list now."""
+        """Return both directions with the current parameters."""
         self.forward_lstm.params[:] = self.params[:3]
         self.backward_lstm.params[:] = self.params[3:]
         return self.forward_lstm, self.backward_lstm

@@ -1,4 +1,4 @@
-"""One time step of each cell."""
+"""Single time steps of the cells."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from fastrnn.ops._recurrent import backward_one, forward_one, run_step
 
 
 class Step(CellLayer):
-    """One time step of a cell; a subclass names the states."""
+    """The base class of single steps; a subclass names the states."""
 
     def _forward(self, x: Any, states: tuple[Any, ...]) -> tuple[Array, ...]:
-        """Return the states after one more input."""
+        """Return the states after one more step."""
         weights = self._weights()
         x = self._float32("x", x, ("N", len(self.params[0])), contiguous=True)
         shape = len(x), len(self.params[1])
@@ -29,7 +29,7 @@ class Step(CellLayer):
         return new
 
     def _backward(self, dstates: tuple[Any, ...]) -> tuple[Array, ...]:
-        """Fill `grads`; return the gradients of x and of the states before."""
+        """Fill `grads` and return the gradients of x and of the previous states."""
         x, *states = self._recorded()
         dstates = tuple(
             self._float32(f"d{name}_next", dstate, states[0].shape, contiguous=True)
@@ -47,14 +47,14 @@ class Step(CellLayer):
 
 
 class HiddenStep(Step):
-    """One time step of a cell whose only state is h."""
+    """The base class of single steps of cells with the state h only."""
 
     def forward(self, x: Any, h_prev: Any) -> Array:
-        """Return the next h (N, H) given x (N, D) and h."""
+        """Return the next h (N, H) from x (N, D) and h."""
         return self._forward(x, (h_prev,))[0]
 
     def backward(self, dh_next: Any) -> tuple[Array, ...]:
-        """Fill `grads`; return the gradients of x and h_prev given that of the next h."""
+        """Fill `grads` and return the gradients of x and h_prev from that of the next h."""
         return self._backward((dh_next,))
 
 
@@ -90,11 +90,11 @@ class LSTM(Step):
     _cell = CELLS["lstm"]
 
     def forward(self, x: Any, h_prev: Any, c_prev: Any) -> tuple[Array, ...]:
-        """Return the next h and c (N, H) given x (N, D), h and c."""
+        """Return the next h and c (N, H) from x (N, D), h and c."""
         return self._forward(x, (h_prev, c_prev))
 
     def backward(self, dh_next: Any, dc_next: Any) -> tuple[Array, ...]:
-        """Fill `grads`; return the gradients of x, h_prev and c_prev given those of the next."""
+        """Fill `grads`; return the gradients of x, h_prev and c_prev from those of the next."""
         return self._backward((dh_next, dc_next))
 
 

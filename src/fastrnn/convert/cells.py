@@ -1,8 +1,8 @@
-"""The weights of a recurrent cell in the order of another library, and in ours.
+"""The weights of a recurrent cell in the gate order of other libraries and of fastrnn.
 
-A `CellWeights` is the form in which all libraries' weights can be written: every gate in every
-array, and two biases. What is particular to ours is in this file; where a library keeps its
-arrays, and whether transposed, is in the library's own.
+`CellWeights` is a form for the weights of all libraries: every gate in every array, and two
+biases. This file converts it to and from fastrnn's parameters; the file of each library knows where
+its arrays are and whether they are transposed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from fastrnn.layers.recurrent import Recurrent
 
 
 class CellWeights(NamedTuple):
-    """One layer in one direction."""
+    """The weights of one layer in one direction."""
 
     Wx: Array  # (D, gates * H)
     Wh: Array  # (H, gates * H)
@@ -25,7 +25,7 @@ class CellWeights(NamedTuple):
 
 
 def suffixes(layer: Recurrent) -> list[str]:
-    """Return the ends of the parameters' names, one for each layer and direction."""
+    """Return the suffixes of the parameters' names, one for each layer and direction."""
     directions = ("", "_reverse") if layer.bidirectional else ("",)
     return [f"_l{k}{direction}" for k in range(layer.num_layers) for direction in directions]
 
@@ -36,7 +36,7 @@ def splits_bias(layer: Recurrent) -> bool:
 
 
 def to_library(layer: Recurrent, suffix: str, library: str) -> CellWeights:
-    """Return copies of the weights; the one bias of a gate is bx, and bh is 0."""
+    """Return copies of the weights; the bias of a gate is bx, and bh is 0."""
     Wx, Wh, bx = (layer.params[name + suffix] for name in ("Wx", "Wh", "b"))
     bh = np.zeros_like(bx)
     if splits_bias(layer):
@@ -47,7 +47,7 @@ def to_library(layer: Recurrent, suffix: str, library: str) -> CellWeights:
 def from_library(
     layer: Recurrent, suffix: str, library: str, weights: CellWeights
 ) -> dict[str, Array]:
-    """Return the parameters; a gate's two biases are added, except where both have a place."""
+    """Return the parameters; the two biases of a gate are added unless both are parameters."""
     Wx, Wh, bx, bh = (_reorder(layer, a, library, "fastrnn") for a in weights)
     params = {"Wx": Wx, "Wh": Wh, "b": bx + bh}
     if splits_bias(layer):

@@ -1,7 +1,7 @@
-"""Layers of Keras, and their lists of weights, to layers and back. This file imports no Keras.
+"""Keras layers and their lists of weights to fastrnn layers and back, without importing Keras.
 
-Its matrices lie as ours, the update and the reset gate of its GRU the other way around; a GRU with
-``reset_after`` has two biases in one array (2, 3*H), everything else one.
+Keras has the same matrix layout, but the update gate of a GRU comes before the reset gate. A GRU
+with `reset_after` has two biases in one array (2, 3*H), all other layers have one.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ _REQUIRED: dict[str, Any] = {
 
 
 def from_keras(layer_or_weights: Any) -> Convertible:
-    """Build the layer that computes what a layer of Keras does.
+    """Build the fastrnn layer that computes the same as a Keras layer.
 
     Parameters
     ----------
     layer_or_weights : keras.Layer, or sequence of arrays
-        A SimpleRNN, LSTM, GRU, Embedding or Dense that is built, or a Bidirectional around one of
-        the first three; or what the ``get_weights`` of one of these returned. Weights do not tell
-        options: these are taken to be Keras's defaults.
+        A built SimpleRNN, LSTM, GRU, Embedding or Dense, or a Bidirectional around one of the first
+        three; or the list that their `get_weights` returned. A list has no options, so Keras's
+        defaults are assumed.
 
     Returns
     -------
@@ -52,19 +52,19 @@ def from_keras(layer_or_weights: Any) -> Convertible:
     Raises
     ------
     TypeError
-        If the layer is of another class or dtype.
+        If the layer has another class or dtype.
     ValueError
-        If the layer is not built or has an option that ours have not, by name; or if the weights
-        are of no such layer, or of more than one.
+        If the layer is not built or has an unsupported option, or if the weights are not those of
+        exactly one such layer.
 
     Notes
     -----
-    Not expressible, and refused: activations other than tanh, sigmoid and, for SimpleRNN, relu;
-    ``dropout``, ``recurrent_dropout``, ``go_backwards``, ``stateful``, ``mask_zero``, activations
-    of Dense, and a ``merge_mode`` other than concat. Without effect: ``unroll``,
-    ``return_sequences`` and ``return_state``, as a layer returns all of it; initializers,
-    regularizers and constraints, which are matters of training. Without biases
-    (``use_bias=False``) they are 0. Instead of masks, layers take ``lengths``.
+    Unsupported, an error: activations other than tanh, sigmoid and, for SimpleRNN, relu;
+    `dropout`, `recurrent_dropout`, `go_backwards`, `stateful`, `mask_zero`, activations
+    of Dense, and a `merge_mode` other than concat. Ignored: `unroll`, `return_sequences` and
+    `return_state`, because a layer always returns sequences and states; initializers,
+    regularizers and constraints, which concern training. With ``use_bias=False`` the biases are 0.
+    Instead of masks, layers take `lengths`.
     """
     if isinstance(layer_or_weights, (list, tuple)):
         weights = [
@@ -80,24 +80,24 @@ def from_keras(layer_or_weights: Any) -> Convertible:
 
 
 def to_keras_weights(layer: Layer) -> list[Array]:
-    """Return copies of the parameters as the ``set_weights`` of the layer of Keras takes them.
+    """Return copies of the parameters as arguments of `set_weights` of a Keras layer.
 
     Parameters
     ----------
     layer : RNN, LSTM, GRU, Embedding or Linear
-        A recurrent one with ``num_layers=1``, as Keras has a layer for each.
+        A recurrent layer must have ``num_layers=1``, because Keras has one layer for each.
 
     Returns
     -------
     list of array
-        For a recurrent layer kernel (D, gates * H), recurrent kernel (H, gates * H) and bias, the
-        forward direction's first; the bias is (2, 3 * H) for a GRU with ``reset_after``, in whose
-        second row the gates z and r are 0. Else embeddings, or kernel and bias.
+        For a recurrent layer kernel (D, gates * H), recurrent kernel (H, gates * H) and bias of the
+        forward direction, then of the other. The bias is (2, 3 * H) for a GRU with `reset_after`;
+        the gates z and r of its second row are 0. Else embeddings, or kernel and bias.
 
     Raises
     ------
     TypeError
-        If the layer is of another class.
+        If the layer has another class.
     ValueError
         If it has more than one layer.
     """
@@ -106,23 +106,22 @@ def to_keras_weights(layer: Layer) -> list[Array]:
 
 
 def load_keras_weights(layer: Layer, weights: Sequence[Any]) -> None:
-    """Overwrite the parameters of a layer by the weights of a layer of Keras.
+    """Overwrite the parameters of a layer by the weights of a Keras layer.
 
     Parameters
     ----------
     layer : RNN, LSTM, GRU, Embedding or Linear
-        Of the sizes and the dtype of the weights.
+        Must have the sizes and the dtype of the weights.
     weights : sequence of arrays
-        As ``to_keras_weights`` returns, with all biases or, for a recurrent layer, with none: then
-        they become 0.
+        As from `to_keras_weights`. A recurrent layer may have no biases; they become 0.
 
     Raises
     ------
     TypeError
-        If a dtype is not the layer's, or the layer or `weights` is of another class.
+        If a dtype is not the layer's, or the layer or `weights` has another class.
     ValueError
         If there are too many or too few arrays, a shape does not fit, or the layer is frozen. The
-        parameters are then as they were.
+        parameters are then unchanged.
     """
     loading.check_layer("load_keras_weights", layer)
     if not isinstance(weights, (list, tuple)):
@@ -138,7 +137,7 @@ def load_keras_weights(layer: Layer, weights: Sequence[Any]) -> None:
 
 
 def _named(layer: Layer) -> dict[str, Array]:
-    """Return the weights in Keras's order, by the names that it gives them."""
+    """Return the weights by Keras's names, in Keras's order."""
     if isinstance(layer, Embedding):
         return {"embeddings": layer.params["W"].copy()}
     if not isinstance(layer, Recurrent):
@@ -158,7 +157,7 @@ def _named(layer: Layer) -> dict[str, Array]:
 
 
 def _zipped(layer: Layer, wanted: dict[str, Array], weights: Sequence[Any]) -> dict[str, Any]:
-    """Return the weights by name; a recurrent layer's biases may be left out together."""
+    """Return the weights by name; all biases of a recurrent layer may be missing."""
     biases = {name: np.zeros_like(array) for name, array in wanted.items() if "bias" in name}
     if not (isinstance(layer, Recurrent) and len(weights) == len(wanted) - len(biases)):
         biases = {}
@@ -172,7 +171,7 @@ def _zipped(layer: Layer, wanted: dict[str, Array], weights: Sequence[Any]) -> d
 
 
 def _recurrent_params(layer: Recurrent, arrays: list[Array]) -> dict[str, Array]:
-    """Return the parameters, given kernel, recurrent kernel and bias for each direction."""
+    """Return the parameters from kernel, recurrent kernel and bias of each direction."""
     params: dict[str, Array] = {}
     for index, suffix in enumerate(suffixes(layer)):
         Wx, Wh, bias = arrays[3 * index : 3 * index + 3]
@@ -182,7 +181,7 @@ def _recurrent_params(layer: Recurrent, arrays: list[Array]) -> dict[str, Array]
 
 
 def _described(theirs: Any) -> Convertible:
-    """Construct the layer with the options of a layer of Keras."""
+    """Construct the layer with the options of a Keras layer."""
     kind = _kind(theirs, _KINDS)
     weights = theirs.get_weights()
     if not weights:
@@ -212,7 +211,7 @@ def _bidirectional(theirs: Any, input_size: int) -> Recurrent:
 
 
 def _kind(theirs: Any, known: Sequence[str] | dict[str, Any]) -> str:
-    """Return the name of the class, if it is Keras's own and one of the known."""
+    """Return the name of the class if it is a known class of Keras."""
     cls = type(theirs)
     if cls.__module__.partition(".")[0] != "keras" or cls.__name__ not in known:
         wanted = ", ".join(known)
@@ -241,14 +240,14 @@ def _options(
 
 
 def _require(config: dict[str, Any], option: str, wanted: Any) -> None:
-    """Raise unless an option has the one value that layers have."""
+    """Raise unless an option has the required value."""
     came = config.get(option, wanted)
     if came != wanted:
         raise ValueError(f"from_keras: {option} must be {wanted!r}, got {reprlib.repr(came)}")
 
 
 def _deduced(weights: list[Array]) -> Convertible:
-    """Construct the layer that has weights of these shapes."""
+    """Construct the layer for weights of these shapes."""
     shapes = [array.shape for array in weights]
     dimensions = [array.ndim for array in weights]
     unknown = ValueError(

@@ -1,4 +1,4 @@
-"""What attention looked at, as a picture or as text."""
+"""Attention weights as a picture or as text."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _SHADES = " .:-=+*#%@"
 
 @dataclass(frozen=True)
 class Alignment:
-    """One translation seen token by token.
+    """The attention weights of one translation.
 
     Attributes
     ----------
     source, target : list of str
         The tokens.
-    weights : array, shape (len(target), len(source))
-        ``weights[i, j]`` is the attention that ``target[i]`` paid to ``source[j]``; rows sum to 1.
+    weights : array (len(target), len(source))
+        ``weights[i, j]`` is the attention of ``target[i]`` to ``source[j]``; rows sum to 1.
     """
 
     source: list[str]
@@ -35,7 +35,7 @@ class Alignment:
     weights: Array
 
     def draw(self, axes: Any) -> Any:
-        """Draw a heatmap on matplotlib ``axes``, the tokens along both, and return the image."""
+        """Draw a heatmap with the tokens as labels on matplotlib `axes`; return the image."""
         rows, columns = self.weights.shape
         weights = self.weights if self.weights.size else np.zeros((max(rows, 1), max(columns, 1)))
         image = axes.imshow(weights, cmap="magma", vmin=0.0, vmax=1.0, aspect="auto")
@@ -47,16 +47,16 @@ class Alignment:
         return image
 
     def save_image(self, path: str | os.PathLike[str]) -> None:
-        """Write the heatmap to an image file; the suffix of ``path`` says which kind, PNG if none.
+        """Write the heatmap to an image file in the format of the suffix of `path`, PNG if none.
 
-        A file that was there before stays whole, whatever goes wrong.
+        After an error an existing file is unchanged.
 
         Raises
         ------
         ImportError
             If matplotlib is not installed.
         ValueError
-            If it cannot write such images.
+            If matplotlib cannot write this format.
         OSError
             If the file cannot be written.
         """
@@ -70,7 +70,7 @@ class Alignment:
         _storage.write_bytes(path, image.getvalue())
 
     def to_text(self) -> str:
-        """Draw the same with characters: the denser one is, the larger the weight."""
+        """Return the heatmap as lines of text: a denser character is a larger weight."""
         width = max(map(_columns, self.target), default=0)
         cells = [max(_columns(token), 2) for token in self.source]
         lines = [" " * (width + 1) + " ".join(map(_right, self.source, cells))]
@@ -82,11 +82,11 @@ class Alignment:
 
 
 def _columns(text: str) -> int:
-    """Return how many columns of a terminal a text takes: two a letter of Hangul, kana or Han."""
+    """Return the columns of a text in a terminal: two for each letter of Hangul, kana or Han."""
     wide = sum(unicodedata.east_asian_width(letter) in "WF" for letter in text)
     return len(text) + wide - sum(map(bool, map(unicodedata.combining, text)))
 
 
 def _right(text: str, columns: int) -> str:
-    """Put a text at the right of so many columns."""
+    """Right-align a text in so many columns."""
     return " " * (columns - _columns(text)) + text

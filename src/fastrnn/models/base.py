@@ -1,4 +1,4 @@
-"""What all models share: named layers seen as one set of parameters, modes and carried state."""
+"""The base class of all models: named layers as one set of parameters, modes, buffers."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ CELLS: dict[str, type[RNN] | type[LSTM] | type[GRU]] = {"rnn": RNN, "lstm": LSTM
 
 
 class Model(ABC):
-    """Layers under dotted names, trained together through one loss.
+    """The base class of models: layers with dotted names, trained with one loss.
 
-    A subclass hands its layers to ``__init__`` and defines ``loss``, ``backward`` and
-    ``config``. A parameter is named ``<layer>.<key>``, for example ``encoder.rnn.Wx_l0``; the
+    A subclass passes its layers to `__init__` and defines `loss`, `backward` and
+    `config`. A parameter is named ``<layer>.<key>``, for example `encoder.rnn.Wx_l0`; the
     arrays are those of the layers, so an optimizer that updates them in place updates the layers.
 
     Parameters
@@ -33,9 +33,9 @@ class Model(ABC):
     layers : dict of str to Layer
         Every layer that has parameters or a train mode.
     rng : numpy.random.Generator
-        The generator that all layers share (initialisation, dropout).
+        The generator of all layers, for initial parameters and dropout.
     tied : collection of str, optional
-        Names of parameters that are views of another layer's, and so are left out of ``params``.
+        Names of parameters that share the array of another layer; `params` leaves them out.
     """
 
     def __init__(
@@ -52,12 +52,12 @@ class Model(ABC):
 
     @property
     def params(self) -> dict[str, Array]:
-        """Parameters of all layers by dotted name, each array once."""
+        """The parameters of all layers by dotted name, each array once."""
         return self._collect(lambda layer: layer.params)
 
     @property
     def grads(self) -> dict[str, Array]:
-        """Gradients under the keys of ``params``; every ``backward`` overwrites them."""
+        """The gradients, with the keys of `params`; every `backward` overwrites them."""
         return self._collect(lambda layer: layer.grads)
 
     def _collect(self, arrays_of: Callable[[Layer], dict[str, Array]]) -> dict[str, Array]:
@@ -70,16 +70,16 @@ class Model(ABC):
 
     @property
     def buffers(self) -> dict[str, Array]:
-        """What lives from one batch to the next beside the parameters; empty for most models."""
+        """The arrays that a model carries from batch to batch; empty for most models."""
         return {}
 
     def load_buffers(self, buffers: Mapping[str, Array]) -> None:
-        """Put back what ``buffers`` gave.
+        """Restore arrays that `buffers` returned.
 
         Raises
         ------
         ValueError
-            If a name is not one of this model's.
+            If a name is unknown to this model.
         """
         if buffers:
             names = ", ".join(sorted(buffers))
@@ -96,21 +96,20 @@ class Model(ABC):
         return self._set_mode(True)
 
     def eval(self) -> Self:
-        """Switch every layer to eval mode: no dropout, and nothing kept for ``backward``."""
+        """Switch every layer to eval mode: no dropout, and nothing kept for `backward`."""
         return self._set_mode(False)
 
     def freeze(self) -> Self:
         """Switch to eval mode and freeze the recurrent layers, for generation and short calls.
 
-        Their ``freeze`` says what that means: in short, the parameters may not change until
-        ``unfreeze``.
+        The parameters are read-only until `unfreeze`; see the layers' `freeze`.
         """
         for layer in self._recurrent():
             layer.freeze()
         return self.eval()
 
     def unfreeze(self) -> Self:
-        """Undo ``freeze``, except that the model stays in eval mode."""
+        """Undo `freeze`, except that the model stays in eval mode."""
         for layer in self._recurrent():
             layer.unfreeze()
         return self
@@ -132,7 +131,7 @@ class Model(ABC):
         return self
 
     def reset(self) -> None:
-        """Forget what was carried from the batches before; nothing to forget in most models."""
+        """Discard the carried arrays; most models have none."""
         self.load_buffers({})
 
     @abstractmethod
@@ -141,18 +140,18 @@ class Model(ABC):
 
     @abstractmethod
     def backward(self) -> None:
-        """Fill ``grads`` with the gradients of the last ``loss`` in train mode."""
+        """Fill `grads` with the gradients of the last `loss` in train mode."""
 
     @abstractmethod
     def config(self) -> dict[str, Any]:
-        """Return the constructor's arguments, without ``rng``, as JSON can hold them."""
+        """Return the constructor's arguments, without `rng`, as JSON can hold them."""
 
 
 @contextmanager
 def evaluating(model: Model) -> Iterator[None]:
-    """Eval mode in the body, then the mode that the model and each of its layers had.
+    """Switch to eval mode in the body; restore the modes of the model and its layers after it.
 
-    A model that is in eval mode already is not written to, so threads may share it.
+    A model that is already in eval mode is not modified, so threads may share it.
     """
     if not model.training:
         yield
@@ -162,7 +161,7 @@ def evaluating(model: Model) -> Iterator[None]:
     try:
         yield
     finally:
-        for layer in training:  # the others may be frozen
+        for layer in training:  # the other layers may be frozen
             layer.train()
         model.training = True
 
@@ -170,7 +169,7 @@ def evaluating(model: Model) -> Iterator[None]:
 def build_rnn(
     cell: str, input_size: int, hidden_size: int, num_layers: int, **options: Any
 ) -> RNN | LSTM | GRU:
-    """Build the recurrent layer called ``cell``."""
+    """Build a recurrent layer with the cell of this name."""
     return CELLS[cell](input_size, hidden_size, num_layers, **options)
 
 
@@ -182,20 +181,20 @@ def cells_of(rnn: RNN | LSTM | GRU) -> list[list[Array]]:
 
 
 def share_matrix(embedding: Embedding, output: Linear) -> None:
-    """Let a classifier use an embedding's matrix, transposed (Press and Wolf 2017).
+    """Make a classifier use an embedding's matrix, transposed (Press and Wolf 2017).
 
-    Before each forward, as a copy of the model or its user may have put in another array.
+    Call it before each forward, because a copy of the model or its user may replace the array.
     """
     output.params["W"] = embedding.params["W"].T
 
 
 def add_shared_gradient(embedding: Embedding, output: Linear) -> None:
-    """Add, after both backwards, the gradient of the matrix's use on the way out to the one in."""
+    """Add the classifier's gradient of a shared matrix to the embedding's, after both backwards."""
     embedding.grads["W"] += output.grads["W"].T
 
 
 def map_state(function: Callable[[Array], Array], state: State) -> State:
-    """Apply ``function`` to h and, where the cell has one, to c."""
+    """Apply `function` to h and, if the cell has one, to c."""
     if isinstance(state, tuple):
         h, c = state
         return function(h), function(c)
@@ -203,12 +202,12 @@ def map_state(function: Callable[[Array], Array], state: State) -> State:
 
 
 def arrays_of(state: State) -> list[Array]:
-    """Return h and, where the cell has one, c."""
+    """Return h and, if the cell has one, c."""
     return list(state) if isinstance(state, tuple) else [state]
 
 
 def state_of(arrays: Sequence[Array]) -> State:
-    """Return the state of which these are the arrays."""
+    """Return the state made of these arrays."""
     if len(arrays) == 1:
         return arrays[0]
     h, c = arrays
@@ -216,5 +215,5 @@ def state_of(arrays: Sequence[Array]) -> State:
 
 
 def hidden(state: State) -> Array:
-    """Return the h of a state (L, N, H), whichever the cell."""
+    """Return h (L, N, H) of a state of any cell."""
     return state[0] if isinstance(state, tuple) else state

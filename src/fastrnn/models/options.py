@@ -1,4 +1,4 @@
-"""The arguments of Seq2Seq: which values they may have, and which contradict each other."""
+"""Checks of the arguments of Seq2Seq."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _SWITCHES = (
 
 
 def checked_options(**options: Any) -> dict[str, Any]:
-    """Return the constructor's arguments as JSON can hold them; raise where one is wrong."""
+    """Check the constructor's arguments and return them as JSON values."""
     checked = dict(options)
     for name, default in (("decoder_layers", "num_layers"), ("embedding_dropout", "dropout")):
         if checked[name] is None:
@@ -71,7 +71,7 @@ def _require_compatible(
     hidden_only: bool,
     **others: Any,
 ) -> None:
-    """Raise where one option contradicts another."""
+    """Raise if one option contradicts another."""
     if target_size <= EOS:
         raise ValueError(f"{_OWNER}: target_size must be at least {EOS + 1}, got {target_size}")
     if bidirectional_encoder and hidden_size % 2:
@@ -101,7 +101,7 @@ def _require_tieable(
     peeky: bool,
     **others: Any,
 ) -> None:
-    """Raise where embedding and classifier, of these sizes, cannot use one matrix."""
+    """Raise if the sizes of embedding and classifier do not allow one matrix for both."""
     context_size = 0 if attention is None else hidden_size
     features = features_size(readout, context_size, hidden_size, readout_size or hidden_size)
     width = features + (hidden_size if peeky else 0)

@@ -1,6 +1,6 @@
 """One recurrent layer as a function of PyTorch's autograd, computed by `fastrnn.ops`.
 
-Tensors and arrays share their memory; what we have transposed is a view.
+Tensors and arrays share their memory; transposed weights are views.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from fastrnn.torch.weights import to_kernel, to_torch
 
 @dataclass(frozen=True)
 class Layer:
-    """What is not a tensor in a call of a layer in one or two directions."""
+    """The arguments of a call of a layer, in one or two directions, that are not tensors."""
 
     cell: Cell
     options: Options
     directions: int
-    lengths: Array | None  # of the sequences, where they differ
+    lengths: Array | None  # if they differ
 
     def __call__(self, x: Tensor, states: Sequence[Tensor], params: Sequence[Tensor]) -> Any:
-        """Run over time.
+        """Return the outputs and final states of the layer.
 
         Parameters
         ----------
@@ -71,7 +71,7 @@ class Layer:
         return (y, *map(torch.from_numpy, final)), stash
 
     def by_direction(self, items: Sequence[Any]) -> list[Sequence[Any]]:
-        """Return the parts of `items` that belong to each direction."""
+        """Return the parts of `items` for each direction."""
         size = len(items) // self.directions
         return [items[size * k : size * (k + 1)] for k in range(self.directions)]
 
@@ -79,7 +79,7 @@ class Layer:
 class _Differentiable(torch.autograd.Function):
     """A call of a `Layer` with gradients.
 
-    What the backward of the kernels needs lives as long as the graph does.
+    The stashes for the backward live as long as the graph.
     """
 
     @staticmethod
@@ -113,6 +113,6 @@ class _Differentiable(torch.autograd.Function):
 
 
 def _array(tensor: Tensor) -> Array:
-    """Return the array that shares a tensor's memory."""
+    """Return an array with a tensor's memory."""
     array: Array = tensor.numpy(force=True)
     return array

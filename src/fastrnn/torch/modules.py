@@ -1,7 +1,7 @@
 """`LSTM`, `GRU` and `RNN`: PyTorch's modules with another forward.
 
-They are subclasses of PyTorch's own, from which they have all but the computation: constructor,
-parameters and their initial values, state_dict, repr, the checks of shapes and their messages.
+They are subclasses of PyTorch's modules and inherit everything except the computation: constructor,
+parameters and their initial values, state_dict, repr, checks of shapes and their messages.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from fastrnn.torch.function import Layer
 
 
 def unsupported(module: torch.nn.RNNBase) -> str | None:
-    """Say what keeps a module from running on our kernels, if anything."""
+    """Return the reason why a module cannot run on fastrnn's kernels, or None."""
     if module.proj_size:
         return f"proj_size must be 0, got {module.proj_size}"
     for names, params in zip(module._all_weights, module.all_weights, strict=True):
@@ -31,7 +31,7 @@ def unsupported(module: torch.nn.RNNBase) -> str | None:
 
 
 class _Compiled(torch.nn.RNNBase):
-    """The forward of all three; whatever follows in a subclass is PyTorch's."""
+    """The forward of all three; the rest of a subclass is PyTorch's."""
 
     _cell: ClassVar[Cell]
 
@@ -46,7 +46,7 @@ class _Compiled(torch.nn.RNNBase):
         return dtype
 
     def forward(self, input: Any, hx: Any = None) -> Any:
-        """Run over time.
+        """Return the outputs and the final state.
 
         Parameters
         ----------
@@ -70,7 +70,7 @@ class _Compiled(torch.nn.RNNBase):
             If a shape, a dtype or a device is wrong.
         """
         if _recorded():
-            return super().forward(input, hx)  # an operator that a trace or an export knows
+            return super().forward(input, hx)  # PyTorch's operator, for a trace or an export
         if (reason := unsupported(self)) is not None:
             raise ValueError(f"{self._cell.title}: {reason}")
         if isinstance(input, PackedSequence):
@@ -91,7 +91,7 @@ class _Compiled(torch.nn.RNNBase):
         return y, self._join(final)
 
     def _run_packed(self, input: PackedSequence, hx: Any) -> Any:
-        """Run over a packed sequence, unpacked in between: packed rows are no regular array."""
+        """Run over a packed sequence: unpack it, because the kernels take regular arrays."""
         data, batch_sizes, order, inverse = input
         self._check_tensor("input", data)
         states = self._initial(hx, 3, int(batch_sizes[0]))
@@ -150,12 +150,12 @@ class _Compiled(torch.nn.RNNBase):
             raise ValueError(f"{name}: {what} must be {dtype}, as the weights, got {value.dtype}")
 
     def _join(self, states: tuple[Tensor, ...]) -> Any:
-        """Return the states as PyTorch has them."""
+        """Return the states in PyTorch's form."""
         return states if len(states) > 1 else states[0]
 
 
 class RNN(_Compiled, torch.nn.RNN):
-    """`torch.nn.RNN` on the kernels of fastrnn.
+    """`torch.nn.RNN` on fastrnn's kernels.
 
     Constructor, parameters, inputs and results are those of `torch.nn.RNN`. Parameters and inputs
     are float32 or float64, on the CPU; the kernels use `torch.get_num_threads` threads. Gradients
@@ -170,7 +170,7 @@ class RNN(_Compiled, torch.nn.RNN):
 
 
 class LSTM(_Compiled, torch.nn.LSTM):
-    """`torch.nn.LSTM` on the kernels of fastrnn.
+    """`torch.nn.LSTM` on fastrnn's kernels.
 
     Constructor, parameters, inputs and results are those of `torch.nn.LSTM`, but `proj_size` must
     be 0. Parameters and inputs are float32 or float64, on the CPU; the kernels use
@@ -191,7 +191,7 @@ class LSTM(_Compiled, torch.nn.LSTM):
 
 
 class GRU(_Compiled, torch.nn.GRU):
-    """`torch.nn.GRU` on the kernels of fastrnn.
+    """`torch.nn.GRU` on fastrnn's kernels.
 
     Constructor, parameters, inputs and results are those of `torch.nn.GRU`. Parameters and inputs
     are float32 or float64, on the CPU; the kernels use `torch.get_num_threads` threads. Gradients
@@ -202,13 +202,13 @@ class GRU(_Compiled, torch.nn.GRU):
 
 
 def _recorded() -> bool:
-    """Tell whether this call is being traced or exported."""
+    """Return whether this call is being traced or exported."""
     tracing: Any = torch.jit.is_tracing  # type: ignore[attr-defined]
     return bool(torch.compiler.is_exporting() or tracing())
 
 
 def _dropped(x: Tensor, p: float, lengths: Tensor | None) -> Tensor:
-    """Drop out as PyTorch does: of a packed sequence, numbers are drawn for packed rows."""
+    """Apply dropout as PyTorch does: for a packed sequence, draw numbers for packed rows."""
     if lengths is None:
         return dropout(x, p)
     data, batch_sizes, _, _ = pack_padded_sequence(x, lengths)
@@ -216,12 +216,12 @@ def _dropped(x: Tensor, p: float, lengths: Tensor | None) -> Tensor:
 
 
 def _permuted(state: Tensor, order: Tensor | None) -> Tensor:
-    """Put the sequences of a state in this order."""
+    """Return a state with its sequences in this order."""
     return state if order is None else state.index_select(1, order)
 
 
 def _described(value: Any) -> str:
-    """Write what came."""
+    """Return a description of an argument for messages."""
     if isinstance(value, (tuple, list)):
         return f"a {type(value).__name__} of {len(value)}"
     return f"a {type(value).__name__}"

@@ -1,8 +1,8 @@
-"""The weights of one direction of a layer: PyTorch's, and ours.
+"""The weights of one direction of a layer in PyTorch and in fastrnn.
 
-PyTorch's are weight_ih (gates*H, D), weight_hh (gates*H, H) and, if any, two biases (gates*H,); the
-gates are in our order. We add the biases, except those of a GRU's candidate: its reset acts between
-them.
+PyTorch has weight_ih (gates*H, D), weight_hh (gates*H, H) and optionally two biases (gates*H,),
+with the same order of gates. fastrnn adds the biases, except those of a GRU's candidate gate,
+because the reset acts between them.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def to_kernel(cell: Cell, params: Sequence[torch.Tensor]) -> list[Array]:
 def to_torch(
     cell: Cell, grads: Sequence[Array], wanted: Sequence[bool]
 ) -> list[torch.Tensor | None]:
-    """Return the gradients of `params`, as far as `wanted`, from those of our weights."""
+    """Return the wanted gradients of `params` from those of fastrnn's weights."""
     dWx, dWh, db, *dbh = grads
     db_hh = np.concatenate([db[: -len(dWh)], *dbh]) if dbh else db.copy()
     return [

@@ -1,4 +1,4 @@
-"""Layers as an ONNX graph: `to_onnx`."""
+"""Export of layers to ONNX: `to_onnx`."""
 
 from __future__ import annotations
 
@@ -23,29 +23,29 @@ def to_onnx(
 ) -> None:
     """Write layers as an ONNX file (opset 14), for inference.
 
-    Its first input is x (N, T, D), or ids (N, T) int64 where an `Embedding` comes first; N and T
-    are free. Its outputs are y (N, T, ...), for a `LanguageModel` the logits, and the final state
-    of the recurrent layers, h and, of an LSTM, c. If several layers of a list are recurrent, the
-    names of their states end in ``_k`` for layer k of the list.
+    The first input is x (N, T, D), or int64 ids (N, T) if an `Embedding` comes first; N and T are
+    free. The outputs are y (N, T, ...), for a `LanguageModel` the logits, and the final state of
+    the recurrent layers: h and, for an LSTM, c. If several layers of a list are recurrent, the
+    names of their states end in `_k` for layer k of the list.
 
     Parameters
     ----------
     model : RNN, LSTM, GRU, Linear, Embedding, LanguageModel or sequence of layers
-        What to write; of a sequence, each layer takes the outputs of the one before.
+        Model to write; in a sequence, each layer takes the outputs of the previous one.
     path : path-like
-        The file. One that was there before stays whole if writing fails.
+        File to write; after an error an existing file is unchanged.
     lengths : bool
-        Add an input lengths (N,) int64, the steps of each sequence.
+        Add an int64 input lengths (N,), the number of steps of each sequence.
     state : bool
-        Add inputs h0 and, of an LSTM, c0 (num_layers * directions, N, H), the initial state, which
-        is zeros without them.
+        Add inputs h0 and, for an LSTM, c0 (num_layers * directions, N, H), the initial state;
+        without them it is zeros.
 
     Raises
     ------
     ValueError
-        If layers of a sequence do not fit, or `lengths` or `state` find no recurrent layer.
+        If layers of a sequence do not fit, or there is no recurrent layer for `lengths` or `state`.
     TypeError
-        If the model is none of the above, or a parameter has been given another dtype.
+        If the model has another class, or a parameter another dtype.
     OSError
         If the file cannot be written.
     ImportError
@@ -53,14 +53,14 @@ def to_onnx(
 
     Notes
     -----
-    Dropout does not run in inference, so it is not written. ONNX Runtime has float32 kernels only
-    for the recurrent operators, and leaves a final state of zeros for a sequence of length 0.
+    Dropout is not written, because it does not run in inference. ONNX Runtime has only float32
+    kernels for the recurrent operators; its final state for a sequence of length 0 is zeros.
     """
     files.write(path, build(_layers(model), lengths=lengths, state=state))
 
 
 def build(layers: Sequence[Any], *, lengths: bool, state: bool) -> Graph:
-    """Return the graph of layers, each over the outputs of the one before."""
+    """Return the graph of layers that run one after another."""
     _check_chain(layers)
     first, last = layers[0], layers[-1]
     recurrent = sum(isinstance(layer, Recurrent) for layer in layers)
@@ -91,7 +91,7 @@ def build(layers: Sequence[Any], *, lengths: bool, state: bool) -> Graph:
 
 
 class _Builder:
-    """The parts of a graph, gathered layer by layer; constants are named "position.name"."""
+    """The parts of a graph, built layer by layer; constants are named "position.name"."""
 
     def __init__(self, *, several: bool) -> None:
         self.several = several  # recurrent layers, which have states
@@ -103,7 +103,7 @@ class _Builder:
     def add(
         self, op: str, inputs: Sequence[str], outputs: Sequence[str], **attributes: Any
     ) -> None:
-        """Append a node; inputs that are left out at its end are not written."""
+        """Append a node without the missing inputs at its end."""
         given = list(inputs)
         while given and not given[-1]:
             given.pop()
@@ -154,7 +154,7 @@ class _Builder:
             self._join(position, name, layer)
 
     def _batch_first(self, name: str) -> str:
-        """Turn the time-major inputs of a layer back; return their name."""
+        """Transpose a time-major value to batch-first; return the new name."""
         turned = f"{name}_turned"
         self.add("Transpose", [name], [turned], perm=[1, 0, 2])
         return turned
@@ -202,7 +202,7 @@ class _Builder:
 
 
 def _layers(model: Any) -> list[Layer]:
-    """Return the layers of a model in the order in which an input goes through them."""
+    """Return the layers of a model in the order of computation."""
     chain = getattr(model, "chain", [model] if isinstance(model, Layer) else model)
     known = (*RECURRENT.values(), Linear, Embedding)
     if not (isinstance(chain, (list, tuple)) and chain):
@@ -216,7 +216,7 @@ def _layers(model: Any) -> list[Layer]:
 
 
 def _check_chain(layers: Sequence[Any]) -> None:
-    """Check that each layer takes what the one before gives, and has its dtype."""
+    """Check that the sizes and dtypes of consecutive layers agree."""
     for position, (below, layer) in enumerate(pairwise(layers), 1):
         name = f"to_onnx: layer {position} ({type(layer).__name__})"
         if isinstance(layer, Embedding):
@@ -229,7 +229,7 @@ def _check_chain(layers: Sequence[Any]) -> None:
 
 
 def _width(layer: Any) -> int:
-    """Return the number of features that a layer gives."""
+    """Return the number of output features of a layer."""
     if isinstance(layer, Embedding):
         return layer.embedding_size
     if isinstance(layer, Linear):

@@ -1,4 +1,4 @@
-"""The operators RNN, GRU and LSTM of ONNX: attributes, checks, and their run on our cells."""
+"""The operators RNN, GRU and LSTM of ONNX: attributes, checks and computation."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fastrnn.layers import RECURRENT
 from fastrnn.layers.recurrent import Recurrent
 from fastrnn.ops import _recurrent
 
-# Those of LSTM; the others have the first ones.
+# Inputs of LSTM; the others have the first ones.
 INPUTS = ("X", "W", "R", "B", "sequence_lens", "initial_h", "initial_c", "P")
 WEIGHTS = ("W", "R", "B", "P")
 DIRECTIONS = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}
@@ -25,7 +25,7 @@ DIRECTIONS = {"forward": (False,), "reverse": (True,), "bidirectional": (False, 
 
 @dataclass(frozen=True)
 class Weights:
-    """The weights of all directions as our cells take them, and the peepholes (dirs, 3*H)."""
+    """The weights of all directions in fastrnn's layout, and the peepholes (dirs, 3*H)."""
 
     cells: list[list[Array | None]]
     peepholes: Array | None
@@ -37,14 +37,14 @@ class Operator:
     Parameters
     ----------
     owner : str
-        What messages begin with.
+        Start of messages.
     node : Node
         The operator.
 
     Attributes
     ----------
     rare : list of str
-        The options that our cells do not have, so that NumPy runs them; empty if none.
+        Options that only NumPy runs; may be empty.
 
     Raises
     ------
@@ -76,7 +76,7 @@ class Operator:
         """Return the names of the activations of each direction."""
         default, directions = self.activations, len(self.reverse)
         names = tuple(given.get("activations") or default * directions)
-        if names == 2 * default:  # the default of RNN in ONNX, whatever the direction
+        if names == 2 * default:  # the default of RNN in ONNX, for any direction
             names = default * directions
         count = len(default)
         if len(names) != count * directions:
@@ -108,7 +108,7 @@ class Operator:
     def weights(
         self, W: Array, R: Array, B: Array | None = None, P: Array | None = None
     ) -> Weights:
-        """Check the weights and bring them into the form of our cells.
+        """Check the weights and return them in fastrnn's layout.
 
         Raises
         ------
@@ -143,7 +143,7 @@ class Operator:
         initial_h: Any = None,
         initial_c: Any = None,
     ) -> tuple[Array, ...]:
-        """Return Y, Y_h and, of an LSTM, Y_c.
+        """Return Y, Y_h and, for an LSTM, Y_c.
 
         Raises
         ------

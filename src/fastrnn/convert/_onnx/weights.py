@@ -1,4 +1,4 @@
-"""The recurrent operators beside our cells: order of gates, and weights in both directions.
+"""The recurrent operators and fastrnn's cells: order of gates and conversion of weights.
 
 ONNX has W (dirs, G*H, D), R (dirs, G*H, H) and B (dirs, 2*G*H), the biases Wb and Rb in one row.
 """
@@ -34,7 +34,7 @@ def _reordered(rows: Array, order: Sequence[str], wanted: Sequence[str]) -> Arra
 def from_onnx(
     cell: Cell, W: Array, R: Array, B: Array | None, *, reset_after: bool
 ) -> list[Array | None]:
-    """Return the weights of one direction as our cell takes them."""
+    """Return the weights of one direction in fastrnn's layout."""
     width = len(W)
     Wb, Rb = np.zeros((2, width), W.dtype) if B is None else np.split(B, 2)
     H = R.shape[1]
