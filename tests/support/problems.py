@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -235,16 +235,26 @@ class DecoderProblem:
     cells: list[tuple[Array | None, ...]]
     weights: tuple[Array, ...]
     readout: tuple[Array, ...] | None
+    kind: dict[str, Any]  # what else the decoder has
     options: dict[str, Any]  # of the forward
     upstream: list[Any]  # of features, alignment, the last features to feed, the last states
 
+    @property
+    def decoder(self) -> Any:
+        """The arrays of the decoder as one."""
+        arrays = {"cells": self.cells, "weights": self.weights, "readout": self.readout}
+        return SimpleNamespace(**{"embedding": None, "output": None, **arrays, **self.kind})
+
+    @property
+    def inputs(self) -> tuple[Any, ...]:
+        """The arguments of a forward in their order."""
+        return self.decoder, self.x, self.fed, self.states, self.memory
+
     def forward(self, module: ModuleType, **options: Any) -> tuple[Any, ...]:
-        """Return features, alignment, the last features to feed, the last states, the stash."""
-        inputs = (self.x, self.fed, self.states, self.memory)
-        weights = (self.cells, self.weights, self.readout)
+        """Return features, attention, the last features to feed, the last states, the stash."""
         defaults = {"train": True, **self.options}
         result: tuple[Any, ...] = module.attention_decoder_forward(
-            *inputs, *weights, **{**defaults, **options}
+            *self.inputs, **{**defaults, **options}
         )
         return result
 
@@ -329,8 +339,8 @@ def decoder_problem(
     for k in range(layers):
         width = H if k else E + (F if feeding else M)
         cell = recurrent_problem(variant, rng, N=0, T=0, D=width, H=H, dtype=dtype)
-        cells.append((*cell.weights.values(), *([None] if variant == "gru_before" else [])))
-    state_count = 2 if variant == "lstm" else 1
+        cells.append(tuple(map(cell.weights.get, CELLS[cell.cell].weights)))
+    state_count = len(CELLS[cell.cell].states)
     attention = attention_problem(score, rng, N=0, Dq=H, Dk=M, Dv=M, A=A, heads=heads, dtype=dtype)
     drops = (rng.random((layers - 1, N, T, H)) < 0.7) / np.array(0.7)
     return DecoderProblem(
@@ -344,13 +354,15 @@ def decoder_problem(
             for weight in attention.weights.values()
         ),
         readout=None if R is None else (normal(M + H, R), normal(R)),
-        options={
+        kind={
             "cell": variant.partition("_")[0],
             "score": score,
-            "heads": attention.heads,
+            "num_heads": attention.heads,
             "context": context,
-            "lengths": random_lengths(rng, N, S) if ragged else None,
             "residual": residual,
+        },
+        options={
+            "lengths": random_lengths(rng, N, S) if ragged else None,
             "drops": drops.astype(dtype) if dropped else None,
             "drop_h": random_drop(rng, (layers, N, H), dtype) if dropped else None,
             "steps": random_lengths(rng, N, T) if ended else None,

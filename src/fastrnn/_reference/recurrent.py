@@ -21,8 +21,8 @@ from fastrnn._cells import Cell, Options
 
 from .embedding import embedding_backward, embedding_forward
 from .sequence import add_to, rows_of, steps, zeros_of
-from .textbook import Weights, from_textbook, to_textbook
-from .types import Array, Stash
+from .textbook import from_textbook, to_textbook
+from .types import Array, Stash, Weights
 
 
 def recurrent_forward(
@@ -72,7 +72,7 @@ def recurrent_backward(
     stash: Stash,
     *,
     num_threads: int | None = None,
-) -> tuple[Array, list[Array], list[tuple[Array | None, ...]]]:
+) -> tuple[Array, list[Array], list[Weights]]:
     """Return ``(dx, dstates0, dweights)``: backpropagation through time (Werbos 1990).
 
     With an embedding, its gradient stands in the place of dx.

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from .types import Array
+from .types import Array, Weights
 
 
 def steps(x: Array, lengths: Array | None, reverse: bool) -> Iterator[tuple[int, Array]]:
@@ -48,6 +48,6 @@ def add_to(totals: Iterable[Array | None], parts: Iterable[Array | None]) -> Non
             total += part
 
 
-def zeros_of(arrays: Iterable[Array | None]) -> tuple[Array | None, ...]:
+def zeros_of(arrays: Iterable[Array | None]) -> Weights:
     """Return zeros for the totals of `add_to`, of the shape of each array; None stays None."""
     return tuple(None if array is None else np.zeros_like(array) for array in arrays)

@@ -14,24 +14,20 @@ import numpy as np
 
 from fastrnn._cells import Cell
 
-from .types import Array
-
-Weights = Sequence["Array | None"]
+from .types import Array, Weights
 
 
-def from_textbook(cell: Cell, weights: Weights) -> tuple[Array | None, ...]:
+def from_textbook(cell: Cell, weights: Weights) -> Weights:
     """Return a cell's weights, given those of the textbook."""
     return _arranged(cell, weights, cell.order("textbook"), cell.gates)
 
 
-def to_textbook(cell: Cell, weights: Weights) -> tuple[Array | None, ...]:
+def to_textbook(cell: Cell, weights: Weights) -> Weights:
     """Invert `from_textbook`, also for gradients."""
     return _arranged(cell, weights, cell.gates, cell.order("textbook"))
 
 
-def _arranged(
-    cell: Cell, weights: Weights, given: Sequence[str], wanted: Sequence[str]
-) -> tuple[Array | None, ...]:
+def _arranged(cell: Cell, weights: Weights, given: Sequence[str], wanted: Sequence[str]) -> Weights:
     """Return the weights with their columns in another order; bh belongs to one gate alone."""
     negated = cell.complements.get("textbook", ())
 
