@@ -86,19 +86,27 @@ LSTM_ARGS = f8(3, 5, 4), f8(3, 2), f8(3, 2), f8(4, 8), f8(2, 8), f8(8)
 ATTENTION_ARGS = f8(2, 5, 4), f8(2, 6, 4), f8(2, 6, 4)
 
 
+DECODER = {
+    "cell": "lstm",
+    "cells": [(f8(11, 20), f8(5, 20), f8(20)), (f8(5, 20), f8(5, 20), f8(20))],
+    "context": "input_feeding",
+    "score": "general",
+    "weights": (f8(5, 3),),
+    "readout": (f8(8, 7), f8(7)),
+}
 DECODER_ARGS = {
     "x": f8(2, 3, 4),
     "fed": f8(2, 7),
     "states": [f8(2, 2, 5), f8(2, 2, 5)],
     "memory": f8(2, 6, 3),
-    "cells": [(f8(11, 20), f8(5, 20), f8(20)), (f8(5, 20), f8(5, 20), f8(20))],
-    "weights": (f8(5, 3),),
-    "readout": (f8(8, 7), f8(7)),
 }
 
 
-def decoder(**changed):
-    return ops.attention_decoder_forward(**{**DECODER_ARGS, **changed})
+def decoder(*, embedding=None, **changed):
+    weights = {name: changed.pop(name, value) for name, value in DECODER.items()}
+    weights |= {"num_heads": changed.pop("num_heads", 1), "embedding": embedding}
+    decoder = ops.DecoderWeights(**weights)
+    return ops.attention_decoder_forward(decoder, **{**DECODER_ARGS, **changed})
 
 
 def decoder_backward(*upstream):
@@ -627,6 +635,16 @@ CALLS = [
         "AttentionDecoder: cell must be one of rnn, lstm, gru, got 'mgu'",
     ),
     (
+        lambda: ops.attention_decoder(7, **DECODER_ARGS),
+        T,
+        "AttentionDecoder: weights must be DecoderWeights, got int",
+    ),
+    (
+        lambda: decoder(context=None),
+        V,
+        "AttentionDecoder: context must be one of input_feeding, input, got None",
+    ),
+    (
         lambda: decoder(context="output"),
         V,
         "AttentionDecoder: context must be one of input_feeding, input, got 'output'",
@@ -642,12 +660,12 @@ CALLS = [
         "AttentionDecoder: cells must be (Wx, Wh, b) for each layer, got a ndarray",
     ),
     (
-        lambda: decoder(cells=[*DECODER_ARGS["cells"][:1], (f8(4, 20), f8(5, 20), f8(20))]),
+        lambda: decoder(cells=[*DECODER["cells"][:1], (f8(4, 20), f8(5, 20), f8(20))]),
         V,
         "AttentionDecoder: Wx_l1 must have shape (5, 20), got (4, 20)",
     ),
     (
-        lambda: decoder(cells=[(f8(10, 20), f8(5, 20), f8(20)), *DECODER_ARGS["cells"][1:]]),
+        lambda: decoder(cells=[(f8(10, 20), f8(5, 20), f8(20)), *DECODER["cells"][1:]]),
         V,
         "AttentionDecoder: Wx_l0 must have 4 + 7 rows (x and fed), got 10",
     ),
@@ -674,7 +692,7 @@ CALLS = [
     (
         lambda: decoder(score="dot", weights=()),
         V,
-        "AttentionDecoder: memory must have shape (2, S, 5), got (2, 6, 3)",
+        "AttentionDecoder: memory must be as wide as the hidden state, 5, for score 'dot', got 3",
     ),
     (
         lambda: decoder(num_heads=2),
@@ -698,7 +716,7 @@ CALLS = [
     ),
     (
         lambda: decoder(
-            context="input", cells=[(f8(7, 20), f8(5, 20), f8(20)), DECODER_ARGS["cells"][1]]
+            context="input", cells=[(f8(7, 20), f8(5, 20), f8(20)), DECODER["cells"][1]]
         ),
         V,
         "AttentionDecoder: fed must be None for context 'input', where nothing is fed",
@@ -730,7 +748,7 @@ CALLS = [
         "AttentionDecoder: x must be in 0..4, got 5",
     ),
     (
-        lambda: decoder(embedding=f8(5, 4)),
+        lambda: decoder(x=f8(2, 3), embedding=f8(5, 4)),
         T,
         "AttentionDecoder: x must be integers, got float64",
     ),

@@ -95,11 +95,11 @@ def attention(score, rng, rows, width, dtype, **threads):
 def attention_decoder(_, rng, rows, width, dtype, **threads):
     sizes = {"N": rows, "E": width, "H": width, "M": width, "R": width}
     problem = decoder_problem("lstm", rng, ragged=True, ended=True, dtype=dtype, **sizes)
-    embedding = rng.standard_normal((5, width)).astype(dtype)
+    problem.kind["embedding"] = rng.standard_normal((5, width)).astype(dtype)
     problem.x = rng.integers(0, 5, problem.x.shape[:2])
 
     def run():
-        results = problem.forward(_kernels, embedding=embedding, **threads)
+        results = problem.forward(_kernels, **threads)
         gradients = problem.backward(_kernels, results[-1], **threads)
         return [*problem.outputs(results).values(), *gradients.values()]
 

@@ -163,7 +163,7 @@ def on_rows(problem, rng, V, **options):
     embedding = rng.standard_normal((V, E)).astype(problem.x.dtype)
     ids = rng.integers(0, V, (N, T))
     problem.x = embedding[ids]
-    taking = replace(problem, x=ids, options={**problem.options, "embedding": embedding})
+    taking = replace(problem, x=ids, kind={**problem.kind, "embedding": embedding})
     return taking, everything(taking, _kernels, **options)
 
 
@@ -268,7 +268,7 @@ def test_a_backward_after_an_argument_was_reshaped(what):
         problem, _ = on_rows(problem, np.random.default_rng(3), 4)
     stash = problem.forward(_kernels)[-1]
     array = {
-        "embedding": problem.options.get("embedding"),
+        "embedding": problem.kind.get("embedding"),
         "memory": problem.memory,
         "readout": problem.readout[0],
         "weights": problem.weights[0],

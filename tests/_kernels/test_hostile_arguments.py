@@ -79,39 +79,31 @@ def decoder_calls(context):
     kind["ended"] = True
     p = decoder_problem("gru_after", np.random.default_rng(7), context=context, **kind)
     options = {**p.options, "num_threads": 2}
-    options["num_heads"] = options.pop("heads")
     drops = {name: options.pop(name) for name in ("drops", "drop_h")}
-    *_, stash = ops.attention_decoder_forward(
-        p.x, p.fed, p.states, p.memory, p.cells, p.weights, p.readout, **drops, **options
-    )
+    *_, stash = ops.attention_decoder_forward(*p.inputs, **drops, **options)
     *upstream, dstates = p.upstream
 
-    def unpacked(x, fed, h, memory, Wx, Wh, b, bh, W, Wc, bc, drops, drop_h, **options):
-        cells = [(Wx, Wh, b, bh), *p.cells[1:]]
-        return ops.attention_decoder_forward(
-            x,
-            fed,
-            [h],
-            memory,
-            cells,
-            (W,),
-            (Wc, bc),
-            drops=drops,
-            drop_h=drop_h,
-            **options,
+    def unpacked(x, fed, h, memory, Wx, Wh, b, bh, W, Wc, bc, drops, drop_h, table=None, **options):
+        weights = replace(
+            p.decoder,
+            cells=[(Wx, Wh, b, bh), *p.cells[1:]],
+            weights=(W,),
+            readout=(Wc, bc),
+            embedding=table,
         )
+        options |= {"drops": drops, "drop_h": drop_h}
+        return ops.attention_decoder_forward(weights, x, fed, [h], memory, **options)
 
     def unpacked_backward(dfeatures, dalignment, dfed, dh, **options):
         return ops.attention_decoder_backward(dfeatures, dalignment, dfed, [dh], stash, **options)
 
     arrays = [p.x, p.fed, *p.states, p.memory, *p.cells[0], *p.weights, *p.readout]
     arrays += drops.values()
-    whole = [p.x, p.fed, p.states, p.memory, p.cells, p.weights, p.readout]
-    ids, table = np.array([[0, 1, 0], [1, 1, 0], [0, 0, 1]]), {"embedding": np.ones((2, 3), "f4")}
+    ids, table = np.array([[0, 1, 0], [1, 1, 0], [0, 0, 1]]), np.ones((2, 3), "f4")
     return [
         (unpacked, arrays, options),
-        (unpacked, [ids, *arrays[1:]], options | table),
-        (ops.attention_decoder, whole, options),
+        (unpacked, [ids, *arrays[1:], table], options),
+        (ops.attention_decoder, list(p.inputs), options),
         (unpacked_backward, [*upstream, *dstates], {"num_threads": 2}),
         (ops.attention_decoder_backward, [*upstream, dstates, stash], {"num_threads": 2}),
     ]

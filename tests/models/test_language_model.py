@@ -158,6 +158,20 @@ def test_samples_have_the_frequencies_of_the_softmax() -> None:
     np.testing.assert_allclose(np.bincount(drawn, minlength=7) / 3000, wanted, atol=0.03)
 
 
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+def test_a_sample_at_no_temperature_is_what_the_layers_find_likeliest(cell: str) -> None:
+    model = LanguageModel(30, 16, 16, cell=cell, num_layers=4, residual=True, rng=3).eval()
+    rng = np.random.default_rng(1)
+    for param in model.params.values():
+        param[...] = rng.standard_normal(param.shape)
+    tokens = [3, 1, 4]
+    sampled = model.sample(tokens, 12, temperature=0)
+    for token in sampled:
+        y, _ = model.rnn(model.embedding(np.array([tokens])))
+        assert token == np.argmax(model.output(y)[0, -1])
+        tokens.append(int(token))
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -82,7 +82,7 @@ def test_loss_and_gradients_are_those_of_pytorch(
     attention: str | None, context: str, data: st.DataObject, seed: int
 ) -> None:
     pytest.importorskip("torch")
-    from torch_seq2seq import loss_and_gradients
+    from support.torch_seq2seq import loss_and_gradients
 
     options = data.draw(configurations(attention, context))
     model, batch = make(seed, **options), random_batch(seed)

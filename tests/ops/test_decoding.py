@@ -310,7 +310,7 @@ WRONG_WEIGHTS: list[tuple[dict[str, Any], str]] = [
     ({"context": "inside"}, "context must be one of output, input_feeding, input, got 'inside'"),
     ({"cell": "gru"}, "cells must be .*Wx, Wh, b, bh"),
     ({"score": "dot", "weights": ()}, "memory must be as wide as the hidden state, 5, for score"),
-    ({"heads": 2}, "num_heads must be 1 for score 'general', got 2"),
+    ({"num_heads": 2}, "num_heads must be 1 for score 'general', got 2"),
     ({"weights": ()}, r"weights must be \(W\) for general, got 0"),
     ({"embedding": np.zeros((7, 4))}, "Wx_l0 must have 4 rows .*, got 3"),
     ({"output": 1}, "output must be a matrix and its bias, got a int"),

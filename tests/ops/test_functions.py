@@ -176,14 +176,6 @@ def test_attention_results_belong_to_the_caller(score, dtype, backend):
         np.testing.assert_array_equal(grads[0], wanted[0])
 
 
-def decoder_arguments(problem):
-    """The arguments and options of `ops.attention_decoder`."""
-    options = dict(problem.options)
-    options["num_heads"] = options.pop("heads")
-    inputs = problem.x, problem.fed, problem.states, problem.memory
-    return [*inputs, problem.cells, problem.weights, problem.readout], options
-
-
 @pytest.mark.parametrize("context", ["input_feeding", "input"])
 @pytest.mark.parametrize("cell", DECODER_CELLS)
 def test_attention_decoder(cell, context, dtype, backend):
@@ -193,9 +185,8 @@ def test_attention_decoder(cell, context, dtype, backend):
         problem = decoder_problem(cell, rng, context=context, score=score, R=R, **kind)
         wanted = problem.forward(_reference)
         gradients = problem.backward(_reference, wanted[-1])
-        arguments, options = decoder_arguments(problem)
-        inference = ops.attention_decoder(*arguments, **options)
-        results = ops.attention_decoder_forward(*arguments, **options)
+        inference = ops.attention_decoder(*problem.inputs, **problem.options)
+        results = ops.attention_decoder_forward(*problem.inputs, **problem.options)
         for got in (problem.outputs((*inference, None)), problem.outputs(results)):
             for name, array in problem.outputs(wanted).items():
                 assert_close(got[name], array, RTOL[dtype], name)
@@ -216,8 +207,8 @@ def test_attention_decoder_on_an_embedding(context, rows, dtype, backend):
     wanted = problem.forward(_reference)
     gradients = problem.backward(_reference, wanted[-1])
     gradients["x"] = _reference.embedding_backward(gradients["x"].reshape(-1, 3), ids.ravel(), rows)
-    (_, *arguments), options = decoder_arguments(problem)
-    results = ops.attention_decoder_forward(ids, *arguments, embedding=embedding, **options)
+    problem.x, problem.kind["embedding"] = ids, embedding
+    results = ops.attention_decoder_forward(*problem.inputs, **problem.options)
     for name, array in problem.outputs(wanted).items():
         assert_close(problem.outputs(results)[name], array, RTOL[dtype], name)
     for name, gradient in problem.backward(ops, results[-1]).items():
@@ -245,8 +236,7 @@ def test_attention_decoder_none_means_zeros(context, backend):
     )
     everything = []
     for each in (zeros, nothing):
-        arguments, options = decoder_arguments(each)
-        results = ops.attention_decoder_forward(*arguments, **options)
+        results = ops.attention_decoder_forward(*each.inputs, **each.options)
         gradients = each.backward(ops, results[-1])
         everything.append({**each.outputs(results), **{f"d{k}": v for k, v in gradients.items()}})
     np.testing.assert_equal(*everything)

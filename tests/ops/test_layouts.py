@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from support.problems import SCORES, VARIANTS, attention_problem, decoder_problem, recurrent_problem
@@ -92,18 +94,18 @@ def test_attention(score, layout, backend):
 def test_attention_decoder(layout, backend):
     equal = close if layout is np.asfortranarray and backend == "reference" else identical
     p = decoder_problem("gru_after", np.random.default_rng(6), layers=2, dropped=True)
-    options = {"cell": "gru", "drops": p.options["drops"], "drop_h": p.options["drop_h"]}
-    plain = [p.x, p.fed, p.states, p.memory, p.cells, p.weights, p.readout]
-    features, alignment, last, finals, stash = ops.attention_decoder_forward(*plain, **options)
+    options = {"drops": p.options["drops"], "drop_h": p.options["drop_h"]}
+    features, alignment, last, finals, stash = ops.attention_decoder_forward(*p.inputs, **options)
     dx, dfed, dstates, dmemory, *dweights = ops.attention_decoder_backward(*p.upstream, stash)
 
     def each(arrays):
         return [layout(array) for array in arrays]
 
     laid = [layout(p.x), layout(p.fed), each(p.states), layout(p.memory)]
-    laid += [[each(cell) for cell in p.cells], each(p.weights), each(p.readout)]
+    cells = [each(cell) for cell in p.cells]
+    weights = replace(p.decoder, cells=cells, weights=each(p.weights), readout=each(p.readout))
     options |= {name: layout(options[name]) for name in ("drops", "drop_h")}
-    *results, same = ops.attention_decoder_forward(*laid, **options)
+    *results, same = ops.attention_decoder_forward(weights, *laid, **options)
     equal([*results[:3], *results[3]], [features, alignment, last, *finals])
     *upstream, upstream_states = p.upstream
     results = ops.attention_decoder_backward(*each(upstream), each(upstream_states), same)

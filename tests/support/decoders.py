@@ -66,7 +66,7 @@ def random_decoder(
         output=(2 * normal(F + P, V), normal(V)),
         context=context,
         score=score,
-        heads=2 if score == "multi_head" and context is not None else 1,
+        num_heads=2 if score == "multi_head" and context is not None else 1,
         weights=[normal(*shape) for shape in shapes.get(score, [])] if context is not None else (),
         readout=pair,
         residual=residual,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from fastrnn._cells import CELLS, Cell
+from fastrnn.ops import DecoderWeights
 from support.numeric import Array, random_drop, random_lengths
 
 
@@ -240,10 +241,10 @@ class DecoderProblem:
     upstream: list[Any]  # of features, alignment, the last features to feed, the last states
 
     @property
-    def decoder(self) -> Any:
+    def decoder(self) -> DecoderWeights:
         """The arrays of the decoder as one."""
-        arrays = {"cells": self.cells, "weights": self.weights, "readout": self.readout}
-        return SimpleNamespace(**{"embedding": None, "output": None, **arrays, **self.kind})
+        arrays: dict[str, Any] = {"weights": self.weights, "readout": self.readout}
+        return DecoderWeights(cells=self.cells, **arrays, **self.kind)
 
     @property
     def inputs(self) -> tuple[Any, ...]:

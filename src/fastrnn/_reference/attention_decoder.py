@@ -65,7 +65,7 @@ def attention_decoder_forward(
             fed[rows] = features[rows, t]
         if train:
             tape.append((t, rows, saved))
-    ids = x if x.ndim == 2 else None
+    ids = x.copy() if x.ndim == 2 else None
     return features, attention, fed, states, (inputs, ids, memory, decoder, tape) if train else None
 
 

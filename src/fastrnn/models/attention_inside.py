@@ -8,7 +8,7 @@ import numpy as np
 
 from fastrnn import ops
 from fastrnn.layers import GRU, LSTM, RNN, Attention, Layer
-from fastrnn.models.base import Array, State, arrays_of, cells_of, state_of
+from fastrnn.models.base import Array, State, arrays_of, decoder_weights, state_of
 from fastrnn.models.encoder import Memory
 from fastrnn.models.readout import Readout
 from fastrnn.models.steps import Steps
@@ -45,13 +45,8 @@ class AttentionInside(Layer):
         self.rnn = rnn
         self.attention = attention
         self.readout = readout
-        self._options = {
-            "cell": cell,
-            "score": attention.score,
-            "num_heads": attention.num_heads,
-            "context": context,
-            "residual": rnn.residual,
-        }
+        self.context = context
+        self.cell = cell
 
     def forward(
         self, x: Array, memory: Memory, steps: Steps, embedding: Array | None = None
@@ -60,21 +55,16 @@ class AttentionInside(Layer):
 
         With an `embedding` x has the row numbers (N, T) instead.
         """
-        arguments = (
-            x,
-            None,
-            arrays_of(memory.state),
-            memory.outputs,
-            cells_of(self.rnn),
-            tuple(self.attention.params.values()),
-            self.readout.weights,
+        weights = decoder_weights(
+            self.cell,
+            self.rnn,
+            self.attention,
+            context=self.context,
+            readout=self.readout.weights,
+            embedding=embedding,
         )
-        options: dict[str, Any] = {
-            **self._options,
-            "lengths": memory.lengths,
-            "steps": steps.lengths,
-            "embedding": embedding,
-        }
+        arguments = (weights, x, None, arrays_of(memory.state), memory.outputs)
+        options: dict[str, Any] = {"lengths": memory.lengths, "steps": steps.lengths}
         if not self.training:
             return steps.taken(ops.attention_decoder(*arguments, **options)[0])
         options |= self._drawn(*steps.shape)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from fastrnn.layers import GRU, LSTM, RNN, Embedding, Layer, Linear
+from fastrnn.layers import GRU, LSTM, RNN, Attention, Embedding, Layer, Linear
+from fastrnn.ops import DecoderWeights
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -178,6 +179,23 @@ def cells_of(rnn: RNN | LSTM | GRU) -> list[list[Array]]:
     params = list(rnn.params.values())
     count = len(params) // rnn.num_layers
     return [params[i : i + count] for i in range(0, len(params), count)]
+
+
+def decoder_weights(
+    cell: str, rnn: RNN | LSTM | GRU, attention: Attention | None = None, **others: Any
+) -> DecoderWeights:
+    """Return the weights of recurrent layers of one direction and of attention as a decoder."""
+    attending: dict[str, Any] = {}
+    if attention is not None:
+        weights = tuple(attention.params.values())
+        attending = {
+            "score": attention.score,
+            "num_heads": attention.num_heads,
+            "weights": weights,
+        }
+    return DecoderWeights(
+        cell=cell, cells=cells_of(rnn), residual=rnn.residual, **attending, **others
+    )
 
 
 def share_matrix(embedding: Embedding, output: Linear) -> None:

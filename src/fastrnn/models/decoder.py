@@ -14,7 +14,7 @@ from fastrnn.models.base import (
     add_shared_gradient,
     arrays_of,
     build_rnn,
-    cells_of,
+    decoder_weights,
     share_matrix,
 )
 from fastrnn.models.encoder import Memory, MemoryGradients
@@ -126,18 +126,14 @@ class Decoder:
         """Return the weights for `fastrnn.ops.decode_greedy` and the other decodings."""
         if self.tie_embeddings:
             share_matrix(self.embedding, self.output)
-        attention = self.attention
-        return DecoderWeights(
-            embedding=self.embedding.params["W"],
-            cell=self.cell,
-            cells=cells_of(self.rnn),
-            output=(self.output.params["W"], self.output.params["b"]),
+        return decoder_weights(
+            self.cell,
+            self.rnn,
+            self.attention,
             context=self.context,
-            score=attention.score if attention else "dot",
-            heads=attention.num_heads if attention else 1,
-            weights=tuple(attention.params.values()) if attention else (),
             readout=self.readout.weights,
-            residual=self.rnn.residual,
+            embedding=self.embedding.params["W"],
+            output=(self.output.params["W"], self.output.params["b"]),
         )
 
     def given(self, memory: Memory) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from fastrnn.models.base import (
     add_shared_gradient,
     arrays_of,
     build_rnn,
-    cells_of,
+    decoder_weights,
     evaluating,
     share_matrix,
 )
@@ -321,10 +321,10 @@ class LanguageModel(Model):
     def _weights(self) -> ops.DecoderWeights:
         """Return the weights as those of a decoder without attention."""
         embedding, rnn, output = self.chain
-        return ops.DecoderWeights(
+        return decoder_weights(
+            str(self._config["cell"]),
+            rnn,
             embedding=embedding.params["W"],
-            cell=str(self._config["cell"]),
-            cells=cells_of(rnn),
             output=(output.params["W"], output.params["b"]),
         )
 

@@ -13,9 +13,9 @@ from fastrnn.ops.attention_decoder import (
     attention_decoder_backward,
     attention_decoder_forward,
 )
+from fastrnn.ops.decoder_weights import DecoderWeights
 from fastrnn.ops.decoding import (
     Decoded,
-    DecoderWeights,
     Hypothesis,
     decode_beam,
     decode_greedy,

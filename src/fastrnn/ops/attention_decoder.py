@@ -2,39 +2,62 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import wraps
+from typing import Any, TypeVar, cast
 
 from fastrnn import _check as check
-from fastrnn._cells import CELLS, Cell
+from fastrnn._cells import CELLS
 from fastrnn._check import Array, DType
+from fastrnn._renamed import warn
 from fastrnn.ops import _backend
 from fastrnn.ops._backend import Stash
-from fastrnn.ops.attention import SCORES, check_heads, score_weights
-from fastrnn.ops.embedding import embedding_backward, embedding_forward
+from fastrnn.ops.decoder_weights import (
+    DecoderWeights,
+    check_attention,
+    check_cells,
+    check_input_width,
+    shown,
+)
 
 CONTEXTS = ("input_feeding", "input")
 
 _NAME = "AttentionDecoder"
+_ARRAYS = ("x", "fed", "states", "memory", "cells", "weights", "readout")
+_DEFAULTS = {"cell": "lstm", "score": "general", "context": "input_feeding"}
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
+def _or_its_arrays(function: Function) -> Function:
+    """Let a function also take a decoder's arrays and options one by one, as it once did."""
+
+    @wraps(function)
+    def adapted(*args: Any, **options: Any) -> Any:
+        given = dict(zip(_ARRAYS, args, strict=False)) | options
+        cells = given.get("cells")  # in their place a new call has the memory
+        if isinstance(given.get("x"), DecoderWeights) or not isinstance(cells, Sequence):
+            return function(*args, **options)
+        warn(f"{function.__name__}: the weights are now given as one DecoderWeights")
+        given = _DEFAULTS | given
+        fields = DecoderWeights.__dataclass_fields__.keys() & given
+        weights = DecoderWeights(**{name: given.pop(name) for name in fields})
+        return function(weights, **given)
+
+    return cast("Function", adapted)
+
+
+@_or_its_arrays
 def attention_decoder(
+    weights: DecoderWeights,
     x: Any,
     fed: Any,
     states: Sequence[Any],
     memory: Any,
-    cells: Sequence[Sequence[Any]],
-    weights: Sequence[Any] = (),
-    readout: Sequence[Any] | None = None,
     *,
-    cell: str = "lstm",
-    score: str = "general",
-    num_heads: int = 1,
-    context: str = "input_feeding",
     lengths: Any = None,
     steps: Any = None,
-    embedding: Any = None,
-    residual: bool = False,
     drops: Any = None,
     drop_h: Any = None,
     num_threads: int | None = None,
@@ -50,8 +73,12 @@ def attention_decoder(
 
     Parameters
     ----------
-    x : array (N, T, E), or with an embedding an integer array (N, T)
-        Inputs that are known ahead.
+    weights : DecoderWeights
+        The decoder, of context "input_feeding" or "input". The first Wx has E + F rows
+        (input_feeding) or E + M (input), those of x first. Its output is not used.
+    x : array (N, T, E), or integer array (N, T)
+        Inputs that are known ahead; integers are the numbers of rows of ``weights.embedding``, and
+        the product of a row with the first Wx may be made once, not at each place.
     fed : array (N, F) or None
         The features before the first step, for input feeding; None is zeros. F is the width of the
         features: R, or M + H without a readout. Must be None for ``context="input"``.
@@ -59,34 +86,11 @@ def attention_decoder(
         The initial states, ``[h]`` or for an LSTM ``[h, c]``, layer by layer; None is zeros.
     memory : array (N, S, M)
         What is attended to: keys and values in one.
-    cells : sequence of L sequences of arrays
-        The weights of each layer: ``(Wx, Wh, b)`` or for a GRU ``(Wx, Wh, b, bh)``, in which bh may
-        be None, as `lstm`, `gru` and `rnn` (tanh) take them. The first Wx has E + F rows
-        (input_feeding) or E + M (input), those of x first. The dtype of the first, float32 or
-        float64, is that of all arrays.
-    weights : sequence of arrays
-        Those of the score, as `attention` takes them; the query has the size H, keys and values M.
-    readout : (array (M + H, R), array (R,)) or None
-        Wc and bc.
-    cell : {"lstm", "gru", "rnn"}
-        The kind of cell.
-    score : {"dot", "scaled_dot", "general", "additive", "multi_head"}
-        As in `attention`.
-    num_heads : int, default 1
-        Of multi_head.
-    context : {"input_feeding", "input"}
-        How the context reaches the cells.
     lengths : integer array (N,), optional
         The steps of the memory of each sequence, 0 to S; those beyond get the weight 0.
     steps : integer array (N,), optional
         How far each sequence goes, 0 to T steps. Beyond that features and alignment are 0, and what
         is fed and the states stay.
-    embedding : array (V, E), optional
-        A table whose rows are the inputs; x holds their numbers. The product of a row with the
-        first Wx is made once, not at each place.
-    residual : bool
-        Whether a layer from the third on adds the output of the layer before to its own. The
-        query of ``context="input"`` is the state h, to which nothing was added.
     drops : array (L - 1, N, T, H), optional
         Factors on the inputs of all layers but the first: 0 or 1 / (1 - p) for dropout.
     drop_h : array (L, N, H), optional
@@ -114,82 +118,38 @@ def attention_decoder(
     TypeError
         If a dtype is wrong.
 
+    Notes
+    -----
+    With ``context="input"`` and ``residual`` the query is the state h, to which nothing was added.
+
     References
     ----------
     input_feeding: M.-T. Luong, H. Pham and C. D. Manning, 2015, section 3.3 and eq. 5;
     input: D. Bahdanau, K. Cho and Y. Bengio, 2015, eq. 4 to 6;
     residual: Y. Wu et al., 2016, section 3.1.
     """
-    features, alignment, last, finals, _ = _run(
-        x,
-        fed,
-        states,
-        memory,
-        cells,
-        weights,
-        readout,
-        train=False,
-        cell=cell,
-        score=score,
-        num_heads=num_heads,
-        context=context,
-        lengths=lengths,
-        steps=steps,
-        embedding=embedding,
-        residual=residual,
-        drops=drops,
-        drop_h=drop_h,
-        num_threads=num_threads,
-        backend=backend,
-    )
-    return features, alignment, last, finals
+    inputs = (weights, x, fed, states, memory)
+    return _run(*inputs, False, lengths, steps, drops, drop_h, num_threads, backend)[:4]
 
 
+@_or_its_arrays
 def attention_decoder_forward(
+    weights: DecoderWeights,
     x: Any,
     fed: Any,
     states: Sequence[Any],
     memory: Any,
-    cells: Sequence[Sequence[Any]],
-    weights: Sequence[Any] = (),
-    readout: Sequence[Any] | None = None,
     *,
-    cell: str = "lstm",
-    score: str = "general",
-    num_heads: int = 1,
-    context: str = "input_feeding",
     lengths: Any = None,
     steps: Any = None,
-    embedding: Any = None,
-    residual: bool = False,
     drops: Any = None,
     drop_h: Any = None,
     num_threads: int | None = None,
     backend: str | None = None,
 ) -> tuple[Array, Array, Array | None, list[Array], Stash]:
     """Run as `attention_decoder` does; return (features, alignment, fed, states, stash)."""
-    return _run(
-        x,
-        fed,
-        states,
-        memory,
-        cells,
-        weights,
-        readout,
-        train=True,
-        cell=cell,
-        score=score,
-        num_heads=num_heads,
-        context=context,
-        lengths=lengths,
-        steps=steps,
-        embedding=embedding,
-        residual=residual,
-        drops=drops,
-        drop_h=drop_h,
-        num_threads=num_threads,
-        backend=backend,
-    )
+    inputs = (weights, x, fed, states, memory)
+    return _run(*inputs, True, lengths, steps, drops, drop_h, num_threads, backend)
 
 
 def attention_decoder_backward(
@@ -229,8 +189,8 @@ def attention_decoder_backward(
     Returns
     -------
     dx, dfed, dstates, dmemory, dcells, dweights, dreadout
-        Gradients of the arguments, in their form; dx is that of the embedding, where forward was
-        given one; dfed is None for ``context="input"``, dreadout empty without a readout.
+        Gradients of the arguments, in their form; dx is that of the embedding, where x were the
+        numbers of its rows; dfed is None for ``context="input"``, dreadout empty without a readout.
 
     Raises
     ------
@@ -248,61 +208,38 @@ def attention_decoder_backward(
     dfed = _fed("dfed", dfed, feeding, (features[0], features[2]), stash.dtype)
     dstates = _states("dstates", dstates, states[0], states[1:], stash.dtype)
     num_threads = check.threads(_NAME, num_threads)
-    data, looked_up = stash.data
-    results: tuple[Any, ...] = _backend.get(stash.backend).attention_decoder_backward(
-        dfeatures, dalignment, dfed, dstates, data, num_threads=num_threads
+    backend = _backend.get(stash.backend)
+    return backend.attention_decoder_backward(  # type: ignore[no-any-return]
+        dfeatures, dalignment, dfed, dstates, stash.data, num_threads=num_threads
     )
-    dx, dfed, dstates0, dmemory, dcells, dweights, dreadout = results
-    if looked_up is not None:
-        dx = embedding_backward(dx, looked_up)
-    return dx, dfed, dstates0, dmemory, dcells, dweights, dreadout
 
 
 def _run(
+    weights: Any,
     x: Any,
     fed: Any,
     states: Any,
     memory: Any,
-    cells: Any,
-    weights: Any,
-    readout: Any,
-    *,
     train: bool,
-    cell: str,
-    score: str,
-    num_heads: int,
-    context: str,
     lengths: Any,
     steps: Any,
-    embedding: Any,
-    residual: bool,
     drops: Any,
     drop_h: Any,
     num_threads: int | None,
     backend: str | None,
 ) -> tuple[Array, Array, Array | None, list[Array], Stash]:
     """Check and compute; the stash is worth something only if `train`."""
-    kind = CELLS[check.option(_NAME, "cell", cell, CELLS)]
-    check.option(_NAME, "score", score, SCORES)
-    feeding = check.option(_NAME, "context", context, CONTEXTS) == "input_feeding"
-    ready, D, H, dtype = stacked_weights(_NAME, kind, cells)
-    L = len(ready)
-    x, embedding = _inputs(x, embedding, dtype)
-    (N, T), E = x.shape[:2], (x if embedding is None else embedding).shape[-1]
-    width = H if score in ("dot", "scaled_dot") else "M"
-    memory = check.array(_NAME, "memory", memory, (N, "S", width), dtype)
+    decoder, D, H, dtype = check_cells(_NAME, weights)
+    feeding = check.option(_NAME, "context", decoder.context, CONTEXTS) == "input_feeding"
+    decoder, x, E = _inputs(decoder, x, dtype)
+    N, T = x.shape[:2]
+    memory = check.array(_NAME, "memory", memory, (N, "S", "M"), dtype)
     _, S, M = memory.shape
-    known = {"Dq": H, "Dk": M, "Dv": M}
-    weights = score_weights(_NAME, score, weights, known, dtype)
-    heads = check_heads(_NAME, score, num_heads, known.get("A", 1))
-    readout = readout_weights(_NAME, readout, M + H, dtype)
-    F = M + H if readout is None else len(readout[1])
-    second, name = (F, "fed") if feeding else (M, "context")
-    if E + second != D:
-        wanted = f"{E} + {second} rows (x and {name})"
-        raise ValueError(f"{_NAME}: Wx_l0 must have {wanted}, got {D}")
+    decoder, F = check_attention(_NAME, decoder, H, M, dtype)
+    check_input_width(_NAME, D, {"x": E} | ({"fed": F} if feeding else {"context": M}))
     fed = _fed("fed", fed, feeding, (N, F), dtype)
-    states = _states("states", states, len(kind.states), (L, N, H), dtype)
+    L, count = len(decoder.cells), len(CELLS[decoder.cell].states)
+    states = _states("states", states, count, (L, N, H), dtype)
     if drops is not None:
         drops = check.array(_NAME, "drops", drops, (L - 1, N, T, H), dtype, contiguous=True)
     if drop_h is not None:
@@ -310,94 +247,34 @@ def _run(
     lengths = check.lengths(_NAME, lengths, N, S)
     if train and lengths is not None:
         lengths = lengths.copy()  # a backward trusts what was checked
-    steps = check.lengths(_NAME, steps, N, T, "steps")
-    num_threads = check.threads(_NAME, num_threads)
     chosen = _backend.choose(backend)
-    given, looked_up = {}, None
-    if embedding is not None and chosen == "compiled" and 0 < 2 * len(embedding) <= x.size:
-        given["embedding"] = embedding
-    elif embedding is not None:
-        x, looked_up = embedding_forward(x, embedding, backend=chosen)
     features, alignment, last, finals, data = _backend.get(chosen).attention_decoder_forward(
+        decoder,
         x,
         fed,
         states,
         memory,
-        ready,
-        weights,
-        readout,
-        cell=cell,
-        score=score,
-        heads=heads,
-        context=context,
         lengths=lengths,
-        steps=steps,
-        residual=bool(residual),
+        steps=check.lengths(_NAME, steps, N, T, "steps"),
         drops=drops,
         drop_h=drop_h,
         train=train,
-        num_threads=num_threads,
-        **given,
+        num_threads=check.threads(_NAME, num_threads),
     )
-    shapes = (features.shape, alignment.shape, (len(states), L, N, H), *(((),) if feeding else ()))
-    stash = Stash(_NAME, chosen, dtype, shapes, (data, looked_up))
-    return features, alignment, last, finals, stash
+    shapes = (features.shape, alignment.shape, (count, L, N, H), *(((),) if feeding else ()))
+    return features, alignment, last, finals, Stash(_NAME, chosen, dtype, shapes, data)
 
 
-def _inputs(x: Any, embedding: Any, dtype: DType) -> tuple[Array, Array | None]:
-    """Return x (N, T, E), or the numbers (N, T) of rows and the embedding that has them."""
-    if embedding is None:
-        return check.array(_NAME, "x", x, ("N", "T", "E"), dtype), None
-    embedding = check.array(_NAME, "embedding", embedding, ("V", "E"), dtype, contiguous=True)
-    return check.integers(_NAME, "x", x, ("N", "T"), len(embedding)), embedding
-
-
-def stacked_weights(
-    layer: str, cell: Cell, cells: Any
-) -> tuple[list[tuple[Array | None, ...]], int, int, DType]:
-    """Return the weights of every layer as a backend wants them, with D, H and the dtype."""
-    names = cell.weights
-    wanted = f"({', '.join(names)}) for each layer"
-    if not isinstance(cells, Sequence) or not len(cells):
-        raise ValueError(f"{layer}: cells must be a sequence of {wanted}, got {_shown(cells)}")
-    for arrays in cells:
-        if not isinstance(arrays, Sequence) or len(arrays) != len(names):
-            raise ValueError(f"{layer}: cells must be {wanted}, got {_shown(arrays)}")
-    dtype = check.float_dtype(layer, "Wx_l0", cells[0][0])
-    G = f"{len(cell.gates)}*H"
-    H = len(check.weights(layer, "Wh_l0", cells[0][1], ("H", G), dtype, as_they_lie=False))
-    ready = []
-    for k, arrays in enumerate(cells):
-        D: Any = H if k else "D"
-        ready.append(
-            tuple(
-                None
-                if array is None and name == "bh"
-                else check.weights(layer, f"{name}_l{k}", array, shape, dtype, as_they_lie=False)
-                for (name, shape), array in zip(cell.shapes(D, H).items(), arrays, strict=False)
-            )
-        )
-    first = ready[0][0]
-    assert first is not None
-    return ready, len(first), H, dtype
-
-
-def readout_weights(
-    layer: str, readout: Any, rows: int, dtype: DType
-) -> tuple[Array, Array] | None:
-    """Return Wc and bc; None stays None."""
-    if readout is None:
-        return None
-    if not isinstance(readout, Sequence) or len(readout) != 2:
-        raise ValueError(f"{layer}: readout must be (Wc, bc) or None, got {_shown(readout)}")
-    Wc = check.array(layer, "Wc", readout[0], (rows, "R"), dtype, contiguous=True)
-    return Wc, check.array(layer, "bc", readout[1], Wc.shape[1:], dtype, contiguous=True)
-
-
-def _shown(value: Any) -> str:
-    """Write what came in the place of a sequence of arrays."""
-    kind = type(value).__name__
-    return f"a {kind} of {len(value)}" if isinstance(value, Sequence) else f"a {kind}"
+def _inputs(decoder: DecoderWeights, x: Any, dtype: DType) -> tuple[DecoderWeights, Array, int]:
+    """Return x and its width E, with integers that of the embedding, which is checked for them."""
+    if decoder.embedding is None or getattr(x, "ndim", 2) == 3:
+        x = check.array(_NAME, "x", x, ("N", "T", "E"), dtype)
+        return decoder, x, x.shape[2]
+    embedding = check.array(
+        _NAME, "embedding", decoder.embedding, ("V", "E"), dtype, contiguous=True
+    )
+    x = check.integers(_NAME, "x", x, ("N", "T"), len(embedding))
+    return replace(decoder, embedding=embedding), x, embedding.shape[1]
 
 
 def _fed(
@@ -417,7 +294,7 @@ def _states(
     """Return the states of all layers, or their gradients; None is zeros."""
     if not isinstance(states, Sequence) or len(states) != count:
         wanted = f"a sequence of {count} arrays"
-        raise ValueError(f"{_NAME}: {name} must be {wanted}, got {_shown(states)}")
+        raise ValueError(f"{_NAME}: {name} must be {wanted}, got {shown(states)}")
     return [
         check.array_or_zeros(_NAME, f"{name}[{i}]", state, shape, dtype, contiguous=True)
         for i, state in enumerate(states)

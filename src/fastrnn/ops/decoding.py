@@ -7,7 +7,7 @@ alone, whatever else is in the batch and in whatever order.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,8 +16,12 @@ from fastrnn import _check as check
 from fastrnn._cells import CELLS
 from fastrnn._check import Array
 from fastrnn.ops import _backend
-from fastrnn.ops.attention import SCORES, check_heads, score_weights
-from fastrnn.ops.attention_decoder import readout_weights, stacked_weights
+from fastrnn.ops.decoder_weights import (
+    DecoderWeights,
+    check_attention,
+    check_cells,
+    check_input_width,
+)
 
 CONTEXTS = ("output", "input_feeding", "input")
 """Where a decoder uses the context: after its cells, and fed back or not, or before them."""
@@ -27,49 +31,6 @@ MOST_BEAMS = 4096
 
 _SEEDS = 2**63 - 1
 _OWNER = "Decoder"
-
-
-@dataclass(frozen=True, kw_only=True)
-class DecoderWeights:
-    """A decoder: embedding, stacked cells, attention on request, and a classifier.
-
-    At each step the cells get ``[embedding[token]; constant; ...]``, where the dots are the
-    features of the step before (``context="input_feeding"``), or what attention gives for the state
-    before (``"input"``), and the classifier gets ``[features; constant]``.
-
-    Attributes
-    ----------
-    embedding : array (V, E)
-        Its dtype, float32 or float64, is that of all arrays.
-    cell : {"rnn", "lstm", "gru"}
-        The cell; "rnn" is the one with tanh.
-    cells : sequence of sequences of arrays
-        For each layer Wx (D, G*H), Wh (H, G*H), b (G*H,) and for "gru" bh (H,), or in all layers
-        None for a reset before the product.
-    output : (array (F + P, V), array (V,))
-        The classifier's matrix and bias, for features of width F and a constant of width P.
-    context : {None, "output", "input_feeding", "input"}
-        Where the context c of attention over a memory of width M is used (Luong et al. 2015,
-        sections 3.1 and 3.3; Bahdanau et al. 2015). None: there is no attention, and the features
-        are the output h of the top cell.
-    score, heads, weights
-        As for `fastrnn.ops.attention`.
-    readout : (array (M + H, R), array (R,)) or None
-        The features are ``tanh([c; h] Wc + bc)`` (Luong et al. 2015, equation 5), or ``[c; h]``.
-    residual : bool
-        Whether the third cell and those above it give h plus their input (Wu et al. 2016).
-    """
-
-    embedding: Array
-    cell: str
-    cells: Sequence[Sequence[Array | None]]
-    output: tuple[Array, Array]
-    context: str | None = None
-    score: str = "dot"
-    heads: int = 1
-    weights: Sequence[Array] = ()
-    readout: tuple[Array, Array] | None = None
-    residual: bool = False
 
 
 class Decoded(NamedTuple):
@@ -317,6 +278,12 @@ class _Arguments(NamedTuple):
     lengths: Array | None
     constant: Array | None
 
+    @property
+    def vocabulary(self) -> int:
+        """The number of tokens."""
+        assert self.decoder.embedding is not None  # as `_ends` has checked
+        return len(self.decoder.embedding)
+
 
 def _arguments(
     weights: DecoderWeights,
@@ -327,30 +294,29 @@ def _arguments(
     exclude: Any,
 ) -> _Arguments:
     """Check the decoder and what it starts from."""
-    if not isinstance(weights, DecoderWeights):
-        came = type(weights).__name__
-        raise TypeError(f"{_OWNER}: weights must be DecoderWeights, got {came}")
-    kind = CELLS[check.option(_OWNER, "cell", weights.cell, CELLS)]
-    cells, D, H, dtype = stacked_weights(_OWNER, kind, weights.cells)
+    decoder, D, H, dtype = check_cells(_OWNER, weights)
+    cells, names = decoder.cells, CELLS[decoder.cell].states
     if len({len([array for array in cell if array is None]) for cell in cells}) > 1:
         raise ValueError(f"{_OWNER}: bh must be given for all layers or for none, got a mixture")
-    if not isinstance(states, Sequence) or len(states) != len(kind.states):
+    if not isinstance(states, Sequence) or len(states) != len(names):
         came = f"{len(states)}" if isinstance(states, Sequence) else type(states).__name__
-        wanted = f"[{', '.join(kind.states)}]"
-        raise ValueError(f"{_OWNER}: states must be {wanted} for {weights.cell}, got {came}")
+        wanted = f"[{', '.join(names)}]"
+        raise ValueError(f"{_OWNER}: states must be {wanted} for {decoder.cell}, got {came}")
     shape: check.Shape = (len(cells), "N", H)
     ready = []
-    for name, state in zip(kind.states, states, strict=True):
+    for name, state in zip(names, states, strict=True):
         ready.append(check.array(_OWNER, name, state, shape, dtype, contiguous=True))
         shape = ready[0].shape
     N = ready[0].shape[1]
-    memory, lengths = _memory(weights.context, memory, lengths, N, dtype)
+    memory, lengths = _memory(decoder.context, memory, lengths, N, dtype)
     if constant is not None:
         constant = check.array(_OWNER, "constant", constant, (N, "P"), dtype, contiguous=True)
-    weights = replace(weights, cells=cells, residual=bool(weights.residual))
-    weights = _attention(weights, H, None if memory is None else memory.shape[2], dtype)
-    weights = _ends(weights, D, H, memory, constant, exclude, dtype)
-    return _Arguments(weights, ready, memory, lengths, constant)
+    M = 0 if memory is None else memory.shape[2]
+    P = 0 if constant is None else constant.shape[1]
+    decoder, F = check_attention(_OWNER, decoder, H, M, dtype)
+    fed = {"input_feeding": {"fed": F}, "input": {"context": M}}.get(decoder.context or "", {})
+    decoder = _ends(decoder, D, {"constant": P} | fed, F + P, exclude, dtype)
+    return _Arguments(decoder, ready, memory, lengths, constant)
 
 
 def _memory(
@@ -370,52 +336,28 @@ def _memory(
     return None, None
 
 
-def _attention(
-    weights: DecoderWeights, H: int, M: int | None, dtype: check.DType
-) -> DecoderWeights:
-    """Check the weights of the score and the readout, for queries of size H and a memory of M."""
-    if M is None:
-        if weights.readout is not None:
-            raise ValueError(f"{_OWNER}: readout must be None without a context, got one")
-        return replace(weights, weights=(), heads=1)
-    score, sizes = check.option(_OWNER, "score", weights.score, SCORES), {"Dq": H, "Dk": M, "Dv": M}
-    ready = score_weights(_OWNER, score, weights.weights, sizes, dtype)
-    if score in ("dot", "scaled_dot") and H != M:
-        wanted = f"as wide as the hidden state, {H}"
-        raise ValueError(f"{_OWNER}: memory must be {wanted}, for score {score!r}, got {M}")
-    heads = check_heads(_OWNER, score, weights.heads, sizes.get("A", 1))
-    readout = readout_weights(_OWNER, weights.readout, M + H, dtype)
-    return replace(weights, weights=ready, heads=heads, readout=readout)
-
-
 def _ends(
-    weights: DecoderWeights,
+    decoder: DecoderWeights,
     D: int,
-    H: int,
-    memory: Array | None,
-    constant: Array | None,
+    others: dict[str, int],
+    features: int,
     exclude: Any,
     dtype: check.DType,
 ) -> DecoderWeights:
-    """Check the embedding and the classifier, between which there are cells of input width D."""
+    """Check the embedding, which D columns make with `others`, and the classifier of `features`."""
     embedding = check.array(
-        _OWNER, "embedding", weights.embedding, ("V", "E"), dtype, contiguous=True
+        _OWNER, "embedding", decoder.embedding, ("V", "E"), dtype, contiguous=True
     )
     V, E = embedding.shape
-    M = 0 if memory is None else memory.shape[2]
-    P = 0 if constant is None else constant.shape[1]
-    F = M + H if weights.readout is None else len(weights.readout[1])
-    parts = [E, P, {"input_feeding": F, "input": M}.get(weights.context or "", 0)]
-    if sum(parts) != D:
-        wanted = " + ".join(str(part) for part in parts if part) + " rows"
-        raise ValueError(f"{_OWNER}: Wx_l0 must have {wanted} (embedding and others), got {D}")
-    if not isinstance(weights.output, Sequence) or len(weights.output) != 2:
-        came = type(weights.output).__name__
+    widths = {"embedding": E} | {name: width for name, width in others.items() if width}
+    check_input_width(_OWNER, D, widths)
+    if not isinstance(decoder.output, Sequence) or len(decoder.output) != 2:
+        came = type(decoder.output).__name__
         raise ValueError(f"{_OWNER}: output must be a matrix and its bias, got a {came}")
-    W, b = weights.output
-    W = check.weights(_OWNER, "output[0]", W, (F + P, V), dtype, as_they_lie=False)
+    W, b = decoder.output
+    W = check.weights(_OWNER, "output[0]", W, (features, V), dtype, as_they_lie=False)
     b = check.array(_OWNER, "output[1]", b, (V,), dtype, contiguous=True)
-    return replace(weights, embedding=embedding, output=(W, _without(b, exclude)))
+    return replace(decoder, embedding=embedding, output=(W, _without(b, exclude)))
 
 
 def _without(bias: Array, exclude: Any) -> Array:
@@ -438,7 +380,7 @@ def _options(
     num_threads: Any,
 ) -> dict[str, Any]:
     """Check where sentences begin and end, and what is wanted of them."""
-    V, N = len(arguments.decoder.embedding), arguments.states[0].shape[1]
+    V, N = arguments.vocabulary, arguments.states[0].shape[1]
     starts = np.broadcast_to(start, (N,)) if _is_single(start) else start
     if end is not None and not 0 <= check.integer(_OWNER, "end", end) < V:
         raise ValueError(f"{_OWNER}: end must be in 0..{V - 1}, got {end}")
@@ -463,7 +405,7 @@ def _forced(arguments: _Arguments, forced: Any, use_forced: Any, max_length: int
     if (forced is None) != (use_forced is None):
         raise ValueError(f"{_OWNER}: forced and use_forced must come together, got one of them")
     if forced is not None:
-        V, shape = len(arguments.decoder.embedding), (arguments.states[0].shape[1], max_length)
+        V, shape = arguments.vocabulary, (arguments.states[0].shape[1], max_length)
         forced = check.integers(_OWNER, "forced", forced, shape, V)
         use_forced = check.mask(_OWNER, "use_forced", use_forced, shape)
     return {"forced": forced, "use_forced": use_forced}

@@ -20,25 +20,23 @@ from fastrnn._kernels.runtime.memory cimport Buffer, empty, empty_like
 from fastrnn._kernels.recurrent.recurrent cimport Recurrence
 from fastrnn._kernels.recurrent.batch_order cimport BatchOrder
 from fastrnn._kernels.simd cimport fr_cell, fr_index, fr_kernels, fr_layout, fr_batch
-from fastrnn._kernels.recurrent.embedding_projection cimport project_embedding, embedding_gradients
+from fastrnn._kernels.recurrent.embedding_projection cimport (
+    embedding_gradients, worth_projecting, project_embedding
+)
 from fastrnn._kernels.runtime.threads cimport parallel_for, threads_for
 from fastrnn._kernels.recurrent.weights cimport Weights
 
 from fastrnn._cells import CELLS
+from fastrnn._kernels.pointwise.embedding import embedding_backward, embedding_forward
 
 cnp.import_array()
 
 
 def attention_decoder_forward(
-    x, fed, states, memory, cells, weights, readout, *, cell, score, heads, context, lengths,
-    bint residual, drops, drop_h, bint train, steps=None, embedding=None, num_threads=None,
+    decoder, x, fed, states, memory, *, lengths, steps, drops, drop_h, bint train, num_threads=None
 ):
-    cdef AttentionDecoder decoder = AttentionDecoder(
-        cells, weights, readout, cell, score, heads, context == "input_feeding", residual, embedding
-    )
-    return decoder.forward(
-        x, fed, states, memory, lengths, steps, drops, drop_h, train, num_threads
-    )
+    cdef AttentionDecoder run = AttentionDecoder(decoder, x)
+    return run.forward(x, fed, states, memory, lengths, steps, drops, drop_h, train, num_threads)
 
 
 def attention_decoder_backward(
@@ -50,8 +48,8 @@ def attention_decoder_backward(
 cdef class AttentionDecoder:
     """A decoder over one batch; after a forward in training, its tape.
 
-    The tapes are arrays (N, T, width) under the names of `Loop`. Of an embedding's rows the first
-    part of Wx is projected ahead; the first layer is given the other part.
+    The tapes are arrays (N, T, width) under the names of `Loop`. Where it pays, the rows of an
+    embedding are projected ahead by the first part of Wx; the first layer is given the other part.
     """
 
     cdef const fr_kernels *kernels
@@ -64,28 +62,30 @@ cdef class AttentionDecoder:
     cdef fr_index heads
     cdef bint feeding
     cdef bint residual
+    cdef object ids        # of the embedding's rows that are the inputs, or None
     cdef object embedding
-    cdef object Wx       # what meets the embedding, if there is one
-    cdef object ids
+    cdef bint projects     # whether the embedding is projected, rather than its rows looked up
+    cdef object Wx         # what projects it
     cdef object lengths
     cdef object steps    # of each sequence, or None: all
     cdef tuple memory    # keys and values, and what queries meet of them
     cdef dict tape
     cdef list referred   # arrays of the caller, with the shapes that they had in the forward
 
-    def __cinit__(
-        self, cells, weights, readout, cell, score, heads, bint feeding, bint residual, embedding
-    ):
-        self.embedding = embedding
-        if embedding is not None:
+    def __cinit__(self, decoder, x):
+        cells = decoder.cells
+        if x.ndim == 2:
+            self.ids, self.embedding = x.copy(), decoder.embedding  # a backward trusts the ids
+            self.projects = worth_projecting(len(self.embedding), x.size)
+        if self.projects:
             (Wx, *others), *above = cells
-            self.Wx, rest = Wx[: embedding.shape[1]], Wx[embedding.shape[1] :]
+            self.Wx, rest = Wx[: self.embedding.shape[1]], Wx[self.embedding.shape[1] :]
             cells = [(rest, *others), *above]
-        self.layers = [new_layer(CELLS[cell], arrays) for arrays in cells]
+        self.layers = [new_layer(CELLS[decoder.cell], arrays) for arrays in cells]
         self.kernels = (<Recurrence>self.layers[0]).weights.kernels
-        self.weights, self.readout = weights, readout
-        self.score, self.heads = score, heads
-        self.feeding, self.residual = feeding, residual
+        self.weights, self.readout = decoder.weights, decoder.readout
+        self.score, self.heads = decoder.score, decoder.num_heads
+        self.feeding, self.residual = decoder.context == "input_feeding", decoder.residual
 
     cdef object forward(
         self, object x, object fed, object states, object memory, object lengths, object steps,
@@ -100,15 +100,13 @@ cdef class AttentionDecoder:
             if not steps.all():  # who has no step asks for nothing
                 lengths = np.where(steps, memory.shape[1] if lengths is None else lengths, 0)
         self.lengths, self.drops, self.drop_h = lengths, drops, drop_h
-        if self.embedding is not None:
-            self.ids = x.copy()
         finals = [empty_like(state) for state in states]
         self.memory = project_memory(memory, memory, self.weights, self.score, lengths, num_threads)
         tape = self.new_tape(x, states[0], memory, train)
         self.begin_layers(tape)
         self.open_loop(&loop, owner, tape)
-        if self.embedding is None:
-            loop.x = plane(owner, x)
+        if not self.projects:
+            loop.x = plane(owner, self.vectors(x))
         if self.heads > 1:
             loop.attention.mean = matrices(owner, tape["alignment"])
         if self.feeding:
@@ -126,6 +124,13 @@ cdef class AttentionDecoder:
             return features, alignment, last, finals, None
         self.keep(tape, memory)
         return features.copy(), alignment.copy(), last, finals, self
+
+    cdef object vectors(self, object x):
+        """The inputs (N, T, E)."""
+        if self.ids is None:
+            return x
+        rows = embedding_forward(self.ids.ravel(), self.embedding)
+        return rows.reshape(*self.ids.shape, rows.shape[1])
 
     cdef object last_fed(self, object fed, object features):
         """What each sequence would feed to the step after its last."""
@@ -218,7 +223,7 @@ cdef class AttentionDecoder:
             layer.open_forward([state[i] for state in states], outputs[i], train, owner, drop_h)
             (<fr_cell *>cells.data)[i] = layer.cell
         owner.append(cells)
-        if self.embedding is not None:
+        if self.projects:
             self.open_embedding(loop, owner, num_threads)
         loop.step, loop.cells = layer.weights.step, <const fr_cell *>cells.data
         loop.outputs = planes(owner, outputs)
@@ -321,9 +326,12 @@ cdef class AttentionDecoder:
         cdef Recurrence layer = self.layers[0]
         cdef fr_layout layout = layer.weights.layout_x
         cdef Buffer wx_t
-        if self.embedding is None:
+        if not self.projects:
             layer.batch.clear_padding(dx)
-            return dx
+            if self.ids is None:
+                return dx
+            rows = dx.reshape(-1, dx.shape[2])
+            return embedding_backward(rows, self.ids.ravel(), len(self.embedding))
         dembedding = empty_like(self.embedding)
         wx_t = packed_transposed(self.kernels, self.Wx, &layout, num_threads)
         embedding_gradients(
@@ -431,7 +439,7 @@ cdef class AttentionDecoder:
         dcells = []
         for i in range(b.forward.layers):
             layer = self.layers[i]
-            ahead = len(self.Wx) if i == 0 and self.embedding is not None else 0
+            ahead = len(self.Wx) if i == 0 and self.projects else 0
             dWx, *others = layer.weights.gradients(ahead)
             dcells.append((dWx, *others))
             layer.open_backward(

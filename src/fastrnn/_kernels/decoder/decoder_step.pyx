@@ -96,7 +96,7 @@ cdef class StepDecoder:
                 self.kernels, self.owner, weights[3], None, num_threads
             )
         self.score = memory_job(
-            self.owner, score, decoder.heads, keys, weights, values, lengths
+            self.owner, score, decoder.num_heads, keys, weights, values, lengths
         )
         self.memory_steps, self.memory_size = memory.shape[1], memory.shape[2]
         self.owner.append(lengths)
