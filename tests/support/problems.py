@@ -77,7 +77,7 @@ class RecurrentProblem:
             CELLS[self.cell],
             self.x,
             [state[None] for state in self.states.values()],
-            [self._weights()],
+            [self.cell_weights()],
             options=self.options,
             reverse=[reverse],
             drop_h=None if drop_h is None else drop_h[None],
@@ -92,7 +92,7 @@ class RecurrentProblem:
             CELLS[self.cell], self.dy, dstates, stash, **options
         )
         gradients = (dx, *(dstate[0] for dstate in dinitial), *dweights)
-        if self._weights()[-1] is None:
+        if self.cell_weights()[-1] is None:
             assert gradients[-1] is None
             gradients = gradients[:-1]
         return dict(zip(self.arguments, gradients, strict=True))
@@ -100,7 +100,7 @@ class RecurrentProblem:
     def step(self, module: ModuleType, x: Array, states: tuple[Array, ...]) -> tuple[Array, ...]:
         """Return the states after one step from `states`, in which h comes first."""
         result: tuple[Array, ...] = module.recurrent_step(
-            CELLS[self.cell], x, states, self._weights(), options=self.options
+            CELLS[self.cell], x, states, self.cell_weights(), options=self.options
         )
         return result
 
@@ -109,7 +109,7 @@ class RecurrentProblem:
         pairs = zip((self.dy, *self.dstates.values()), (y, *states), strict=True)
         return float(sum(np.sum(gradient * result) for gradient, result in pairs))
 
-    def _weights(self) -> tuple[Array | None, ...]:
+    def cell_weights(self) -> tuple[Array | None, ...]:
         """The arrays in the order of the cell's weights."""
         return tuple(map(self.weights.get, CELLS[self.cell].weights))
 

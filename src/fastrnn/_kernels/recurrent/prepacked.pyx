@@ -17,7 +17,7 @@ from fastrnn._kernels.recurrent.weights cimport Weights
 
 from functools import partial
 
-from fastrnn import _cells
+from fastrnn._cells import FIRST_RESIDUAL as _FIRST_RESIDUAL
 from fastrnn._kernels.recurrent.directions import run_directions
 
 cnp.import_array()
@@ -26,7 +26,7 @@ cnp.import_array()
 cdef double LONG_WORK = 1e5
 
 
-cdef fr_index FIRST_RESIDUAL = _cells.FIRST_RESIDUAL
+cdef fr_index FIRST_RESIDUAL = _FIRST_RESIDUAL
 
 
 cdef class Prepacked:
