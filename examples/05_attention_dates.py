@@ -11,6 +11,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from fastrnn import plot
 from fastrnn.data import dates, split
 from fastrnn.models import Translator
 from fastrnn.training import Adam, Trainer
@@ -67,9 +68,9 @@ def main() -> None:
     curves.set(xlabel="epoch", ylabel="exact answers (%)", xticks=range(1, options.epochs + 1))
     curves.legend()
     for panel, text in zip(panels, SHOWN, strict=True):
-        alignment = translator.align(text, max_length=20)
-        print(f"  {text:24} -> {''.join(alignment.target)}")
-        alignment.draw(panel)
+        attention = translator.attention(text, max_length=20)
+        print(f"  {text:24} -> {''.join(attention.target)}")
+        plot.attention(*attention, panel)
     figure.savefig(options.out)
     print(f"drawn in {options.out}")
 

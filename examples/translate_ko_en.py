@@ -18,9 +18,9 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from fastrnn import plot
 from fastrnn.data import read_pairs, split
-from fastrnn.models import Alignment, Translator, evaluate
-from fastrnn.models.fonts import fonts_for
+from fastrnn.models import Translator, evaluate
 from fastrnn.training import Adam, CosineLR, Trainer
 
 PAIRS = Path(__file__).with_name("korean_english.tsv")
@@ -127,14 +127,14 @@ def show(translator: Translator, pairs: list[tuple[str, str]]) -> None:
 
 def draw(translator: Translator, texts: list[str], path: Path) -> None:
     """Draw the attention of up to four sentences."""
-    has_hangul = not any(map(is_hangul, fonts_for(texts).missing))
+    has_hangul = not any(map(is_hangul, plot.fonts_for(texts).missing))
     if not has_hangul:
         print("no installed font has Hangul: drawn with Latin letters")
     figure = Figure(figsize=(14, 8), layout="constrained")
     for axes, text in zip(figure.subplots(2, 2).flat, texts, strict=False):
-        seen = translator.align(text, max_length=MAX_LENGTH)
+        seen = translator.attention(text, max_length=MAX_LENGTH)
         source = seen.source if has_hangul else list(map(romanized, seen.source))
-        Alignment(source, seen.target, seen.weights).draw(axes)
+        plot.attention(source, seen.target, seen.weights, axes)
         axes.tick_params("x", labelsize=13 if has_hangul else 9, rotation=0 if has_hangul else 45)
     figure.savefig(path)
     print(f"drawn in {path}")

@@ -384,7 +384,7 @@ LAYER_CALLS = [
         attention,
         lambda a: a.backward(f4(2, 5, 3), f4(2, 5, 3)),
         V,
-        "Attention: dalignment must have shape (2, 5, 6), got (2, 5, 3)",
+        "Attention: dattention must have shape (2, 5, 6), got (2, 5, 3)",
     ),
 ]
 
@@ -766,7 +766,7 @@ CALLS = [
     (
         lambda: decoder_backward(None, f8(2, 3, 5), None, [None, None]),
         V,
-        "AttentionDecoder: dalignment must have shape (2, 3, 6), got (2, 3, 5)",
+        "AttentionDecoder: dattention must have shape (2, 3, 6), got (2, 3, 5)",
     ),
     (
         lambda: decoder_backward(None, None, None, None),

@@ -77,13 +77,19 @@ def test_the_demo_shows_equal_losses_on_both_backends(
         assert compiled == pytest.approx(reference, rel=1e-4)
 
 
+def hide_matplotlib(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(sys.modules):
+        if name.startswith("fastrnn.plot"):
+            monkeypatch.delitem(sys.modules, name)
+        elif name.split(".")[0] == "matplotlib":
+            monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+
+
 def test_the_demo_without_matplotlib(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in list(sys.modules):
-        if name.split(".")[0] == "matplotlib":
-            monkeypatch.setitem(sys.modules, name, None)
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    hide_matplotlib(monkeypatch)
     sizes = ["--count", "200", "--hidden", "8", "--epochs", "1", "--rounds", "1"]
     assert main(["demo", *sizes, "--out-dir", str(tmp_path)]) == 0
     assert "fastrnn[plot]" in capsys.readouterr().out
@@ -639,7 +645,7 @@ def test_a_plot_without_attention_or_matplotlib(
     Translator.from_pairs([("a", "b")], 4, 4, rng=0).save(plain)
     arguments = ["a", "--attention-plot", tmp_path / "x.png"]
     assert "attention" in failure(capsys, "translate", plain, *arguments)
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    hide_matplotlib(monkeypatch)
     assert "pip install 'fastrnn[plot]'" in failure(capsys, "translate", model, *arguments)
 
 

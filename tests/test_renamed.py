@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from support.decoders import random_decoder
 from support.problems import decoder_problem
 
-from fastrnn import ops
-from fastrnn._renamed import renamed, renamed_field
+from fastrnn import Attention, models, ops, plot
+from fastrnn._renamed import renamed
 
 
 @renamed(old="new", older="newer")
@@ -25,16 +26,6 @@ def test_an_argument_by_its_old_name(recwarn):
     assert warned[0].filename == __file__
     with pytest.raises(TypeError, match=r"^function: old is the old name of new$"):
         function(old=1, new=1)
-
-
-def test_a_field_by_its_old_name():
-    class Owner:
-        new = 3
-        old = renamed_field("old", "new")
-
-    with pytest.warns(DeprecationWarning, match="^Owner: old is now called new$") as warned:
-        assert Owner().old == 3
-    assert warned[0].filename == __file__
 
 
 @pytest.mark.parametrize("by_name", [False, True])
@@ -59,5 +50,49 @@ def test_heads_of_a_decoder():
     fields = {"cell": weights.cell, "cells": weights.cells}
     with pytest.warns(DeprecationWarning, match="heads is now called num_heads$"):
         assert ops.DecoderWeights(**fields, heads=2).num_heads == 2
-    with pytest.warns(DeprecationWarning, match="heads is now called num_heads$"):
+    with pytest.warns(DeprecationWarning, match="heads is now called num_heads$") as warned:
         assert weights.heads == 2
+    assert warned[0].filename == __file__
+
+
+def test_attention_that_was_called_alignment(backend):
+    weights, states, given = random_decoder(np.random.default_rng(3), N=2)
+    wanted = ops.decode_greedy(weights, states, **given, return_attention=True)
+    with pytest.warns(DeprecationWarning, match="^decode_greedy: .* return_alignment is now"):
+        decoded = ops.decode_greedy(weights, states, **given, return_alignment=True)
+    with pytest.warns(DeprecationWarning, match="^Decoded: alignment is now called attention$"):
+        np.testing.assert_array_equal(decoded.alignment, wanted.attention)
+
+
+def test_gradients_of_attention_by_their_old_names(backend):
+    x = np.random.default_rng(4).standard_normal((2, 3, 4))
+    context, attention, stash = ops.attention_forward(x, x, x)
+    wanted = ops.attention_backward(context, attention, stash)
+    with pytest.warns(DeprecationWarning, match="dalignment is now called dattention$"):
+        got = ops.attention_backward(context, dalignment=attention, stash=stash)
+    np.testing.assert_equal(got, wanted)
+    layer = Attention()
+    layer(x, x, x)
+    with pytest.warns(DeprecationWarning, match="dweights is now called dattention$"):
+        np.testing.assert_equal(layer.backward(context, dweights=attention), wanted[:3])
+
+
+def test_attention_of_a_translator_by_its_old_names(tmp_path):
+    translator = models.Translator.from_pairs([("abc", "bca")], 4, 4, attention="dot", rng=0)
+    wanted = translator.attention("abc")
+    with pytest.warns(DeprecationWarning, match="align is now called attention$"):
+        old = translator.align("abc")
+    with pytest.warns(DeprecationWarning, match="Alignment is now called TokenAttention$"):
+        assert isinstance(old, models.Alignment)
+    with pytest.warns(DeprecationWarning, match="alignments is now called return_attention$"):
+        ((best,),) = translator.n_best(["abc"], beam_size=1, n_best=1, alignments=True)
+    with pytest.warns(DeprecationWarning, match="^Translation: alignment is now"):
+        for attention in (old, best.alignment):
+            np.testing.assert_equal(attention, wanted)
+    with pytest.warns(DeprecationWarning, match="save_image is now fastrnn.plot.save_attention"):
+        old.save_image(tmp_path / "old.png")
+    plot.save_attention(*wanted, tmp_path / "new.png")
+    assert (tmp_path / "old.png").read_bytes() == (tmp_path / "new.png").read_bytes()
+    axes = Figure().subplots()
+    with pytest.warns(DeprecationWarning, match="draw is now fastrnn.plot.attention"):
+        assert old.draw(axes) in axes.get_images()

@@ -20,7 +20,7 @@ from drawing import BLUE, GREEN, INK, ORANGE, PURPLE, plot, sketch
 from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.patches import Rectangle
 
-from fastrnn.models.fonts import fonts_for
+from fastrnn.plot import fonts_for
 
 HERE = Path(__file__).parent
 EXAMPLES = HERE.parent.parent / "examples"

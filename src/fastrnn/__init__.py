@@ -58,6 +58,7 @@ _LATE = {
     "get_num_threads": "fastrnn._kernels",
     "load": "fastrnn.models.serialization",
     "models": "fastrnn.models",
+    "plot": "fastrnn.plot",  # not in __all__, as it needs matplotlib
     "save": "fastrnn.models.serialization",
     "set_num_threads": "fastrnn._kernels",
     "training": "fastrnn.training",

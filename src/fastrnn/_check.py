@@ -173,8 +173,8 @@ def nonnegative(layer: str, name: str, value: Any) -> float:
     return came
 
 
-def share(layer: str, name: str, value: Any) -> float:
-    """Return a share of something: in (0, 1]."""
+def fraction(layer: str, name: str, value: Any) -> float:
+    """Return a fraction of something: in (0, 1]."""
     came = number(layer, name, value)
     if not 0.0 < came <= 1.0:
         raise ValueError(f"{layer}: {name} must be in (0, 1], got {value!r}")

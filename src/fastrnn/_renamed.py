@@ -36,13 +36,3 @@ def renamed(**names: str) -> Callable[[Function], Function]:
         return cast("Function", under_old_names)
 
     return decorate
-
-
-def renamed_field(old: str, new: str) -> property:
-    """Return a property for the old name of an attribute."""
-
-    def value(self: Any) -> Any:
-        warn(f"{type(self).__name__}: {old} is now called {new}")
-        return getattr(self, new)
-
-    return property(value, doc=f"The old name of ``{new}``.")

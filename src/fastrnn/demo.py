@@ -149,11 +149,12 @@ class TrainingStep:
 
 def show_attention(translator: Translator, text: str, path: Path) -> None:
     """Write the attention weights of an answer as a picture, or print them without matplotlib."""
-    alignment = translator.align(text, max_length=20)
+    attention = translator.attention(text, max_length=20)
     try:
-        alignment.save_image(path)
+        from fastrnn.plot import save_attention
     except ImportError:
         print(f"attention for {text!r} (a picture needs matplotlib: pip install 'fastrnn[plot]')\n")
-        print(alignment.to_text())
+        print(attention.to_text())
     else:
+        save_attention(*attention, path)
         print(f"attention for {text!r} drawn in {path}")

@@ -132,7 +132,7 @@ def softmax_cross_entropy(_, rng, rows, width, dtype, **threads):
 
 def decoding(_, rng, rows, width, dtype, **threads):
     weights, states, given = random_decoder(rng, N=rows, H=width, L=1, dtype=dtype)
-    options = {"beam_size": 3, "max_length": 3, "return_alignment": True, **given, **threads}
+    options = {"beam_size": 3, "max_length": 3, "return_attention": True, **given, **threads}
 
     def run():
         found = ops.decode_beam(weights, states, **options)

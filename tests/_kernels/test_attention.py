@@ -40,11 +40,11 @@ def random_problem(score, dtype, seed, sizes, ragged):
 
 def everything(problem, module, lengths, *, shared=False, **options):
     """All that a forward and its backward return, by name."""
-    context, alignment, stash = problem.forward(module, lengths=lengths, **options)
+    context, attention, stash = problem.forward(module, lengths=lengths, **options)
     gradients = problem.backward(module, stash, shared=shared, **options)
     return {
         "context": context,
-        "alignment": alignment,
+        "attention": attention,
         **{f"d{name}": array for name, array in gradients.items()},
     }
 
@@ -54,13 +54,13 @@ def everything(problem, module, lengths, *, shared=False, **options):
 def test_agrees_with_the_reference(score, dtype, assert_agree, seed, sizes, ragged, upstream):
     problem, lengths = random_problem(score, dtype, seed, sizes, ragged)
     if not upstream:
-        problem.dalignment = None
+        problem.dattention = None
     wanted = everything(problem, _reference, lengths)
     actual = everything(problem, _kernels, lengths)
     assert_agree(actual, wanted)
     *outputs, none = problem.forward(_kernels, lengths=lengths, train=False)
     assert none is None
-    np.testing.assert_equal(outputs, [actual["context"], actual["alignment"]])
+    np.testing.assert_equal(outputs, [actual["context"], actual["attention"]])
 
 
 @pytest.mark.parametrize("ragged", [False, True])
@@ -86,7 +86,7 @@ def test_each_sequence_is_computed_as_if_alone(score, dtype, seed, sizes, ragged
             problem,
             inputs={name: array[own] for name, array in problem.inputs.items()},
             dcontext=problem.dcontext[own],
-            dalignment=problem.dalignment[own],
+            dattention=problem.dattention[own],
         )
         results = everything(alone, _kernels, lengths[own] if ragged else None)
         for name in results.keys() - {f"d{name}" for name in problem.weights}:
@@ -101,11 +101,11 @@ def test_padding_reaches_nothing(score, dtype, seed, sizes, garbage):
     padding = np.arange(sizes["Tk"]) >= lengths[:, None]
     problem.inputs["keys"][padding] = garbage
     problem.inputs["values"][padding] = garbage
-    problem.dalignment.swapaxes(1, 2)[padding] = garbage
+    problem.dattention.swapaxes(1, 2)[padding] = garbage
     np.testing.assert_equal(everything(problem, _kernels, lengths), clean)
     for name in ("dkeys", "dvalues"):
         assert not clean[name][padding].any()
-    assert not clean["alignment"].swapaxes(1, 2)[padding].any()
+    assert not clean["attention"].swapaxes(1, 2)[padding].any()
 
 
 @given(seed=st.integers(0, 2**32), sizes=SIZES, ragged=st.booleans())
@@ -119,7 +119,7 @@ def test_strides_change_nothing(score, dtype, seed, sizes, ragged):
         problem,
         inputs={name: spread(array) for name, array in problem.inputs.items()},
         dcontext=spread(problem.dcontext),
-        dalignment=spread(problem.dalignment),
+        dattention=spread(problem.dattention),
     )
     np.testing.assert_equal(
         everything(strided, _kernels, lengths), everything(problem, _kernels, lengths)
@@ -137,15 +137,15 @@ def test_nan_goes_where_it_goes_in_the_reference(score, dtype, seed, sizes, wher
     problem, _ = random_problem(score, dtype, seed, sizes, False)
     lengths = rng.integers(2, sizes["Tk"] + 1, sizes["N"])
     padding = np.arange(sizes["Tk"]) >= lengths[:, None]
-    array = {**problem.arguments, "dcontext": problem.dcontext}.get(where, problem.dalignment)
+    array = {**problem.arguments, "dcontext": problem.dcontext}.get(where, problem.dattention)
     array.flat[rng.integers(array.size)] = np.nan
     with np.errstate(invalid="ignore"):
         wanted = everything(problem, _reference, lengths)
-    wanted["alignment"].swapaxes(1, 2)[padding] = 0
+    wanted["attention"].swapaxes(1, 2)[padding] = 0
     actual = everything(problem, _kernels, lengths)
     for name, array in wanted.items():
         np.testing.assert_array_equal(np.isnan(actual[name]), np.isnan(array), name)
-    for array in (actual["dkeys"], actual["dvalues"], actual["alignment"].swapaxes(1, 2)):
+    for array in (actual["dkeys"], actual["dvalues"], actual["attention"].swapaxes(1, 2)):
         assert not array[padding].any()
 
 
@@ -155,7 +155,7 @@ def test_large_scores_do_not_overflow(score, dtype):
     results = everything(problem, _kernels, lengths)
     for name, array in results.items():
         assert np.isfinite(array).all(), name
-    sums = results["alignment"].sum(axis=2)
+    sums = results["attention"].sum(axis=2)
     np.testing.assert_allclose(sums, np.broadcast_to(lengths[:, None] > 0, sums.shape), rtol=1e-5)
 
 

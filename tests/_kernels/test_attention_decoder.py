@@ -78,7 +78,7 @@ def test_each_sequence_is_computed_as_if_alone(dtype, seed, case):
     together = everything(problem, _kernels)
     for n in range(case["N"]):
         results = everything(of_sequence(problem, slice(n, n + 1)), _kernels)
-        for name in ("features", "alignment", "last fed", "d x", "d fed", "d memory"):
+        for name in ("features", "attention", "last fed", "d x", "d fed", "d memory"):
             if name in together:
                 np.testing.assert_array_equal(results[name][0], together[name][n], name)
         for name in together:
@@ -88,7 +88,7 @@ def test_each_sequence_is_computed_as_if_alone(dtype, seed, case):
 
 def of_sequence(problem, own):
     """The problem of some sequences alone."""
-    dfeatures, dalignment, dfed, dstates = problem.upstream
+    dfeatures, dattention, dfed, dstates = problem.upstream
     lengths, steps = problem.options["lengths"], problem.options["steps"]
     drops = (problem.options[name] for name in ("drops", "drop_h"))
     own_drops = [None if drop is None else np.ascontiguousarray(drop[:, own]) for drop in drops]
@@ -106,7 +106,7 @@ def of_sequence(problem, own):
         },
         upstream=[
             dfeatures[own],
-            dalignment[own],
+            dattention[own],
             None if dfed is None else dfed[own],
             [np.ascontiguousarray(dstate[:, own]) for dstate in dstates],
         ],
@@ -139,7 +139,7 @@ def test_padding_of_the_memory_reaches_nothing(dtype, seed, case, garbage):
     problem.upstream[1].swapaxes(1, 2)[past] = garbage
     np.testing.assert_equal(everything(problem, _kernels), clean)
     assert not clean["d memory"][past].any()
-    assert not clean["alignment"].swapaxes(1, 2)[past].any()
+    assert not clean["attention"].swapaxes(1, 2)[past].any()
 
 
 @given(seed=SEEDS, case=CASES, garbage=st.sampled_from(["nan", "inf"]))
@@ -153,7 +153,7 @@ def test_what_follows_a_last_step_reaches_nothing(dtype, seed, case, garbage):
     if problem.options["drops"] is not None:
         problem.options["drops"][:, past] = garbage
     np.testing.assert_equal(everything(problem, _kernels), clean)
-    for name in ("features", "alignment", "d x"):
+    for name in ("features", "attention", "d x"):
         assert not clean[name][past].any(), name
 
 
@@ -208,12 +208,12 @@ def test_strides_and_transposed_weights_change_nothing(dtype, seed, case):
         return np.concatenate([array, np.full_like(array, np.nan)], axis=2)[:, :, : array.shape[2]]
 
     problem = random_problem(dtype, seed, case)
-    dfeatures, dalignment, *rest = problem.upstream
+    dfeatures, dattention, *rest = problem.upstream
     strided = replace(
         problem,
         x=spread(problem.x),
         memory=spread(problem.memory),
-        upstream=[spread(dfeatures), spread(dalignment), *rest],
+        upstream=[spread(dfeatures), spread(dattention), *rest],
         cells=[
             tuple(array if array is None else np.asfortranarray(array) for array in cell)
             for cell in problem.cells
@@ -246,8 +246,8 @@ def test_nan_goes_where_it_goes_in_the_reference(dtype, seed, case, where):
 def test_a_stash_serves_twice_and_arguments_survive(dtype, context, R):
     case = {"variant": "lstm", "context": context, "R": R, "layers": 3, "dropped": True}
     problem = random_problem(dtype, 2, case)
-    dfeatures, dalignment, dfed, dstates = problem.upstream
-    upstream = [array for array in (dfeatures, dalignment, dfed, *dstates) if array is not None]
+    dfeatures, dattention, dfed, dstates = problem.upstream
+    upstream = [array for array in (dfeatures, dattention, dfed, *dstates) if array is not None]
     arguments = [*problem.arguments.values(), *upstream]
     arguments += [problem.options["drops"], problem.options["drop_h"]]
     before = [array.copy() for array in arguments]

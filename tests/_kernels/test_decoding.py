@@ -63,13 +63,13 @@ def mode(request):
 
 
 def decode(mode, problem, **options):
-    """The results of a mode, a list of tuples (tokens, numbers, alignment) for each sentence."""
+    """The results of a mode, a list of tuples (tokens, numbers, attention) for each sentence."""
     weights, states, given = problem
     function, defaults = MODES[mode]
     options = {"max_length": 9, "end": END} | defaults | options
     if weights.context is None:
         options.pop("coverage_penalty", None)
-    options["return_alignment"] = weights.context is not None
+    options["return_attention"] = weights.context is not None
     found = function(weights, states, **given, **options)
     if isinstance(found, list):
         return [
@@ -81,7 +81,7 @@ def decode(mode, problem, **options):
             (
                 found.tokens[n, :length],
                 [found.log_probability[n]],
-                None if found.alignment is None else found.alignment[n, :length],
+                None if found.attention is None else found.attention[n, :length],
             )
         ]
         for n, length in enumerate(found.lengths)
@@ -94,7 +94,7 @@ def assert_same(actual, wanted, tolerance):
     A state that has come to rest makes the place of a token indifferent: then rounding chooses.
     """
     for results, expected in zip(actual, wanted, strict=True):
-        for (tokens, numbers, alignment), (other, others, other_alignment) in zip(
+        for (tokens, numbers, attention), (other, others, other_attention) in zip(
             results, expected, strict=True
         ):
             np.testing.assert_allclose(numbers, others, tolerance, tolerance)
@@ -102,9 +102,9 @@ def assert_same(actual, wanted, tolerance):
                 np.testing.assert_array_equal(np.sort(tokens), np.sort(other))
                 np.testing.assert_allclose(numbers, others, 1e-12, 1e-12)
                 continue
-            if alignment is not None:
-                assert alignment.dtype == other_alignment.dtype
-                np.testing.assert_allclose(alignment, other_alignment, tolerance, tolerance)
+            if attention is not None:
+                assert attention.dtype == other_attention.dtype
+                np.testing.assert_allclose(attention, other_attention, tolerance, tolerance)
 
 
 @given(mode=st.sampled_from(sorted(MODES)), seed=st.integers(0, 2**32), sizes=PROBLEMS)
@@ -150,15 +150,15 @@ def test_a_sentence_gets_what_it_gets_alone(dtype, mode, seed, sizes, order):
             padding = own["lengths"][0]
             own["memory"] = own["memory"][:, : max(padding, 1)]
         alone = decode(mode, (weights, own_states, own))
-        for (tokens, numbers, alignment), (other, others, other_alignment) in zip(
+        for (tokens, numbers, attention), (other, others, other_attention) in zip(
             alone[0], together[n], strict=True
         ):
             np.testing.assert_array_equal(tokens, other)
             np.testing.assert_array_equal(numbers, others)
-            if alignment is not None:
-                width = alignment.shape[1]
-                np.testing.assert_array_equal(alignment, other_alignment[:, :width])
-                assert not other_alignment[:, width:].any()
+            if attention is not None:
+                width = attention.shape[1]
+                np.testing.assert_array_equal(attention, other_attention[:, :width])
+                assert not other_attention[:, width:].any()
 
 
 def test_a_batch_larger_than_a_block_on_any_number_of_threads(mode):

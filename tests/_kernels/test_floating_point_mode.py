@@ -81,7 +81,7 @@ def test_moments_that_decay(update, dtype):
 @pytest.mark.parametrize("score", SCORES)
 def test_attention_to_faint_values(score, dtype):
     problem = attention_problem(score, np.random.default_rng(5), Dk=16, Dv=30, dtype=dtype)
-    for array in (problem.inputs["values"], problem.dcontext, problem.dalignment):
+    for array in (problem.inputs["values"], problem.dcontext, problem.dattention):
         array *= 2 * np.finfo(dtype).tiny
     results = {}
     for module in (_kernels, _reference):

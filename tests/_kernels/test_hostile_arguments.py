@@ -62,7 +62,7 @@ def attention_calls(score):
     }
     inputs = [*problem.inputs.values(), weights]
     *_, stash = ops.attention_forward(*inputs, score=score, num_heads=problem.heads)
-    upstream = [problem.dcontext, problem.dalignment, stash]
+    upstream = [problem.dcontext, problem.dattention, stash]
 
     def unpacked(query, keys, values, *weights, **options):
         return ops.attention(query, keys, values, weights, **options)
@@ -94,8 +94,8 @@ def decoder_calls(context):
         options |= {"drops": drops, "drop_h": drop_h}
         return ops.attention_decoder_forward(weights, x, fed, [h], memory, **options)
 
-    def unpacked_backward(dfeatures, dalignment, dfed, dh, **options):
-        return ops.attention_decoder_backward(dfeatures, dalignment, dfed, [dh], stash, **options)
+    def unpacked_backward(dfeatures, dattention, dfed, dh, **options):
+        return ops.attention_decoder_backward(dfeatures, dattention, dfed, [dh], stash, **options)
 
     arrays = [p.x, p.fed, *p.states, p.memory, *p.cells[0], *p.weights, *p.readout]
     arrays += drops.values()
@@ -150,7 +150,7 @@ def decoding_calls(context):
         "end": END,
         "max_length": 4,
         "exclude": np.zeros(7, bool),
-        "return_alignment": False,
+        "return_attention": False,
         "num_threads": 2,
     }
     forced = {"forced": np.ones((3, 4), int), "use_forced": np.zeros((3, 4), bool)}
@@ -259,4 +259,4 @@ def test_a_backward_of_attention_after_an_argument_was_reshaped(score):
         reshaped = (inputs + weights)[place]
         reshaped.resize((1,) * reshaped.ndim, refcheck=False)
         with pytest.raises(ValueError, match=r"^backward: .* the shapes that forward found"):
-            ops.attention_backward(p.dcontext, p.dalignment, stash)
+            ops.attention_backward(p.dcontext, p.dattention, stash)

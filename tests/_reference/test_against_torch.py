@@ -151,14 +151,14 @@ def test_attention(score, ragged, dtype, rtol):
     query, keys, values, *weights = leaves.values()
     scores = torch_scores(score, query, keys, weights)
     padding = torch.arange(5) >= torch.tensor(lengths)[:, None, None]
-    wanted_alignment = torch.softmax(scores.masked_fill(padding, -torch.inf), dim=2)
-    wanted_context = wanted_alignment @ values
+    wanted_attention = torch.softmax(scores.masked_fill(padding, -torch.inf), dim=2)
+    wanted_context = wanted_attention @ values
     objective = (wanted_context * torch.tensor(problem.dcontext)).sum()
-    (objective + (wanted_alignment * torch.tensor(problem.dalignment)).sum()).backward()
+    (objective + (wanted_attention * torch.tensor(problem.dattention)).sum()).backward()
 
-    context, alignment, stash = problem.forward(_reference, lengths=lengths if ragged else None)
+    context, attention, stash = problem.forward(_reference, lengths=lengths if ragged else None)
     assert_close(context, wanted_context.detach().numpy(), rtol, "context")
-    assert_close(alignment, wanted_alignment.detach().numpy(), rtol, "alignment")
+    assert_close(attention, wanted_attention.detach().numpy(), rtol, "attention")
     for name, gradient in problem.backward(_reference, stash).items():
         assert_close(gradient, leaves[name].grad.numpy(), rtol, name)
 
@@ -177,15 +177,15 @@ def test_multi_head_attention(heads, ragged, dtype, rtol):
         module.get_parameter(modules[name]).data = torch.tensor(weight.T)
     leaves = {name: tensor(array) for name, array in problem.inputs.items()}
     padding = torch.arange(5) >= torch.tensor(lengths)[:, None]
-    wanted_context, wanted_alignment = module(*leaves.values(), key_padding_mask=padding)
+    wanted_context, wanted_attention = module(*leaves.values(), key_padding_mask=padding)
     objective = (wanted_context * torch.tensor(problem.dcontext)).sum()
-    (objective + (wanted_alignment * torch.tensor(problem.dalignment)).sum()).backward()
+    (objective + (wanted_attention * torch.tensor(problem.dattention)).sum()).backward()
     wanted = {name: leaf.grad for name, leaf in leaves.items()}
     wanted |= {name: module.get_parameter(modules[name]).grad.T for name in problem.weights}
 
-    context, alignment, stash = problem.forward(_reference, lengths=lengths if ragged else None)
+    context, attention, stash = problem.forward(_reference, lengths=lengths if ragged else None)
     assert_close(context, wanted_context.detach().numpy(), rtol, "context")
-    assert_close(alignment, wanted_alignment.detach().numpy(), rtol, "alignment")
+    assert_close(attention, wanted_attention.detach().numpy(), rtol, "attention")
     for name, gradient in problem.backward(_reference, stash).items():
         assert_close(gradient, wanted[name].numpy(), rtol, name)
 
@@ -209,20 +209,20 @@ def torch_cell(variant, x, state, drop, Wx, Wh, b, bh=None):
 
 
 def torch_attend(query, memory, weights, score, heads, padding):
-    """Context and alignment of one query (N, H) for each sequence."""
+    """Context and attention of one query (N, H) for each sequence."""
     query, values = query[:, None], memory
     if score != "multi_head":
         scores = torch_scores(score, query, memory, weights)
-        alignment = torch.softmax(scores.masked_fill(padding, -torch.inf), dim=2)
-        return (alignment @ values)[:, 0], alignment[:, 0]
+        attention = torch.softmax(scores.masked_fill(padding, -torch.inf), dim=2)
+        return (attention @ values)[:, 0], attention[:, 0]
     Wq, Wk, Wv, Wo = weights
     q, k, v = (
         projected.unflatten(2, (heads, -1)).swapaxes(1, 2)
         for projected in (query @ Wq, memory @ Wk, memory @ Wv)
     )
     scores = (q @ k.mT / q.shape[3] ** 0.5).masked_fill(padding[:, None], -torch.inf)
-    alignment = torch.softmax(scores, dim=3)
-    return (alignment @ v).swapaxes(1, 2).flatten(2)[:, 0] @ Wo, alignment.mean(dim=1)[:, 0]
+    attention = torch.softmax(scores, dim=3)
+    return (attention @ v).swapaxes(1, 2).flatten(2)[:, 0] @ Wo, attention.mean(dim=1)[:, 0]
 
 
 def torch_decoder(variant, problem, leaf):
@@ -233,7 +233,7 @@ def torch_decoder(variant, problem, leaf):
     weights = [leaf[f"weight {i}"] for i in range(len(problem.weights))]
     memory, feeding = leaf["memory"], options["context"] == "input_feeding"
     padding = torch.arange(memory.shape[1]) >= torch.tensor(options["lengths"])[:, None, None]
-    fed, features, alignments = leaf.get("fed"), [], []
+    fed, features, all_attention = leaf.get("fed"), [], []
     drop_h = torch.ones_like(leaf["state 0"])
     if options["drop_h"] is not None:
         drop_h = torch.tensor(options["drop_h"])
@@ -259,9 +259,9 @@ def torch_decoder(variant, problem, leaf):
         if problem.readout is not None:
             fed = torch.tanh(fed @ leaf["readout 0"] + leaf["readout 1"])
         features.append(fed)
-        alignments.append(attended[1])
+        all_attention.append(attended[1])
     finals = [torch.stack(each) for each in zip(*states, strict=True)]
-    return torch.stack(features, 1), torch.stack(alignments, 1), fed if feeding else None, finals
+    return torch.stack(features, 1), torch.stack(all_attention, 1), fed if feeding else None, finals
 
 
 @pytest.mark.parametrize("context", ["input_feeding", "input"])

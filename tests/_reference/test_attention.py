@@ -29,8 +29,8 @@ def test_every_gradient_by_finite_differences(score, ragged):
     lengths = random_lengths(rng, 4, 5) if ragged else None
 
     def objective():
-        context, alignment, _ = problem.forward(_reference, lengths=lengths, train=False)
-        return np.sum(problem.dcontext * context) + np.sum(problem.dalignment * alignment)
+        context, attention, _ = problem.forward(_reference, lengths=lengths, train=False)
+        return np.sum(problem.dcontext * context) + np.sum(problem.dattention * attention)
 
     gradients = problem.backward(_reference, problem.forward(_reference, lengths=lengths)[2])
     for name, array in problem.arguments.items():
@@ -42,12 +42,12 @@ def test_score_of_each_pair_by_its_formula(score):
     problem = attention_problem(score, np.random.default_rng(1))
     query, keys, values = problem.inputs.values()
     weights = tuple(problem.weights.values())
-    context, alignment, _ = problem.forward(_reference)
+    context, attention, _ = problem.forward(_reference)
     for n in range(4):
         for i in range(3):
             scores = np.array([FORMULAS[score](query[n, i], k, *weights) for k in keys[n]])
             wanted = np.exp(scores) / np.exp(scores).sum()
-            assert_close(alignment[n, i], wanted, 1e-13)
+            assert_close(attention[n, i], wanted, 1e-13)
             assert_close(context[n, i], sum(wanted[:, None] * values[n]), 1e-13)
 
 
@@ -58,16 +58,16 @@ def test_heads_are_scaled_dot_products_between_columns():
         name: np.split(array @ W, 3, axis=2)
         for (name, array), W in zip(problem.inputs.items(), matrices, strict=True)
     }
-    contexts, alignments = [], []
+    contexts, all_attention = [], []
     for i in range(3):
         inputs = {name: heads[i] for name, heads in projected.items()}
         head = replace(problem, score="scaled_dot", inputs=inputs, weights={}, heads=1)
-        context, alignment, _ = head.forward(_reference)
+        context, attention, _ = head.forward(_reference)
         contexts.append(context)
-        alignments.append(alignment)
-    context, alignment, _ = problem.forward(_reference)
+        all_attention.append(attention)
+    context, attention, _ = problem.forward(_reference)
     assert_close(context, np.concatenate(contexts, axis=2) @ Wo, 1e-13)
-    assert_close(alignment, sum(alignments) / 3, 1e-13)
+    assert_close(attention, sum(all_attention) / 3, 1e-13)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -76,20 +76,20 @@ def test_padding_reaches_nothing(score, dtype, garbage):
     rng = np.random.default_rng(2)
     problem = attention_problem(score, rng, dtype=dtype)
     lengths = random_lengths(rng, 4, 5)
-    context, alignment, stash = problem.forward(_reference, lengths=lengths)
+    context, attention, stash = problem.forward(_reference, lengths=lengths)
     gradients = problem.backward(_reference, stash)
 
     padding = np.arange(5) >= lengths[:, None]
     problem.inputs["keys"][padding] = garbage
     problem.inputs["values"][padding] = garbage
-    problem.dalignment.swapaxes(1, 2)[padding] = garbage
+    problem.dattention.swapaxes(1, 2)[padding] = garbage
     with np.errstate(invalid="raise"):
-        context_again, alignment_again, stash = problem.forward(_reference, lengths=lengths)
+        context_again, attention_again, stash = problem.forward(_reference, lengths=lengths)
     gradients_again = problem.backward(_reference, stash)
 
     np.testing.assert_array_equal(context_again, context)
-    np.testing.assert_array_equal(alignment_again, alignment)
-    assert not alignment.swapaxes(1, 2)[padding].any()
+    np.testing.assert_array_equal(attention_again, attention)
+    assert not attention.swapaxes(1, 2)[padding].any()
     for name, gradient in gradients.items():
         np.testing.assert_array_equal(gradients_again[name], gradient, name)
     assert not gradients["keys"][padding].any()
@@ -100,10 +100,10 @@ def test_each_sequence_is_computed_as_if_alone_and_unpadded(score):
     rng = np.random.default_rng(3)
     problem = attention_problem(score, rng)
     lengths = random_lengths(rng, 4, 5)
-    context, alignment, _ = problem.forward(_reference, lengths=lengths)
+    context, attention, _ = problem.forward(_reference, lengths=lengths)
     query, keys, values = problem.inputs.values()
     for n, length in enumerate(lengths):
-        wanted_context, wanted_alignment, _ = _reference.attention_forward(
+        wanted_context, wanted_attention, _ = _reference.attention_forward(
             query[n : n + 1],
             keys[n : n + 1, :length],
             values[n : n + 1, :length],
@@ -114,17 +114,17 @@ def test_each_sequence_is_computed_as_if_alone_and_unpadded(score):
             heads=problem.heads,
         )
         assert_close(context[n], wanted_context[0], 1e-13)
-        assert_close(alignment[n, :, :length], wanted_alignment[0], 1e-13)
+        assert_close(attention[n, :, :length], wanted_attention[0], 1e-13)
 
 
 def test_length_zero(score):
     problem = attention_problem(score, np.random.default_rng(4), N=2)
     lengths = np.array([0, 5])
     with np.errstate(invalid="raise", divide="raise"):
-        context, alignment, stash = problem.forward(_reference, lengths=lengths)
+        context, attention, stash = problem.forward(_reference, lengths=lengths)
         gradients = problem.backward(_reference, stash)
     assert not context[0].any()
-    assert not alignment[0].any()
+    assert not attention[0].any()
     for name in problem.inputs:
         assert not gradients[name][0].any()
         assert gradients[name][1].any()
@@ -136,9 +136,9 @@ def test_shapes_and_dtypes(score, dtype, N, Tq, Tk):
     rng = np.random.default_rng(5)
     problem = attention_problem(score, rng, N=N, Tq=Tq, Tk=Tk, dtype=dtype)
     for lengths in (None, random_lengths(rng, N, Tk)):
-        context, alignment, stash = problem.forward(_reference, lengths=lengths)
+        context, attention, stash = problem.forward(_reference, lengths=lengths)
         assert (context.shape, context.dtype) == ((N, Tq, 2), dtype)
-        assert (alignment.shape, alignment.dtype) == ((N, Tq, Tk), dtype)
+        assert (attention.shape, attention.dtype) == ((N, Tq, Tk), dtype)
         for name, gradient in problem.backward(_reference, stash).items():
             array = problem.arguments[name]
             assert (gradient.shape, gradient.dtype) == (array.shape, dtype), name
@@ -153,21 +153,21 @@ def test_float32_is_float64_rounded(score):
     assert max(map(relative_error, *results)) < 1e-5
 
 
-def test_no_alignment_gradient_means_zeros(score):
+def test_no_gradient_of_the_weights_means_zeros(score):
     problem = attention_problem(score, np.random.default_rng(7))
     stash = problem.forward(_reference)[2]
-    with_alignment = problem.backward(_reference, stash)
-    problem.dalignment[...] = 0
+    with_gradient = problem.backward(_reference, stash)
+    problem.dattention[...] = 0
     zeros = problem.backward(_reference, stash)
-    problem.dalignment = None
+    problem.dattention = None
     for name, gradient in problem.backward(_reference, stash).items():
         np.testing.assert_array_equal(gradient, zeros[name], name)
-    assert relative_error(with_alignment["query"], zeros["query"]) > 0.01
+    assert relative_error(with_gradient["query"], zeros["query"]) > 0.01
 
 
 def test_arguments_survive_and_no_stash_without_train(score):
     problem = attention_problem(score, np.random.default_rng(8))
-    everything = {**problem.arguments, "c": problem.dcontext, "a": problem.dalignment}
+    everything = {**problem.arguments, "c": problem.dcontext, "a": problem.dattention}
     before = {name: array.copy() for name, array in everything.items()}
     *outputs, stash = problem.forward(_reference)
     problem.backward(_reference, stash)
@@ -182,20 +182,20 @@ def test_arguments_survive_and_no_stash_without_train(score):
 def test_nan_query_spreads_to_its_own_row_only(score):
     problem = attention_problem(score, np.random.default_rng(9))
     problem.inputs["query"][1, 2] = np.nan
-    context, alignment, _ = problem.forward(_reference)
+    context, attention, _ = problem.forward(_reference)
     wanted = np.zeros((4, 3), bool)
     wanted[1, 2] = True
     np.testing.assert_array_equal(np.isnan(context).all(axis=2), wanted)
-    np.testing.assert_array_equal(np.isnan(alignment).any(axis=2), wanted)
+    np.testing.assert_array_equal(np.isnan(attention).any(axis=2), wanted)
 
 
 def test_large_scores_do_not_overflow(score):
     problem = attention_problem(score, np.random.default_rng(10), dtype=np.float32)
     problem.inputs["query"] *= 1e4
     with np.errstate(over="raise", invalid="raise"):
-        context, alignment, _ = problem.forward(_reference)
+        context, attention, _ = problem.forward(_reference)
     assert np.isfinite(context).all()
-    np.testing.assert_allclose(alignment.sum(axis=2), 1, rtol=1e-5)
+    np.testing.assert_allclose(attention.sum(axis=2), 1, rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["query", "dcontext"])

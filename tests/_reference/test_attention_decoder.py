@@ -80,9 +80,9 @@ def test_a_sequence_that_ends_is_one_of_fewer_steps(context, R):
     kind = {"layers": 3, "residual": True, "dropped": True, "ragged": True, "R": R, "N": 5, "T": 4}
     problem = decoder_problem("lstm", np.random.default_rng(6), context=context, ended=True, **kind)
     problem.options["steps"] = np.array([4, 0, 2, 1, 3])
-    dfeatures, dalignment, dfed, dstates = problem.upstream
+    dfeatures, dattention, dfed, dstates = problem.upstream
     for n, steps in enumerate(problem.options["steps"]):
-        problem.x[n, steps:] = dfeatures[n, steps:] = dalignment[n, steps:] = np.nan
+        problem.x[n, steps:] = dfeatures[n, steps:] = dattention[n, steps:] = np.nan
     together = everything(problem)
     for n, steps in enumerate(problem.options["steps"]):
         own, known = slice(n, n + 1), slice(0, steps)
@@ -102,13 +102,13 @@ def test_a_sequence_that_ends_is_one_of_fewer_steps(context, R):
                 },
                 upstream=[
                     dfeatures[own, known],
-                    dalignment[own, known],
+                    dattention[own, known],
                     None if dfed is None else dfed[own],
                     [dstate[:, own] for dstate in dstates],
                 ],
             )
         )
-        for name in ("features", "alignment", "d x"):
+        for name in ("features", "attention", "d x"):
             assert_close(together[name][n, :steps], alone[name][0], 1e-14, name)
             assert not together[name][n, steps:].any()
         for name in ("last state 0", "last state 1", "d state 0", "d state 1"):
@@ -123,13 +123,13 @@ def test_two_calls_continue_where_one_goes_on(context, R):
     problem = decoder_problem(
         "lstm", np.random.default_rng(4), context=context, layers=3, residual=True, R=R, T=5
     )
-    features, alignment, last, finals, _ = problem.forward(_reference, train=False)
+    features, attention, last, finals, _ = problem.forward(_reference, train=False)
     parts, fed, states = [], problem.fed, problem.states
     for steps in (slice(0, 2), slice(2, 5)):
         part = replace(problem, x=problem.x[:, steps], fed=fed, states=states)
         *results, fed, states, _ = part.forward(_reference, train=False)
         parts.append(results)
-    for array, pair in zip((features, alignment), zip(*parts, strict=True), strict=True):
+    for array, pair in zip((features, attention), zip(*parts, strict=True), strict=True):
         assert_close(np.concatenate(pair, axis=1), array, 1e-14)
     np.testing.assert_allclose(states, finals, rtol=1e-13)
     if context == "input_feeding":

@@ -169,7 +169,7 @@ def translator() -> Translator:
 
 def test_n_best_translations(translator: Translator) -> None:
     texts = ["abc", "", "b"]
-    found = translator.n_best(texts, beam_size=4, n_best=3, max_length=6, alignments=True)
+    found = translator.n_best(texts, beam_size=4, n_best=3, max_length=6, return_attention=True)
     assert [len(results) for results in found] == [3, 1, 3]
     assert found[1][0][:3] == ("", 0.0, 0.0)
     for text, results in zip(texts, found, strict=True):
@@ -177,16 +177,16 @@ def test_n_best_translations(translator: Translator) -> None:
         assert scores == sorted(scores, reverse=True)
         for result in results:
             assert isinstance(result, Translation)
-            assert result.alignment is not None
-            assert result.alignment.source == list(text)
-            assert result.alignment.weights.shape == (len(result.alignment.target), len(text))
+            assert result.attention is not None
+            assert result.attention.source == list(text)
+            assert result.attention.weights.shape == (len(result.attention.target), len(text))
     wide = {"beam_size": 4, "max_length": 6}
     assert translator(texts, **wide) == [results[0].text for results in found]  # type: ignore[arg-type]
     plain = translator.n_best(texts, beam_size=4, n_best=3, max_length=6)
     assert [r.text for results in plain for r in results] == [
         r.text for results in found for r in results
     ]
-    assert plain[0][0].alignment is None
+    assert plain[0][0].attention is None
     assert translator.n_best([]) == []
 
 
@@ -198,7 +198,7 @@ def test_wrong_translations(translator: Translator) -> None:
     with pytest.raises(
         ValueError, match=r"^Seq2Seq: return_attention needs a model with attention"
     ):
-        Translator.from_pairs([("a", "b")], 3, 4, rng=1).align("a")
+        Translator.from_pairs([("a", "b")], 3, 4, rng=1).attention("a")
 
 
 def test_a_language_model_draws_from_the_likeliest() -> None:

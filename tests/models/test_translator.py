@@ -34,11 +34,11 @@ def test_what_was_never_seen_still_gives_a_text(translator: Translator) -> None:
     assert isinstance(answer, str) and len(answer) <= 5
 
 
-def test_the_alignment_has_a_row_for_each_target_token(translator: Translator) -> None:
-    alignment = translator.align("cab")
-    assert alignment.source == ["c", "a", "b"]
-    assert alignment.target == ["B", "A", "C"]
-    np.testing.assert_allclose(alignment.weights.sum(axis=1), 1.0, rtol=1e-5)
+def test_the_attention_has_a_row_for_each_target_token(translator: Translator) -> None:
+    attention = translator.attention("cab")
+    assert attention.source == ["c", "a", "b"]
+    assert attention.target == ["B", "A", "C"]
+    np.testing.assert_allclose(attention.weights.sum(axis=1), 1.0, rtol=1e-5)
 
 
 def test_file_and_back(translator: Translator, tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_a_source_that_is_too_long(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=message):
         loaded(["abc", "abcab", "abca"])
     with pytest.raises(ValueError, match=r"^Translator: texts\[0\] must have at most 3"):
-        loaded.align("abcab")
+        loaded.attention("abcab")
     with pytest.raises(ValueError, match="max_source_length must be at least 1, got 0"):
         Translator.from_pairs(PAIRS, 4, 8, max_source_length=0)
 

@@ -29,11 +29,11 @@ def log_probabilities(problem: Any, n: int, targets: list[tuple[int, ...]], back
         max_length=length,
         forced=targets,
         use_forced=np.ones((count, length), bool),
-        return_alignment="memory" in given,
+        return_attention="memory" in given,
         backend=backend,
     )
     np.testing.assert_array_equal(decoded.tokens, targets)
-    return decoded.log_probability, decoded.alignment
+    return decoded.log_probability, decoded.attention
 
 
 def all_targets(vocabulary: int, longest: int) -> list[list[tuple[int, ...]]]:
@@ -69,10 +69,10 @@ def test_a_beam_as_wide_as_all_targets_finds_the_best(
     for n, results in enumerate(found):
         every: list[tuple[float, float, tuple[int, ...]]] = []
         for targets in all_targets(4, 4):
-            totals, alignments = log_probabilities(problem, n, targets, backend)
+            totals, all_attention = log_probabilities(problem, n, targets, backend)
             scores = totals / ((5 + len(targets[0])) / 6) ** alpha
             if beta:
-                coverage = alignments.sum(axis=1)[:, : given["lengths"][n]]
+                coverage = all_attention.sum(axis=1)[:, : given["lengths"][n]]
                 scores = scores + beta * np.log(np.minimum(coverage, 1)).sum(axis=1)
             every += zip(scores, totals, targets, strict=True)
         every.sort(key=lambda entry: -entry[0])
@@ -130,12 +130,12 @@ def test_a_length_penalty_beyond_all_measure(backend: str) -> None:
 
 def test_decoding_stops_at_the_end_mark_or_at_max_length(backend: str) -> None:
     weights, states, given = random_decoder(np.random.default_rng(6), N=20)
-    options: dict[str, Any] = {"max_length": 6, "return_alignment": True, "backend": backend}
+    options: dict[str, Any] = {"max_length": 6, "return_attention": True, "backend": backend}
     decoded = ops.decode_greedy(weights, states, **given, **options)
     assert decoded.tokens.shape[1] == decoded.lengths.max() == 6 > decoded.lengths.min()
-    assert decoded.alignment is not None
+    assert decoded.attention is not None
     for tokens, rows, length, keys in zip(
-        decoded.tokens, decoded.alignment, decoded.lengths, given["lengths"], strict=True
+        decoded.tokens, decoded.attention, decoded.lengths, given["lengths"], strict=True
     ):
         assert END not in tokens[: length - 1] and not tokens[length:].any()
         assert length == 6 or tokens[length - 1] == END
@@ -257,11 +257,11 @@ def test_an_empty_batch_and_an_empty_memory(backend: str) -> None:
     for N, S in ((0, 4), (3, 0)):
         weights, states, given = random_decoder(rng, N=N, S=S)
         decoded = ops.decode_greedy(
-            weights, states, **given, return_alignment=True, backend=backend
+            weights, states, **given, return_attention=True, backend=backend
         )
         assert len(decoded.tokens) == len(decoded.lengths) == N
-        assert decoded.alignment is not None
-        assert decoded.alignment.shape == (*decoded.tokens.shape, S)
+        assert decoded.attention is not None
+        assert decoded.attention.shape == (*decoded.tokens.shape, S)
         found = ops.decode_beam(weights, states, **given, coverage_penalty=1.0, backend=backend)
         assert [len(results) for results in found] == [1] * N
 
@@ -330,7 +330,7 @@ def test_options_that_need_attention(backend: str) -> None:
     weights, states, _ = random_decoder(np.random.default_rng(15), context=None)
     assert isinstance(weights, DecoderWeights)
     for options, message in (
-        ({"return_alignment": True}, "return_alignment needs attention"),
+        ({"return_attention": True}, "return_attention needs attention"),
         ({"coverage_penalty": 0.5}, "coverage_penalty needs attention, got 0.5 without"),
         ({"lengths": [1] * 4}, "lengths must be None without a memory"),
     ):

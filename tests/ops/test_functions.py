@@ -117,16 +117,16 @@ def test_attention(score, ragged, dtype, backend):
     rng = np.random.default_rng(9)
     problem = attention_problem(score, rng, dtype=dtype)
     lengths = random_lengths(rng, 4, 5) if ragged else None
-    context, alignment, stash = problem.forward(_reference, lengths=lengths)
+    context, attention, stash = problem.forward(_reference, lengths=lengths)
     grads = problem.backward(_reference, stash)
 
     arguments = (*problem.inputs.values(), tuple(problem.weights.values()))
     options = {"score": score, "lengths": lengths, "num_heads": problem.heads}
-    for got, wanted in zip(ops.attention(*arguments, **options), (context, alignment), strict=True):
+    for got, wanted in zip(ops.attention(*arguments, **options), (context, attention), strict=True):
         assert_close(got, wanted, RTOL[dtype])
         assert got.dtype == dtype
     *outputs, stash = ops.attention_forward(*arguments, **options)
-    for got, wanted in zip(outputs, (context, alignment), strict=True):
+    for got, wanted in zip(outputs, (context, attention), strict=True):
         assert_close(got, wanted, RTOL[dtype])
     for name, grad in problem.backward(ops, stash).items():
         assert_close(grad, grads[name], RTOL[dtype], name)
@@ -138,9 +138,9 @@ def test_attention_none_means_zeros(score, backend):
     problem = attention_problem(score, np.random.default_rng(10))
     arguments = (*problem.inputs.values(), tuple(problem.weights.values()))
     *_, stash = ops.attention_forward(*arguments, score=score)
-    zeros = np.zeros_like(problem.dcontext), np.zeros_like(problem.dalignment)
+    zeros = np.zeros_like(problem.dcontext), np.zeros_like(problem.dattention)
     for some, same in [
-        ((None, problem.dalignment), (zeros[0], problem.dalignment)),
+        ((None, problem.dattention), (zeros[0], problem.dattention)),
         ((problem.dcontext, None), (problem.dcontext, zeros[1])),
     ]:
         *inputs, weights = ops.attention_backward(*some, stash)
@@ -154,9 +154,9 @@ def test_attention_none_means_zeros(score, backend):
 def test_attention_to_nothing(score, N, Tq, Tk, backend):
     problem = attention_problem(score, np.random.default_rng(11), N=N, Tq=Tq, Tk=Tk)
     arguments = (*problem.inputs.values(), tuple(problem.weights.values()))
-    context, alignment, stash = ops.attention_forward(*arguments, score=score)
+    context, attention, stash = ops.attention_forward(*arguments, score=score)
     assert context.shape == (N, Tq, 2) and not context.any()
-    assert alignment.shape == (N, Tq, Tk)
+    assert attention.shape == (N, Tq, Tk)
     for name, grad in problem.backward(ops, stash).items():
         assert grad.shape == problem.arguments[name].shape and not grad.any()
 
@@ -166,11 +166,11 @@ def test_attention_results_belong_to_the_caller(score, dtype, backend):
     p = attention_problem(score, np.random.default_rng(3), dtype=dtype)
     wanted = None
     for spoil in (False, True):
-        context, alignment, stash = ops.attention_forward(
+        context, attention, stash = ops.attention_forward(
             *p.inputs.values(), tuple(p.weights.values()), score=score
         )
         if spoil:
-            context[...], alignment[...] = 7, 7
+            context[...], attention[...] = 7, 7
         grads = ops.attention_backward(p.dcontext, None, stash)
         wanted = wanted or grads
         np.testing.assert_array_equal(grads[0], wanted[0])
@@ -257,5 +257,5 @@ def test_empty_lists_are_integers(dtype, backend):
     assert ops.embedding([], W).shape == (0, 3)
     assert ops.softmax_cross_entropy(W[:0], []) == 0
     keys = normal(rng, dtype, 0, 5, 3)
-    context, alignment = ops.attention(keys, keys, keys, lengths=[])
-    assert context.shape == (0, 5, 3) and alignment.shape == (0, 5, 5)
+    context, attention = ops.attention(keys, keys, keys, lengths=[])
+    assert context.shape == (0, 5, 3) and attention.shape == (0, 5, 5)

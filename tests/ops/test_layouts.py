@@ -85,7 +85,7 @@ def test_attention(score, layout, backend):
         *map(layout, inputs), list(map(layout, weights)), score=score
     )
     identical(results, wanted)
-    upstream = problem.dcontext, problem.dalignment
+    upstream = problem.dcontext, problem.dattention
     *wanted, dweights = ops.attention_backward(*upstream, stash)
     *results, same_dweights = ops.attention_backward(*map(layout, upstream), same)
     identical([*results, *same_dweights], [*wanted, *dweights])
@@ -95,7 +95,7 @@ def test_attention_decoder(layout, backend):
     equal = close if layout is np.asfortranarray and backend == "reference" else identical
     p = decoder_problem("gru_after", np.random.default_rng(6), layers=2, dropped=True)
     options = {"drops": p.options["drops"], "drop_h": p.options["drop_h"]}
-    features, alignment, last, finals, stash = ops.attention_decoder_forward(*p.inputs, **options)
+    features, attention, last, finals, stash = ops.attention_decoder_forward(*p.inputs, **options)
     dx, dfed, dstates, dmemory, *dweights = ops.attention_decoder_backward(*p.upstream, stash)
 
     def each(arrays):
@@ -106,7 +106,7 @@ def test_attention_decoder(layout, backend):
     weights = replace(p.decoder, cells=cells, weights=each(p.weights), readout=each(p.readout))
     options |= {name: layout(options[name]) for name in ("drops", "drop_h")}
     *results, same = ops.attention_decoder_forward(weights, *laid, **options)
-    equal([*results[:3], *results[3]], [features, alignment, last, *finals])
+    equal([*results[:3], *results[3]], [features, attention, last, *finals])
     *upstream, upstream_states = p.upstream
     results = ops.attention_decoder_backward(*each(upstream), each(upstream_states), same)
     equal(

@@ -159,7 +159,7 @@ class AttentionProblem:
     inputs: dict[str, Array]
     weights: dict[str, Array]
     dcontext: Array
-    dalignment: Array
+    dattention: Array
     heads: int
 
     @property
@@ -168,7 +168,7 @@ class AttentionProblem:
         return {**self.inputs, **self.weights}
 
     def forward(self, module: ModuleType, **options: Any) -> tuple[Array, Array, Any]:
-        """Return context, alignment, the stash."""
+        """Return context, attention, the stash."""
         defaults = {"lengths": None, "train": True, "score": self.score, "heads": self.heads}
         weights = tuple(self.weights.values())
         result: tuple[Array, Array, Any] = module.attention_forward(
@@ -179,7 +179,7 @@ class AttentionProblem:
     def backward(self, module: ModuleType, stash: Any, **options: Any) -> Mapping[str, Array]:
         """Return the gradients by the names of `arguments`."""
         *dinputs, dweights = module.attention_backward(
-            self.dcontext, self.dalignment, stash, **options
+            self.dcontext, self.dattention, stash, **options
         )
         return dict(zip(self.arguments, (*dinputs, *dweights), strict=True))
 
@@ -220,7 +220,7 @@ def attention_problem(
         inputs={"query": normal(N, Tq, Dq), "keys": normal(N, Tk, Dk), "values": normal(N, Tk, Dv)},
         weights={name: normal(*shape) for name, shape in shapes.get(score, {}).items()},
         dcontext=normal(N, Tq, Dv),
-        dalignment=normal(N, Tq, Tk),
+        dattention=normal(N, Tq, Tk),
         heads=heads,
     )
 
@@ -238,7 +238,7 @@ class DecoderProblem:
     readout: tuple[Array, ...] | None
     kind: dict[str, Any]  # what else the decoder has
     options: dict[str, Any]  # of the forward
-    upstream: list[Any]  # of features, alignment, the last features to feed, the last states
+    upstream: list[Any]  # of features, attention, the last features to feed, the last states
 
     @property
     def decoder(self) -> DecoderWeights:
@@ -275,15 +275,15 @@ class DecoderProblem:
 
     def outputs(self, results: tuple[Any, ...]) -> dict[str, Array]:
         """The arrays that a forward returned, by name."""
-        features, alignment, fed, states, _ = results
-        arrays = {"features": features, "alignment": alignment, "last fed": fed}
+        features, attention, fed, states, _ = results
+        arrays = {"features": features, "attention": attention, "last fed": fed}
         arrays |= {f"last state {i}": state for i, state in enumerate(states)}
         return {name: array for name, array in arrays.items() if array is not None}
 
     def objective(self, results: tuple[Any, ...]) -> float:
         """The scalar whose gradients are `upstream`."""
-        dfeatures, dalignment, dfed, dstates = self.upstream
-        upstream = (dfeatures, dalignment, dfed, *dstates)
+        dfeatures, dattention, dfed, dstates = self.upstream
+        upstream = (dfeatures, dattention, dfed, *dstates)
         pairs = zip(upstream, (*results[:3], *results[3]), strict=True)
         return float(sum(np.sum(d * value) for d, value in pairs if d is not None))
 

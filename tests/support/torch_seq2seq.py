@@ -157,8 +157,8 @@ class Twin:
             scores = torch.einsum("nh,nsh->ns", query, keys)
             if self.attention == "scaled_dot":
                 scores = scores / memory.shape[2] ** 0.5
-        alignment = scores.masked_fill(~mask, -torch.inf).softmax(dim=1)
-        return torch.einsum("ns,nsm->nm", alignment, memory)
+        attention = scores.masked_fill(~mask, -torch.inf).softmax(dim=1)
+        return torch.einsum("ns,nsm->nm", attention, memory)
 
     def attend_with_heads(
         self, query: Any, memory: Any, mask: Any, Wq: Any, Wk: Any, Wv: Any, Wo: Any

@@ -32,6 +32,8 @@ from typing import Any
 
 import numpy as np
 
+from fastrnn._cells import FIRST_RESIDUAL
+
 from .attention import attention_backward, attention_forward
 from .recurrent import equations
 from .types import Array, Stash, Weights
@@ -138,7 +140,7 @@ def _stack(
         dropped = below if drops is None or k == 0 else drops[k - 1] * below
         drop = None if drop_h is None else drop_h[k]
         after, internals = step(dropped, [state[k] for state in states], weights, drop)
-        y = after[0] + below if decoder.residual and k >= 2 else after[0]
+        y = after[0] + below if decoder.residual and k >= FIRST_RESIDUAL else after[0]
         new.append(after)
         saved.append(internals)
     return y, [np.stack(each) for each in zip(*new, strict=True)], saved
@@ -159,5 +161,5 @@ def _stack_backward(
         dcells.insert(0, dweights)
         if drops is not None and k > 0:
             dbelow = dbelow * drops[k - 1]  # dropped = drops * below
-        dy = dbelow + dy if decoder.residual and k >= 2 else dbelow  # y = h + below
+        dy = dbelow + dy if decoder.residual and k >= FIRST_RESIDUAL else dbelow  # y = h + below
     return dy, dbefore, dcells

@@ -12,8 +12,7 @@ from typing import Any
 
 from fastrnn.cli.arguments import Commands, Group, add_command, at_least
 from fastrnn.cli.messages import warn_of_missing, warn_of_unknown
-from fastrnn.models import Alignment, Translator
-from fastrnn.models.fonts import fonts_for
+from fastrnn.models import Translator
 from fastrnn.models.serialization import check_writable
 
 _LINES_AT_ONCE = 64
@@ -129,7 +128,7 @@ def _check_plot(arguments: argparse.Namespace) -> None:
         raise ValueError("translate: --attention-plot takes one TEXT and no --nbest")
     check_writable(arguments.attention_plot)
     try:
-        import matplotlib  # noqa: F401
+        import fastrnn.plot  # noqa: F401
     except ImportError as error:
         needs = "matplotlib: pip install 'fastrnn[plot]'"
         raise ImportError(f"translate: --attention-plot needs {needs}") from error
@@ -137,13 +136,15 @@ def _check_plot(arguments: argparse.Namespace) -> None:
 
 def _draw(translator: Translator, arguments: argparse.Namespace, options: dict[str, Any]) -> None:
     """Print the translation and draw its attention weights."""
+    from fastrnn.plot import fonts_for, save_attention
+
     (text,) = arguments.text
     warn_of_unknown(translator.source, [text], "sources")
-    (found,) = translator.n_best([text], n_best=1, alignments=True, **options)
-    alignment: Alignment | None = found[0].alignment
-    assert alignment is not None  # ``alignments=True`` requests it
+    (found,) = translator.n_best([text], n_best=1, return_attention=True, **options)
+    attention = found[0].attention
+    assert attention is not None  # `return_attention` requests it
     with warnings.catch_warnings():  # matplotlib warns in several lines per letter
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        alignment.save_image(arguments.attention_plot)
-    warn_of_missing(fonts_for(alignment.source + alignment.target).missing)
+        save_attention(*attention, arguments.attention_plot)
+    warn_of_missing(fonts_for(attention.source + attention.target).missing)
     print(found[0].text)

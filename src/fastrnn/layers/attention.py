@@ -10,6 +10,7 @@ from numpy.typing import DTypeLike
 from fastrnn import _check as check
 from fastrnn import ops
 from fastrnn._check import Array, Rng
+from fastrnn._renamed import renamed
 from fastrnn.layers.base import Layer
 from fastrnn.ops.attention import SCORES, check_heads
 
@@ -118,8 +119,8 @@ class Attention(Layer):
         -------
         context : array (N, Tq, Dv)
             The weighted means.
-        weights : array (N, Tq, Tk)
-            With multi_head, their mean over the heads.
+        attention : array (N, Tq, Tk)
+            The attention weights; with multi_head, their mean over the heads.
 
         Raises
         ------
@@ -139,12 +140,13 @@ class Attention(Layer):
         }
         if not self.training:
             return ops.attention(*arrays, **options)
-        context, weights, stash = ops.attention_forward(*arrays, **options)
+        context, attention, stash = ops.attention_forward(*arrays, **options)
         self._tape = stash, values is None
-        return context, weights
+        return context, attention
 
+    @renamed(dweights="dattention")
     def backward(
-        self, dcontext: Any, dweights: Any = None, *, num_threads: int | None = None
+        self, dcontext: Any, dattention: Any = None, *, num_threads: int | None = None
     ) -> tuple[Array, Array, Array | None]:
         """Compute the gradients, from those of the last forward in train mode; fill `grads`.
 
@@ -152,8 +154,8 @@ class Attention(Layer):
         ----------
         dcontext : array (N, Tq, Dv)
             Gradient of the context.
-        dweights : array (N, Tq, Tk), optional
-            Gradient of the weights; the default is zeros.
+        dattention : array (N, Tq, Tk), optional
+            Gradient of the attention weights; the default is zeros.
         num_threads : int, optional
             For this call.
 
@@ -172,7 +174,7 @@ class Attention(Layer):
         """
         stash, shared = self._recorded()
         dquery, dkeys, dvalues, grads = ops.attention_backward(
-            dcontext, dweights, stash, shared=shared, num_threads=num_threads
+            dcontext, dattention, stash, shared=shared, num_threads=num_threads
         )
         self._set_grads(dict(zip(self.grads, grads, strict=True)))
         return dquery, dkeys, dvalues

@@ -75,7 +75,7 @@ class Generation(Model):
         -------
         ids : int64 array (N, L)
             The tokens of each target with its end mark, then zeros; L is the length of the longest.
-        weights : array (N, L, S)
+        attention : array (N, L, S)
             Only with `return_attention`: the attention weights of each target token, in the order
             of `source`; zeros after the end.
 
@@ -90,10 +90,10 @@ class Generation(Model):
         found: Decoded = self._decode(
             ops.decode_greedy, source, lengths, max_length, return_attention
         )
-        if found.alignment is None:
+        if found.attention is None:
             return found.tokens
         order = self._reading_order(source.shape, lengths)
-        return found.tokens, np.take_along_axis(found.alignment, order[:, None], axis=2)
+        return found.tokens, np.take_along_axis(found.attention, order[:, None], axis=2)
 
     def sample(
         self,
@@ -229,7 +229,7 @@ class Generation(Model):
                 start=BOS,
                 end=EOS,
                 max_length=max_length,
-                return_alignment=return_attention,
+                return_attention=return_attention,
                 **options,
             )
 

@@ -9,12 +9,13 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastrnn import _check as check
+from fastrnn._renamed import renamed, warn
 from fastrnn.data import PairBatches, TextPairBatches, Vocabulary, pad
-from fastrnn.models.alignment import Alignment
 from fastrnn.models.base import Array
 from fastrnn.models.generation import Hypothesis
 from fastrnn.models.seq2seq import Seq2Seq
 from fastrnn.models.serialization import Path, load_with_extra, save
+from fastrnn.models.token_attention import TokenAttention
 
 MAX_SOURCE_LENGTH = 1000
 
@@ -29,14 +30,20 @@ class Translation(NamedTuple):
         Score by which translations are ranked; see `fastrnn.ops.decode_beam`.
     log_probability : float
         Natural logarithm of the probability.
-    alignment : Alignment or None
+    attention : TokenAttention or None
         The attention weights.
     """
 
     text: str
     score: float
     log_probability: float
-    alignment: Alignment | None
+    attention: TokenAttention | None
+
+    @property
+    def alignment(self) -> TokenAttention | None:
+        """The old name of ``attention``."""
+        warn("Translation: alignment is now called attention")
+        return self.attention
 
 
 class Translator:
@@ -185,6 +192,7 @@ class Translator:
         )
         return [best.text for (best, *_) in found]
 
+    @renamed(alignments="return_attention")
     def n_best(
         self,
         texts: Sequence[str],
@@ -194,7 +202,7 @@ class Translator:
         max_length: int = 100,
         length_penalty: float = 0.0,
         coverage_penalty: float = 0.0,
-        alignments: bool = False,
+        return_attention: bool = False,
     ) -> list[list[Translation]]:
         """Return the best translations of each text by beam search, the best first.
 
@@ -204,7 +212,7 @@ class Translator:
             The texts, translated as one batch. An empty text has one translation, the empty string.
         beam_size, n_best, max_length, length_penalty, coverage_penalty
             As for `Seq2Seq.beam_search`.
-        alignments : bool
+        return_attention : bool
             Whether to return the attention weights.
 
         Raises
@@ -229,9 +237,9 @@ class Translator:
             max_length=max_length,
             length_penalty=length_penalty,
             coverage_penalty=coverage_penalty,
-            return_attention=alignments,
+            return_attention=return_attention,
         )
-        nothing = Alignment([], [], np.zeros((0, 0))) if alignments else None
+        nothing = TokenAttention([], [], np.zeros((0, 0))) if return_attention else None
         return [
             [self._translation(source, hypothesis) for hypothesis in hypotheses]
             if len(source)
@@ -249,7 +257,7 @@ class Translator:
                 raise ValueError(f"Translator: texts[{i}] must have {wanted}, got {came}")
         return encoded
 
-    def align(self, text: str, *, max_length: int = 100) -> Alignment:
+    def attention(self, text: str, *, max_length: int = 100) -> TokenAttention:
         """Translate one text and return its attention weights.
 
         Raises
@@ -258,22 +266,27 @@ class Translator:
             If the model has no attention.
         """
         ((best,),) = self.n_best(
-            [text], beam_size=1, n_best=1, max_length=max_length, alignments=True
+            [text], beam_size=1, n_best=1, max_length=max_length, return_attention=True
         )
-        assert best.alignment is not None
-        return best.alignment
+        assert best.attention is not None
+        return best.attention
+
+    def align(self, text: str, *, max_length: int = 100) -> TokenAttention:
+        """Call `attention`, whose old name this is."""
+        warn("Translator: align is now called attention")
+        return self.attention(text, max_length=max_length)
 
     def _translation(self, source: Array, hypothesis: Hypothesis) -> Translation:
         """Return the text of a hypothesis."""
-        alignment = None
+        attention = None
         if hypothesis.attention is not None:
-            alignment = Alignment(
+            attention = TokenAttention(
                 [self.source.tokens[i] for i in source],
                 [self.target.tokens[i] for i in hypothesis.tokens],
                 hypothesis.attention[:, : len(source)],
             )
         text = self.target.decode(hypothesis.tokens)
-        return Translation(text, hypothesis.score, hypothesis.log_probability, alignment)
+        return Translation(text, hypothesis.score, hypothesis.log_probability, attention)
 
     def save(self, path: Path) -> None:
         """Write the model and its vocabularies to one safetensors file."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from fastrnn import _check as check
 from fastrnn._check import Array, DType
+from fastrnn._renamed import renamed
 from fastrnn.ops import _backend
 from fastrnn.ops._backend import Stash
 
@@ -64,8 +65,8 @@ def attention(
     -------
     context : array (N, Tq, Dv)
         The weighted means; 0 where there is no key.
-    alignment : array (N, Tq, Tk)
-        The weights; with multi_head, their mean over the heads.
+    attention : array (N, Tq, Tk)
+        The attention weights; with multi_head, their mean over the heads.
 
     Raises
     ------
@@ -80,10 +81,9 @@ def attention(
     dot, general: M.-T. Luong, H. Pham and C. D. Manning, 2015, eq. 8;
     scaled_dot, multi_head: A. Vaswani et al., 2017, eq. 1 and section 3.2.2, without biases.
     """
-    context, alignment, _ = _run(
+    return _run(
         query, keys, values, weights, False, score, lengths, num_heads, num_threads, backend
-    )
-    return context, alignment
+    )[:2]
 
 
 def attention_forward(
@@ -98,13 +98,14 @@ def attention_forward(
     num_threads: int | None = None,
     backend: str | None = None,
 ) -> tuple[Array, Array, Stash]:
-    """Run as `attention` does and return (context, alignment, stash)."""
+    """Run as `attention` does and return (context, attention, stash)."""
     return _run(query, keys, values, weights, True, score, lengths, num_heads, num_threads, backend)
 
 
+@renamed(dalignment="dattention")
 def attention_backward(
     dcontext: Any,
-    dalignment: Any,
+    dattention: Any,
     stash: Stash,
     *,
     shared: bool = False,
@@ -116,8 +117,8 @@ def attention_backward(
     ----------
     dcontext : array (N, Tq, Dv) or None
         Gradient of the context; None is zeros.
-    dalignment : array (N, Tq, Tk) or None
-        Gradient of the alignment; None is zeros.
+    dattention : array (N, Tq, Tk) or None
+        Gradient of the attention; None is zeros.
     stash : Stash
         From `attention_forward`; the backward runs on the backend that ran it.
     shared : bool
@@ -134,9 +135,9 @@ def attention_backward(
     """
     stash = _backend.open_stash("Attention", stash)
     dcontext = check.array_or_zeros("Attention", "dcontext", dcontext, stash.shapes[0], stash.dtype)
-    if dalignment is not None:
-        dalignment = check.array(
-            "Attention", "dalignment", dalignment, stash.shapes[1], stash.dtype
+    if dattention is not None:
+        dattention = check.array(
+            "Attention", "dattention", dattention, stash.shapes[1], stash.dtype
         )
     num_threads = check.threads("Attention", num_threads)
     if shared and stash.shapes[2] != stash.shapes[3]:
@@ -144,7 +145,7 @@ def attention_backward(
         raise ValueError(f"Attention: shared must be False for {came}, got True")
     backend = _backend.get(stash.backend)
     dquery, dkeys, dvalues, dweights = backend.attention_backward(
-        dcontext, dalignment, stash.data, shared=shared, num_threads=num_threads
+        dcontext, dattention, stash.data, shared=shared, num_threads=num_threads
     )
     return dquery, dkeys, dvalues, tuple(dweights)
 
@@ -213,7 +214,7 @@ def _run(
         lengths = lengths.copy()  # a backward trusts what was checked
     num_threads = check.threads("Attention", num_threads)
     chosen = _backend.choose(backend)
-    context, alignment, data = _backend.get(chosen).attention_forward(
+    context, attention, data = _backend.get(chosen).attention_forward(
         query,
         keys,
         values,
@@ -224,5 +225,5 @@ def _run(
         heads=num_heads,
         num_threads=num_threads,
     )
-    shapes_out = (context.shape, alignment.shape, keys.shape, values.shape)
-    return context, alignment, Stash("Attention", chosen, dtype, shapes_out, data)
+    shapes_out = (context.shape, attention.shape, keys.shape, values.shape)
+    return context, attention, Stash("Attention", chosen, dtype, shapes_out, data)

@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast
 from fastrnn import _check as check
 from fastrnn._cells import CELLS
 from fastrnn._check import Array, DType
-from fastrnn._renamed import warn
+from fastrnn._renamed import renamed, warn
 from fastrnn.ops import _backend
 from fastrnn.ops._backend import Stash
 from fastrnn.ops.decoder_weights import (
@@ -89,7 +89,7 @@ def attention_decoder(
     lengths : integer array (N,), optional
         The steps of the memory of each sequence, 0 to S; those beyond get the weight 0.
     steps : integer array (N,), optional
-        How far each sequence goes, 0 to T steps. Beyond that features and alignment are 0, and what
+        How far each sequence goes, 0 to T steps. Beyond that features and attention are 0, and what
         is fed and the states stay.
     drops : array (L - 1, N, T, H), optional
         Factors on the inputs of all layers but the first: 0 or 1 / (1 - p) for dropout.
@@ -104,8 +104,8 @@ def attention_decoder(
     -------
     features : array (N, T, F)
         f_t.
-    alignment : array (N, T, S)
-        The weights of the memory at each step.
+    attention : array (N, T, S)
+        The attention weights of the memory at each step.
     fed : array (N, F) or None
         What to feed to the step that follows each sequence's last; None for ``context="input"``.
     states : list of arrays (L, N, H)
@@ -147,14 +147,15 @@ def attention_decoder_forward(
     num_threads: int | None = None,
     backend: str | None = None,
 ) -> tuple[Array, Array, Array | None, list[Array], Stash]:
-    """Run as `attention_decoder` does; return (features, alignment, fed, states, stash)."""
+    """Run as `attention_decoder` does; return (features, attention, fed, states, stash)."""
     inputs = (weights, x, fed, states, memory)
     return _run(*inputs, True, lengths, steps, drops, drop_h, num_threads, backend)
 
 
+@renamed(dalignment="dattention")
 def attention_decoder_backward(
     dfeatures: Any,
-    dalignment: Any,
+    dattention: Any,
     dfed: Any,
     dstates: Sequence[Any],
     stash: Stash,
@@ -175,8 +176,8 @@ def attention_decoder_backward(
     ----------
     dfeatures : array (N, T, F) or None
         Gradient of the features; None is zeros.
-    dalignment : array (N, T, S) or None
-        Gradient of the alignment; None is zeros.
+    dattention : array (N, T, S) or None
+        Gradient of the attention; None is zeros.
     dfed : array (N, F) or None
         Gradient of the last features to feed; None is zeros. Must be None for ``context="input"``.
     dstates : sequence of arrays (L, N, H)
@@ -200,17 +201,17 @@ def attention_decoder_backward(
         If a dtype is wrong.
     """
     stash = _backend.open_stash(_NAME, stash)
-    features, alignment, states, *rest = stash.shapes
+    features, attention, states, *rest = stash.shapes
     feeding = bool(rest)
     dfeatures = check.array_or_zeros(_NAME, "dfeatures", dfeatures, features, stash.dtype)
-    if dalignment is not None:
-        dalignment = check.array(_NAME, "dalignment", dalignment, alignment, stash.dtype)
+    if dattention is not None:
+        dattention = check.array(_NAME, "dattention", dattention, attention, stash.dtype)
     dfed = _fed("dfed", dfed, feeding, (features[0], features[2]), stash.dtype)
     dstates = _states("dstates", dstates, states[0], states[1:], stash.dtype)
     num_threads = check.threads(_NAME, num_threads)
     backend = _backend.get(stash.backend)
     return backend.attention_decoder_backward(  # type: ignore[no-any-return]
-        dfeatures, dalignment, dfed, dstates, stash.data, num_threads=num_threads
+        dfeatures, dattention, dfed, dstates, stash.data, num_threads=num_threads
     )
 
 
@@ -248,7 +249,7 @@ def _run(
     if train and lengths is not None:
         lengths = lengths.copy()  # a backward trusts what was checked
     chosen = _backend.choose(backend)
-    features, alignment, last, finals, data = _backend.get(chosen).attention_decoder_forward(
+    features, attention, last, finals, data = _backend.get(chosen).attention_decoder_forward(
         decoder,
         x,
         fed,
@@ -261,8 +262,8 @@ def _run(
         train=train,
         num_threads=check.threads(_NAME, num_threads),
     )
-    shapes = (features.shape, alignment.shape, (count, L, N, H), *(((),) if feeding else ()))
-    return features, alignment, last, finals, Stash(_NAME, chosen, dtype, shapes, data)
+    shapes = (features.shape, attention.shape, (count, L, N, H), *(((),) if feeding else ()))
+    return features, attention, last, finals, Stash(_NAME, chosen, dtype, shapes, data)
 
 
 def _inputs(decoder: DecoderWeights, x: Any, dtype: DType) -> tuple[DecoderWeights, Array, int]:

@@ -9,7 +9,7 @@ from typing import Any
 from fastrnn import _check as check
 from fastrnn._cells import CELLS, Cell
 from fastrnn._check import Array, DType
-from fastrnn._renamed import renamed, renamed_field
+from fastrnn._renamed import renamed, warn
 from fastrnn.ops.attention import SCORES, check_heads, score_weights
 
 
@@ -57,7 +57,11 @@ class DecoderWeights:
     readout: tuple[Array, Array] | None = None
     residual: bool = False
 
-    heads = renamed_field("heads", "num_heads")
+    @property
+    def heads(self) -> int:
+        """The old name of ``num_heads``."""
+        warn("DecoderWeights: heads is now called num_heads")
+        return self.num_heads
 
 
 def check_cells(owner: str, weights: Any) -> tuple[DecoderWeights, int, int, DType]:

@@ -15,6 +15,7 @@ import numpy as np
 from fastrnn import _check as check
 from fastrnn._cells import CELLS
 from fastrnn._check import Array
+from fastrnn._renamed import renamed, warn
 from fastrnn.ops import _backend
 from fastrnn.ops.decoder_weights import (
     DecoderWeights,
@@ -44,14 +45,20 @@ class Decoded(NamedTuple):
         Numbers of tokens, end marks included.
     log_probability : array of float64 (N,)
         The natural logarithm of the probability of all tokens of a sentence.
-    alignment : array (N, T, S) or None
-        The weights of the memory's steps when a token was chosen; zeros past the end mark.
+    attention : array (N, T, S) or None
+        The attention weights of the memory when a token was chosen; zeros past the end mark.
     """
 
     tokens: Array
     lengths: Array
     log_probability: Array
-    alignment: Array | None
+    attention: Array | None
+
+    @property
+    def alignment(self) -> Array | None:
+        """The old name of ``attention``."""
+        warn("Decoded: alignment is now called attention")
+        return self.attention
 
 
 class Hypothesis(NamedTuple):
@@ -68,7 +75,7 @@ class Hypothesis(NamedTuple):
     finished : bool
         Whether it came to an end mark.
     attention : array (T, S) or None
-        The weights of the memory's steps when a token was chosen.
+        The attention weights of the memory when a token was chosen.
     """
 
     tokens: Array
@@ -78,6 +85,7 @@ class Hypothesis(NamedTuple):
     attention: Array | None
 
 
+@renamed(return_alignment="return_attention")
 def decode_greedy(
     weights: DecoderWeights,
     states: Sequence[Any],
@@ -91,7 +99,7 @@ def decode_greedy(
     exclude: Any = None,
     forced: Any = None,
     use_forced: Any = None,
-    return_alignment: bool = False,
+    return_attention: bool = False,
     num_threads: int | None = None,
     backend: str | None = None,
 ) -> Decoded:
@@ -120,8 +128,8 @@ def decode_greedy(
     forced, use_forced : integer and boolean array (N, max_length), optional
         Where the latter is True, the token is that of the former. So the tokens returned are those
         fed to the decoder after `start`, as scheduled sampling needs them (Bengio et al. 2015).
-    return_alignment : bool
-        Whether to return the alignment.
+    return_attention : bool
+        Whether to return the attention weights.
     num_threads : int, optional
         For this call; the default is that of `fastrnn.get_num_threads`.
     backend : {"compiled", "reference"}, optional
@@ -139,11 +147,12 @@ def decode_greedy(
         If a type or a dtype is wrong.
     """
     arguments = _arguments(weights, states, memory, lengths, constant, exclude)
-    options = _options(arguments, start, end, max_length, return_alignment, num_threads)
+    options = _options(arguments, start, end, max_length, return_attention, num_threads)
     options |= _forced(arguments, forced, use_forced, options["max_length"])
     return Decoded(*_backend.get(backend).decode_greedy(*arguments, **options))
 
 
+@renamed(return_alignment="return_attention")
 def decode_sample(
     weights: DecoderWeights,
     states: Sequence[Any],
@@ -161,7 +170,7 @@ def decode_sample(
     exclude: Any = None,
     forced: Any = None,
     use_forced: Any = None,
-    return_alignment: bool = False,
+    return_attention: bool = False,
     num_threads: int | None = None,
     backend: str | None = None,
 ) -> Decoded:
@@ -181,7 +190,7 @@ def decode_sample(
     seed : int or integer array (N,), optional
         What the draws of each sentence depend on, and they depend on nothing else: with one seed
         for all, equal sentences give equal tokens. The default is a new seed for each.
-    return_alignment, num_threads, backend
+    return_attention, num_threads, backend
         As for `decode_greedy`.
 
     Returns
@@ -195,7 +204,7 @@ def decode_sample(
         As `decode_greedy`.
     """
     arguments = _arguments(weights, states, memory, lengths, constant, exclude)
-    options = _options(arguments, start, end, max_length, return_alignment, num_threads)
+    options = _options(arguments, start, end, max_length, return_attention, num_threads)
     options |= _forced(arguments, forced, use_forced, options["max_length"])
     drawing = _drawing(len(options["start"]), temperature, top_k, top_p, seed)
     module = _backend.get(backend)
@@ -204,6 +213,7 @@ def decode_sample(
     return Decoded(*module.decode_sample(*arguments, **options, **drawing))
 
 
+@renamed(return_alignment="return_attention")
 def decode_beam(
     weights: DecoderWeights,
     states: Sequence[Any],
@@ -219,7 +229,7 @@ def decode_beam(
     end: int = 2,
     max_length: int = 100,
     exclude: Any = None,
-    return_alignment: bool = False,
+    return_attention: bool = False,
     num_threads: int | None = None,
     backend: str | None = None,
 ) -> list[list[Hypothesis]]:
@@ -247,7 +257,7 @@ def decode_beam(
     length_penalty, coverage_penalty : float
         From 0. The larger, the less is a long target at a disadvantage; the more one that leaves
         parts of the memory without attention. The latter needs attention.
-    return_alignment, num_threads, backend
+    return_attention, num_threads, backend
         As for `decode_greedy`.
 
     Returns
@@ -263,7 +273,7 @@ def decode_beam(
     arguments = _arguments(weights, states, memory, lengths, constant, exclude)
     if end is None:
         raise TypeError(f"{_OWNER}: end must be a token in a beam search, got None")
-    options = _options(arguments, start, end, max_length, return_alignment, num_threads)
+    options = _options(arguments, start, end, max_length, return_attention, num_threads)
     options |= _searching(arguments, beam_size, n_best, length_penalty, coverage_penalty)
     found = _backend.get(backend).decode_beam(*arguments, **options)
     return [[Hypothesis(*fields) for fields in results] for results in found]
@@ -376,7 +386,7 @@ def _options(
     start: Any,
     end: Any,
     max_length: Any,
-    return_alignment: bool,
+    return_attention: bool,
     num_threads: Any,
 ) -> dict[str, Any]:
     """Check where sentences begin and end, and what is wanted of them."""
@@ -384,13 +394,13 @@ def _options(
     starts = np.broadcast_to(start, (N,)) if _is_single(start) else start
     if end is not None and not 0 <= check.integer(_OWNER, "end", end) < V:
         raise ValueError(f"{_OWNER}: end must be in 0..{V - 1}, got {end}")
-    if return_alignment and arguments.memory is None:
-        raise ValueError(f"{_OWNER}: return_alignment needs attention, context is None")
+    if return_attention and arguments.memory is None:
+        raise ValueError(f"{_OWNER}: return_attention needs attention, context is None")
     return {
         "start": check.integers(_OWNER, "start", starts, (N,), V),
         "end": None if end is None else int(end),
         "max_length": check.size(_OWNER, "max_length", max_length),
-        "return_alignment": bool(return_alignment),
+        "return_attention": bool(return_attention),
         "num_threads": check.threads(_OWNER, num_threads),
     }
 
@@ -423,7 +433,7 @@ def _drawing(N: int, temperature: Any, top_k: Any, top_p: Any, seed: Any) -> dic
         "seeds": seeds,
         "temperature": check.nonnegative(_OWNER, "temperature", temperature),
         "top_k": None if top_k is None else check.size(_OWNER, "top_k", top_k),
-        "top_p": None if top_p is None else check.share(_OWNER, "top_p", top_p),
+        "top_p": None if top_p is None else check.fraction(_OWNER, "top_p", top_p),
     }
 
 

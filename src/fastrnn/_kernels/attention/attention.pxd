@@ -18,16 +18,16 @@ cdef struct AttentionJob:
     const char *v          # of the additive score, else NULL
     double scale           # of the other scores
     # For each sequence:
-    const Matrix *mean         # of its heads' alignments; NULL: not wanted
-    const Matrix *dalignment   # of each of its heads
+    const Matrix *mean         # of its heads' attention; NULL: not wanted
+    const Matrix *dattention   # of each of its heads
     # For each head of each sequence:
     const Matrix *q
     const Matrix *k
     const Matrix *values
-    const Matrix *alignment
+    const Matrix *attention
     const Matrix *context
     const Matrix *dcontext
-    const Matrix *dscore   # scratch of the alignment's shape
+    const Matrix *dscore   # scratch of the attention's shape
     const Matrix *dq
     const Matrix *dk
     const Matrix *dvalues
@@ -58,7 +58,7 @@ cdef AttentionJob memory_job(
 )
 cdef AttentionJob new_job(
     list owner, object score, fr_index heads, object q, object k, object weights, object values,
-    object lengths, object alignment,
+    object lengths, object attention,
 )
 cdef int run(AttentionJob *job, fr_work *share, double work, object num_threads) except -1
 cdef Buffer give_workspace(AttentionJob *job, int threads, fr_index least_side)

@@ -34,10 +34,10 @@ def attention_forward(
     q = _linear(query, weights[0], num_threads) if weights else query
     keys, values, k, v = project_memory(keys, values, weights, score, lengths, num_threads)
     N, Tq, Tk = query.shape[0], query.shape[1], keys.shape[1]
-    alignment, context = empty((N, Tq, Tk), q.dtype), empty((N, Tq, v.shape[2]), q.dtype)
-    each = empty((N * heads, Tq, Tk), q.dtype) if heads > 1 else alignment
+    attention, context = empty((N, Tq, Tk), q.dtype), empty((N, Tq, v.shape[2]), q.dtype)
+    each = empty((N * heads, Tq, Tk), q.dtype) if heads > 1 else attention
     _attend(
-        score, heads, q, k, weights, v, lengths, each, alignment if heads > 1 else None, context,
+        score, heads, q, k, weights, v, lengths, each, attention if heads > 1 else None, context,
         num_threads,
     )
     joined = None
@@ -45,26 +45,26 @@ def attention_forward(
         joined = context  # the heads', side by side
         context = _linear(joined, weights[3], num_threads)
     if not train:
-        return context, alignment, None
-    kept = each if heads > 1 else alignment.copy()
+        return context, attention, None
+    kept = each if heads > 1 else attention.copy()
     referred = [(array, array.shape) for array in (query, keys, values, *weights)]
     stash = (query, keys, values, weights, score, lengths, heads, q, k, v, kept, joined)
-    return context, alignment, (referred, *stash)
+    return context, attention, (referred, *stash)
 
 
-def attention_backward(dcontext, dalignment, stash, *, bint shared=False, num_threads=None):
+def attention_backward(dcontext, dattention, stash, *, bint shared=False, num_threads=None):
     referred, *stash = stash
     refuse_reshaped(referred, "query, keys, values and weights")
-    query, keys, values, weights, score, lengths, heads, q, k, v, alignment, joined = stash
+    query, keys, values, weights, score, lengths, heads, q, k, v, attention, joined = stash
     last = ()
     if score == "multi_head":  # context = joined Wo
         dcontext, dWo = _linear_backward(dcontext, joined, weights[3], num_threads)
         last = (dWo,)
-    if dalignment is not None and heads > 1:  # alignment = mean of the heads'
-        dalignment = dalignment / heads
+    if dattention is not None and heads > 1:  # attention = mean of the heads'
+        dattention = dattention / heads
     as_one = shared and k is keys
     dq, dk, dv, dscore = _attend_backward(
-        score, heads, dcontext, dalignment, q, k, weights, v, lengths, alignment, as_one,
+        score, heads, dcontext, dattention, q, k, weights, v, lengths, attention, as_one,
         num_threads,
     )
     dkeys, dvalues, dweights = project_memory_backward(
@@ -220,18 +220,18 @@ cdef fr_additive additive_problem(const AttentionJob *m, fr_index n, fr_index ke
     cdef fr_additive problem
     memset(&problem, 0, sizeof(problem))
     problem.queries, problem.keys = m.q[n].rows, keys
-    problem.tk, problem.size = m.alignment[n].columns, m.q[n].columns
+    problem.tk, problem.size = m.attention[n].columns, m.q[n].columns
     problem.q, problem.k, problem.v = m.q[n].data, m.k[n].data, m.v
-    problem.alignment = m.alignment[n].data
+    problem.alignment = m.attention[n].data
     return problem
 
 
 cdef void attend(
     const AttentionJob *m, fr_index n, fr_index keys, Workspace work
 ) noexcept nogil:
-    """alignment = softmax(score(q, k)), context = alignment values, in head n."""
+    """attention = softmax(score(q, k)), context = attention values, in head n."""
     cdef const fr_kernels *kernels = m.kernels
-    cdef Matrix alignment = m.alignment[n], own = first_columns(alignment, keys)
+    cdef Matrix attention = m.attention[n], own = first_columns(attention, keys)
     cdef fr_additive problem
     cdef fr_index i
     cdef char *row
@@ -240,11 +240,11 @@ cdef void attend(
     else:
         problem = additive_problem(m, n, keys)
         kernels.additive_scores(&problem)
-    for i in range(alignment.rows):
-        row = alignment.data + i * alignment.row_bytes
+    for i in range(attention.rows):
+        row = attention.data + i * attention.row_bytes
         scale_numbers(kernels, row, keys, m.scale)
         kernels.softmax(row, keys)
-        memset(row + keys * kernels.itemsize, 0, (alignment.columns - keys) * kernels.itemsize)
+        memset(row + keys * kernels.itemsize, 0, (attention.columns - keys) * kernels.itemsize)
     small_product(kernels, work, own, False, first_rows(m.values[n], keys), m.context[n])
 
 
@@ -262,19 +262,19 @@ cdef void attend_backward(
 cdef void score_gradient(const AttentionJob *m, fr_index n, fr_index keys) noexcept nogil:
     """Gradient of the scores in head n."""
     cdef const fr_kernels *kernels = m.kernels
-    cdef Matrix alignment = first_columns(m.alignment[n], keys)
-    cdef Matrix dscore = first_columns(m.dscore[n], keys), dalignment
+    cdef Matrix attention = first_columns(m.attention[n], keys)
+    cdef Matrix dscore = first_columns(m.dscore[n], keys), dattention
     cdef fr_index i
     cdef char *row
-    # context = alignment values
+    # context = attention values
     row_products(kernels, m.dcontext[n], first_rows(m.values[n], keys), dscore)
-    for i in range(alignment.rows):
+    for i in range(attention.rows):
         row = dscore.data + i * dscore.row_bytes
-        if m.dalignment:
-            dalignment = m.dalignment[n // m.heads]
-            kernels.add_rows(row, dalignment.data + i * dalignment.row_bytes, keys)
-        # alignment = softmax(score)
-        kernels.softmax_backward(row, alignment.data + i * alignment.row_bytes, keys)
+        if m.dattention:
+            dattention = m.dattention[n // m.heads]
+            kernels.add_rows(row, dattention.data + i * dattention.row_bytes, keys)
+        # attention = softmax(score)
+        kernels.softmax_backward(row, attention.data + i * attention.row_bytes, keys)
         scale_numbers(kernels, row, keys, m.scale)
 
 
@@ -299,10 +299,10 @@ cdef void memory_gradient(
 ) noexcept nogil:
     """Gradients of values and, unless the score is additive, of k in head n."""
     cdef const fr_kernels *kernels = m.kernels
-    cdef Matrix alignment = first_columns(m.alignment[n], keys)
+    cdef Matrix attention = first_columns(m.attention[n], keys)
     cdef Matrix dscore = first_columns(m.dscore[n], keys)
-    # context = alignment values
-    small_product(kernels, work, alignment, True, m.dcontext[n], first_rows(m.dvalues[n], keys))
+    # context = attention values
+    small_product(kernels, work, attention, True, m.dcontext[n], first_rows(m.dvalues[n], keys))
     clear_rows(kernels, m.dvalues[n], keys)
     if m.v:
         return
@@ -313,16 +313,16 @@ cdef void memory_gradient(
 
 
 cdef void average_heads(const AttentionJob *m, fr_index n) noexcept nogil:
-    """mean = that of the heads' alignments, in sequence n."""
+    """mean = that of the heads' attention, in sequence n."""
     cdef const fr_kernels *kernels = m.kernels
-    cdef Matrix mean = m.mean[n], alignment
+    cdef Matrix mean = m.mean[n], attention
     cdef fr_index head, i
     clear_rows(kernels, mean, 0)
     for head in range(n * m.heads, (n + 1) * m.heads):
-        alignment = m.alignment[head]
+        attention = m.attention[head]
         for i in range(mean.rows):
             kernels.add_rows(
-                mean.data + i * mean.row_bytes, alignment.data + i * alignment.row_bytes,
+                mean.data + i * mean.row_bytes, attention.data + i * attention.row_bytes,
                 mean.columns,
             )
     for i in range(mean.rows):
@@ -394,11 +394,11 @@ cdef AttentionJob memory_job(list owner, score, fr_index heads, k, weights, valu
 
 
 cdef AttentionJob new_job(
-    list owner, score, fr_index heads, q, k, weights, values, lengths, alignment
+    list owner, score, fr_index heads, q, k, weights, values, lengths, attention
 ):
     """What both passes take."""
     cdef AttentionJob job = memory_job(owner, score, heads, k, weights, values, lengths)
-    job.q, job.alignment = matrices(owner, q, heads), matrices(owner, alignment)
+    job.q, job.attention = matrices(owner, q, heads), matrices(owner, attention)
     job.queries = q.shape[1]
     return job
 
@@ -431,11 +431,11 @@ cdef Buffer give_workspace(AttentionJob *job, int threads, fr_index least_side):
 
 
 def _attend(
-    score, fr_index heads, q, k, weights, values, lengths, alignment, mean, context, num_threads
+    score, fr_index heads, q, k, weights, values, lengths, attention, mean, context, num_threads
 ):
     """Attend in every head of every sequence."""
     cdef list owner = []
-    cdef AttentionJob job = new_job(owner, score, heads, q, k, weights, values, lengths, alignment)
+    cdef AttentionJob job = new_job(owner, score, heads, q, k, weights, values, lengths, attention)
     job.context = matrices(owner, context, heads)
     if mean is not None:
         job.mean = matrices(owner, mean)
@@ -443,21 +443,21 @@ def _attend(
 
 
 def _attend_backward(
-    score, fr_index heads, dcontext, dalignment, q, k, weights, values, lengths, alignment,
+    score, fr_index heads, dcontext, dattention, q, k, weights, values, lengths, attention,
     bint shared, num_threads,
 ):
     """Gradients of q, k, values and, for the additive score, v; if `shared`, dk is dvalues."""
     cdef list owner = []
-    cdef AttentionJob job = new_job(owner, score, heads, q, k, weights, values, lengths, alignment)
+    cdef AttentionJob job = new_job(owner, score, heads, q, k, weights, values, lengths, attention)
     dq, dvalues = empty(q.shape, q.dtype), empty(values.shape, q.dtype)
     dk = dvalues if shared else empty(k.shape, q.dtype)
     dv = empty((q.shape[0], 1, k.shape[2] if score == "additive" else 0), q.dtype)
     job.dcontext = matrices(owner, dcontext, heads)
-    job.dscore = matrices(owner, empty_like(alignment))
+    job.dscore = matrices(owner, empty_like(attention))
     job.dq, job.dk = matrices(owner, dq, heads), matrices(owner, dk, heads)
     job.dvalues, job.dv = matrices(owner, dvalues, heads), matrices(owner, dv)
     job.shared = shared
-    if dalignment is not None:
-        job.dalignment = matrices(owner, dalignment)
+    if dattention is not None:
+        job.dattention = matrices(owner, dattention)
     run(&job, attention_share, 3 * attention_work(&job), num_threads)
     return dq, dk, dvalues, dv.sum(axis=(0, 1))

@@ -26,7 +26,7 @@ from fastrnn._kernels.recurrent.embedding_projection cimport (
 from fastrnn._kernels.runtime.threads cimport parallel_for, threads_for
 from fastrnn._kernels.recurrent.weights cimport Weights
 
-from fastrnn._cells import CELLS
+from fastrnn._cells import CELLS, FIRST_RESIDUAL
 from fastrnn._kernels.pointwise.embedding import embedding_backward, embedding_forward
 
 cnp.import_array()
@@ -40,9 +40,9 @@ def attention_decoder_forward(
 
 
 def attention_decoder_backward(
-    dfeatures, dalignment, dfed_last, dstates, AttentionDecoder stash not None, *, num_threads=None
+    dfeatures, dattention, dfed_last, dstates, AttentionDecoder stash not None, *, num_threads=None
 ):
-    return stash.backward(dfeatures, dalignment, dfed_last, dstates, num_threads)
+    return stash.backward(dfeatures, dattention, dfed_last, dstates, num_threads)
 
 
 cdef class AttentionDecoder:
@@ -108,7 +108,7 @@ cdef class AttentionDecoder:
         if not self.projects:
             loop.x = plane(owner, self.vectors(x))
         if self.heads > 1:
-            loop.attention.mean = matrices(owner, tape["alignment"])
+            loop.attention_job.mean = matrices(owner, tape["attention"])
         if self.feeding:
             loop.fed = plane(owner, fed[:, None])
         self.open_layers(&loop, owner, tape, states, train, num_threads)
@@ -118,12 +118,12 @@ cdef class AttentionDecoder:
             with nogil:
                 parallel_for(forward_steps, &loop, threads)
         self.close_layers(tape, finals)
-        features, alignment = tape["f"], tape["alignment"]
+        features, attention = tape["f"], tape["attention"]
         last = self.last_fed(fed, features) if self.feeding else None
         if not train:
-            return features, alignment, last, finals, None
+            return features, attention, last, finals, None
         self.keep(tape, memory)
-        return features.copy(), alignment.copy(), last, finals, self
+        return features.copy(), attention.copy(), last, finals, self
 
     cdef object vectors(self, object x):
         """The inputs (N, T, E)."""
@@ -150,7 +150,7 @@ cdef class AttentionDecoder:
         N, T = x.shape[:2]
         _, S, M = memory.shape
         H, L, dtype = h.shape[2], len(self.layers), memory.dtype
-        tape = {"alignment": empty((N, T, S), dtype)}
+        tape = {"attention": empty((N, T, S), dtype)}
         inputs = [tape_rows((N, T, first.weights.input()), dtype, train)]
         tape["inputs"] = inputs + [tape_rows((N, T, H), dtype, train) for _ in range(L - 1)]
         if self.readout is None:
@@ -181,7 +181,7 @@ cdef class AttentionDecoder:
         memset(loop, 0, sizeof(Loop))
         loop.kernels, loop.batch, loop.order = self.kernels, batch.c, batch.order
         loop.layers, loop.feeding = len(self.layers), self.feeding
-        loop.residual = self.residual and loop.layers > 2
+        loop.residual = self.residual and loop.layers > FIRST_RESIDUAL
         loop.x = loop.first_x = plane(owner, first[:, :, :E])
         loop.first_fed = plane(owner, first[:, :, E:])
         loop.joined, loop.c = plane(owner, joined), plane(owner, joined[:, :, :M])
@@ -189,15 +189,15 @@ cdef class AttentionDecoder:
         loop.q = plane(owner, tape["q"])
         if self.drops is not None:
             loop.drops = planes(owner, list(self.drops))
-        each = tape["each"] if self.heads > 1 else tape["alignment"]
-        loop.attention = new_job(
+        each = tape["each"] if self.heads > 1 else tape["attention"]
+        loop.attention_job = new_job(
             owner, self.score, self.heads, tape["q"], k, self.weights, v, self.lengths, each
         )
         context = joined[:, :, :M]
         if self.score == "multi_head":
             context = tape["heads"]
             loop.heads = plane(owner, context)
-        loop.attention.context = matrices(owner, context, self.heads)
+        loop.attention_job.context = matrices(owner, context, self.heads)
         return 0
 
     cdef int begin_layers(self, dict tape) except -1:
@@ -260,13 +260,13 @@ cdef class AttentionDecoder:
         for matrix in (*self.weights[:1], *self.weights[3:], *(self.readout or ())[:1]):
             row += matrix.size
         cdef const fr_batch *batch = &loop.batch
-        return row * batch.offset[batch.steps] + attention_work(&loop.attention)
+        return row * batch.offset[batch.steps] + attention_work(&loop.attention_job)
 
     cdef int close_layers(self, dict tape, list finals) except -1:
         """Write what past each sequence's steps is and the final states; let packed weights go."""
         cdef Recurrence layer = self.layers[0]
         layer.batch.clear_padding(tape["f"])
-        layer.batch.clear_padding(tape["alignment"])
+        layer.batch.clear_padding(tape["attention"])
         for i, layer in enumerate(self.layers):
             layer.close_forward([final[i] for final in finals])
             layer.weights.drop()
@@ -276,7 +276,7 @@ cdef class AttentionDecoder:
         """Keep the tape, and the shapes of the caller's arrays that it refers to."""
         self.tape = dict(tape)
         if self.heads > 1:
-            del self.tape["alignment"]  # the mean of the heads'
+            del self.tape["attention"]  # the mean of the heads'
         arrays = [memory, *self.weights, *(self.readout or ()), self.drops, self.embedding]
         self.referred = [(array, array.shape) for array in arrays if array is not None]
         return 0
@@ -290,16 +290,17 @@ cdef class AttentionDecoder:
         return 0
 
     cdef object backward(
-        self, object dfeatures, object dalignment, object dfed, object dstates, object num_threads
+        self, object dfeatures, object dattention, object dfed, object dstates, object num_threads
     ):
         """All that `attention_decoder_backward` returns."""
         cdef BackwardLoop b
+        cdef AttentionJob *attention
         cdef list owner = []
         cdef int threads
         self.check_shapes()
         memset(&b, 0, sizeof(BackwardLoop))
         self.open_loop(&b.forward, owner, self.tape)
-        grads = self.new_gradients(dfeatures, dalignment, dfed)
+        grads = self.new_gradients(dfeatures, dattention, dfed)
         self.open_gradients(&b, owner, grads, num_threads)
         self.open_attention(&b, owner, grads)
         dcells = self.open_layers_backward(&b, owner, grads, dstates, num_threads)
@@ -308,7 +309,8 @@ cdef class AttentionDecoder:
             give_memory(&b.forward, owner, threads)
             with nogil:
                 run_steps_backward(&b, threads)
-        run(&b.forward.attention, memory_share, attention_work(&b.forward.attention), num_threads)
+        attention = &b.forward.attention_job
+        run(attention, memory_share, attention_work(attention), num_threads)
         dstates0 = [empty_like(dstate) for dstate in dstates]
         self.close_layers_backward(&b, dstates0)
         dmemory, dweights = self.attention_gradients(grads, num_threads)
@@ -340,7 +342,7 @@ cdef class AttentionDecoder:
         )
         return dembedding
 
-    cdef dict new_gradients(self, object dfeatures, object dalignment, object dfed):
+    cdef dict new_gradients(self, object dfeatures, object dattention, object dfed):
         """Arrays for the gradients that a step leaves, under the names of `BackwardLoop`."""
         tape, (keys, _, k, v) = self.tape, self.memory
         joined, first, dtype = tape["joined"], tape["inputs"][0], dfeatures.dtype
@@ -357,7 +359,7 @@ cdef class AttentionDecoder:
             "dbelow": scratch(hidden, dtype),
             "dfirst": scratch(first.shape, dtype),
             "dx": empty((N, T, first.shape[2] - (F if self.feeding else context[2])), dtype),
-            "dalignment": dalignment,
+            "dattention": dattention,
             "dscore": empty((N * self.heads, T, keys.shape[1]), dtype),
             "dk": empty_like(k),
         }
@@ -367,8 +369,8 @@ cdef class AttentionDecoder:
         if self.score == "multi_head":
             grads["dheads"] = empty(tape["heads"].shape, dtype)
         grads["dv"] = grads["dk"] if k is v else empty_like(v)
-        if self.heads > 1 and dalignment is not None:  # alignment = mean of the heads'
-            grads["dalignment"] = dalignment / self.heads
+        if self.heads > 1 and dattention is not None:  # attention = mean of the heads'
+            grads["dattention"] = dattention / self.heads
         if self.score == "additive":
             grads["dk"].fill(0)
             grads["dscore_v"] = np.zeros((2, N, 1, k.shape[2]), dtype)  # sums, a step's
@@ -399,7 +401,7 @@ cdef class AttentionDecoder:
         return 0
 
     cdef int open_attention(self, BackwardLoop *b, list owner, dict grads) except -1:
-        cdef AttentionJob *m = &b.forward.attention
+        cdef AttentionJob *m = &b.forward.attention_job
         m.dcontext = matrices(owner, grads["dheads"], self.heads)
         m.dscore, m.dq = matrices(owner, grads["dscore"]), matrices(owner, grads["dq"], self.heads)
         m.dk = matrices(owner, grads["dk"], self.heads)
@@ -407,8 +409,8 @@ cdef class AttentionDecoder:
         m.shared = grads["dk"] is grads["dv"]
         if self.steps is not None:
             self.limit_rows(m)
-        if grads["dalignment"] is not None:
-            m.dalignment = matrices(owner, grads["dalignment"])
+        if grads["dattention"] is not None:
+            m.dattention = matrices(owner, grads["dattention"])
         if self.score == "additive":
             b.dscore_v = plane(owner, grads["dscore_v"][0])
             m.dv = matrices(owner, grads["dscore_v"][1])
@@ -421,7 +423,7 @@ cdef class AttentionDecoder:
             steps = self.steps[n]
             for head in range(n * m.heads, (n + 1) * m.heads):
                 shorten(&m.q[head], steps)
-                shorten(&m.alignment[head], steps)
+                shorten(&m.attention[head], steps)
                 shorten(&m.dcontext[head], steps)
                 shorten(&m.dscore[head], steps)
         return 0
@@ -544,15 +546,15 @@ cdef inline void shorten(const Matrix *matrix, fr_index rows) noexcept:
 
 cdef int give_memory(Loop *loop, list owner, int threads) except -1:
     """The workspace of each thread, and what points at the step that it is at."""
-    cdef AttentionJob *m = &loop.attention
+    cdef AttentionJob *m = &loop.attention_job
     cdef AttentionJob *now = &loop.now
     cdef fr_index all_rows = loop.batch.rows, n = all_rows * m.heads
     cdef fr_index rows = (all_rows + threads - 1) // threads
     owner.append(give_workspace(m, threads, 2 * rows))  # three pointers a row, see input_gradient
     now[0] = m[0]
     now.mean = moving(owner, m.mean, all_rows)
-    now.dalignment = moving(owner, m.dalignment, all_rows)
+    now.dattention = moving(owner, m.dattention, all_rows)
     now.q, now.dq = moving(owner, m.q, n), moving(owner, m.dq, n)
-    now.alignment, now.dscore = moving(owner, m.alignment, n), moving(owner, m.dscore, n)
+    now.attention, now.dscore = moving(owner, m.attention, n), moving(owner, m.dscore, n)
     now.context, now.dcontext = moving(owner, m.context, n), moving(owner, m.dcontext, n)
     return 0

@@ -39,7 +39,7 @@ cdef struct Loop:
     Affine heads_weights
     Plane f
     Affine readout
-    AttentionJob attention         # of all steps
+    AttentionJob attention_job     # of all steps
     AttentionJob now               # of the one that a thread is at, each for its rows
 
 cdef struct BackwardLoop:

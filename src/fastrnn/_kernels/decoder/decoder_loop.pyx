@@ -16,6 +16,7 @@ from fastrnn._kernels.attention.attention cimport (
 from fastrnn._kernels.recurrent.backward cimport (
     Backward, add_weight_gradients, chunk_before, point_at_chunk, sum_by_id, through_input
 )
+from fastrnn._kernels.recurrent.prepacked cimport FIRST_RESIDUAL
 from fastrnn._kernels.linalg.matrix cimport Affine, Matrix, Workspace, apply_pointed, workspace_at
 from fastrnn._kernels.simd cimport fr_cell, fr_index, fr_kernels, fr_rows, fr_share
 from fastrnn._kernels.runtime.threads cimport parallel_for
@@ -47,7 +48,7 @@ cdef fr_share step_share(const Loop *d, OwnRows own) noexcept nogil:
 
 
 cdef Workspace work_of(const Loop *d, int t) noexcept nogil:
-    cdef const AttentionJob *m = &d.attention
+    cdef const AttentionJob *m = &d.attention_job
     return workspace_at(m.memory + t * m.thread_bytes, m.largest_side)
 
 
@@ -163,19 +164,19 @@ cdef void stack(const Loop *d, OwnRows own, fr_index s, Workspace work) noexcept
             <const void *const *>(NULL if layer else acc_init),
         )
         y = at(d.outputs[layer], own, s)
-        if d.residual and layer >= 2:
+        if d.residual and layer >= FIRST_RESIDUAL:
             each(k.add_rows, y, at(d.below, own, s))
         if layer + 1 == d.layers:
             return
-        if d.residual and layer >= 1:
+        if d.residual and layer + 1 >= FIRST_RESIDUAL:
             copy(k, at(d.below, own, s), y)
         if d.drops:
             each(k.multiply_rows, y, at(d.drops[layer], own, s))
 
 
 cdef void attend_step(const Loop *d, OwnRows own, fr_index s, Workspace work) noexcept nogil:
-    """Attend with the query of step s: c and the alignment."""
-    cdef const AttentionJob *m = &d.attention
+    """Attend with the query of step s: c and the attention."""
+    cdef const AttentionJob *m = &d.attention_job
     cdef const AttentionJob *now = &d.now
     cdef fr_index i, n, head
     if d.query_weights.W:
@@ -184,7 +185,7 @@ cdef void attend_step(const Loop *d, OwnRows own, fr_index s, Workspace work) no
         n = sequence(own, i)
         for head in range(n * m.heads, (n + 1) * m.heads):
             to_step(m.q, now.q, head, s)
-            to_step(m.alignment, now.alignment, head, s)
+            to_step(m.attention, now.attention, head, s)
             to_step(m.context, now.context, head, s)
             attend(now, head, keys_of(m, n), work)
         if m.mean:
@@ -287,7 +288,7 @@ cdef void attend_step_backward(
 ) noexcept nogil:
     """Gradient of the query; what the gradients of the memory need stays in the tapes."""
     cdef const fr_kernels *k = b.forward.kernels
-    cdef const AttentionJob *m = &b.forward.attention
+    cdef const AttentionJob *m = &b.forward.attention_job
     cdef const AttentionJob *now = &b.forward.now
     cdef fr_index i, n, head
     if b.heads_weights_t.W:
@@ -295,11 +296,11 @@ cdef void attend_step_backward(
         apply_rows(k, &b.heads_weights_t, work, at(b.dc, own, s), at(b.dheads, own, s))
     for i in range(own.count):
         n = sequence(own, i)
-        if m.dalignment:
-            to_step(m.dalignment, now.dalignment, n, s)
+        if m.dattention:
+            to_step(m.dattention, now.dattention, n, s)
         for head in range(n * m.heads, (n + 1) * m.heads):
             to_step(m.q, now.q, head, s)
-            to_step(m.alignment, now.alignment, head, s)
+            to_step(m.attention, now.attention, head, s)
             to_step(m.dcontext, now.dcontext, head, s)
             to_step(m.dscore, now.dscore, head, s)
             to_step(m.dq, now.dq, head, s)
@@ -330,7 +331,7 @@ cdef void stack_backward(
         if d.drops:
             each(k.multiply_rows, dbelow, at(d.drops[layer - 1], own, s))
         # y = h, or h + the input
-        if d.residual and layer >= 2:
+        if d.residual and layer >= FIRST_RESIDUAL:
             each(k.add_rows, dy, dbelow)
         else:
             copy(k, dy, dbelow)

@@ -21,11 +21,11 @@ cdef struct StepRows:
     Matrix features_before
     Matrix x
     Matrix query           # projected
-    Matrix *parts          # [3][heads] of one sentence: queries, alignments, contexts
-    Matrix each            # [heads * most] rows, the alignment of each head where there are several
+    Matrix *parts          # [3][heads] of one sentence: queries, attention, contexts
+    Matrix each            # [heads * most] rows, the attention of each head where there are several
     Matrix contexts        # of the heads side by side
     Matrix joined          # [c; h]
-    Matrix alignment
+    Matrix attention
     Matrix logits
     Workspace work
 

@@ -127,7 +127,7 @@ cdef class StepDecoder:
         rows.contexts = carve_matrix(&at, most, self.heads_output.depth, itemsize)
         if self.readout.W:
             rows.joined = carve_matrix(&at, most, self.readout.depth, itemsize)
-        rows.alignment = carve_matrix(&at, most, self.memory_steps, itemsize)
+        rows.attention = carve_matrix(&at, most, self.memory_steps, itemsize)
         rows.logits = carve_matrix(&at, most, self.vocabulary, itemsize)
         S = self.memory_steps
         side = max(most, S, 1)
@@ -139,7 +139,7 @@ cdef class StepDecoder:
         return rows
 
     cdef void step(self, StepRows *rows) noexcept nogil:
-        """Feed each row its token: leaves its logits, its alignment and its state."""
+        """Feed each row its token: leaves its logits, its attention and its state."""
         cdef StepMemory memory
         rows.state, rows.state_before = rows.state_before, rows.state
         rows.features, rows.features_before = rows.features_before, rows.features
@@ -257,7 +257,7 @@ cdef class StepDecoder:
             memcpy(row_of(rows.features, row) + F, row_of(self.constant, rows.sentence[row]), P)
 
     cdef void attend_rows(self, StepRows *rows, Matrix query, Matrix context) noexcept nogil:
-        """Attend with the query of each row; leaves the alignment, too."""
+        """Attend with the query of each row; leaves the attention, too."""
         cdef Matrix contexts = context
         cdef fr_index begin = 0, end
         if self.query.W:
@@ -281,18 +281,18 @@ cdef class StepDecoder:
         cdef fr_index heads = self.score.heads, n = rows.sentence[begin], head
         cdef fr_index itemsize = self.kernels.itemsize
         cdef Matrix *q = rows.parts
-        cdef Matrix *alignment = rows.parts + heads
+        cdef Matrix *attention = rows.parts + heads
         cdef Matrix *context = rows.parts + 2 * heads
-        cdef Matrix mean = some_rows(rows.alignment, begin, end)
+        cdef Matrix mean = some_rows(rows.attention, begin, end)
         cdef AttentionJob job = self.score
         job.k, job.values = self.score.k + n * heads, self.score.values + n * heads
-        job.q, job.alignment, job.context, job.mean = q, alignment, context, &mean
+        job.q, job.attention, job.context, job.mean = q, attention, context, &mean
         for head in range(heads):
             q[head] = columns_of(some_rows(query, begin, end), head, heads, itemsize)
             context[head] = columns_of(some_rows(contexts, begin, end), head, heads, itemsize)
-            alignment[head] = mean
+            attention[head] = mean
             if heads > 1:
-                alignment[head] = some_rows(
+                attention[head] = some_rows(
                     rows.each, head * rows.most + begin, head * rows.most + end
                 )
             attend(&job, head, keys_of(&self.score, n), rows.work)

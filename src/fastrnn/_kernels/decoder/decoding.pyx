@@ -155,15 +155,15 @@ cdef void show_results(const DecodingJob *m, Worker *w, const Sentence *s) noexc
             w.failed = True
 
 
-cdef bint remember_alignment(Worker *w, Sentence *s) noexcept nogil:
-    """Keep the alignment of the rows of this step; tells whether there was memory."""
-    cdef fr_index bytes = s.history.alignment_bytes
+cdef bint remember_attention(Worker *w, Sentence *s) noexcept nogil:
+    """Keep the attention of the rows of this step; tells whether there was memory."""
+    cdef fr_index bytes = s.history.attention_bytes
     if not make_room(&s.history, s.steps + 1):
         w.failed = True
         return False
     memcpy(
-        s.history.alignment + s.steps * s.history.beam * bytes,
-        w.rows.alignment.data + s.first * bytes, s.rows * bytes,
+        s.history.attention + s.steps * s.history.beam * bytes,
+        w.rows.attention.data + s.first * bytes, s.rows * bytes,
     )
     return True
 
@@ -188,7 +188,7 @@ cdef bint follow(const DecodingJob *m, Worker *w, Sentence *s) noexcept nogil:
     """Go on with one token; tells whether the sentence is over."""
     cdef const char *logits = logits_of(w, s.first)
     cdef fr_index token, first = s.first
-    if not remember_alignment(w, s):
+    if not remember_attention(w, s):
         return True
     token = choose_token(m, w, s, logits)
     s.log_probability[0] += (
@@ -239,7 +239,7 @@ cdef bint search_on(const DecodingJob *m, Worker *w, Sentence *s) noexcept nogil
     if count == 0:
         enter_running(m, s)
         return True
-    if not remember_alignment(w, s):
+    if not remember_attention(w, s):
         return True
     cover(m, w, s)
     for rank in range(min(count, m.beam)):
@@ -312,11 +312,11 @@ cdef void go_on_as(
 cdef void cover(const DecodingJob *m, const Worker *w, Sentence *s) noexcept nogil:
     """Add the attention of this step."""
     cdef fr_index row, i
-    cdef const char *alignment
+    cdef const char *attention
     for row in range(s.rows):
-        alignment = w.rows.alignment.data + (s.first + row) * w.rows.alignment.row_bytes
+        attention = w.rows.attention.data + (s.first + row) * w.rows.attention.row_bytes
         for i in range(m.covered):
-            s.coverage[row * m.covered + i] += value(m.kernels, alignment, i)
+            s.coverage[row * m.covered + i] += value(m.kernels, attention, i)
 
 
 cdef double score(
@@ -380,15 +380,15 @@ cdef class Decoding:
     cdef StepDecoder decoder
     cdef list owner
     cdef int threads
-    cdef bint shows_alignment
+    cdef bint returns_attention
 
     def __cinit__(
         self, decoder, states, memory, lengths, constant, *, start, end, max_length,
-        return_alignment, fr_index beam_size, fr_index n_best, num_threads,
+        return_attention, fr_index beam_size, fr_index n_best, num_threads,
     ):
         self.decoder = StepDecoder(decoder, states, memory, lengths, constant, num_threads)
         self.owner = [start]
-        self.shows_alignment = return_alignment
+        self.returns_attention = return_attention
         cdef DecodingJob *m = &self.job
         m.kernels, m.decoder = self.decoder.kernels, <void *>self.decoder
         m.sentences, m.beam, m.n_best = self.decoder.sentences, beam_size, n_best
@@ -435,40 +435,40 @@ cdef class Decoding:
         """Give a thread its memory."""
         cdef const DecodingJob *m = &self.job
         cdef fr_index rows = m.block * m.beam, V = self.decoder.vocabulary, i
-        cdef fr_index alignment_bytes = 0
+        cdef fr_index attention_bytes = 0
         cdef Sentence *s
         w.rows = self.decoder.rows_at(NULL, rows)
         w.rows = self.decoder.rows_at(<char *>self.reserve(w.rows.bytes, 1), rows)
-        if self.shows_alignment:
-            alignment_bytes = w.rows.alignment.row_bytes
+        if self.returns_attention:
+            attention_bytes = w.rows.attention.row_bytes
         w.sentences = <Sentence *>self.reserve(m.block, sizeof(Sentence))
         w.continuations = <Continuation *>self.reserve(2 * m.beam, sizeof(Continuation))
         w.places = <fr_index *>self.reserve(min(m.beam + 1, V), sizeof(fr_index))
         w.drawing = self.reserve(V if m.seeds else 0, sizeof(fr_index) + m.kernels.itemsize)
-        w.shown.alignment_bytes = alignment_bytes
+        w.shown.attention_bytes = attention_bytes
         for i in range(m.block):
             s = &w.sentences[i]
             s.log_probability = <double *>self.reserve(m.beam, sizeof(double))
             s.next_log_probability = <double *>self.reserve(m.beam, sizeof(double))
             s.coverage = <double *>self.reserve(m.beam * m.covered, sizeof(double))
             s.next_coverage = <double *>self.reserve(m.beam * m.covered, sizeof(double))
-            s.history.beam, s.history.alignment_bytes = m.beam, alignment_bytes
+            s.history.beam, s.history.attention_bytes = m.beam, attention_bytes
         return 0
 
     cdef tuple target(self, fr_index n, const Found *found):
-        """Tokens and, if wanted, alignment of what was found."""
+        """Tokens and, if wanted, attention of what was found."""
         cdef const Shown *shown = &self.job.workers[self.job.worker[n]].shown
-        cdef fr_index length = found.length, bytes = shown.alignment_bytes
-        tokens, alignment = np.empty(length, np.int64), None
+        cdef fr_index length = found.length, bytes = shown.attention_bytes
+        tokens, attention = np.empty(length, np.int64), None
         if length:
             memcpy(cnp.PyArray_DATA(tokens), shown.tokens + found.at, length * sizeof(cnp.int64_t))
-        if self.shows_alignment:
-            alignment = np.empty((length, self.decoder.memory_steps), self.decoder.dtype())
+        if self.returns_attention:
+            attention = np.empty((length, self.decoder.memory_steps), self.decoder.dtype())
             if length:
                 memcpy(
-                    cnp.PyArray_DATA(alignment), shown.alignment + found.at * bytes, length * bytes
+                    cnp.PyArray_DATA(attention), shown.attention + found.at * bytes, length * bytes
                 )
-        return tokens, alignment
+        return tokens, attention
 
     cdef list results(self):
         """The best of each sentence, as a beam search returns them."""
@@ -479,9 +479,9 @@ cdef class Decoding:
             best = []
             for i in range(self.job.count[n]):
                 found = &self.job.found[n * self.job.n_best + i]
-                tokens, alignment = self.target(n, found)
+                tokens, attention = self.target(n, found)
                 best.append((
-                    tokens, found.score, found.log_probability, bool(found.finished), alignment
+                    tokens, found.score, found.log_probability, bool(found.finished), attention
                 ))
             results.append(best)
         return results
@@ -493,25 +493,25 @@ cdef class Decoding:
         for n in range(N):
             longest = max(longest, found[n].length)
         tokens, lengths = np.zeros((N, longest), np.int64), np.empty(N, np.int64)
-        totals, alignments = np.empty(N), None
-        if self.shows_alignment:
-            alignments = np.zeros((N, longest, self.decoder.memory_steps), self.decoder.dtype())
+        totals, all_attention = np.empty(N), None
+        if self.returns_attention:
+            all_attention = np.zeros((N, longest, self.decoder.memory_steps), self.decoder.dtype())
         for n in range(N):
-            own, alignment = self.target(n, &found[n])
+            own, attention = self.target(n, &found[n])
             lengths[n], totals[n] = found[n].length, found[n].log_probability
             tokens[n, : len(own)] = own
-            if alignments is not None:
-                alignments[n, : len(own)] = alignment
-        return tokens, lengths, totals, alignments
+            if all_attention is not None:
+                all_attention[n, : len(own)] = attention
+        return tokens, lengths, totals, all_attention
 
 
 def decode_greedy(
     decoder, states, memory, lengths, constant, *, start, end, max_length, forced, use_forced,
-    return_alignment, num_threads=None,
+    return_attention, num_threads=None,
 ):
     cdef Decoding call = Decoding(
         decoder, states, memory, lengths, constant, start=start, end=end, max_length=max_length,
-        return_alignment=return_alignment, beam_size=1, n_best=0, num_threads=num_threads,
+        return_attention=return_attention, beam_size=1, n_best=0, num_threads=num_threads,
     )
     force(call, forced, use_forced)
     call.run()
@@ -520,11 +520,11 @@ def decode_greedy(
 
 def decode_sample(
     decoder, states, memory, lengths, constant, *, start, end, max_length, forced, use_forced,
-    return_alignment, seeds, temperature, top_k, top_p, num_threads=None,
+    return_attention, seeds, temperature, top_k, top_p, num_threads=None,
 ):
     cdef Decoding call = Decoding(
         decoder, states, memory, lengths, constant, start=start, end=end, max_length=max_length,
-        return_alignment=return_alignment, beam_size=1, n_best=0, num_threads=num_threads,
+        return_attention=return_attention, beam_size=1, n_best=0, num_threads=num_threads,
     )
     force(call, forced, use_forced)
     call.owner.append(seeds)
@@ -544,11 +544,11 @@ cdef void force(Decoding call, object forced, object use_forced) noexcept:
 
 def decode_beam(
     decoder, states, memory, lengths, constant, *, start, end, max_length, beam_size, n_best,
-    length_penalty, coverage_penalty, return_alignment, num_threads=None,
+    length_penalty, coverage_penalty, return_attention, num_threads=None,
 ):
     cdef Decoding call = Decoding(
         decoder, states, memory, lengths, constant, start=start, end=end, max_length=max_length,
-        return_alignment=return_alignment, beam_size=beam_size, n_best=n_best,
+        return_attention=return_attention, beam_size=beam_size, n_best=n_best,
         num_threads=num_threads,
     )
     call.job.length_penalty, call.job.coverage_penalty = length_penalty, coverage_penalty

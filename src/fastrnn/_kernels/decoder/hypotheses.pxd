@@ -14,19 +14,19 @@ cdef struct Found:
 # How the hypotheses of one sentence came about, [room][beam].
 cdef struct History:
     fr_index beam
-    fr_index alignment_bytes  # of a row; 0: not kept
+    fr_index attention_bytes  # of a row; 0: not kept
     fr_index room             # steps
     fr_index *parent          # of what went on as this row, the row before
     fr_index *token           # and the token
-    char *alignment           # of each row of the step
+    char *attention           # of each row of the step
 
-# Tokens of targets one after another, and their alignments.
+# Tokens of targets one after another, and their attention.
 cdef struct Shown:
-    fr_index alignment_bytes
+    fr_index attention_bytes
     fr_index used
     fr_index room
     cnp.int64_t *tokens
-    char *alignment
+    char *attention
 
 cdef bint make_room(History *history, fr_index steps) noexcept nogil
 cdef void forget(History *history) noexcept nogil

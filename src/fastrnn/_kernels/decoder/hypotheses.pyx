@@ -34,7 +34,7 @@ cdef bint make_room(History *history, fr_index steps) noexcept nogil:
     if not (
         grow(<void **>&history.parent, room * history.beam * sizeof(fr_index))
         and grow(<void **>&history.token, room * history.beam * sizeof(fr_index))
-        and grow(<void **>&history.alignment, room * history.beam * history.alignment_bytes)
+        and grow(<void **>&history.attention, room * history.beam * history.attention_bytes)
     ):
         return False
     history.room = room
@@ -44,7 +44,7 @@ cdef bint make_room(History *history, fr_index steps) noexcept nogil:
 cdef void forget(History *history) noexcept nogil:
     PyMem_RawFree(history.parent)
     PyMem_RawFree(history.token)
-    PyMem_RawFree(history.alignment)
+    PyMem_RawFree(history.attention)
 
 
 cdef fr_index enter(Found *best, fr_index count, fr_index most, Found found) noexcept nogil:
@@ -63,14 +63,14 @@ cdef fr_index enter(Found *best, fr_index count, fr_index most, Found found) noe
 
 cdef bint show(Shown *shown, const History *history, Found *found) noexcept nogil:
     """Follow a target back from its end, and copy it; tells whether there was memory."""
-    cdef fr_index room = max(shown.room, FIRST_ROOM), bytes = shown.alignment_bytes
+    cdef fr_index room = max(shown.room, FIRST_ROOM), bytes = shown.attention_bytes
     cdef fr_index row = found.row, step, at
     while room < shown.used + found.length:
         room *= 2
     if room > shown.room:
         if not (
             grow(<void **>&shown.tokens, room * sizeof(cnp.int64_t))
-            and grow(<void **>&shown.alignment, room * bytes)
+            and grow(<void **>&shown.attention, room * bytes)
         ):
             return False
         shown.room = room
@@ -80,8 +80,8 @@ cdef bint show(Shown *shown, const History *history, Found *found) noexcept nogi
         row = history.parent[at]
         if bytes:
             memcpy(
-                shown.alignment + (shown.used + step) * bytes,
-                history.alignment + (step * history.beam + row) * bytes, bytes,
+                shown.attention + (shown.used + step) * bytes,
+                history.attention + (step * history.beam + row) * bytes, bytes,
             )
     found.at = shown.used
     shown.used += found.length
@@ -90,4 +90,4 @@ cdef bint show(Shown *shown, const History *history, Found *found) noexcept nogi
 
 cdef void discard(Shown *shown) noexcept nogil:
     PyMem_RawFree(shown.tokens)
-    PyMem_RawFree(shown.alignment)
+    PyMem_RawFree(shown.attention)

@@ -1,35 +1,20 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 from matplotlib.font_manager import fontManager, get_font_names
 
-from fastrnn.models import Alignment
-from fastrnn.models.fonts import fonts_for
-
-
-def test_the_text_is_a_grid_under_the_source_tokens() -> None:
-    weights = np.array([[0.9, 0.1, 0.0], [0.05, 0.4, 0.55]])
-    lines = Alignment(["the", "c", "at"], ["x", "yes"], weights).to_text().splitlines()
-    assert lines == ["    the  c at", "  x  %% ..   ", "yes     == ++"]
-
-
-def test_wide_letters_and_marks_stand_over_their_columns() -> None:
-    alignment = Alignment(["나", "는", " ", "e\u0301"], ["예", "go"], np.eye(2, 4))
-    assert alignment.to_text().splitlines() == [
-        "   나 는     e\u0301",
-        "예 @@         ",
-        "go    @@      ",
-    ]
+from fastrnn.plot import fonts_for, save_attention
 
 
 def test_the_picture_is_a_png(tmp_path: Path) -> None:
     weights = np.random.default_rng(0).dirichlet(np.ones(7), size=4)
     path = tmp_path / "attention.png"
-    Alignment(list("8/3/14 "), list("2014"), weights).save_image(path)
+    save_attention("8/3/14 ", "2014", weights, path)
     assert path.read_bytes().startswith(b"\x89PNG")
 
 
@@ -49,7 +34,7 @@ def test_letters_of_other_scripts_are_drawn_without_a_warning(
     tmp_path: Path, recwarn: pytest.WarningsRecorder
 ) -> None:
     assert "DejaVu Sans" in get_font_names()
-    Alignment(["\u10a0", "b"], ["x"], np.array([[0.3, 0.7]])).save_image(tmp_path / "picture.png")
+    save_attention(["\u10a0", "b"], ["x"], np.array([[0.3, 0.7]]), tmp_path / "picture.png")
     assert not list(recwarn)
 
 
@@ -58,15 +43,15 @@ def test_nothing_to_see_is_drawn_without_a_warning(
     shape: tuple[int, int], tmp_path: Path, recwarn: pytest.WarningsRecorder
 ) -> None:
     rows, columns = shape
-    Alignment(["s"] * columns, ["t"] * rows, np.zeros(shape)).save_image(tmp_path / "picture.png")
+    save_attention(["s"] * columns, ["t"] * rows, np.zeros(shape), tmp_path / "picture.png")
     assert not list(recwarn)
 
 
 def test_a_picture_is_written_whole_where_it_was_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path, alignment = tmp_path / "picture", Alignment(["a"], ["b"], np.ones((1, 1)))
-    alignment.save_image(path)
+    path, attention = tmp_path / "picture", (["a"], ["b"], np.ones((1, 1)))
+    save_attention(*attention, path)
     before = path.read_bytes()
     assert before.startswith(b"\x89PNG")
 
@@ -75,6 +60,13 @@ def test_a_picture_is_written_whole_where_it_was_asked_for(
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match="No space left on device"):
-        alignment.save_image(path)
+        save_attention(*attention, path)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_nothing_else_imports_matplotlib() -> None:
+    root = Path(__file__).parents[2] / "src/fastrnn"
+    line = re.compile(r"^\s*(from|import) matplotlib\b", re.MULTILINE)
+    rooms = {p.relative_to(root).parts[0] for p in root.rglob("*.py") if line.search(p.read_text())}
+    assert rooms == {"plot"}

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from matplotlib.font_manager import findfont, fontManager
+from matplotlib.ft2font import FT2Font
+
 
 class Fonts(NamedTuple):
     """Font families that together have the letters of some texts.
@@ -22,13 +25,7 @@ class Fonts(NamedTuple):
 
 
 def fonts_for(texts: Iterable[str]) -> Fonts:
-    """Choose installed fonts for the letters of the texts: monospace, and others if needed.
-
-    Raises
-    ------
-    ImportError
-        If matplotlib is not installed.
-    """
+    """Choose installed fonts for the letters of the texts: monospace, and others if needed."""
     missing = {letter for text in texts for letter in text if not letter.isspace()}
     families = []
     for family, letters in _installed():
@@ -42,9 +39,6 @@ def fonts_for(texts: Iterable[str]) -> Fonts:
 
 def _installed() -> Iterator[tuple[str, set[str]]]:
     """Yield each family, monospace first, with the letters that it has."""
-    from matplotlib.font_manager import findfont, fontManager
-    from matplotlib.ft2font import FT2Font
-
     yield "monospace", set(map(chr, FT2Font(findfont("monospace")).get_charmap()))
     for font in fontManager.ttflist:
         # The font of last resort has a box for every letter.
