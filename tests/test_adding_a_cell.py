@@ -73,7 +73,8 @@ def test_its_gradients_are_those_of_finite_differences(toy):
 
     *_, stash = forward_one(toy, x, [h0], weights, **options)
     gradients = backward_one(toy, dy, [dh], stash)
-    for name, array, gradient in zip(["x", "h0", "Wx", "Wh", "b"], (x, h0, *weights), gradients):
+    names = ["x", "h0", *toy.weights]
+    for name, array, gradient in zip(names, (x, h0, *weights), gradients, strict=True):
         assert_close(gradient, numeric_gradient(loss, array), 1e-8, name)
 
 
