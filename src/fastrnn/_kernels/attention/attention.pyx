@@ -179,7 +179,7 @@ cdef void scale_numbers(
     const fr_kernels *kernels, void *row, fr_index count, double factor
 ) noexcept nogil:
     if factor != 1:
-        kernels.scale(&row, count, &factor)
+        kernels.scale(row, count, factor)
 
 
 cdef void row_products(const fr_kernels *k, Matrix a, Matrix b, Matrix c) noexcept nogil:

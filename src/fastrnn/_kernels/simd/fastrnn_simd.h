@@ -163,8 +163,13 @@ typedef struct {
 
 /* --- optimizers -----------------------------------------------------------------------------
  * One pass over arrays of `count` numbers: the parameter, its gradient, then its moments; all but
- * the gradient are written. What the options are is said at each update. */
-typedef void fr_update(void *const *arrays, fr_index count, const double *options);
+ * the gradient are written. Each update reads those of the options that it knows. */
+typedef struct {
+    double lr, momentum, rho, beta1, beta2, eps;
+    double root_scale, keep; /* Adam: see there */
+} fr_update_options;
+
+typedef void fr_update(void *const *arrays, fr_index count, const fr_update_options *options);
 
 /* dst = the layout's columns of a matrix of so many rows, packed, or the transpose of them. */
 typedef void fr_pack(void *dst, const void *src, fr_index rows, fr_index row_step,
@@ -222,7 +227,9 @@ typedef struct {
     void (*dropout)(void *dst, const void *src, const unsigned char *keep, double scale,
                     fr_index count);
     double (*squared_norm)(const void *src, fr_index count);
-    fr_update *scale, *sgd, *momentum, *adagrad, *rmsprop, *adam;
+    void (*scale)(void *dst, fr_index count, double factor); /* dst *= factor */
+
+    fr_update *sgd, *momentum, *adagrad, *rmsprop, *adam;
 } fr_kernels;
 
 /* NULL where the instruction set was not built. One per instruction set and real type. */
