@@ -118,7 +118,7 @@ cdef extern from "fastrnn_simd.h" nogil:
         const void *q
         const void *k
         const void *v
-        void *alignment
+        void *score
         const void *dscore
         void *dq
         void *dk
@@ -182,8 +182,8 @@ cdef extern from "fastrnn_simd.h" nogil:
                              fr_index, fr_index, fr_index) noexcept nogil
         void (*additive_scores)(const fr_additive *) noexcept nogil
         void (*additive_backward)(const fr_additive *) noexcept nogil
-        void (*exp)(void *, const void *, fr_index) noexcept nogil
-        void (*sigmoid)(void *, const void *, fr_index) noexcept nogil
+        fr_rows *exp
+        fr_rows *sigmoid
         fr_rows *tanh
         fr_rows *tanh_backward
         fr_rows *add_rows

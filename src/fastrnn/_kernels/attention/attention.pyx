@@ -222,7 +222,7 @@ cdef fr_additive additive_problem(const AttentionJob *m, fr_index n, fr_index ke
     problem.queries, problem.keys = m.q[n].rows, keys
     problem.tk, problem.size = m.alignment[n].columns, m.q[n].columns
     problem.q, problem.k, problem.v = m.q[n].data, m.k[n].data, m.v
-    problem.alignment = m.alignment[n].data
+    problem.score = m.alignment[n].data
     return problem
 
 
