@@ -118,11 +118,21 @@ cdef extern from "fastrnn_simd.h" nogil:
         const void *q
         const void *k
         const void *v
-        void *alignment
+        void *score
         const void *dscore
         void *dq
         void *dk
         void *dv
+
+    ctypedef struct fr_update_options:
+        double lr
+        double momentum
+        double rho
+        double beta1
+        double beta2
+        double eps
+        double root_scale
+        double keep
 
     ctypedef struct fr_draw:
         double temperature
@@ -138,7 +148,9 @@ cdef extern from "fastrnn_simd.h" nogil:
         const fr_cell *, fr_share, fr_index, const void *const *
     ) noexcept nogil
     ctypedef void fr_single(const fr_cell_single *) noexcept nogil
-    ctypedef void fr_update(void *const *, fr_index, const double *) noexcept nogil
+    ctypedef void fr_update(
+        void *const *, fr_index, const fr_update_options *
+    ) noexcept nogil
     ctypedef void fr_backward_step(const fr_cell_backward *, fr_share, fr_index) noexcept nogil
 
     ctypedef struct fr_cell_kernels:
@@ -170,8 +182,8 @@ cdef extern from "fastrnn_simd.h" nogil:
                              fr_index, fr_index, fr_index) noexcept nogil
         void (*additive_scores)(const fr_additive *) noexcept nogil
         void (*additive_backward)(const fr_additive *) noexcept nogil
-        void (*exp)(void *, const void *, fr_index) noexcept nogil
-        void (*sigmoid)(void *, const void *, fr_index) noexcept nogil
+        fr_rows *exp
+        fr_rows *sigmoid
         fr_rows *tanh
         fr_rows *tanh_backward
         fr_rows *add_rows
@@ -179,7 +191,7 @@ cdef extern from "fastrnn_simd.h" nogil:
         void (*dropout)(void *, const void *, const unsigned char *, double,
                         fr_index) noexcept nogil
         double (*squared_norm)(const void *, fr_index) noexcept nogil
-        fr_update *scale
+        void (*scale)(void *, fr_index, double) noexcept nogil
         fr_update *sgd
         fr_update *momentum
         fr_update *adagrad

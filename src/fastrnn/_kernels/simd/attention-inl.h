@@ -19,7 +19,7 @@ static void additive_scores(const fr_additive *m) {
                 const fr_index n = m->size - a;
                 sum += load_part(v + a, n) * vtanh(load_part(q + a, n) + load_part(k + a, n));
             }
-            ((real *)m->alignment)[i * m->tk + j] = sum_halves(sum);
+            ((real *)m->score)[i * m->tk + j] = sum_halves(sum);
         }
 }
 

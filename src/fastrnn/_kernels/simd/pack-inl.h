@@ -39,7 +39,7 @@ INLINE void pack_edge(real *dst, const real *src, const fr_layout *l, fr_index p
 
 /* dst = the layout's columns of src, packed; the rows of src lie row_step elements apart. */
 static void pack_nn(void *dst, const void *src, fr_index depth, fr_index row_step,
-                 const fr_layout *l) {
+                    const fr_layout *l) {
     const fr_index size = l->width * VL;
     for (fr_index first = 0; first < depth; first += PACK_ROWS)
         for (fr_index panel = 0; panel < l->panels; panel++) {
@@ -78,7 +78,8 @@ static void transpose_block(real *dst, fr_index dst_step, const real *src, fr_in
                             fr_index rows, fr_index n) {
     vec row[VL];
 #pragma GCC unroll 16
-    for (fr_index j = 0; j < VL; j++) row[j] = j < rows ? load_part(src + j * row_step, n) : (vec){0};
+    for (fr_index j = 0; j < VL; j++)
+        row[j] = j < rows ? load_part(src + j * row_step, n) : (vec){0};
     exchange(1, row);
     exchange(2, row);
     exchange(4, row);
@@ -91,7 +92,7 @@ static void transpose_block(real *dst, fr_index dst_step, const real *src, fr_in
 /* The transpose of a packed matrix, packed: src is (rows, columns of `l`); dst is
  * [panel of rows][(p, v, lane) of l][4][VL], zero where there is no row. */
 static void pack_nt(void *dst, const void *src, fr_index rows, fr_index row_step,
-                            const fr_layout *l) {
+                    const fr_layout *l) {
     const fr_index size = l->width * VL;
     real *out = dst;
     for (fr_index first = 0; first < rows; first += PANEL)
@@ -110,7 +111,7 @@ static void pack_nt(void *dst, const void *src, fr_index rows, fr_index row_step
 
 /* As pack_nn, from the transpose of its source: src is (columns of `l`, depth). */
 static void pack_tn(void *dst, const void *src, fr_index depth, fr_index row_step,
-                        const fr_layout *l) {
+                    const fr_layout *l) {
     const fr_index size = l->width * VL;
     real *out = dst;
     for (fr_index p = 0; p < l->panels; p++, out += depth * size) {
@@ -131,7 +132,7 @@ static void pack_tn(void *dst, const void *src, fr_index depth, fr_index row_ste
 
 /* As pack_nt, from the transpose of its source: src is (columns of `l`, rows). */
 static void pack_tt(void *dst, const void *src, fr_index rows, fr_index row_step,
-                                   const fr_layout *l) {
+                    const fr_layout *l) {
     const fr_index size = l->width * VL;
     real *out = dst;
     for (fr_index first = 0; first < rows; first += PANEL)
@@ -145,8 +146,8 @@ static void pack_tt(void *dst, const void *src, fr_index rows, fr_index row_step
                 for (fr_index lane = 0; lane < n; lane++, at += PANEL)
                     for (fr_index j = 0; j < PANEL; j += VL) {
                         const fr_index left = rows - first - j;
-                        store(at + j, left > 0 ? load_part(from + lane * row_step + j, left)
-                                               : (vec){0});
+                        store(at + j,
+                              left > 0 ? load_part(from + lane * row_step + j, left) : (vec){0});
                     }
             }
         }

@@ -10,10 +10,7 @@ INLINE void scale_row(real *row, fr_index count, real factor) {
     for (fr_index j = 0; j < count; j++) row[j] *= factor;
 }
 
-/* options: factor; the one array is multiplied by it. */
-static void scale(void *const *arrays, fr_index count, const double *options) {
-    scale_row(arrays[0], count, (real)options[0]);
-}
+static void scale(void *dst, fr_index count, double factor) { scale_row(dst, count, (real)factor); }
 
 static void add_rows(void *dst, const void *src, fr_index count) {
     real *d = dst;

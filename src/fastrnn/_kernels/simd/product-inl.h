@@ -1,4 +1,4 @@
-/* The packed product: the one multiply-add loop under every cell, projection and weight gradient. */
+/* The packed product: the multiply-add loop under every cell, projection and weight gradient. */
 #ifndef FASTRNN_PRODUCT_INL_H
 #define FASTRNN_PRODUCT_INL_H
 
@@ -28,8 +28,8 @@ static const fr_index neighbours[4] = {0, VL, 2 * VL, 3 * VL};
  * height. `at` is added to b and `to_at` read ahead of the loops, or GCC runs out of registers for
  * addresses: products of weight gradients then ran at 104 GF/s instead of 111 (peak 117, Zen 4). */
 INLINE void tile_body(const int rows, const int width, const tile_shape *shape,
-                      const real *const *from, real *const *to, fr_index at,
-                      const real *const *a, const real *b) {
+                      const real *const *from, real *const *to, fr_index at, const real *const *a,
+                      const real *b) {
     vec sum[TILE_ROWS][TILE_VECTORS];
     const real *row[TILE_ROWS];
 #pragma GCC unroll 8
@@ -85,14 +85,14 @@ TILES(2)
 TILES(3)
 TILES(4)
 static tile_function *const tiles[][TILE_ROWS - 1] = {TILE_NAMES(1), TILE_NAMES(2), TILE_NAMES(3),
-                                                  TILE_NAMES(4)};
+                                                      TILE_NAMES(4)};
 #else
 static tile_function *const tiles[][TILE_ROWS - 1] = {TILE_NAMES(1), TILE_NAMES(2)};
 #endif
 
 /* to = from + a b for one row and a whole panel. Four sums under way suffice: what bounds a single
- * row is the stream of the panel, and one is read faster than two side by side (165 against 137 GB/s
- * from L2). */
+ * row is the stream of the panel, and one is read faster than two side by side (165 against 137
+ * GB/s from L2). */
 INLINE void single_body(const int width, const tile_shape *shape, const real *from, real *to,
                         const real *a, const real *b) {
     vec sum[4];
@@ -155,7 +155,7 @@ static void product_edge(const fr_product *p, fr_index panel, fr_index i, fr_ind
         for (fr_index v = 0; p->bias && v < width; v++)
             store(line[r] + v * VL, load(line[r] + v * VL) + load(bias + v * VL));
     }
-    const tile_shape shape = {p->blocks, p->depth, p->a_step, p->a_block,
+    const tile_shape shape = {p->blocks, p->depth,   p->a_step, p->a_block,
                               p->b_step, neighbours, neighbours};
     tile(height, width, &shape, (const real *const *)line, line, (const real *const *)p->a + i,
          (const real *)p->b + panel * p->b_panel);
@@ -170,9 +170,8 @@ static void product_tile(const fr_product *p, fr_index panel, fr_index width, fr
                          fr_index height) {
     static const real zeros[PANEL];
     const fr_layout *l = &p->layout;
-    const tile_shape shape = {p->blocks, p->depth,
-                              p->a_step, p->a_block,
-                              p->b_step, p->accumulate ? l->start : neighbours,
+    const tile_shape shape = {p->blocks,  p->depth,  p->a_step,
+                              p->a_block, p->b_step, p->accumulate ? l->start : neighbours,
                               l->start};
     const real *start = p->bias ? (const real *)p->bias + panel * l->width * VL : zeros;
     const real *from[TILE_ROWS];

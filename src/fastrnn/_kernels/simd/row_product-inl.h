@@ -32,8 +32,8 @@ INLINE void add_rows_product(const int rows, real *work, const real *v, const re
 
 /* work += v W for one row v and W (depth, columns) as it lies, its rows w_step apart: four whole
  * rows of W at a time, which lie in four streams. Beside strips of 16 vectors, which stay in
- * registers for all of W but jump from row to row, GB/s of an LSTM's weights with D=H (Zen 4): H64 103
- * and 108, H128 104 and 93, H512 67 and 60, H650 56 and 48, H1024 22 and 11. */
+ * registers for all of W but jump from row to row, GB/s of an LSTM's weights with D=H (Zen 4): H64
+ * 103 and 108, H128 104 and 93, H512 67 and 60, H650 56 and 48, H1024 22 and 11. */
 static void add_row_product(real *work, const real *v, fr_index depth, const real *w,
                             fr_index columns, fr_index w_step) {
     fr_index k = 0;
@@ -50,7 +50,7 @@ static void add_row_product(real *work, const real *v, fr_index depth, const rea
 #define DOT_COLUMNS 2
 #endif
 
-/* c[i][j] = a[i] . b[j] for a few rows; neither side is packed, for each is read a few times only. */
+/* c[i][j] = a[i] . b[j] for a few rows. */
 INLINE void dot_block(const int rows, const int columns, real *c, fr_index c_step, const real *a,
                       fr_index a_step, const real *b, fr_index b_step, fr_index depth) {
     vec sum[DOT_ROWS][DOT_COLUMNS] = {0};
@@ -81,9 +81,8 @@ INLINE void dot_strip(const int rows, real *c, fr_index c_step, const real *a, f
         dot_block(rows, 1, c + j, c_step, a, a_step, b + j * b_step, b_step, depth);
 }
 
-static void row_products(void *c, fr_index c_step, const void *a, fr_index a_rows,
-                         fr_index a_step, const void *b, fr_index b_rows, fr_index b_step,
-                         fr_index depth) {
+static void row_products(void *c, fr_index c_step, const void *a, fr_index a_rows, fr_index a_step,
+                         const void *b, fr_index b_rows, fr_index b_step, fr_index depth) {
     real *out = c;
     const real *row = a;
     fr_index i = 0;

@@ -1,6 +1,6 @@
 /* Vectors of one instruction set and real type, by GNU C vector extensions.
  *
- * Compiled with FR_ISA (the table's name), FR_VECTOR_BYTES (64, 32, 16) and FR_REAL_BYTES (4, 8). */
+ * Compiled with FR_ISA (the set's name), FR_VECTOR_BYTES (64, 32, 16) and FR_REAL_BYTES (4, 8). */
 #ifndef FASTRNN_VEC_INL_H
 #define FASTRNN_VEC_INL_H
 

@@ -41,8 +41,7 @@ INLINE vec drop_h(const fr_cell *m, vec h, fr_index at) {
 }
 
 INLINE real *tape_at(const fr_cell *m, fr_index panel, fr_index s, fr_index row) {
-    return (real *)m->gates +
-           (panel * m->tape_rows + m->batch.offset[s] + row) * PANEL;
+    return (real *)m->gates + (panel * m->tape_rows + m->batch.offset[s] + row) * PANEL;
 }
 
 /* The new h of one vector of one row, to the slots that the next step reads and to y. */
@@ -93,7 +92,7 @@ INLINE int next_tile(const fr_cell *m, fr_share share, fr_index s, const real *h
     return 1;
 }
 
-/* acc = from + a W for `width` vectors of the tile's panel of W, packed (depth, `stored` a panel). */
+/* acc = from + a W for `width` vectors of the tile's panel of W, packed with `stored` a panel. */
 INLINE void tile_product(const step_tile *t, const real *const *from, const real *const *a,
                          fr_index depth, const void *w, fr_index stored, fr_index width,
                          real *acc) {

@@ -22,8 +22,8 @@ INLINE vec upstream(const fr_cell_backward *m, fr_index row, fr_index s, fr_inde
 /* Rows that one call of product takes, so that each panel of weights is read once for many rows. */
 #define ROW_GROUP 96
 
-/* The rows of step s that a share has: pointers to their dgates in `panel` and to `out`, (rows, ld),
- * from number `at` on. Returns how many. */
+/* The rows of step s that a share has, from number `at` on: pointers to their dgates in `panel` and
+ * to `out`, (rows, ld). Returns how many. */
 static fr_index point_at_rows(const fr_cell_backward *m, fr_share share, fr_index s, fr_index at,
                               fr_index panel, fr_index first, real *out, void **a, void **c) {
     const fr_index count = share_count(share, m->cell.batch.batch_sizes[s]) - at;
@@ -65,8 +65,7 @@ static void through_hidden(const fr_cell_backward *m, fr_share share, fr_index s
     rest.b = (const real *)w_t + full * gates * units * PANEL;
     rest.accumulate = accumulate || full;
     for (fr_index at = 0, height;
-         (height = point_at_rows(m, share, s, at, 0, first * units, out, a, c)) > 0;
-         at += height) {
+         (height = point_at_rows(m, share, s, at, 0, first * units, out, a, c)) > 0; at += height) {
         if (full) product(&whole, 0, height);
         if (!left) continue;
         point_at_rows(m, share, s, at, full, first * left, out, a, c);
@@ -74,7 +73,8 @@ static void through_hidden(const fr_cell_backward *m, fr_share share, fr_index s
     }
 }
 
-/* dh (+)= drop_h * dmet for the share's rows and vectors of step s: the backward of drop_h*h. */
+/* dh (+)= drop_h * dh_dropped, the backward of drop_h*h, for the share's rows and vectors of step
+ * s. */
 static void through_dropout(const fr_cell_backward *m, fr_share share, fr_index s,
                             const real *dh_dropped, int accumulate) {
     const fr_cell *cell = &m->cell;

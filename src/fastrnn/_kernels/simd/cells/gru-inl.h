@@ -171,7 +171,7 @@ static void gru_backward_after(const fr_cell_backward *m, fr_share share, fr_ind
     operand_step(m, share, s);
 }
 
-/* Up to the product with r*h; leaves dn, dz, the part of dh that passes by z, and r*h as operand. */
+/* Up to the product with r*h: leaves dn, dz, the part of dh that passes z, and r*h as operand. */
 static void gru_before_candidate(const fr_cell_backward *m, fr_share share, fr_index s) {
     const fr_cell *cell = &m->cell;
     const fr_index count = share_count(share, cell->batch.batch_sizes[s]);
