@@ -52,6 +52,6 @@ def test_a_wrong_line_is_found(line):
 
 def test_nothing_lies_between_the_rooms():
     files = {path.name for path in ROOT.iterdir() if path.is_file()}
-    assert files == {"__init__.py", "simd.pxd"}
+    assert files == {"__init__.py", "__init__.pyi", "simd.pxd"}
     rooms = {path.name for path in ROOT.iterdir() if path.is_dir()} - {"__pycache__"}
     assert rooms == set().union(*FLOORS)

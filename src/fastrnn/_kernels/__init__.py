@@ -29,7 +29,6 @@ from fastrnn._kernels.recurrent.layer import (
     recurrent_step,
 )
 from fastrnn._kernels.runtime import openmp_env  # noqa: F401, before OpenMP is loaded
-from fastrnn._kernels.runtime.memory import empty
 from fastrnn._kernels.runtime.system import cpu_info, get_num_threads, set_num_threads
 
 __all__ = [
@@ -46,7 +45,6 @@ __all__ = [
     "dropout",
     "embedding_backward",
     "embedding_forward",
-    "empty",
     "get_num_threads",
     "linear_backward",
     "linear_forward",

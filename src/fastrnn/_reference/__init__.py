@@ -6,8 +6,6 @@ also returns a stash for its backward, which may be run more than once; with ``t
 returns None in that place.
 """
 
-from numpy import empty
-
 from .attention import attention_backward, attention_forward
 from .attention_decoder import attention_decoder_backward, attention_decoder_forward
 from .decoding import decode_beam, decode_greedy, decode_sample
@@ -45,7 +43,6 @@ __all__ = [
     "dropout",
     "embedding_backward",
     "embedding_forward",
-    "empty",
     "linear_backward",
     "linear_forward",
     "momentum_update",

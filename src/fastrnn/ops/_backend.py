@@ -8,18 +8,21 @@ from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
 
 from fastrnn import _check as check
 from fastrnn._cells import Cell, Options
 from fastrnn._check import Array
 
+Weights: TypeAlias = Sequence[Any]  # of one direction, or their gradients
+
 
 class Backend(Protocol):
     """What a backend has: `fastrnn._reference` defines these functions, `_kernels` compiles them.
 
-    A recurrent function takes one layer in its directions. `states` are arrays (directions, N, H),
-    h first, and `weights` come for each direction in the order of `Cell.weights`.
+    They take checked arguments. A recurrent one takes one layer in its directions: `states` are
+    arrays (directions, N, H), h first, and `weights` come for each direction in the order of
+    `Cell.weights`. Where x holds ids, the gradient of the embedding takes the place of dx.
     """
 
     def recurrent_forward(
@@ -27,7 +30,7 @@ class Backend(Protocol):
         cell: Cell,
         x: Array,
         states: Sequence[Array],
-        weights: Sequence[Sequence[Array | None]],
+        weights: Sequence[Weights],
         *,
         options: Options,
         reverse: Sequence[bool],
@@ -37,9 +40,7 @@ class Backend(Protocol):
         embedding: Array | None = None,
         out: Array | None = None,
         num_threads: int | None = None,
-    ) -> tuple[Array, list[Array], Any]:
-        """Return y, the final states and, if `train`, a stash; `embedding` makes ids of x."""
-
+    ) -> tuple[Array, list[Array], Any]: ...
     def recurrent_backward(
         self,
         cell: Cell,
@@ -48,35 +49,175 @@ class Backend(Protocol):
         stash: Any,
         *,
         num_threads: int | None = None,
-    ) -> tuple[Array, list[Array], list[tuple[Any, ...]]]:
-        """Return dx or the gradient of the embedding, dstates and the gradients of the weights."""
-
+    ) -> tuple[Array, list[Array], list[Weights]]: ...
     def recurrent_step(
-        self,
-        cell: Cell,
-        x: Array,
-        states: Sequence[Array],
-        weights: Sequence[Array | None],
-        *,
-        options: Options,
-    ) -> tuple[Array, ...]:
-        """Return the states (N, H) after one step of x (N, D)."""
-
+        self, cell: Cell, x: Array, states: Sequence[Array], weights: Weights, *, options: Options
+    ) -> tuple[Array, ...]: ...
     def recurrent_freeze(
         self,
         cell: Cell,
-        cells: Sequence[Sequence[Array | None]],
+        cells: Sequence[Weights],
         *,
         options: Options,
         directions: int,
         residual: bool,
         owners: Iterable[Array],
+    ) -> Any: ...
+    def attention_forward(
+        self,
+        query: Array,
+        keys: Array,
+        values: Array,
+        weights: tuple[Array, ...],
+        *,
+        score: str,
+        lengths: Array | None,
+        train: bool,
+        heads: int = 1,
         num_threads: int | None = None,
-    ) -> Any:
-        """Return stacked cells packed once, or None where nothing is packed."""
+    ) -> tuple[Array, Array, Any]: ...
+    def attention_backward(
+        self,
+        dcontext: Array,
+        dattention: Array | None,
+        stash: Any,
+        *,
+        shared: bool = False,
+        num_threads: int | None = None,
+    ) -> tuple[Array, Array, Array | None, tuple[Array, ...]]: ...
+    def attention_decoder_forward(
+        self,
+        decoder: Any,
+        x: Array,
+        fed: Array | None,
+        states: Sequence[Array],
+        memory: Array,
+        *,
+        lengths: Array | None,
+        steps: Array | None,
+        drops: Array | None,
+        drop_h: Array | None,
+        train: bool,
+        num_threads: int | None = None,
+    ) -> tuple[Array, Array, Array | None, list[Array], Any]: ...
+    def attention_decoder_backward(
+        self,
+        dfeatures: Array,
+        dattention: Array | None,
+        dfed: Array | None,
+        dstates: Sequence[Array],
+        stash: Any,
+        *,
+        num_threads: int | None = None,
+    ) -> tuple[Array, Array | None, list[Array], Array, list[Weights], Weights, Weights]: ...
+    def decode_greedy(
+        self,
+        decoder: Any,
+        states: list[Array],
+        memory: Array | None,
+        lengths: Array | None,
+        constant: Array | None,
+        *,
+        start: Array,
+        end: int | None,
+        max_length: int,
+        forced: Array | None,
+        use_forced: Array | None,
+        return_attention: bool,
+        num_threads: int | None = None,
+    ) -> tuple[Array, Array, Array, Array | None]: ...
+    def decode_sample(
+        self,
+        decoder: Any,
+        states: list[Array],
+        memory: Array | None,
+        lengths: Array | None,
+        constant: Array | None,
+        *,
+        start: Array,
+        end: int | None,
+        max_length: int,
+        forced: Array | None,
+        use_forced: Array | None,
+        return_attention: bool,
+        seeds: Array,
+        temperature: float,
+        top_k: int | None,
+        top_p: float | None,
+        num_threads: int | None = None,
+    ) -> tuple[Array, Array, Array, Array | None]: ...
+    def decode_beam(
+        self,
+        decoder: Any,
+        states: list[Array],
+        memory: Array | None,
+        lengths: Array | None,
+        constant: Array | None,
+        *,
+        start: Array,
+        end: int,
+        max_length: int,
+        beam_size: int,
+        n_best: int,
+        length_penalty: float,
+        coverage_penalty: float,
+        return_attention: bool,
+        num_threads: int | None = None,
+    ) -> list[list[tuple[Array, float, float, bool, Array | None]]]: ...
+    def linear_forward(
+        self, x: Array, W: Array, b: Array | None, *, num_threads: int | None = None
+    ) -> Array: ...
+    def linear_backward(
+        self, dy: Array, x: Array, W: Array, *, bias: bool, num_threads: int | None = None
+    ) -> tuple[Array, Array, Array | None]: ...
+    def embedding_forward(self, ids: Array, W: Array) -> Array: ...
+    def embedding_backward(self, dy: Array, ids: Array, num_embeddings: int) -> Array: ...
+    def dropout(self, x: Array, keep: Array, scale: float) -> Array: ...
+    def tanh(self, x: Array) -> Array: ...
+    def tanh_backward(self, dy: Array, y: Array) -> Array: ...
+    def softmax_cross_entropy(
+        self,
+        logits: Array,
+        targets: Array,
+        *,
+        ignore_index: int | None,
+        train: bool,
+        label_smoothing: float = 0.0,
+        num_threads: int | None = None,
+    ) -> tuple[float, Array | None]: ...
+    def sgd_update(self, param: Array, grad: Array, *, lr: float) -> None: ...
+    def momentum_update(
+        self, param: Array, grad: Array, velocity: Array, *, lr: float, momentum: float
+    ) -> None: ...
+    def adagrad_update(
+        self, param: Array, grad: Array, square: Array, *, lr: float, eps: float
+    ) -> None: ...
+    def rmsprop_update(
+        self, param: Array, grad: Array, square: Array, *, lr: float, rho: float, eps: float
+    ) -> None: ...
+    def adam_update(
+        self,
+        param: Array,
+        grad: Array,
+        mean: Array,
+        square: Array,
+        *,
+        lr: float,
+        beta1: float,
+        beta2: float,
+        eps: float,
+        step: int,
+        weight_decay: float,
+    ) -> None: ...
+    def scale_in_place(self, array: Array, factor: float) -> None: ...
+    def squared_norm(self, array: Array) -> float: ...
 
-    def __getattr__(self, name: str) -> Any: ...
 
+if TYPE_CHECKING:
+    from fastrnn import _kernels, _reference
+
+    _DEFINED: Backend = _reference
+    _COMPILED: Backend = _kernels
 
 _MODULES = {"compiled": "fastrnn._kernels", "reference": "fastrnn._reference"}
 _ENVIRONMENT = os.environ.get("FASTRNN_BACKEND") or "compiled"

@@ -14,7 +14,7 @@ from fastrnn import _check as check
 from fastrnn._cells import NO_OPTIONS, Cell, Options
 from fastrnn._check import Array, DType
 from fastrnn.ops import _backend
-from fastrnn.ops._backend import Stash
+from fastrnn.ops._backend import Stash, Weights
 
 FORWARD, BOTH = (False,), (False, True)
 """For each direction of a layer, whether it walks from each sequence's last step to the first."""
@@ -116,7 +116,7 @@ def backward(
     dstates: Sequence[Any],
     stash: Any,
     num_threads: int | None = None,
-) -> tuple[Array, list[Array], list[tuple[Any, ...]]]:
+) -> tuple[Array, list[Array], list[Weights]]:
     """Return the gradients of x, of the initial states and, by direction, of the weights."""
     name = cell.title
     stash = _backend.open_stash(name, stash)

@@ -40,9 +40,9 @@ def attention_decoder_forward(
 
 
 def attention_decoder_backward(
-    dfeatures, dattention, dfed_last, dstates, AttentionDecoder stash not None, *, num_threads=None
+    dfeatures, dattention, dfed, dstates, AttentionDecoder stash not None, *, num_threads=None
 ):
-    return stash.backward(dfeatures, dattention, dfed_last, dstates, num_threads)
+    return stash.backward(dfeatures, dattention, dfed, dstates, num_threads)
 
 
 cdef class AttentionDecoder:
