@@ -75,10 +75,10 @@ def _attention_decoder(
     }
     x = draw.ids(rows, N, T) if looked_up else draw.normal(N, T, E)
     arguments = (x, fed, states, draw.normal(N, S, M), cells, weights, readout)
-    *results, stash = call(ops.attention_decoder_forward, *arguments, **options)
+    *results, stash = ops.attention_decoder_forward(*arguments, **options)
     upstream = [None if array is None else draw.like(array) for array in results]
     return {
-        "inference": call(ops.attention_decoder, *arguments, **options),
+        "inference": ops.attention_decoder(*arguments, **options),
         "forward": results,
         "backward": ops.attention_decoder_backward(*upstream, stash),
         "features_alone": ops.attention_decoder_backward(
