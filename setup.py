@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -16,13 +19,17 @@ from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import CompileError, LinkError
+from setuptools.modified import newer_group
 
 KERNELS = Path("src/fastrnn/_kernels")
 SIMD = KERNELS / "simd"
+DEBUG = os.environ.get("FASTRNN_DEBUG", "0") != "0"
+BUILD = Path("build/debug" if DEBUG else "build")
+# GCC fuses multiply-adds among the expensive optimizations: without them a debug build would give
+# other results than a release.
 C_FLAGS = [
     "-std=gnu11",
-    "-O3",
-    "-g0",
+    *(["-O1", "-fexpensive-optimizations", "-g", "-UNDEBUG"] if DEBUG else ["-O3", "-g0"]),
     "-fvisibility=hidden",
     "-ffp-contract=fast",
     "-fno-math-errno",
@@ -54,32 +61,46 @@ class BuildKernels(build_ext):
     def build_extensions(self):
         openmp = self.openmp_flags()
         sets = self.instruction_sets()
-        whole = self.whole_multiply_adds()
-        objects = [
-            self.compile_kernels(name, size, [*flags, *whole])
-            for name, (size, flags) in sets.items()
-        ]
+        objects = self.compile_kernels(sets, self.whole_multiply_adds())
         for extension in self.extensions:
             extension.extra_compile_args = [*C_FLAGS, *openmp]
             extension.extra_link_args = [*openmp, *self.strip_flags()]
-            if extension.name == "fastrnn._kernels.runtime.cpu":
-                extension.extra_objects = [path for pair in objects for path in pair]
+            extension.depends = ["setup.py", *with_includes(extension.sources)]
+            if is_cpu(extension.name):
+                extension.extra_objects = objects
+                extension.depends += objects
                 extension.define_macros += [(f"FR_HAVE_{name.upper()}", "1") for name in sets]
         super().build_extensions()
 
-    def compile_kernels(self, name, vector_bytes, flags):
-        """Object files of one instruction set, for float and double."""
-        objects = []
-        for real_bytes in (4, 8):
-            macros = [("FR_ISA", name), ("FR_VECTOR_BYTES", str(vector_bytes))]
-            objects += self.compiler.compile(
-                [str(SIMD / "kernels.c")],
-                output_dir=str(Path(self.build_temp) / f"{name}_{real_bytes}"),
-                macros=[*macros, ("FR_REAL_BYTES", str(real_bytes))],
-                extra_postargs=[*C_FLAGS, *flags],
-                depends=[str(path) for path in SIMD.iterdir()],
-            )
-        return objects
+    def compile_kernels(self, sets, flags):
+        """Object files of simd/kernels.c; those that are newer than what they include stay."""
+        source = str(SIMD / "kernels.c")
+        depends = ["setup.py", *with_includes([source])]
+
+        def compile_one(name, real_bytes):
+            vector_bytes, set_flags = sets[name]
+            folder = str(Path(self.build_temp) / f"{name}_{real_bytes}")
+            (path,) = self.compiler.object_filenames([source], output_dir=folder)
+            if self.force or newer_group(depends, path):
+                self.compiler.compile(
+                    [source],
+                    output_dir=folder,
+                    macros=[
+                        ("FR_ISA", name),
+                        ("FR_VECTOR_BYTES", str(vector_bytes)),
+                        ("FR_REAL_BYTES", str(real_bytes)),
+                    ],
+                    include_dirs=[str(SIMD)],
+                    extra_postargs=[*C_FLAGS, *set_flags, *flags],
+                )
+            return path
+
+        with ThreadPoolExecutor(self.parallel) as pool:
+            return list(pool.map(compile_one, *zip(*product(sets, (4, 8)), strict=True)))
+
+    def copy_extensions_to_source(self):
+        self.force = True  # a release that is older than the debug build there must replace it
+        super().copy_extensions_to_source()
 
     def instruction_sets(self):
         if platform.machine().lower() not in ("x86_64", "amd64", "i686"):
@@ -100,7 +121,7 @@ class BuildKernels(build_ext):
         return ["-fopenmp"] if self.compiles(["-fopenmp"], program, link=True) else []
 
     def strip_flags(self):
-        return ["-Wl,-s"] if sys.platform.startswith("linux") else []
+        return ["-Wl,-s"] if sys.platform.startswith("linux") and not DEBUG else []
 
     def compiles(self, flags, program="int main(void) { return 0; }\n", link=False):
         """Whether the compiler takes these flags."""
@@ -120,30 +141,48 @@ class BuildKernels(build_ext):
         return True
 
 
+def is_cpu(name):
+    """Whether this module holds the kernels of all instruction sets."""
+    return name.split(".")[-1] == "cpu"
+
+
+def with_includes(sources):
+    """These C files and the project's files that they include, directly or not."""
+    found, waiting = [], list(sources)
+    while waiting:
+        path = waiting.pop()
+        if path not in found and os.path.exists(path):
+            found.append(path)
+            for name in re.findall(r'^ *# *include "(.+)"', Path(path).read_text(), re.MULTILINE):
+                folders = (os.path.dirname(path), str(SIMD))
+                waiting += [os.path.normpath(os.path.join(folder, name)) for folder in folders]
+    return found
+
+
 def extension(path):
-    sources = [str(path)]
-    if path.stem == "cpu":
-        sources.append(str(SIMD / "dispatch.c"))
+    name = ".".join(path.relative_to("src").with_suffix("").parts)
     return Extension(
-        ".".join(path.relative_to("src").with_suffix("").parts),
-        sources,
+        name,
+        [str(path), *([str(SIMD / "dispatch.c")] if is_cpu(name) else [])],
         include_dirs=[str(SIMD), np.get_include()],
         define_macros=[("NPY_NO_DEPRECATED_API", "NPY_2_0_API_VERSION")],
-        depends=[str(path) for path in [*SIMD.iterdir(), *KERNELS.rglob("*.pxd")]],
     )
 
 
 setup(
     ext_modules=cythonize(
         [extension(path) for path in sorted(KERNELS.rglob("*.pyx"))],
+        build_dir=str(BUILD / "cython"),
         include_path=["src"],
         compiler_directives={
             "language_level": 3,
-            "boundscheck": False,
+            "boundscheck": DEBUG,
             "wraparound": False,
             "cdivision": True,
-            "initializedcheck": False,
+            "initializedcheck": DEBUG,
+            "nonecheck": DEBUG,
         },
     ),
     cmdclass={"build_ext": BuildKernels},
+    options={"build": {"build_base": str(BUILD)}},
 )

@@ -1,4 +1,4 @@
-"""What is timed: problems with random inputs and weights, the same for every contender."""
+"""The timed problems: random inputs and weights, the same for every contender."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ GATES = {"rnn": 1, "lstm": 4, "gru": 3, "gru_before": 3}
 
 
 class _Normal:
-    """Draws float32 arrays, of the same numbers each time it is made."""
+    """A source of random float32 arrays with a fixed seed."""
 
     def __init__(self) -> None:
         self._rng = np.random.default_rng(0)
@@ -42,16 +42,16 @@ class Recurrent:
 
     @property
     def flops(self) -> float:
-        """Of a forward's products; those of a backward, for x and weights, are twice as many."""
+        """FLOPs of the products of a forward; a backward has twice as many."""
         return 2.0 * self.N * self.T * self.weights
 
     @property
     def weights(self) -> int:
-        """Elements of Wx and Wh."""
+        """Number of elements of Wx and Wh."""
         return (self.D + self.H) * GATES[self.cell] * self.H
 
     def arrays(self) -> dict[str, Array]:
-        """x, the initial state, the weights as fastrnn has them, and gradients of the results."""
+        """x, the initial state, the weights in fastrnn's layout, and gradients of the results."""
         normal, (N, T, D, H) = _Normal(), (self.N, self.T, self.D, self.H)
         columns = GATES[self.cell] * H
         arrays = {
@@ -70,7 +70,7 @@ class Recurrent:
 
 @dataclass(frozen=True)
 class Attention:
-    """Attention of Tq queries to Tk keys, with values beside the keys, all of one width."""
+    """Attention of Tq queries to Tk keys and values, all of one size."""
 
     score: str
     N: int
@@ -92,7 +92,7 @@ class Attention:
         }
 
     def weights(self) -> dict[str, Array]:
-        """The weights of the score, as fastrnn has them."""
+        """The weights of the score in fastrnn's layout."""
         normal, size = _Normal(), self.size
         matrices = {"general": ("W",), "additive": ("Wq", "Wk")}.get(self.score, ())
         weights = {name: normal(size, size, scale=size**-0.5) for name in matrices}
@@ -110,7 +110,7 @@ class Seq2Seq:
     target_size: int
     embedding_size: int
     hidden_size: int
-    ragged: bool  # whether sources have lengths of their own
+    ragged: bool  # whether the sources have different lengths
 
     def __str__(self) -> str:
         lengths = "ragged" if self.ragged else "full"
@@ -130,10 +130,9 @@ class Seq2Seq:
 
 @dataclass(frozen=True)
 class BeamSearch:
-    """Words of a few letters through a grapheme-to-phoneme model of random weights.
+    """Beam search of a grapheme-to-phoneme model with random weights.
 
-    Such weights know of no end, so the end mark is made improbable, and every target has as many
-    tokens as may be.
+    The end mark is made improbable, so that every target has `max_length` tokens.
     """
 
     words: int

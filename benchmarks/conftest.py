@@ -23,7 +23,7 @@ def threads(request):
 
 
 def pytest_terminal_summary(terminalreporter):
-    terminalreporter.section("install size, with what it requires")
+    terminalreporter.section("install size, with requirements")
     for package in PACKAGES:
         if size := install_size(package):
             terminalreporter.line(f"{package:12} {size / 1e6:8.1f} MB")

@@ -1,15 +1,14 @@
-"""The model of examples/g2p_cmudict.py beside the same model written in PyTorch.
+"""The model of examples/g2p_cmudict.py and the same model in PyTorch, side by side.
 
     python benchmarks/g2p_twin.py --batches 300 --threads 1 2
 
-Both begin with the same weights and see the same batches in turn, in one process, so that whatever
-else the machine does falls on both. Printed, for each number of threads: tokens of the target per
-second, their ratio (the median over stretches of the run), and both losses, averaged over the
-stretches. Dropout draws differ; with `--dropout 0` nothing does, and the losses must agree batch by
-batch.
+Both start from the same weights and take the same batches in turn in one process, so that other
+load on the machine affects both. The script prints, for each number of threads, target tokens per
+second, their ratio (the median over sections of the run), and both losses averaged over the
+sections. The draws of dropout differ; with `--dropout 0` the losses must agree batch by batch.
 
-With `--beside input_feeding` the other model is no twin, but ours with input feeding: what a
-decoder that contains its attention costs in a whole training step.
+With `--beside input_feeding` the other model is fastrnn's with input feeding, which shows the cost
+of attention inside the decoder in a whole training step.
 """
 
 from __future__ import annotations
@@ -38,8 +37,8 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "examples"))
 import g2p_cmudict as g2p
 
 STRETCHES = 10
-TURN = 5  # batches that one contender takes, as in a training, before the other's turn
-PAUSE = 0.03  # seconds, for the threads of one library to stop spinning before the other's turn
+TURN = 5  # consecutive batches of one contender before the other's turn
+PAUSE = 0.03  # seconds for the threads of one library to stop spinning before the other's turn
 
 Batch = tuple[np.ndarray, np.ndarray, np.ndarray]
 

@@ -1,8 +1,8 @@
-"""Which cases the report times: the sizes that users have, small to large, from N, T, D and H.
+"""The cases of the report: sizes N, T, D and H of usual models, from small to large.
 
-N is 1 where a model runs as the data comes, 20 to 128 where it is trained; D is 16 for a small
-embedding, 40 or 80 for speech, 300 for word vectors; T is chosen so that a call stays below 150 ms.
-The files for pytest time SELECTION, and check it in CI.
+N is 1 for streaming and 20 to 128 for training; D is 16 for a small embedding, 40 or 80 for speech,
+300 for word vectors; T is chosen so that a call takes less than 150 ms. The files for pytest time
+SELECTION, which CI runs.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ ATTENTION = [
     Attention(score, N=64, Tq=30, Tk=40, size=256) for score in ("dot", "general", "additive")
 ]
 
-# The sizes of the two toy tasks: addition, whose sources are all as long, and dates.
+# The sizes of the two toy tasks: addition, with sources of one length, and dates.
 SEQ2SEQ = [
     Seq2Seq(
         N=128,
@@ -161,7 +161,7 @@ SEQ2SEQ = [
     ),
 ]
 
-# A model for grapheme-to-phoneme conversion, and fewer words of a smaller one for CI.
+# A grapheme-to-phoneme model, and a smaller one with fewer words for CI.
 BEAM_SEARCH = [
     BeamSearch(words=1000, letters=8, hidden_size=512),
     BeamSearch(words=50, letters=8, hidden_size=64),

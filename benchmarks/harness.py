@@ -1,4 +1,4 @@
-"""What the benchmark files and the report share: equal thread counts, and results checked first."""
+"""Common code of the benchmarks and the report: numbers of threads and checks of results."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TOLERANCE = 1e-4
 
 @contextmanager
 def blas_threads(count: int) -> Iterator[None]:
-    """Limit the pool of NumPy's BLAS, on which the reference runs."""
+    """Limit the threads of NumPy's BLAS, which the reference uses."""
     with threadpool_limits(count, user_api="blas"):
         yield
 
@@ -31,7 +31,7 @@ def entrants(question: str, case: Any) -> list[type[Contender]]:
 
 
 def checked_task(kind: type[Contender], question: str, case: Any, threads: int) -> Task:
-    """The task of a contender, after one run whose results equal the reference's.
+    """The task of a contender, after a check of its results against the reference's.
 
     Raises
     ------

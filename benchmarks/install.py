@@ -1,4 +1,4 @@
-"""What it costs to have a package: its size on disk and the time of its import."""
+"""The size of an installed package and the time of its import."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import subprocess
 import sys
 from importlib import metadata
 
-# NumPy is the measure: fastrnn cannot do without it, and PyTorch and ONNX Runtime may.
+# NumPy for comparison: fastrnn requires it.
 PACKAGES = ("numpy", "fastrnn", "onnxruntime", "torch")
 
 
 def install_size(package: str) -> int:
-    """Bytes of the installed distribution and of all that it requires; 0 if not installed."""
+    """Bytes of the installed distribution and its requirements; 0 if it is not installed."""
     return sum(_own_size(name) for name in _with_requirements(package, set()))
 
 
 def _with_requirements(package: str, known: set[str]) -> set[str]:
-    """Add a distribution and, through them all, its requirements without extras to `known`."""
+    """Add a distribution and, recursively, its requirements without extras to `known`."""
     name = re.sub(r"[-_.]+", "-", package).lower()
     if name in known:
         return known

@@ -1,7 +1,7 @@
-"""What the machine allows: the rates of bare multiply-adds and reads, to measure beside a cell.
+"""The machine's limits: the rates of bare multiply-adds and reads, measured beside each cell.
 
-Both are loops in C, built once for this very processor by its compiler (CC, or cc), on as many
-threads as the contenders have.
+Both are loops in C, compiled for this processor (by CC, or cc), on as many threads as the
+contenders have.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ import numpy as np
 
 SOURCE = Path(__file__).with_name("limits.c")
 FLAGS = ("-O3", "-march=native", "-ffp-contract=fast", "-shared", "-fPIC")
-# Work of one call on each thread: some milliseconds.
+# Work of one call on each thread, some milliseconds.
 FLOPS, BYTES = 4e9, 1e9
 CACHE = Path("/sys/devices/system/cpu/cpu0/cache")
 
 
 class Limit(NamedTuple):
-    """Something that only the machine bounds, and the FLOPs or bytes of a call."""
+    """A loop that runs at a limit of the machine, and the FLOPs or bytes of a call."""
 
     run: Callable[[], Any]
     amount: float
@@ -35,7 +35,7 @@ class Limit(NamedTuple):
 def missing() -> list[str]:
     """A line if the limits cannot be measured."""
     if _library() is None:
-        return ["benchmarks: the machine's limits are left out, for want of a C compiler"]
+        return ["benchmarks: the machine's limits are left out, because there is no C compiler"]
     return []
 
 
@@ -49,12 +49,12 @@ def multiply_adds(threads: int) -> Limit | None:
 
 
 def reads(size: int, threads: int) -> Limit | None:
-    """Reads of a block of `size` bytes over and over, by each thread of its own part."""
+    """Repeated reads of a block of `size` bytes; each thread reads its own part."""
     if (library := _library()) is None:
         return None
     parts = [_aligned(size // 4 // threads) for _ in range(threads)]
     rounds = max(1, int(BYTES / parts[0].nbytes))
-    # The arrays themselves are the arguments, so that they live as long as the call.
+    # The arrays are arguments, so that they live during the call.
     run = _on_threads(
         lambda part: library.read_block(part.ctypes.data_as(_FLOATS), part.size, rounds),
         [(part,) for part in parts],
@@ -63,7 +63,7 @@ def reads(size: int, threads: int) -> Limit | None:
 
 
 def cache_bytes(level: int, default: int) -> int:
-    """The size of a cache as the system tells it."""
+    """The size of a cache according to the system."""
     for index in sorted(CACHE.glob("index*")):
         kind, found = (index / "type").read_text().strip(), (index / "level").read_text()
         if int(found) == level and kind != "Instruction":
@@ -93,7 +93,7 @@ def _library() -> ctypes.CDLL | None:
 
 
 def _on_threads(call: Callable[..., Any], arguments: list[tuple[Any, ...]]) -> Callable[[], Any]:
-    """Call once with each of the arguments, all at once; ctypes lets go of the interpreter."""
+    """Call once with each of the arguments, in parallel; ctypes releases the GIL."""
     if len(arguments) == 1:
         return lambda: call(*arguments[0])
     pool = _pool(len(arguments))
@@ -106,7 +106,7 @@ def _pool(threads: int) -> ThreadPoolExecutor:
 
 
 def _aligned(size: int) -> np.ndarray[Any, Any]:
-    """Zeros, float32, written once, from a cache line on."""
+    """float32 zeros, written once, aligned to a cache line."""
     block = np.zeros(size + 16, np.float32)
     block += 0.0
     start = -block.ctypes.data // 4 % 16

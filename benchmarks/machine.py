@@ -1,4 +1,4 @@
-"""What the figures were measured on: processor, its limits, versions, date."""
+"""The facts of the machine: processor, its limits, versions, date."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _versions() -> dict[str, str]:
 
 
 def _rates() -> dict[str, str]:
-    """The machine's limits as they were at the start: they drift."""
+    """The machine's limits at the start; they drift."""
     cores = os.cpu_count() or 1
     l2, l3 = limits.cache_bytes(2, 2**20), limits.cache_bytes(3, 2**25)
     bounds = {

@@ -1,4 +1,4 @@
-"""Times the cases of a question: results checked, then all contenders and the machine's limits."""
+"""Timing of the cases: checked results, then all contenders and the machine's limits."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rounds import interleaved
 
 
 class Effort(NamedTuple):
-    """How long a cell is timed: rounds, in each a sample of at least so many seconds."""
+    """The number of rounds of a cell, and the minimum seconds of a sample in each."""
 
     rounds: int
     sample: float
@@ -31,9 +31,9 @@ def timed(
     effort: Effort,
     names: Collection[str] | None = None,
 ) -> Record:
-    """Time a case, and beside it what the machine allows for it, by the contenders named or all.
+    """Time a case and the machine's limits for it, with the named contenders or all.
 
-    All are without the reference, which would take most of the time.
+    All do not include the reference, which would take most of the time.
     """
     kinds = [
         kind
@@ -45,7 +45,7 @@ def timed(
         layer = case if isinstance(case, Recurrent) else None
         record = Record(question, str(case), threads, {}, layer=layer)
         if threads > 1 and layer is not None and layer.N >= 32:
-            ours = next(iter(runs.values()))  # the first contender, frozen where that can be
+            ours = next(iter(runs.values()))  # the first contender, frozen if possible
             runs[ONE_THREAD] = partial(_on_one_thread, ours, threads)
         bounds = _bounds(record)
         runs |= {name: bound.run for name, bound in bounds.items()}
@@ -55,7 +55,7 @@ def timed(
 
 
 def against_numpy(question: str, case: Any, effort: Effort) -> Record:
-    """Time the reference beside ours on one thread."""
+    """Time fastrnn and the reference on one thread."""
     record = timed(question, case, 1, effort, (Fastrnn.name, Reference.name))
     return Record("numpy", f"{question}: {case}", 1, record.figures)
 
@@ -67,7 +67,7 @@ def _on_one_thread(run: Callable[[], Any], threads: int) -> None:
 
 
 def _bounds(record: Record) -> dict[str, limits.Limit]:
-    """The limits of a layer's products; those of reading the weights where a step is one row."""
+    """The limits of a layer's products, and of reading the weights if a step has one row."""
     if record.layer is None:
         return {}
     found = {"multiply-adds": limits.multiply_adds(record.threads)}

@@ -1,8 +1,8 @@
 """Memory: the peak of a forward and backward, and growth over many calls, each in a new process.
 
-The peak is the rise of VmHWM, so of all resident memory, from before the call to its highest: what
-the call allocates, its results included. Inputs, upstream gradients and weights were there before,
-and a call on a small case has loaded code and pools. Linux only.
+The peak is the rise of VmHWM (resident memory) during the call: its allocations, including results.
+Inputs, upstream gradients and weights exist before, and a call on a small case has loaded code and
+pools. Linux only.
 
     python benchmarks/memory.py training lstm 32 50 256 256 fastrnn
 """
@@ -36,26 +36,26 @@ ATTENTION = [Attention("additive", N=64, Tq=30, Tk=40, size=256)]
 SMALL_LAYER = Recurrent("lstm", N=2, T=3, D=16, H=16)
 SMALL_ATTENTION = Attention("additive", N=2, Tq=3, Tk=4, size=16)
 GROWTH_CALLS = 10_000
-# Blocks from 128 kB on go back to the system when freed: glibc raises that bound as it goes.
+# Blocks of 128 kB or more are returned to the system; by default glibc raises this threshold.
 ENVIRONMENT = {"MALLOC_MMAP_THRESHOLD_": "131072", "MALLOC_TRIM_THRESHOLD_": "131072"}
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
-# Values that a backward needs of each step and unit: the activated gates; of a GRU that resets
+# Values that a backward needs for each step and unit: the activated gates; for a GRU that resets
 # after the product also `h Un + bh`, which the reset gate multiplies.
 KEPT = GATES | {"gru": 4, "rnn": 0}
 
 
 def stash_bytes(case: Recurrent) -> int:
-    """What a backward cannot do without: KEPT, h and c of all steps and before the first.
+    """Bytes that a backward needs: KEPT values, and h and c of all steps and the initial state.
 
-    x and the weights are the caller's. An RNN's gate is its h.
+    x and the weights belong to the caller. An RNN's gate is its h.
     """
     N, T, H = case.N, case.T, case.H
     return 4 * (N * T * KEPT[case.cell] * H + len(case.states) * (T + 1) * N * H)
 
 
 def result_bytes(case: Recurrent) -> int:
-    """What a forward and backward return: y, dx, states and their gradients, those of weights."""
+    """Bytes of the results: y, dx, the states, and the gradients of states and weights."""
     N, T, D, H, columns = case.N, case.T, case.D, case.H, GATES[case.cell] * case.H
     states = 2 * len(case.states) * N * H
     return 4 * (N * T * (D + H) + states + (D + H + 1) * columns)
@@ -72,7 +72,7 @@ def attention_record(case: Attention) -> Record:
 
 
 def growth_record() -> Record:
-    """Resident memory before and after many calls of everything that a layer has."""
+    """Resident memory before and after many calls of all methods of a layer."""
     return Record("growth", f"{GROWTH_CALLS:,} calls", 0, {PLAIN: _in_process(["--growth"])})
 
 
@@ -81,7 +81,7 @@ def available() -> bool:
 
 
 def _peaks(question: str, case: Any) -> dict[str, float]:
-    """Bytes of ours and PyTorch's, if it is there and has the operation."""
+    """Bytes of fastrnn and of PyTorch, if it is installed and has the operation."""
     fields = [str(value) for value in vars(case).values()]
     return {
         kind.name: _in_process([question, *fields, kind.name])
@@ -106,7 +106,7 @@ def _peak(question: str, fields: list[str], name: str) -> int:
     task(small).run()
     run = task(make(label, *map(int, sizes))).run
     gc.collect()
-    CLEAR.write_text("5")  # the peak is again what is resident now
+    CLEAR.write_text("5")  # reset the peak to the current memory
     before = _resident("VmRSS")
     results = run()
     peak = _resident("VmHWM") - before

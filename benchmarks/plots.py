@@ -10,16 +10,16 @@ from typing import Any
 from records import Results
 
 AHEAD, BEHIND, GUIDE = "#2a6f97", "#c1440e", "#888888"
-# Text as text, and the same file from the same results.
+# Text as text, and equal files from equal results.
 STYLE = {"svg.fonttype": "none", "svg.hashsalt": "fastrnn", "font.size": 8}
 
 
 def draw(results: Results, folder: Path) -> Iterator[tuple[str, Path]]:
-    """Write the plots that the results have data for; yield what each shows and its file."""
+    """Write the plots that the results have data for; yield the title and file of each."""
     try:
         import matplotlib
     except ModuleNotFoundError:
-        print("report: plots are left out, for want of matplotlib")
+        print("report: no plots, because matplotlib is not installed")
         return
     matplotlib.use("svg")
     folder.mkdir(parents=True, exist_ok=True)
@@ -48,21 +48,21 @@ def _speedups(results: Results, question: str, threads: int) -> dict[str, float]
     return {record.case: record.speedup for record in records if record.speedup is not None}
 
 
-# The name of each plot's file, what it shows, and its values by case for a question and threads.
+# Each plot's file name, title, questions, and function of the values by case.
 _PLOTS: list[tuple[str, str, tuple[str, ...], Callable[[Results, str, int], dict[str, float]]]] = [
     (
         "ratio",
-        "Time of fastrnn in that of the best peer",
+        "Time of fastrnn / time of the best peer",
         ("inference", "training", "step"),
         _ratios,
     ),
     ("peak", "Share of the FMA peak", ("inference", "training"), _peak_shares),
-    ("scaling", "Times as fast as on one thread", ("inference", "training"), _speedups),
+    ("scaling", "Speedup over one thread", ("inference", "training"), _speedups),
 ]
 
 
 def _plot(panels: dict[str, dict[str, float]], shown: str, path: Path, *, ratios: bool) -> Path:
-    """A panel for each title, in it a line for each case, all of the same height."""
+    """Draw a panel for each title, with a line of the same height for each case."""
     from matplotlib import pyplot
 
     lines = max(map(len, panels.values()))
@@ -80,7 +80,7 @@ def _plot(panels: dict[str, dict[str, float]], shown: str, path: Path, *, ratios
 
 
 def _panel(panel: Any, values: dict[str, float], *, ratios: bool) -> None:
-    """The best on top; ratios from 1 to either side, on a scale where 2 is as far as a half."""
+    """Draw the best on top; ratios on a logarithmic scale around 1."""
     ordered = sorted(values.items(), key=lambda item: item[1], reverse=ratios)
     names, found = zip(*ordered, strict=True)
     colours = [BEHIND if ratios and value > 1 else AHEAD for value in found]

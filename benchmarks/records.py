@@ -1,4 +1,4 @@
-"""What was measured: records, and the file that keeps them, to render tables without measuring."""
+"""The measurements: records, and a file of them from which tables are rendered."""
 
 from __future__ import annotations
 
@@ -39,17 +39,17 @@ class Record:
 
     @property
     def ours(self) -> float:
-        """Frozen where that can be: it is how a model is run."""
+        """The figure of fastrnn, frozen if there is one, as models are run."""
         return self.figures[FROZEN] if FROZEN in self.figures else self.figures[PLAIN]
 
     @property
     def ratio(self) -> float | None:
-        """Our figure in that of the best peer; None where no peer has the operation."""
+        """Figure of fastrnn / figure of the best peer; None if no peer has the operation."""
         return self._ratio_of(self.ours)
 
     @property
     def ratio_not_frozen(self) -> float | None:
-        """The same without freezing; None where that is not measured beside it."""
+        """The same without freezing; None if only one of the two was measured."""
         if not {FROZEN, PLAIN} <= self.figures.keys():
             return None
         return self._ratio_of(self.figures[PLAIN])
@@ -60,33 +60,33 @@ class Record:
 
     @property
     def speedup(self) -> float | None:
-        """How many times as fast it is as on one thread."""
+        """Time on one thread / time."""
         return self.figures[ONE_THREAD] / self.ours if ONE_THREAD in self.figures else None
 
     @property
     def peak_share(self) -> float | None:
-        """The products' FLOPs a second, in the multiply-adds that the machine did beside them."""
+        """FLOPs of the products / time / rate of bare multiply-adds."""
         if self.layer is None or "multiply-adds" not in self.limits:
             return None
         return self._flops / self.ours / self.limits["multiply-adds"]
 
     @property
     def streamed_bytes(self) -> int:
-        """Of the weights that every step reads: Wh, and in a single step Wx too."""
+        """The size of the weights that every step reads: Wh, and in a single step Wx, too."""
         layer = self.layer
         recurrent = layer.weights * layer.H // (layer.D + layer.H)
         return 4 * (layer.weights if self.question == "step" else recurrent)
 
     @property
     def read_share(self) -> float | None:
-        """The rate at which steps read those weights, in that of a bare read of as many bytes."""
+        """Bytes of these weights / time / rate of a bare read of a block of that size."""
         if "reads" not in self.limits or self.question == "training":
             return None
         return self._read_seconds / self.ours
 
     @property
     def bound_share(self) -> float | None:
-        """`read_share` with the time that all other products need at the FMA peak.
+        """`read_share` plus the time of all other products at the FMA peak / time.
 
         In training the steps read the weights twice, forward and backward.
         """
@@ -99,15 +99,15 @@ class Record:
 
     @property
     def limit_share(self) -> float | None:
-        """The time that the products need at the machine's limit, in ours.
+        """Time of the products at the machine's limit / time of fastrnn.
 
-        That is the FMA peak or, where a step is one row, the bandwidth at which it reads weights.
+        The limit is the FMA peak or, if a step has one row, the bandwidth of reading weights.
         """
         return self.peak_share if self.bound_share is None else self.bound_share
 
     @property
     def best_ratio(self) -> float | None:
-        """`ratio` of a program that runs at the machine's limit."""
+        """The `ratio` of a program that runs at the machine's limit."""
         if self.ratio is None or self.limit_share is None:
             return None
         return self.ratio * self.limit_share
@@ -123,13 +123,13 @@ class Record:
 
 @dataclass
 class Results:
-    """The facts of the machine and what was measured on it."""
+    """The facts of a machine and the records measured on it."""
 
     machine: dict[str, str] = field(default_factory=dict)
     records: list[Record] = field(default_factory=list)
 
     def add(self, records: Iterable[Record]) -> None:
-        """Add records, in the place of older ones of the same cases."""
+        """Add records; they replace older ones of the same cases."""
         found = {record.key: record for record in self.records}
         self.records = list((found | {record.key: record for record in records}).values())
 
@@ -138,7 +138,7 @@ class Results:
         path.parent.mkdir(parents=True, exist_ok=True)
         beside = path.with_suffix(".part")
         beside.write_text(text)
-        beside.replace(path)  # a run that is interrupted leaves a whole file
+        beside.replace(path)  # an interrupted run leaves a complete file
 
     @classmethod
     def load(cls, *paths: Path) -> Results:

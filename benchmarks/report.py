@@ -1,9 +1,9 @@
 """Times all contenders in one process, round by round, and writes docs/performance.md.
 
-In each round every contender gets one sample of at least --sample milliseconds, so that whatever
-else the machine does falls on all of them; what is told is the median over the rounds. Results are
-compared with the reference's before the clock runs. What was measured is in --results after every
-case, so that nothing is lost to an interruption, and can be rendered again, from several files too.
+In each round every contender has one sample of at least --sample milliseconds, so that other load
+on the machine affects all of them. The report has the medians over the rounds. Before the timing,
+results are compared with the reference's. The measurements are written to --results after each
+case, and can be rendered again, also from several files.
 
     python benchmarks/report.py --threads 1 2
     python benchmarks/report.py --questions training --results training.json
@@ -59,31 +59,31 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
-    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="thread counts")
-    parser.add_argument("--rounds", type=int, default=9, help="samples of each contender")
-    parser.add_argument("--sample", type=float, default=20, help="milliseconds of a sample")
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="numbers of threads")
+    parser.add_argument("--rounds", type=int, default=9, help="number of samples of each contender")
+    parser.add_argument("--sample", type=float, default=20, help="minimum milliseconds of a sample")
     asked = [*GRID, *ONCE]
     parser.add_argument(
-        "--questions", nargs="+", choices=asked, default=asked, help="what to measure"
+        "--questions", nargs="+", choices=asked, default=asked, help="questions to measure"
     )
     parser.add_argument(
-        "--few", action="store_true", help="of each grid only the cases that CI checks"
+        "--few", action="store_true", help="measure only the cases of each grid that CI runs"
     )
     parser.add_argument(
         "--results",
         type=Path,
         default=Path(".benchmarks/results.json"),
-        help="where to keep the figures",
+        help="file for the measurements",
     )
     parser.add_argument(
-        "--render", type=Path, nargs="+", metavar="RESULTS", help="measure nothing, render these"
+        "--render", type=Path, nargs="+", metavar="RESULTS", help="only render these measurements"
     )
-    parser.add_argument("--out", type=Path, default=DOCS / "performance.md", help="file to write")
+    parser.add_argument("--out", type=Path, default=DOCS / "performance.md", help="report to write")
     return parser.parse_args()
 
 
 def measure(results: Results, options: argparse.Namespace) -> None:
-    """Do the jobs, one after another, until they are done or the user has had enough."""
+    """Run the jobs one after another, until all are done or the user interrupts."""
     jobs = [job for question in options.questions for job in _jobs(question, options)]
     try:
         for job in (progress := tqdm(jobs, unit="case")):
@@ -92,11 +92,11 @@ def measure(results: Results, options: argparse.Namespace) -> None:
                 results.save(options.results)
                 progress.set_postfix_str(f"{record.question} {record.case}")
     except KeyboardInterrupt:
-        print("interrupted: what was measured is kept")
+        print("interrupted: the measurements so far are kept")
 
 
 def _jobs(question: str, options: argparse.Namespace) -> Iterator[Job]:
-    """What there is to measure for a question, in pieces."""
+    """The jobs of a question."""
     effort = Effort(options.rounds, options.sample / 1000)
     if question in GRID:
         for threads in options.threads:
@@ -129,7 +129,7 @@ def _one(measured: Callable[..., Record], *arguments: object) -> Iterator[Record
 
 
 def _imports(rounds: int) -> Iterator[Record]:
-    """Size on disk, with requirements, and time from the start of Python to the end of import."""
+    """The size on disk with requirements, and the time to start Python and import."""
     runs = {name: partial(run_import, name) for name in PACKAGES if install_size(name)}
     seconds = interleaved(runs, rounds, 0.0, 1)
     for name in runs:

@@ -1,4 +1,4 @@
-"""Times several callables side by side, so that whatever else the machine does falls on all."""
+"""Interleaved timing of several functions, so that other load affects all of them."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-# Before a sample on several threads: time for the pools of the one before to stop spinning
-# (OpenBLAS goes on for 26 ms). Before each: to wake one's own and fill the caches.
+# Before a sample on several threads: a pause until the previous contender's threads stop spinning
+# (OpenBLAS: 26 ms). Before each sample: calls to wake the own threads and fill the caches.
 PAUSE_SECONDS, WARM_UP_SECONDS = 0.03, 0.002
 
 
 def interleaved(
     runs: dict[str, Callable[[], Any]], rounds: int, sample: float, threads: int
 ) -> dict[str, float]:
-    """Median seconds of a call, each round beginning with another contender."""
+    """Median seconds of a call; each round starts with another contender."""
     pause = PAUSE_SECONDS * (threads > 1)
     calls = {name: 1 + int(sample / _sample(run, 2, pause)) for name, run in runs.items()}
     found: dict[str, list[float]] = {name: [] for name in runs}
@@ -28,7 +28,7 @@ def interleaved(
 
 
 def _sample(run: Callable[[], Any], calls: int, pause: float) -> float:
-    """Seconds of a call, after a warm-up if calls are so short that it matters."""
+    """Seconds of a call, after a warm-up for short calls."""
     time.sleep(pause)
     warm = time.perf_counter() + WARM_UP_SECONDS
     while calls > 1 and time.perf_counter() < warm:

@@ -1,4 +1,4 @@
-"""The narrower instruction sets, each in a new process that all its libraries see restricted.
+"""The narrower instruction sets, each in a new process in which all libraries are restricted.
 
 python benchmarks/simd.py avx2 --rounds 5 --sample 20    # what the report runs, after `restrict`
 """
@@ -19,7 +19,7 @@ from grid import GRID, SELECTION
 from measure import Effort, timed
 from records import FROZEN, PLAIN, PYTORCH, Record, read_record
 
-# What keeps PyTorch, its oneDNN and its MKL to AVX2.
+# Restricts PyTorch, its oneDNN and its MKL to AVX2.
 PYTORCH_AVX2 = {
     "ATEN_CPU_CAPABILITY": "avx2",
     "ONEDNN_MAX_CPU_ISA": "AVX2",
@@ -28,13 +28,13 @@ PYTORCH_AVX2 = {
 
 
 def narrower() -> tuple[str, ...]:
-    """The instruction sets of this machine below the one that fastrnn chose."""
+    """The instruction sets of this machine below the one of fastrnn."""
     supported: tuple[str, ...] = fastrnn.cpu_info()["supported"]
     return supported[supported.index(fastrnn.cpu_info()["simd"]) + 1 :]
 
 
 def restricted(simd: str, effort: Effort) -> Iterator[Record]:
-    """Time ours on an instruction set and, on AVX2, PyTorch beside it, on one thread."""
+    """Time fastrnn on an instruction set and, on AVX2, PyTorch, on one thread."""
     environment = os.environ | {"FASTRNN_SIMD": simd} | (PYTORCH_AVX2 if simd == "avx2" else {})
     arguments = ["--rounds", str(effort.rounds), "--sample", str(effort.sample)]
     command = [sys.executable, __file__, simd, *arguments]
@@ -46,7 +46,7 @@ def restricted(simd: str, effort: Effort) -> Iterator[Record]:
 
 
 def cases(simd: str) -> Iterator[tuple[str, Any]]:
-    """On AVX2 all of the grid that PyTorch has, elsewhere a selection."""
+    """On AVX2 the cases of the grid that PyTorch has, else a selection."""
     chosen = GRID if simd == "avx2" else SELECTION
     for question in ("inference", "training"):
         for case in chosen[question]:

@@ -1,4 +1,4 @@
-"""docs/performance.md: the records as tables, losing cells as plainly as winning ones."""
+"""docs/performance.md: the records as tables, slower cells as plainly as faster ones."""
 
 from __future__ import annotations
 
@@ -6,31 +6,37 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
-from bars import verdicts
 from records import FROZEN, PEERS, PLAIN, PYTORCH, Record, Results, geometric_mean
+from targets import verdicts
 
 TITLE = """\
 # Performance
 
 Written by `python benchmarks/report.py`; do not edit. All contenders run in one process on the \
-same inputs and weights in float32, round by round; the figures are medians of the rounds. Results \
-were equal to 1e-4 of the largest magnitude before the clock ran. A ratio is the time of fastrnn \
-in that of the best peer, PyTorch or ONNX Runtime: below 1 fastrnn is ahead. It is that of frozen \
-weights (`layer.freeze()`) where there are some, in inference and steps; the ratio not frozen \
-stands beside it. `gru` resets after the product, `gru_before` before it, which PyTorch has not; \
-ONNX Runtime has neither gradients nor attention. What led to the design is in \
-[decisions.md](decisions.md)."""
+same inputs and weights in float32, in interleaved rounds; a time is the median over the rounds. \
+Before the timing, the results are equal to 1e-4 of the largest magnitude.
+
+- *ratio* = time of fastrnn / time of the best peer, which is PyTorch or ONNX Runtime: below 1 \
+fastrnn is faster. In inference and steps fastrnn's weights are frozen (`layer.freeze()`); *not \
+frozen* is the ratio without that.
+- `gru` resets after the product. `gru_before` resets before it; PyTorch has no such GRU. ONNX \
+Runtime has neither gradients nor attention.
+
+The reasons for the design are in [decisions.md](decisions.md)."""
 
 LIMITS = """\
-The share of the FMA peak is the FLOPs a second of the products, 2 N T (D + H) G H with G gates \
-and in training three times as many, in those of bare multiply-adds on as many threads in the same \
-rounds. Of a cell with N=1 the share of the bandwidth is the rate at which all T steps read their \
-weights, Wh (in a single step Wx too), in that of a bare loop that reads a block of as many bytes \
-over and over; the inputs' product comes on top, and *with inputs* counts it at the FMA peak. In \
-training that counts all other products, and the weights twice, as the backward reads them too."""
+With G gates, the products of a cell have 2 N T (D + H) G H FLOPs, in training three times as \
+many. P is the rate of bare multiply-adds on as many threads. B is the rate of a bare loop that \
+reads a block of the size of Wh again and again (in a single step of Wx and Wh). Both are measured \
+in the same rounds.
 
-# A fact of results that have too few cases to hold what was promised against them.
-FEW = {"cases": "of each grid only those that CI checks"}
+- *of the FMA peak* = FLOPs / time / P
+- *of the bandwidth* (N=1) = T * size of Wh / B / time; in a single step size of Wx and Wh
+- *with inputs* (N=1) = (T * size of Wh / B + FLOPs of the other products / P) / time; in \
+training twice the size of Wh, because the backward reads it, too"""
+
+# A fact of results that have too few cases to compare them with the targets.
+FEW = {"cases": "only the cases of each grid that CI runs"}
 
 QUESTIONS = {
     "inference": "How long does a whole sequence take, without gradients?",
@@ -44,13 +50,13 @@ CELL_NAMES = {"lstm": "LSTM", "gru": "GRU", "gru_before": "GRU, reset before", "
 
 
 def document(results: Results, plots: Iterable[tuple[str, Path]]) -> str:
-    """The whole file; each plot is what it shows and its path from there."""
+    """The whole file; a plot is its title and its path from there."""
     sections = [
         TITLE,
         "## Machine and versions",
         _table(["", ""], [[name, str(fact)] for name, fact in results.machine.items()]),
         LIMITS,
-        *_promises(results),
+        *_targets(results),
         *(f"![{shown}]({path.as_posix()})" for shown, path in plots),
     ]
     for threads in results.threads:
@@ -60,12 +66,15 @@ def document(results: Results, plots: Iterable[tuple[str, Path]]) -> str:
     return "\n\n".join(sections) + "\n"
 
 
-def _promises(results: Results) -> Iterator[str]:
+def _targets(results: Results) -> Iterator[str]:
     if FEW.items() <= results.machine.items():
         return
     found = list(verdicts(results))
-    yield "## What was promised"
-    yield f"{sum(verdict.met for verdict in found)} of {len(found)} met."
+    yield "## Targets"
+    yield (
+        f"{sum(verdict.met for verdict in found)} of {len(found)} met. The targets are goals of "
+        "the project, set before the measurements; they are in `benchmarks/targets.py`."
+    )
     rows = [
         [
             verdict.what,
@@ -78,11 +87,11 @@ def _promises(results: Results) -> Iterator[str]:
         for verdict in found
     ]
     yield (
-        "*At the limit* is what a ratio would be if the time of each cell were what its products "
-        "need at the FMA peak, those of a single row at the bandwidth of a bare read: everything "
-        "else in a cell, above all its sigmoids and tanhs, for nothing."
+        "*At the limit* is the ratio if each cell took only the time of its products at the FMA "
+        "peak or, for a single row, at the read bandwidth, and no time for its sigmoids, tanhs and "
+        "all else."
     )
-    yield _table(["", "threads", "wanted", "measured", "at the limit", "met"], rows)
+    yield _table(["", "threads", "target", "measured", "at the limit", "met"], rows)
 
 
 def _on_threads(results: Results, threads: int) -> Iterator[str]:
@@ -133,7 +142,7 @@ def _with_inputs(record: Record) -> str:
     return "" if record.question == "step" else _share(record.bound_share)
 
 
-# The columns of a table of cells: what each says of a record, "" where it has nothing.
+# The columns of a table of cells: the text of each for a record, or "".
 _COLUMNS: dict[str, Callable[[Record], str]] = {
     **{name: partial(_contender, name) for name in (FROZEN, PLAIN, *PEERS)},
     "ratio": lambda record: _verdict(record.ratio),
@@ -146,7 +155,7 @@ _COLUMNS: dict[str, Callable[[Record], str]] = {
 
 
 def _cells(records: list[Record]) -> str:
-    """All records and, of the columns, those in which one of them has something."""
+    """The table of all records with the columns that are not empty."""
     columns = {head: tell for head, tell in _COLUMNS.items() if any(map(tell, records))}
     rows = [
         [f"`{record.case}`", *(tell(record) for tell in columns.values())] for record in records
@@ -163,19 +172,19 @@ def _scaling(results: Results) -> Iterator[str]:
     ]
     if rows:
         yield "## Thread scaling"
-        yield "How many times as fast as on one thread, round by round beside it, for N >= 32."
-        yield _table(["", "", "threads", "times as fast"], rows)
+        yield "Speedup = time on 1 thread / time, measured in the same rounds, for N >= 32."
+        yield _table(["", "", "threads", "speedup"], rows)
 
 
 def _simd(results: Results) -> Iterator[str]:
-    """The narrower sets beside the widest, and AVX2 beside PyTorch on AVX2."""
+    """The narrower sets / the widest, and fastrnn / PyTorch on AVX2."""
     narrow = list(dict.fromkeys(record.simd for record in results.records if record.simd))
     if not narrow:
         return
     yield "## Instruction sets"
     yield (
-        "Time in that of the widest set, one thread. As they ran at different times, each time is "
-        "multiplied by the FMA peak measured beside it."
+        "Time on this set / time on the widest set, one thread. Because they ran at different "
+        "times, each time is multiplied by the FMA peak measured beside it."
     )
     rows = []
     for question in ("inference", "training"):
@@ -198,7 +207,7 @@ def _simd(results: Results) -> Iterator[str]:
 
 
 def _variants(results: Results) -> Iterator[str]:
-    """The first figure in the second, and in PyTorch's where there is one."""
+    """The first figure / the second and, if there is one, / PyTorch's."""
     rows = []
     for record in results.of("variants"):
         (first, ours), (second, other), *rest = record.figures.items()
@@ -208,11 +217,12 @@ def _variants(results: Results) -> Iterator[str]:
     if rows:
         yield "## Variants"
         yield (
-            "Of an LSTM, or of a GRU where it resets, with N32 T50 D256 H256; N64 with lengths, of "
-            "which half of all steps are valid (PyTorch packs), N1 T100 and N8 T100 H128 for the "
-            "last two."
+            "An LSTM, or a GRU for its reset, with N32 T50 D256 H256. Other sizes: N64 with "
+            "lengths, half of all steps valid (PyTorch packs); N1 T100 for `bidirectional, N1`; N8 "
+            "T100 D128 H128 for denormals. Input feeding is a training step of a `Seq2Seq` with "
+            "128 words."
         )
-        yield _table(["", "threads", "", "beside", "ratio", "of PyTorch's time"], rows)
+        yield _table(["", "threads", "a", "b", "a / b", "a / PyTorch"], rows)
 
 
 def _numpy(results: Results) -> Iterator[str]:
@@ -222,9 +232,9 @@ def _numpy(results: Results) -> Iterator[str]:
         for ours, numpy in [(record.figures[PLAIN], record.figures["reference"])]
     ]
     if rows:
-        yield "## Beside the NumPy reference"
+        yield "## fastrnn and the NumPy reference"
         yield "One thread, weights not frozen."
-        yield _table(["", "fastrnn", "reference", "times as fast"], rows)
+        yield _table(["", "fastrnn", "reference", "reference / fastrnn"], rows)
 
 
 def _memory(results: Results) -> Iterator[str]:
@@ -233,12 +243,14 @@ def _memory(results: Results) -> Iterator[str]:
         return
     yield "## Memory"
     yield (
-        "What one forward and backward on one thread allocates at its peak, by the rise of the "
-        "resident memory in a new process. *Kept* is what a backward cannot do without, in "
-        "float32: of each step N H values for every activated gate (4 for an LSTM; 3 for a GRU, "
-        "and `h Un + bh` if it resets after the product; none for an RNN, whose gate is its h), "
-        "and T + 1 times N H for h, and for an LSTM's c. *Returned* are y, dx, the states, their "
-        "gradients and those of the weights. x and dy are the caller's. Ratio: the peak in the sum."
+        "Peak memory that one forward and backward on one thread allocates: the rise of the "
+        "resident memory in a new process, without x and dy.\n\n"
+        "- *kept*: the float32 values that a backward needs, K N T H + S N (T + 1) H. K is the "
+        "number of stored values of a step and unit: 4 for an LSTM (its gates), 4 for a GRU that "
+        "resets after the product (its gates and `h Un + bh`), 3 for one that resets before it, 0 "
+        "for an RNN, whose gate is its h. S is the number of states: 2 for an LSTM, else 1\n"
+        "- *returned*: y, dx, the states, and the gradients of the states and the weights\n"
+        "- *ratio* = peak of fastrnn / (kept + returned)"
     )
     rows = []
     for record in records:
@@ -249,7 +261,7 @@ def _memory(results: Results) -> Iterator[str]:
     yield _table(["", "kept", "returned", "fastrnn", "PyTorch", "ratio"], rows)
     for record in results.of("growth"):
         grown = record.figures[PLAIN] / 1000
-        yield f"Resident memory after {record.case} of each kind has grown by {grown:.0f} kB."
+        yield f"The resident memory grew by {grown:.0f} kB in {record.case} of each kind."
 
 
 def _imports(results: Results) -> Iterator[str]:
@@ -259,7 +271,7 @@ def _imports(results: Results) -> Iterator[str]:
     ]
     if rows:
         yield "## Installing and importing"
-        yield _table(["", "installed, with what it requires", "start and import"], rows)
+        yield _table(["", "size with requirements", "start and import"], rows)
 
 
 def _table(head: list[str], rows: list[list[str]]) -> str:

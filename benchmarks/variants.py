@@ -1,7 +1,7 @@
-"""What a variant of a layer costs: each is timed beside the plain layer that it is measured by.
+"""The cost of a variant of a layer: it is timed beside the plain layer.
 
-A variant is a function that returns its ways, under their names: first the variant, then what it
-is compared with, then PyTorch's way of the variant where there is one.
+A variant is a function that returns functions to time by name: first the variant, then the layer to
+compare with, then PyTorch's variant if there is one.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ N, T, H = 32, 50, 256
 
 
 def half_of_the_steps() -> Ways:
-    """Lengths 1 to T - 1, half of the steps valid in all, against all T steps."""
+    """Lengths 1 to T - 1, half of all steps, against all T steps."""
     return _half(train=False)
 
 
@@ -110,11 +110,11 @@ def bidirectional_threads() -> Ways:
 
 
 def denormals() -> Ways:
-    """A forgetting LSTM whose state decays among the denormals, against ordinary input."""
+    """An LSTM whose state decays to denormals, against ordinary input."""
     rows, steps, size = 8, 100, 128
     layer = _layer("LSTM", size=size)
     _, forget, _, _ = np.split(layer.params["b_l0"], 4)
-    forget[...] = 2.0  # it keeps 0.88 a step, so that 1e-37 is 3e-43 after 100 steps
+    forget[...] = 2.0  # c decays by 0.88 per step, so that 1e-37 is 3e-43 after 100 steps
     layer.params["Wh_l0"] *= 0.1
     ordinary = _normal(rows, steps, size)
     decay = np.float32(1e-37) * 0.88 ** np.arange(steps, dtype=np.float32)
@@ -125,7 +125,7 @@ def denormals() -> Ways:
 
 
 def input_feeding() -> Ways:
-    """A training step whose decoder is fed its last features, against attention after the cell."""
+    """A training step with input feeding against attention after the recurrence."""
     return {
         "input feeding": _training_step("input_feeding"),
         "attention after": _training_step("output"),
@@ -133,7 +133,7 @@ def input_feeding() -> Ways:
 
 
 def _training_step(context: str) -> Callable[[], Any]:
-    """Loss and gradients of a model for words of some letters, equal to the reference's."""
+    """Loss and gradients of a grapheme-to-phoneme model, checked against the reference."""
     model = Seq2Seq(
         32,
         43,
@@ -177,7 +177,7 @@ VARIANTS = {
 
 
 def timed_variant(name: str, threads: int, effort: Effort) -> Record:
-    """Time the ways of a variant, in the order in which it gives them."""
+    """Time the functions of a variant, in order."""
     fastrnn.set_num_threads(threads)
     if find_spec("torch"):
         torch.set_num_threads(threads)
@@ -194,7 +194,7 @@ def _layer(name: str, *, size: int = H, train: bool = False, **options: Any) -> 
 
 
 def _ours(layer: Any, x: Array, **options: Any) -> Callable[[], Any]:
-    """A call of a layer, whose results equal the reference's."""
+    """A call of a layer, checked against the reference."""
     twin = getattr(reference, type(layer).__name__)(**layer.config())
     for key, param in twin.params.items():
         param[...] = layer.params[key]
@@ -221,7 +221,7 @@ def _check(found: Sequence[Array], wanted: Sequence[Array]) -> None:
 
 
 def _pytorch(layer: Any, x: Array, lengths: Array | None = None) -> Ways:
-    """PyTorch's way of the same call, whose results equal ours; packed if there are lengths."""
+    """The same call in PyTorch, checked against fastrnn; packed if there are lengths."""
     if not find_spec("torch"):
         return {}
     peer = _pytorch_layer(layer)

@@ -1,8 +1,7 @@
-"""Language models of the Python manual: RNN, LSTM and GRU, letter by letter.
+"""Character-level language models of the Python manual: RNN, LSTM and GRU.
 
-The text is what `help()` shows, which every Python carries. Printed: the perplexity on a part
-that was not learnt from, after each epoch, and a paragraph that each model makes up. Drawn: the
-perplexities.
+The text is that of `help()`, which is part of every Python. The script prints the perplexity on a
+held-out part after each epoch and a paragraph sampled from each model, and draws the perplexities.
 """
 
 from __future__ import annotations
@@ -56,7 +55,7 @@ def main() -> None:
         specials = range(4)
         letters = model.sample(start, 400, temperature=0.7, exclude=specials, seed=1)
         paragraph = vocabulary.decode(np.concatenate([start, letters]))
-        paragraph = " ".join(paragraph.split())  # the manual is full of indentation
+        paragraph = " ".join(paragraph.split())  # the manual has much indentation
         print(textwrap.fill(paragraph, 88, initial_indent="  ", subsequent_indent="  "))
         axes.plot(range(1, options.epochs + 1), perplexities, marker="o", label=cell.upper())
     axes.set(xlabel="epoch", ylabel="perplexity per character", title="Held-out part of the manual")

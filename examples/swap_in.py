@@ -1,9 +1,9 @@
-"""NumPy layers, as textbooks teach them, and then ours in their place.
+"""NumPy layers with the interface of a textbook's, and then fastrnn's layers in their place.
 
-The layers below are plain NumPy. `train` uses them through the name `layers`, as a script does that
-begins with `import my_time_layers as layers`. The second run changes that import and nothing else.
-Both runs start alike and learn this file letter by letter; printed are both losses at each step,
-and how much faster a step became.
+The textbook is K. Saitoh, "Deep Learning from Scratch 2". The layers below are plain NumPy. `train`
+uses them by the name `layers`, as a script that begins with `import my_time_layers as layers`. The
+second run changes only that import. Both runs start from the same weights and learn the characters
+of this file. The script prints both losses at each step and the ratio of the times.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from fastrnn.compat import time_layers
 
 
 class TimeEmbedding:
-    """Rows of a table."""
+    """An embedding: rows of a matrix."""
 
     def __init__(self, W):
         self.params, self.grads = [W], [np.zeros_like(W)]
@@ -35,7 +35,7 @@ class TimeEmbedding:
 
 
 class TimeLSTM:
-    """Gates f, g, i, o; the state goes on from one call to the next if stateful."""
+    """An LSTM with gates f, g, i, o; if stateful, a call starts from the last state."""
 
     def __init__(self, Wx, Wh, b, stateful=False):
         self.params = [Wx, Wh, b]
@@ -80,7 +80,7 @@ class TimeLSTM:
 
 
 class TimeAffine:
-    """x W + b."""
+    """The affine map x W + b."""
 
     def __init__(self, W, b):
         self.params, self.grads = [W, b], [np.zeros_like(W), np.zeros_like(b)]
@@ -120,7 +120,7 @@ def sigmoid(x):
 
 
 def train(layers, ids: np.ndarray, hidden: int, steps: int) -> tuple[list[float], list[float]]:
-    """Losses and seconds of each step; 32 streams of the text, 25 letters at a time."""
+    """Losses and seconds of each step on 32 streams of the text, 25 characters at a time."""
     rng, V, D, H = np.random.default_rng(0), ids.max() + 1, 32, hidden
 
     def weights(rows, columns):

@@ -1,13 +1,13 @@
 """Korean to English with attention, from a file of sentence pairs.
 
-    python examples/translate_ko_en.py               # the pairs written for this repository
-    python examples/translate_ko_en.py PAIRS.tsv     # yours: two or three columns, tabs between
+    python examples/translate_ko_en.py            # the pairs written for this repository
+    python examples/translate_ko_en.py PAIRS.tsv  # your tab-separated file: two or three columns
 
-Of the first two columns the one in Hangul is the source, so the well-known public files of
-sentence pairs, which begin with English and end with a licence, can be read as they are. English is
-taken word by word; Korean character by character, or, with `--korean words`, as its spaces part it.
-Printed: the share of held-out sentences that are translated exactly, and some translations. Drawn:
-where attention looked; if no installed font has Hangul, with Latin letters in its place.
+The source is that of the first two columns that has Hangul, so the common public files of sentence
+pairs, with English first and a licence last, can be used directly. Tokens are words in English and
+characters in Korean, or with `--korean words` Korean words. The script prints the fraction of
+held-out sentences that are translated exactly, and some translations. It draws the attention
+weights; if no installed font has Hangul, with Latin letters instead.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from fastrnn.training import Adam, CosineLR, Trainer
 
 PAIRS = Path(__file__).with_name("korean_english.tsv")
 BATCH_SIZE, BEAM_SIZE, MAX_LENGTH = 32, 5, 40
-TOKENS = re.compile(r"\w+(?:['’-]\w+)*|[^\w\s]")  # words, and each other mark by itself
+TOKENS = re.compile(r"\w+(?:['’-]\w+)*|[^\w\s]")  # words, and each punctuation mark
 
-# The letters of a syllable in the order of their code points, as the Revised Romanization spells
-# them one by one (the sound changes between syllables are left out).
+# The letters of a syllable in the order of their code points, spelled one by one by the Revised
+# Romanization (without the sound changes between syllables).
 INITIALS = (
     "g", "kk", "n", "d", "tt", "r", "m", "b", "pp", "s", "ss", "", "j", "jj", "ch", "k", "t",
     "p", "h",
@@ -48,7 +48,7 @@ def is_hangul(text: str) -> bool:
 
 
 def korean_and_english(path: Path) -> list[tuple[str, str]]:
-    """The pairs of a file, Korean first; of a Korean sentence the first translation."""
+    """The pairs of a file, Korean first, with the first translation of each sentence."""
     translations: dict[str, str] = {}
     try:
         pairs = read_pairs(path)
@@ -63,12 +63,12 @@ def korean_and_english(path: Path) -> list[tuple[str, str]]:
 
 
 def sentence(tokens: str) -> str:
-    """Put marks back where they belong: `What is it ?` -> `What is it?`."""
+    """Remove the space before marks: `What is it ?` -> `What is it?`."""
     return re.sub(r" ([.,?!])", r"\1", tokens)
 
 
 def romanized(text: str) -> str:
-    """Hangul letter by letter in Latin ones: a syllable's code point is made of its letters."""
+    """Hangul in Latin letters: a syllable's code point is computed from its letters."""
     letters = []
     for letter in text:
         if is_hangul(letter):
@@ -103,7 +103,7 @@ def fit(
     held_out: list[tuple[str, str]],
     epochs: int,
 ) -> None:
-    """Train, and print the share of exact answers to the held-out sentences on the way."""
+    """Train and print the fraction of exact answers to the held-out sentences."""
     test = translator.batches(held_out, batch_size=BATCH_SIZE, shuffle=False)
     trainer = Trainer(translator.model, Adam(3e-3), max_grad_norm=1.0, schedule=CosineLR(epochs))
     history = trainer.fit(
@@ -118,7 +118,7 @@ def fit(
 
 
 def show(translator: Translator, pairs: list[tuple[str, str]]) -> None:
-    """Print translations, and what they should be where they are wrong."""
+    """Print translations and, for wrong ones, the target."""
     answers = translator([ko for ko, _ in pairs], beam_size=BEAM_SIZE, max_length=MAX_LENGTH)
     for (korean, english), answer in zip(pairs, answers, strict=True):
         verdict = "" if answer == english else f"   (should be: {sentence(english)})"
@@ -129,7 +129,7 @@ def draw(translator: Translator, texts: list[str], path: Path) -> None:
     """Draw the attention of up to four sentences."""
     has_hangul = not any(map(is_hangul, plot.fonts_for(texts).missing))
     if not has_hangul:
-        print("no installed font has Hangul: its letters are drawn as Latin ones")
+        print("no installed font has Hangul: drawn with Latin letters")
     figure = Figure(figsize=(14, 8), layout="constrained")
     for axes, text in zip(figure.subplots(2, 2).flat, texts, strict=False):
         seen = translator.attention(text, max_length=MAX_LENGTH)

@@ -26,7 +26,7 @@ OPTIONS = (
     "--sampling-rate 0.3 --attention general --context input_feeding --readout tanh "
     "--batch-size 8 --epochs 3 --lr 0.01 --checkpoint-seconds 0 --patience 9"
 )
-KEPT = "the checkpoint before is whole"
+KEPT = "the previous checkpoint is intact"
 
 
 class Run:
@@ -208,7 +208,7 @@ def test_a_full_disk(
         assert main(run.arguments) == 2
     rest = {
         "checkpoint": KEPT,
-        "output": f"the run is whole in {run.checkpoint}, and --resume writes the model",
+        "output": f"the run is complete in {run.checkpoint}, and --resume writes the model",
     }
     message = f"fastrnn: error: {getattr(run, full)}: No space left on device; {rest[full]}\n"
     assert capsys.readouterr().err.endswith(message)

@@ -1,4 +1,4 @@
-"""The names and the example of the design's section 3."""
+"""The public names, and the interface of a layer in one example."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 import fastrnn
 
 
-def test_the_design_s_example(backend):
+def test_the_interface_of_a_layer(backend):
     rng = np.random.default_rng(1)
     x = rng.standard_normal((3, 5, 64)).astype("float32")
     dy = rng.standard_normal((3, 5, 256)).astype("float32")

@@ -48,3 +48,17 @@ def test_the_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 def test_links_between_files(page: Path) -> None:
     for link in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
         assert (page.parent / link).exists(), link
+
+
+# Where a path in a document may begin.
+ROOTS = [ROOT, *(ROOT / "src/fastrnn").glob("**/"), *(ROOT / n for n in ("tests", "examples"))]
+PATH = re.compile(r"`([\w./-]+\.(?:py|pyx|pxd|pyi|h|c|def|sh|toml|md)|[\w/-]+/)`")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_path_that_a_page_names_is_there(page: Path) -> None:
+    named = set(PATH.findall(page.read_text())) - {"common/time_layers.py"}  # of the textbook
+    named = {path for path in named if "mycell" not in path}
+    assert [
+        path for path in sorted(named) if not any((root / path).exists() for root in ROOTS)
+    ] == []

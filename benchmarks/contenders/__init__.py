@@ -1,7 +1,7 @@
-"""Who is compared. A contender has a method for each question that it can answer.
+"""The compared libraries. A contender has a method for each question that it answers.
 
-Each method takes a case (see `cases`) and returns a `Task` on the case's inputs and weights, in
-the memory layout that the contender itself prefers, prepared before the clock runs.
+The method takes a case (see `cases`) and returns a `Task` with the case's inputs and weights,
+prepared before the timing in the memory layout that the contender prefers.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from contenders.base import Contender, Task
 
 __all__ = ["Contender", "Task", "installed", "missing"]
 
-# The module of each contender, in the order of the tables, and what it needs installed.
+# The module of each contender, in the order of the tables, and the package that it needs.
 _NEEDS = {
     "fastrnn_frozen": ("fastrnn",),
     "fastrnn_compiled": ("fastrnn",),
@@ -31,7 +31,7 @@ def _missing_of(module: str) -> list[str]:
 def missing() -> list[str]:
     """A line for each contender that is left out."""
     return [
-        f"benchmarks: {module} is left out, for want of {' and '.join(_missing_of(module))}"
+        f"benchmarks: {module} is left out, because it needs {' and '.join(_missing_of(module))}"
         for module in _NEEDS
         if _missing_of(module)
     ]
@@ -39,7 +39,7 @@ def missing() -> list[str]:
 
 @cache
 def installed() -> tuple[type[Contender], ...]:
-    """The contenders whose packages are there."""
+    """The contenders whose packages are installed."""
     return tuple(
         import_module(f"contenders.{module}").CONTENDER
         for module in _NEEDS

@@ -1,4 +1,4 @@
-"""What every contender is."""
+"""The base class of contenders."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from cases import Array
 
 
 class Task(NamedTuple):
-    """Something to time, and how to read what it returned as arrays, to compare contenders."""
+    """A function to time, and how to read its results as arrays for the comparison."""
 
     run: Callable[[], Any]
     read: Callable[[Any], Sequence[Array]]

@@ -105,7 +105,7 @@ class Fastrnn(Contender):
 
 
 def beam_search_model(case: BeamSearch) -> Seq2SeqModel:
-    """The model that all contenders search with."""
+    """The model for the beam search of all contenders."""
     model = Seq2SeqModel(
         case.source_size,
         case.target_size,
@@ -117,13 +117,13 @@ def beam_search_model(case: BeamSearch) -> Seq2SeqModel:
         bidirectional_encoder=True,
         rng=0,
     )
-    model.params["decoder.output.W"][...] *= 20  # so that some targets are likelier than others
+    model.params["decoder.output.W"][...] *= 20  # so that targets differ in probability
     model.params["decoder.output.b"][EOS] = -100
     return model.eval()
 
 
 def seq2seq_model(case: Seq2Seq) -> Seq2SeqModel:
-    """The model whose initial weights all contenders take."""
+    """The model with the initial weights of all contenders."""
     return Seq2SeqModel(
         case.source_size,
         case.target_size,
@@ -140,7 +140,7 @@ def initial_state(arrays: dict[str, Array]) -> Any:
 
 
 def _state(arrays: dict[str, Array], name: str) -> Any:
-    """The state of a single layer that is called `name`, with h or c in the place of {}."""
+    """The state arrays of a single layer, from `name` with h or c for {}."""
     parts = [arrays[name.format(part)][None] for part in "hc" if name.format(part) in arrays]
     return tuple(parts) if len(parts) > 1 else parts[0]
 

@@ -1,4 +1,4 @@
-"""fastrnn as a model that is only used has it: weights packed once, steps into the same arrays."""
+"""fastrnn with frozen weights: packed once, steps into the same arrays."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ONNX Runtime: models of the one operator LSTM, GRU or RNN, for inference and steps."""
+"""ONNX Runtime: models of one operator LSTM, GRU or RNN, for inference and steps."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from onnx import TensorProto, helper, numpy_helper
 from cases import GATES, Array, Recurrent
 from contenders.base import Contender, Task
 
-# The operator of each cell, and for each of its gates, in its order, the number of fastrnn's.
+# The operator of each cell, and for each of its gates in order the number of fastrnn's gate.
 OPERATORS: dict[str, tuple[str, list[int], dict[str, Any]]] = {
     "rnn": ("RNN", [0], {"activations": ["Tanh"]}),
-    "lstm": ("LSTM", [0, 3, 1, 2], {}),  # i, o, f, c of our i, f, g, o
-    "gru": ("GRU", [1, 0, 2], {"linear_before_reset": 1}),  # z, r, h of our r, z, n
+    "lstm": ("LSTM", [0, 3, 1, 2], {}),  # i, o, f, c in ONNX
+    "gru": ("GRU", [1, 0, 2], {"linear_before_reset": 1}),  # z, r, h in ONNX
     "gru_before": ("GRU", [1, 0, 2], {"linear_before_reset": 0}),
 }
 

@@ -1,4 +1,4 @@
-"""PyTorch: nn.LSTM and its kin time-major, as they run fastest; eager mode."""
+"""PyTorch: nn.LSTM, nn.GRU and nn.RNN, time-major, which is fastest; eager mode."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ class PyTorch(Contender):
 
 
 class TorchSeq2Seq(nn.Module):
-    """`fastrnn.models.Seq2Seq` with an LSTM and dot attention, as one writes it in PyTorch."""
+    """`fastrnn.models.Seq2Seq` with an LSTM and dot attention, written in PyTorch."""
 
     def __init__(self, case: Seq2Seq) -> None:
         super().__init__()
@@ -164,7 +164,7 @@ class TorchSeq2Seq(nn.Module):
         return nn.functional.cross_entropy(logits.flatten(0, 1), target.flatten(), ignore_index=0)
 
     def gradients(self) -> list[Array]:
-        """Those of the parameters, in the order of fastrnn's names and in its shapes."""
+        """The gradients of the parameters in the order and shapes of fastrnn."""
         named = self._named()
         return [
             _numpy(parameter.grad.T if transposed else parameter.grad)
@@ -187,7 +187,7 @@ class TorchSeq2Seq(nn.Module):
 
 
 def _load(layer: nn.Module, suffix: str, arrays: dict[str, Array]) -> None:
-    """Put fastrnn's weights into a layer or cell: same gates, transposed; a second bias."""
+    """Copy fastrnn's weights into a layer or cell: transposed, with a second bias."""
     second = np.zeros_like(arrays["b"])
     if "bh" in arrays:
         second[-len(arrays["bh"]) :] = arrays["bh"]
@@ -217,7 +217,7 @@ def _time_major(array: Array) -> Tensor:
 
 
 def _states(arrays: dict[str, Array], name: str) -> list[Tensor]:
-    """h (and c), (1, N, H), that are called `name` with h or c in the place of {}."""
+    """h (and c), (1, N, H), from `name` with h or c for {}."""
     names = [name.format(part) for part in "hc"]
     return [torch.from_numpy(arrays[name][None]) for name in names if name in arrays]
 

@@ -1,4 +1,4 @@
-"""Beam search in PyTorch as one writes it: a word at a time, the beam as the batch."""
+"""Beam search in plain PyTorch: one word at a time, the beam as the batch."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class TorchBeamSearch(nn.Module):
         return max(best, unfinished, key=lambda hypothesis: hypothesis.score)
 
     def _encode(self, source: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """Outputs (1, S, H), and the first states of the decoder."""
+        """Outputs (1, S, H), and the initial states of the decoder."""
         outputs, (h, c) = self.encoder(self.source(source))
         directions = 1 + self.encoder.bidirectional
 

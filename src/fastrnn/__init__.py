@@ -50,7 +50,7 @@ __all__ = [
 
 __version__ = "0.1.0"
 
-# Imported at their first use, to keep `import fastrnn` short: the module of each name.
+# The module of each name, imported at its first use, to keep ``import fastrnn`` fast.
 _LATE = {
     "convert": "fastrnn.convert",
     "cpu_info": "fastrnn._kernels",

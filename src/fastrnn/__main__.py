@@ -1,4 +1,4 @@
-"""``python -m fastrnn`` is the ``fastrnn`` command."""
+"""``python -m fastrnn`` is the `fastrnn` command."""
 
 from fastrnn.cli import main
 

@@ -14,6 +14,10 @@ Options = Mapping[str, Any]
 
 NO_OPTIONS: Options = MappingProxyType({})
 
+FIRST_RESIDUAL = 2
+"""In a residual stack the layers from this one on, counted from 0, add their inputs to their
+outputs (Wu et al. 2016, section 3.1)."""
+
 
 @dataclass(frozen=True, eq=False)
 class Cell:
@@ -30,7 +34,10 @@ class Cell:
     states : tuple of str
         The hidden state h comes first.
     split_bias : str or None
-        The gate that may have a bias `bh` (H,) of its own beside that in b, for its product with h.
+        The last gate, if it may have a bias `bh` (H,) of its own, beside that in b, for its product
+        with h.
+    open_gates : tuple of str
+        The gates whose bias is 1 at first; all others are 0.
     options : mapping of str to tuple
         The options of its layer with their values, the default first.
     orders : mapping of str to tuple of str
@@ -47,6 +54,7 @@ class Cell:
     gates: tuple[str, ...]
     states: tuple[str, ...] = ("h",)
     split_bias: str | None = None
+    open_gates: tuple[str, ...] = ()
     options: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     orders: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     complements: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -86,6 +94,7 @@ CELLS: dict[str, Cell] = {
             "LSTM",
             gates=("i", "f", "g", "o"),
             states=("h", "c"),
+            open_gates=("f",),
             orders={"onnx": ("i", "o", "f", "g"), "textbook": ("f", "g", "i", "o")},
             activations={("Sigmoid", "Tanh", "Tanh"): NO_OPTIONS},
         ),

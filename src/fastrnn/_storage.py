@@ -1,4 +1,4 @@
-"""Arrays and text in one safetensors file, written atomically and read without trust."""
+"""Arrays and text in a safetensors file, written atomically and checked on reading."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ _VERSION = "1"
 def write(
     path: str | os.PathLike[str], arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]
 ) -> None:
-    """Write a file; whatever goes wrong, a file that was there before stays whole.
+    """Write a file; after an error an existing file is unchanged.
 
     The same arrays and metadata give the same bytes.
 
     Parameters
     ----------
     path : path-like
-        A link is followed.
+        File to write; a link is followed.
     arrays : mapping of str to ndarray
-        Any strides and byte order.
+        Arrays of any strides and byte order.
     metadata : mapping of str to str
 
     Raises
     ------
     OSError
-        The disk is full, the folder is missing or not writable; names `path`.
+        If the disk is full, or the folder is missing or not writable. The message names `path`.
     """
     from safetensors.numpy import save
 
@@ -44,13 +44,13 @@ def write(
 
 
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
-    """Write a file of any format; whatever goes wrong, one that was there before stays whole.
+    """Write a file of any format; after an error an existing file is unchanged.
 
     Raises
     ------
     OSError
-        The disk is full, the folder is missing or not writable, or `path` is something else than a
-        file; names `path`.
+        If the disk is full, the folder is missing or not writable, or `path` is not a file. The
+        message names `path`.
     """
     target = Path(path).resolve()
     temporary = target.with_name(f".fastrnn-{os.urandom(8).hex()}.tmp")
@@ -64,14 +64,14 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
     except OSError as error:
         raise OSError(error.errno, error.strerror, os.fspath(path)) from error
     finally:
-        with suppress(OSError):  # gone after the replacement; else the error above says more
+        with suppress(OSError):  # absent after the replacement; else the error above says more
             temporary.unlink()
 
 
 def require_replaceable(target: Path) -> None:
-    """Raise OSError where there is something else than a file, such as a folder or a device.
+    """Raise OSError if the path exists but is not a file, such as a folder or a device.
 
-    A rename would put a file in the place of ``/dev/null``.
+    A rename would replace ``/dev/null`` by a file.
     """
     if target.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
@@ -80,14 +80,14 @@ def require_replaceable(target: Path) -> None:
 
 
 def read(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
-    """Read what `write` wrote: the arrays and the metadata.
+    """Return the arrays and the metadata of a file written by `write`.
 
     Raises
     ------
     OSError
-        The file is missing or not readable.
+        If the file is missing or not readable.
     ValueError
-        The file is empty, truncated, of another format or not written by fastrnn.
+        If the file is empty, truncated, of another format or not written by fastrnn.
     """
     name = os.fspath(path)
     with _opened(path) as tensors:
@@ -101,16 +101,16 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]], dict[st
 
 
 def read_any(path: str | os.PathLike[str], prefix: str = "") -> dict[str, NDArray[Any]]:
-    """Read the arrays whose names begin with `prefix` from any safetensors file.
+    """Return the arrays whose names begin with `prefix` from any safetensors file.
 
     Raises
     ------
     OSError
-        The file is missing or not readable.
+        If the file is missing or not readable.
     ValueError
-        The file is empty, truncated or of another format.
+        If the file is empty, truncated or of another format.
     TypeError
-        An array is of a dtype that NumPy has not.
+        If NumPy does not have the dtype of an array.
     """
     arrays = {}
     with _opened(path) as tensors:
@@ -127,11 +127,11 @@ def read_any(path: str | os.PathLike[str], prefix: str = "") -> dict[str, NDArra
 
 @contextmanager
 def _opened(path: str | os.PathLike[str]) -> Iterator[Any]:
-    """Open a safetensors file, with errors of one line that begins with the path."""
+    """Open a safetensors file; errors are one line that begins with the path."""
     from safetensors import SafetensorError, safe_open
 
     name = os.fspath(path)
-    with open(path, "rb") as file:  # the usual OSErrors, which safetensors words its own way
+    with open(path, "rb") as file:  # the usual OSErrors, which safetensors words differently
         if not file.read(1):
             raise ValueError(f"{name}: the file is empty")
     try:
@@ -142,7 +142,7 @@ def _opened(path: str | os.PathLike[str]) -> Iterator[Any]:
 
 
 def _ordered(data: bytes) -> bytes:
-    """Sort the metadata in the header of a file, which safetensors writes in any order."""
+    """Sort the metadata in the header, which safetensors writes in any order."""
     import json
 
     end = 8 + int.from_bytes(data[:8], "little")
@@ -154,5 +154,5 @@ def _ordered(data: bytes) -> bytes:
 
 
 def _plain(array: NDArray[Any]) -> NDArray[Any]:
-    """C-contiguous and native, as safetensors takes the bytes as they lie."""
+    """Return a C-contiguous native array, because safetensors copies the bytes."""
     return np.asarray(array, dtype=array.dtype.newbyteorder("="), order="C")

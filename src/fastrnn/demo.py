@@ -1,4 +1,4 @@
-"""The demonstration: attention learns to rewrite dates, and the clock runs."""
+"""The demonstration: an attention model that rewrites dates, with the time of a step."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ LEARNING_RATE = 1e-3
 MAX_GRAD_NORM = 5.0
 ANSWERS_SHOWN = 12
 BACKENDS = ("compiled", "reference")
-# Seconds. After a product the threads of NumPy's BLAS spin for some hundredths of a second, and
-# would take a processor from the step that is timed next.
+# Seconds. After a product the threads of NumPy's BLAS spin for some hundredths of a second and
+# would slow down the next timed step.
 PAUSE = 0.1
 
 
 def run(
     *, epochs: int, count: int, hidden_size: int, seed: int, rounds: int, out_dir: Path
 ) -> None:
-    """Train on the date task, and show and write what came out.
+    """Train on the date task; print and write the results.
 
     Parameters
     ----------
     epochs : int
         Number of epochs.
     count : int
-        Number of dates; a tenth of them is held out.
+        Number of dates; a tenth is held out.
     hidden_size : int
-        Width of the recurrent layers.
+        Size of the recurrent layers.
     seed : int
         Seed of the data, of the initial parameters and of the order of the batches.
     rounds : int
         Number of training steps timed on each backend.
     out_dir : Path
-        Folder for the model and the picture; made if need be.
+        Folder for the model and the picture; created if it is missing.
 
     Raises
     ------
@@ -81,7 +81,7 @@ def run(
 def fit(
     translator: Translator, train: Pairs, held_out: Pairs, *, epochs: int, seed: int
 ) -> list[float]:
-    """Train, and return the exact match after each epoch."""
+    """Train and return the exact match after each epoch."""
     test_batches = translator.batches(held_out, batch_size=BATCH_SIZE, shuffle=False)
     trainer = Trainer(translator.model, Adam(LEARNING_RATE), max_grad_norm=MAX_GRAD_NORM)
     history = trainer.fit(
@@ -93,7 +93,7 @@ def fit(
 
 
 def show_answers(translator: Translator, pairs: Pairs) -> None:
-    """Print held-out inputs with the model's answers, right and wrong."""
+    """Print held-out inputs with the model's correct and wrong answers."""
     print("\nheld-out inputs and the model's answers")
     answers = translator([source for source, _ in pairs], max_length=20)
     for (source, target), answer in zip(pairs, answers, strict=True):
@@ -102,7 +102,7 @@ def show_answers(translator: Translator, pairs: Pairs) -> None:
 
 
 def compare_backends(translator: Translator, pairs: Pairs, *, rounds: int, seed: int) -> None:
-    """Time training steps of an untrained twin on both backends, from the same weights."""
+    """Time training steps of an untrained copy on both backends, from the same weights."""
     config = translator.model.config()
     steps = {name: TrainingStep(name, Seq2Seq(**config, rng=seed)) for name in BACKENDS}
     batch = next(translator.batches(pairs, batch_size=BATCH_SIZE, seed=seed).epoch(0))
@@ -110,7 +110,7 @@ def compare_backends(translator: Translator, pairs: Pairs, *, rounds: int, seed:
     print(f"\none training step from new weights: source {source.shape}, target {target.shape}")
     print("  step" + "".join(f"{name:>12} {'loss':>10}" for name in BACKENDS))
     for step in steps.values():
-        step(batch)  # allocations and cold caches are not what is asked
+        step(batch)  # allocations and cold caches are not measured
     seconds: dict[str, list[float]] = {name: [] for name in BACKENDS}
     for number in range(1, rounds + 1):
         line = f"  {number:4}"
@@ -124,12 +124,12 @@ def compare_backends(translator: Translator, pairs: Pairs, *, rounds: int, seed:
     compiled, reference = (statistics.median(seconds[name]) for name in BACKENDS)
     print(
         f"  median: compiled {compiled * 1e3:.1f} ms, NumPy reference {reference * 1e3:.1f} ms, "
-        f"ratio {reference / compiled:.1f}"
+        f"ratio reference / compiled {reference / compiled:.1f}"
     )
 
 
 class TrainingStep:
-    """Loss, gradients, clipping and update of one model on one backend."""
+    """A training step of one model on one backend."""
 
     def __init__(self, backend_name: str, model: Seq2Seq) -> None:
         self.backend_name = backend_name
@@ -148,7 +148,7 @@ class TrainingStep:
 
 
 def show_attention(translator: Translator, text: str, path: Path) -> None:
-    """Write the attention of one answer as a picture, or print it where matplotlib is missing."""
+    """Write the attention weights of an answer as a picture, or print them without matplotlib."""
     attention = translator.attention(text, max_length=20)
     try:
         from fastrnn.plot import save_attention

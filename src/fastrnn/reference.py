@@ -1,38 +1,20 @@
-"""The layers bound to the plain NumPy backend: import them from here to swap by one line."""
+"""The layers on the NumPy backend: import them from here to change the backend."""
 
 from __future__ import annotations
 
-from typing import TypeVar, cast
+from typing import TYPE_CHECKING
 
 from fastrnn import layers
 
-_Layer = TypeVar("_Layer", bound=layers.Layer)
+if TYPE_CHECKING:
+    from fastrnn.layers import *  # noqa: F403
 
 
-def _bound(layer: type[_Layer]) -> type[_Layer]:
+def _bound(layer: type[layers.Layer]) -> type[layers.Layer]:
     """Return the same layer, of the same name, on the reference backend."""
     namespace = {"_backend": "reference", "__module__": __name__, "__doc__": layer.__doc__}
-    return cast(type[_Layer], type(layer.__name__, (layer,), namespace))
+    return type(layer.__name__, (layer,), namespace)
 
 
-RNN = _bound(layers.RNN)
-LSTM = _bound(layers.LSTM)
-GRU = _bound(layers.GRU)
-Embedding = _bound(layers.Embedding)
-Linear = _bound(layers.Linear)
-Dropout = _bound(layers.Dropout)
-SoftmaxCrossEntropy = _bound(layers.SoftmaxCrossEntropy)
-Attention = _bound(layers.Attention)
-Tanh = _bound(layers.Tanh)
-
-__all__ = [
-    "GRU",
-    "LSTM",
-    "RNN",
-    "Attention",
-    "Dropout",
-    "Embedding",
-    "Linear",
-    "SoftmaxCrossEntropy",
-    "Tanh",
-]
+__all__ = [name for name in layers.__all__ if name not in ("Layer", "RECURRENT")]
+globals().update({name: _bound(getattr(layers, name)) for name in __all__})

@@ -49,9 +49,9 @@ def test_a_late_thread_makes_the_next_calls_take_turns(monkeypatch):
     now = 1000.0
     monkeypatch.setattr("fastrnn._kernels.recurrent.directions.perf_counter", lambda: now)
     pause = Pause()
-    pause.learn(LATE / 2)
+    pause.record_lateness(LATE / 2)
     assert pause.over()
-    pause.learn(2 * LATE)
+    pause.record_lateness(2 * LATE)
     now += 2 * LATE * PAUSE * 0.99
     assert not pause.over()
     now += 2 * LATE * PAUSE * 0.02
@@ -61,7 +61,7 @@ def test_a_late_thread_makes_the_next_calls_take_turns(monkeypatch):
 def test_calls_in_turn_have_all_threads(threads, monkeypatch):
     threads(4)
     late, given = Pause(), []
-    late.learn(1.0)
+    late.record_lateness(1.0)
     monkeypatch.setattr("fastrnn._kernels.recurrent.directions._pause", late)
     run_directions([lambda num_threads: given.append(num_threads)] * 2, 1e9, None)
     assert given == [None, None]

@@ -7,7 +7,7 @@ import pytest
 
 from fastrnn._kernels.pointwise import elementwise
 
-# The bounds that simd/vmath.h states.
+# The bounds that simd/vmath-inl.h states.
 BOUNDS = {"exp": 2, "sigmoid": 4, "tanh": 4}
 # Where e^x is a normal number with room to spare; beyond, the result is 0 or infinity.
 EXP_RANGE = {"float32": (-87.336, 88.376), "float64": (-708.396, 709.436)}

@@ -16,6 +16,7 @@ from support.numeric import random_lengths
 from support.problems import VARIANTS, recurrent_problem
 
 from fastrnn import _kernels
+from fastrnn._cells import CELLS
 from fastrnn._kernels.runtime import cpu
 
 WIDTHS = st.sampled_from([1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 33, 63, 65])
@@ -34,19 +35,17 @@ class Stack:
 
     def __post_init__(self):
         first = self.problems[0]
-        weights = [list(problem.weights.values()) for problem in self.problems]
-        self.owners = [array for arrays in weights for array in arrays]
+        weights = [problem.cell_weights() for problem in self.problems]
+        self.owners = [array for arrays in weights for array in arrays if array is not None]
         for array in self.owners:
             array.flags.writeable = False
-        if first.cell == "gru" and "bh" not in first.weights:
-            weights = [[*arrays, None] for arrays in weights]
-        freeze = getattr(_kernels, f"{first.cell}_freeze")
-        self.frozen = freeze(
+        self.frozen = _kernels.recurrent_freeze(
+            CELLS[first.cell],
             weights,
+            options=first.options,
             directions=self.directions,
             residual=self.residual,
             owners=self.owners,
-            **first.options,
         )
 
     def parts(self, state):

@@ -237,11 +237,13 @@ def torch_decoder(variant, problem, leaf):
     drop_h = torch.ones_like(leaf["state 0"])
     if options["drop_h"] is not None:
         drop_h = torch.tensor(options["drop_h"])
+
+    def attend(query):
+        return torch_attend(query, memory, weights, options["score"], options["num_heads"], padding)
+
     for t in range(T):
         if not feeding:
-            attended = torch_attend(
-                states[-1][0], memory, weights, options["score"], options["num_heads"], padding
-            )
+            attended = attend(states[-1][0])
         y = torch.cat([leaf["x"][:, t], fed if feeding else attended[0]], dim=1)
         for k in range(L):
             below = y
@@ -252,9 +254,7 @@ def torch_decoder(variant, problem, leaf):
             if options["residual"] and k >= 2:
                 y = y + below
         if feeding:
-            attended = torch_attend(
-                y, memory, weights, options["score"], options["num_heads"], padding
-            )
+            attended = attend(y)
         fed = torch.cat([attended[0], y], dim=1)
         if problem.readout is not None:
             fed = torch.tanh(fed @ leaf["readout 0"] + leaf["readout 1"])

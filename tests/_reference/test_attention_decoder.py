@@ -157,6 +157,21 @@ def test_nothing_to_do_or_to_attend_to(cell, R, N, T, S):
                 np.testing.assert_equal(gradients["fed"], problem.upstream[2])
 
 
+@pytest.mark.parametrize("context", CONTEXTS)
+@pytest.mark.parametrize(("N", "T"), [(3, 4), (0, 2), (2, 0)])
+def test_an_embedding_is_looked_up(context, N, T):
+    rng = np.random.default_rng(7)
+    problem = decoder_problem("lstm", rng, context=context, ended=True, N=N, T=T)
+    ids, embedding = rng.integers(0, 5, (N, T)), rng.standard_normal((5, 3))
+    problem.x = embedding[ids]
+    wanted = everything(problem)
+    table = np.zeros((5, 3))
+    np.add.at(table, ids, wanted["d x"])
+    problem.x = ids
+    problem.kind["embedding"] = embedding
+    np.testing.assert_equal(everything(problem), wanted | {"d x": table})
+
+
 def everything(problem):
     results = problem.forward(_reference)
     gradients = problem.backward(_reference, results[-1])

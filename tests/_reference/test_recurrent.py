@@ -16,6 +16,7 @@ from support.numeric import (
 from support.problems import TEXTBOOK, VARIANTS, recurrent_problem
 
 from fastrnn import _reference
+from fastrnn._cells import CELLS
 
 pytestmark = pytest.mark.parametrize("variant", VARIANTS + TEXTBOOK)
 
@@ -122,20 +123,6 @@ def test_float32_is_float64_rounded(variant):
     assert max(map(relative_error, *results)) < 1e-5
 
 
-@pytest.mark.parametrize("ragged", [False, True])
-def test_out_receives_y_through_any_strides(variant, ragged):
-    rng = np.random.default_rng(7)
-    problem = recurrent_problem(variant, rng)
-    lengths = random_lengths(rng, 4, 5) if ragged else None
-    y = problem.forward(_reference, lengths=lengths)[0]
-    both = rng.standard_normal((5, 4, 6)).transpose(1, 0, 2)
-    around = both.copy()
-    returned = problem.forward(_reference, lengths=lengths, out=both[:, :, 2:4])[0]
-    np.testing.assert_array_equal(both[:, :, 2:4], y)
-    np.testing.assert_array_equal(both[:, :, [0, 1, 4, 5]], around[:, :, [0, 1, 4, 5]])
-    assert np.shares_memory(returned, both)
-
-
 def test_arguments_survive_and_a_stash_serves_twice(variant):
     problem = recurrent_problem(variant, np.random.default_rng(8))
     everything = {**problem.arguments, "dy": problem.dy, **problem.dstates}
@@ -182,3 +169,68 @@ def test_saturated_gates_do_not_overflow(variant, dtype):
         y, _, stash = problem.forward(_reference)
         gradients = problem.backward(_reference, stash)
     assert all(np.isfinite(result).all() for result in (y, *gradients.values()))
+
+
+@pytest.mark.parametrize("dropping", [False, True])
+def test_directions_share_x_and_nothing_else(variant, dropping):
+    rng = np.random.default_rng(12)
+    pair = [recurrent_problem(variant, rng) for _ in range(2)]
+    pair[1].x = pair[0].x
+    cell, lengths = CELLS[pair[0].cell], random_lengths(rng, 4, 5)
+    drop_h = random_drop(rng, (2, 4, 2)) if dropping else None
+    y, finals, stash = _reference.recurrent_forward(
+        cell,
+        pair[0].x,
+        stacked(problem.states for problem in pair),
+        [[problem.weights.get(name) for name in cell.weights] for problem in pair],
+        options=pair[0].options,
+        reverse=(False, True),
+        lengths=lengths,
+        train=True,
+        drop_h=drop_h,
+    )
+    dy = np.concatenate([problem.dy for problem in pair], axis=2)
+    dstates = stacked(problem.dstates for problem in pair)
+    dx, dinitial, dweights = _reference.recurrent_backward(cell, dy, dstates, stash)
+    dx_alone = np.zeros_like(dx)
+    for k, problem in enumerate(pair):
+        y_k, finals_k, stash = problem.forward(
+            _reference,
+            lengths=lengths,
+            reverse=k == 1,
+            drop_h=drop_h if drop_h is None else drop_h[k],
+        )
+        np.testing.assert_array_equal(y[:, :, 2 * k : 2 * k + 2], y_k)
+        np.testing.assert_array_equal([final[k] for final in finals], finals_k)
+        gradients = problem.backward(_reference, stash)
+        dx_alone += gradients["x"]
+        for name, dstate in zip(problem.states, dinitial, strict=True):
+            np.testing.assert_array_equal(dstate[k], gradients[name])
+        for name, dweight in zip(cell.weights, dweights[k], strict=True):
+            np.testing.assert_array_equal(dweight, gradients.get(name))
+    np.testing.assert_array_equal(dx, dx_alone)
+
+
+def stacked(dictionaries):
+    """Return one array for all the directions' arrays of a name."""
+    return [np.stack(each) for each in zip(*(d.values() for d in dictionaries), strict=True)]
+
+
+@pytest.mark.parametrize(("N", "T"), [(4, 5), (0, 3), (3, 0)])
+def test_an_embedding_is_looked_up(variant, N, T):
+    rng = np.random.default_rng(13)
+    problem = recurrent_problem(variant, rng, N=N, T=T)
+    ids, embedding = rng.integers(0, 6, (N, T)), rng.standard_normal((6, 3))
+    problem.x = embedding[ids]
+    lengths = random_lengths(rng, N, T)
+    y, _, stash = problem.forward(_reference, lengths=lengths)
+    gradients = problem.backward(_reference, stash)
+    problem.x = ids
+    y_again, _, stash = problem.forward(_reference, lengths=lengths, embedding=embedding)
+    gradients_again = problem.backward(_reference, stash)
+    np.testing.assert_array_equal(y_again, y)
+    wanted = np.zeros((6, 3))
+    np.add.at(wanted, ids, gradients["x"])
+    np.testing.assert_array_equal(gradients_again.pop("x"), wanted)
+    del gradients["x"]
+    np.testing.assert_equal(gradients_again, gradients)

@@ -1,4 +1,4 @@
-"""What scripts written for the textbook's layers count on, point by point."""
+"""The behaviour that scripts for Saitoh's "Deep Learning from Scratch 2" rely on."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def test_the_file_is_right_if_nothing_is_changed(tmp_path):
 WRONG = {
     "opset must be 7 to 22, got 6": {"opset": 6},
     "opset must be 7 to 22, got 23": {"opset": 23},
-    "unknown operators 'Cos'; known are RNN, GRU, LSTM, Add": {
+    "unknown operators 'Cos'; known are RNN, LSTM, GRU, Add": {
         "extra": [helper.make_node("Cos", ["Y"], ["Z"])]
     },
     "unknown operators 'com.microsoft.LSTM'": {"domain": "com.microsoft"},

@@ -14,7 +14,7 @@ FILES = sorted((Path(__file__).parent / "old_files").glob("*.safetensors"))
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_an_old_file_gives_what_it_gave(path: Path, tmp_path: Path) -> None:
-    """Each holds a batch, its loss and what was generated, as `main` had them before issue 4."""
+    """Each file has a batch, its loss and the generated ids, from before the option `readout`."""
     for _ in range(2):
         model, then = load_with_extra(path)
         model.eval()

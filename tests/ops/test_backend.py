@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from support.numeric import assert_close
 from support.problems import recurrent_problem
 
 import fastrnn
-from fastrnn import _reference, ops
+from fastrnn import _kernels, _reference, ops
 from fastrnn.ops import _backend
 
 DEFAULT = os.environ.get("FASTRNN_BACKEND", "compiled")
@@ -89,8 +90,8 @@ def test_backward_runs_where_the_forward_ran(monkeypatch):
         calls.append(1)
         return original(*args, **kwargs)
 
-    original = _reference.lstm_backward
-    monkeypatch.setattr(_reference, "lstm_backward", spy)
+    original = _reference.recurrent_backward
+    monkeypatch.setattr(_reference, "recurrent_backward", spy)
     with fastrnn.backend("reference"):
         *_, stash = ops.lstm_forward(*problem.arguments.values())
     ops.lstm_backward(problem.dy, None, None, stash)
@@ -105,3 +106,22 @@ def test_backends_agree_forward_on_one_backward_after(backend):
         grads = ops.gru_backward(problem.dy, problem.dstates["dh"], stash)
     for grad, want in zip(grads, problem.backward(_reference, plain).values(), strict=True):
         assert_close(grad, want, 1e-11)
+
+
+# What the reference does not need; docs/architecture.md names them, too.
+ONLY_COMPILED = {"cpu_info", "get_num_threads", "set_num_threads"}
+
+
+def test_both_backends_have_the_functions_of_the_protocol():
+    declared = {name for name in vars(_backend.Backend) if not name.startswith("_")}
+    assert set(_reference.__all__) == declared
+    assert set(_kernels.__all__) == declared | ONLY_COMPILED
+
+
+@pytest.mark.parametrize("name", _reference.__all__)
+def test_a_function_has_one_signature(name):
+    ours, theirs = (
+        [(p.name, p.kind, p.default) for p in inspect.signature(function).parameters.values()]
+        for function in (getattr(_reference, name), getattr(_kernels, name))
+    )
+    assert ours == theirs

@@ -1,4 +1,4 @@
-"""Three models as a reader of the textbook writes them: on NumPy layers, by the import below."""
+"""Three models written for Saitoh's "Deep Learning from Scratch 2", with its import below."""
 
 # ruff: noqa: F403, F405
 from support.numpy_time_layers import *

@@ -1,4 +1,4 @@
-"""The textbook's layers in plain NumPy, a loop over time around each cell: what `compat` replaces.
+"""Layers with the interface of Saitoh's "Deep Learning from Scratch 2", in plain NumPy.
 
 They compute in the dtype of their parameters, so that float64 gives exact gradients.
 """

@@ -9,12 +9,25 @@ from typing import Any
 
 import numpy as np
 
+from fastrnn._cells import CELLS, Cell
 from fastrnn.ops import DecoderWeights
 from support.numeric import Array, random_drop, random_lengths
 
-VARIANTS = ("rnn_tanh", "rnn_relu", "lstm", "gru_after", "gru_before")
-DECODER_CELLS = ("rnn_tanh", "lstm", "gru_after", "gru_before")  # of an attention decoder
-TEXTBOOK = ("lstm_textbook", "gru_textbook")  # what only the backends and `compat` know
+
+def _kinds(cell: Cell) -> tuple[str, ...]:
+    """The names of what may be chosen about a cell, that of `after` being to give bh."""
+    return ("after", "before") if cell.split_bias else cell.options.get("nonlinearity", ())
+
+
+VARIANTS = tuple(
+    f"{cell.name}_{kind}" if kind else cell.name
+    for cell in CELLS.values()
+    for kind in _kinds(cell) or ("",)
+)
+DECODER_CELLS = tuple(variant for variant in VARIANTS if variant != "rnn_relu")
+TEXTBOOK = tuple(  # what only the backends and `compat` know
+    f"{cell.name}_textbook" for cell in CELLS.values() if "textbook" in cell.orders
+)
 SCORES = ("dot", "scaled_dot", "general", "additive", "multi_head")
 
 
@@ -51,36 +64,54 @@ class RecurrentProblem:
             wide(self.dstates),
         )
 
-    def forward(self, module: ModuleType, **options: Any) -> tuple[Array, tuple[Array, ...], Any]:
+    def forward(
+        self,
+        module: ModuleType,
+        *,
+        reverse: bool = False,
+        drop_h: Array | None = None,
+        **options: Any,
+    ) -> tuple[Array, tuple[Array, ...], Any]:
         """Return y, the final states, the stash."""
-        function = getattr(module, f"{self.cell}_forward")
-        defaults = {"lengths": None, "reverse": False, "train": True}
-        y, *states, stash = function(*self._positional(), **self.options, **{**defaults, **options})
-        return y, tuple(states), stash
+        y, finals, stash = module.recurrent_forward(
+            CELLS[self.cell],
+            self.x,
+            [state[None] for state in self.states.values()],
+            [self.cell_weights()],
+            options=self.options,
+            reverse=[reverse],
+            drop_h=None if drop_h is None else drop_h[None],
+            **{"lengths": None, "train": True, **options},
+        )
+        return y, tuple(final[0] for final in finals), stash
 
     def backward(self, module: ModuleType, stash: Any, **options: Any) -> dict[str, Array]:
         """Return the gradients by the names of `arguments`."""
-        function = getattr(module, f"{self.cell}_backward")
-        gradients = function(self.dy, *self.dstates.values(), stash, **options)
-        if self.cell == "gru" and "bh" not in self.weights:
+        dstates = [dstate[None] for dstate in self.dstates.values()]
+        dx, dinitial, (dweights,) = module.recurrent_backward(
+            CELLS[self.cell], self.dy, dstates, stash, **options
+        )
+        gradients = (dx, *(dstate[0] for dstate in dinitial), *dweights)
+        if self.cell_weights()[-1] is None:
             assert gradients[-1] is None
             gradients = gradients[:-1]
         return dict(zip(self.arguments, gradients, strict=True))
 
     def step(self, module: ModuleType, x: Array, states: tuple[Array, ...]) -> tuple[Array, ...]:
         """Return the states after one step from `states`, in which h comes first."""
-        function = getattr(module, f"{self.cell}_step")
-        states = function(x, *states, *self._positional()[1 + len(states) :], **self.options)
-        return states if isinstance(states, tuple) else (states,)
+        result: tuple[Array, ...] = module.recurrent_step(
+            CELLS[self.cell], x, states, self.cell_weights(), options=self.options
+        )
+        return result
 
     def objective(self, y: Array, states: tuple[Array, ...]) -> float:
         """The scalar whose gradients are `dy` and `dstates`."""
         pairs = zip((self.dy, *self.dstates.values()), (y, *states), strict=True)
         return float(sum(np.sum(gradient * result) for gradient, result in pairs))
 
-    def _positional(self) -> list[Array | None]:
-        arguments: list[Array | None] = list(self.arguments.values())
-        return [*arguments, None] if self.cell == "gru" and "bh" not in self.weights else arguments
+    def cell_weights(self) -> tuple[Array | None, ...]:
+        """The arrays in the order of the cell's weights."""
+        return tuple(map(self.weights.get, CELLS[self.cell].weights))
 
 
 def recurrent_problem(
@@ -94,31 +125,29 @@ def recurrent_problem(
     dtype: Any = np.float64,
 ) -> RecurrentProblem:
     """A random problem for one of `VARIANTS` or `TEXTBOOK`, with gates well inside their range."""
-    cell, _, option = variant.partition("_")
-    gates = {"rnn": 1, "lstm": 4, "gru": 3}[cell]
+    name, _, kind = variant.partition("_")
+    cell = CELLS[name]
 
     def normal(*shape: int, scale: float = 1.0) -> Array:
         return (scale * rng.standard_normal(shape)).astype(dtype)
 
-    names = ("h0", "c0") if cell == "lstm" else ("h0",)
-    weights = {
-        "Wx": normal(D, gates * H, scale=1 / max(D, 1) ** 0.5),
-        "Wh": normal(H, gates * H, scale=1 / max(H, 1) ** 0.5),
-        "b": normal(gates * H),
-    }
-    if option == "after":
-        weights["bh"] = normal(H)
-    options: dict[str, Any] = {"nonlinearity": option} if cell == "rnn" else {}
-    if option == "textbook":
+    def weight(*shape: int) -> Array:
+        return normal(*shape, scale=1 / max(shape[0], 1) ** 0.5 if len(shape) == 2 else 1)
+
+    shapes = cell.shapes(D, H)
+    if kind != "after":
+        shapes.pop("bh", None)
+    options: dict[str, Any] = {"nonlinearity": kind} if "nonlinearity" in cell.options else {}
+    if kind == "textbook":
         options["textbook"] = True
     return RecurrentProblem(
-        cell=cell,
+        cell=name,
+        weights={name: weight(*shape) for name, shape in shapes.items()},
         x=normal(N, T, D),
-        states={name: normal(N, H) for name in names},
-        weights=weights,
+        states={f"{state}0": normal(N, H) for state in cell.states},
         options=options,
         dy=normal(N, T, H),
-        dstates={f"d{name[0]}": normal(N, H) for name in names},
+        dstates={f"d{state}": normal(N, H) for state in cell.states},
     )
 
 
@@ -311,8 +340,8 @@ def decoder_problem(
     for k in range(layers):
         width = H if k else E + (F if feeding else M)
         cell = recurrent_problem(variant, rng, N=0, T=0, D=width, H=H, dtype=dtype)
-        cells.append((*cell.weights.values(), *([None] if variant == "gru_before" else [])))
-    state_count = 2 if variant == "lstm" else 1
+        cells.append(tuple(map(cell.weights.get, CELLS[cell.cell].weights)))
+    state_count = len(CELLS[cell.cell].states)
     attention = attention_problem(score, rng, N=0, Dq=H, Dk=M, Dv=M, A=A, heads=heads, dtype=dtype)
     drops = (rng.random((layers - 1, N, T, H)) < 0.7) / np.array(0.7)
     return DecoderProblem(

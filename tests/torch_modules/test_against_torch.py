@@ -169,8 +169,8 @@ def test_no_steps_and_no_sequences():
 
 def test_threads_are_pytorch_s(monkeypatch):
     used = []
-    forward = fastrnn.ops._recurrent.Cell.forward
-    backward = fastrnn.ops._recurrent.Cell.backward
+    forward = fastrnn.ops._recurrent.forward
+    backward = fastrnn.ops._recurrent.backward
 
     def spied_forward(*args, **kwargs):
         used.append(kwargs["num_threads"])
@@ -180,8 +180,8 @@ def test_threads_are_pytorch_s(monkeypatch):
         used.append(num_threads)
         return backward(cell, dy, dstates, stash, num_threads)
 
-    monkeypatch.setattr(fastrnn.ops._recurrent.Cell, "forward", spied_forward)
-    monkeypatch.setattr(fastrnn.ops._recurrent.Cell, "backward", spied_backward)
+    monkeypatch.setattr(fastrnn.ops._recurrent, "forward", spied_forward)
+    monkeypatch.setattr(fastrnn.ops._recurrent, "backward", spied_backward)
     before = torch.get_num_threads()
     try:
         for count in (1, 2):

@@ -30,7 +30,7 @@ from fastrnn.training import (
 )
 
 EPOCHS, BATCHES = 6, 7
-KEPT = "the checkpoint before is whole"
+KEPT = "the previous checkpoint is intact"
 SCHEDULES = {
     "none": lambda: None,
     "cosine": lambda: CosineLR(EPOCHS),
@@ -251,7 +251,7 @@ def test_interrupt_without_a_checkpoint(tmp_path):
     trainer.model.interrupt_at = 9
     with pytest.raises(
         KeyboardInterrupt,
-        match=r"^stopped in epoch 2 after batch 3 of 7; nothing was saved, as no checkpoint",
+        match=r"^stopped in epoch 2 after batch 3 of 7; nothing was saved, because there is no",
     ):
         fit(trainer)
     whole = make_trainer(None)

@@ -22,13 +22,13 @@ from fastrnn._kernels.pointwise.optimizers import (
     squared_norm,
 )
 from fastrnn._kernels.pointwise.softmax_cross_entropy import softmax_cross_entropy
-from fastrnn._kernels.recurrent.directions import run_directions
-from fastrnn._kernels.recurrent.embedding_projection import embeds
-from fastrnn._kernels.recurrent.gru import gru_backward, gru_forward, gru_freeze, gru_step
-from fastrnn._kernels.recurrent.lstm import lstm_backward, lstm_forward, lstm_freeze, lstm_step
-from fastrnn._kernels.recurrent.rnn import rnn_backward, rnn_forward, rnn_freeze, rnn_step
+from fastrnn._kernels.recurrent.layer import (
+    recurrent_backward,
+    recurrent_forward,
+    recurrent_freeze,
+    recurrent_step,
+)
 from fastrnn._kernels.runtime import openmp_env  # noqa: F401, before OpenMP is loaded
-from fastrnn._kernels.runtime.memory import empty
 from fastrnn._kernels.runtime.system import cpu_info, get_num_threads, set_num_threads
 
 __all__ = [
@@ -45,26 +45,15 @@ __all__ = [
     "dropout",
     "embedding_backward",
     "embedding_forward",
-    "embeds",
-    "empty",
     "get_num_threads",
-    "gru_backward",
-    "gru_forward",
-    "gru_freeze",
-    "gru_step",
     "linear_backward",
     "linear_forward",
-    "lstm_backward",
-    "lstm_forward",
-    "lstm_freeze",
-    "lstm_step",
     "momentum_update",
+    "recurrent_backward",
+    "recurrent_forward",
+    "recurrent_freeze",
+    "recurrent_step",
     "rmsprop_update",
-    "rnn_backward",
-    "rnn_forward",
-    "rnn_freeze",
-    "rnn_step",
-    "run_directions",
     "scale_in_place",
     "set_num_threads",
     "sgd_update",

@@ -93,6 +93,23 @@ cdef extern from "fastrnn_simd.h" nogil:
         void *operand
         void *dreset_h
 
+    ctypedef struct fr_cell_single:
+        fr_index input
+        fr_index hidden
+        const void *x
+        const void *h
+        const void *c
+        const void *wx
+        const void *wh
+        const void *b
+        const void *bh
+        const fr_index *order
+        fr_index relu
+        fr_index complement
+        void *work
+        void *h_next
+        void *c_next
+
     ctypedef struct fr_additive:
         fr_index queries
         fr_index keys
@@ -101,11 +118,21 @@ cdef extern from "fastrnn_simd.h" nogil:
         const void *q
         const void *k
         const void *v
-        void *alignment
+        void *score
         const void *dscore
         void *dq
         void *dk
         void *dv
+
+    ctypedef struct fr_update_options:
+        double lr
+        double momentum
+        double rho
+        double beta1
+        double beta2
+        double eps
+        double root_scale
+        double keep
 
     ctypedef struct fr_draw:
         double temperature
@@ -120,8 +147,18 @@ cdef extern from "fastrnn_simd.h" nogil:
     ctypedef void fr_step(
         const fr_cell *, fr_share, fr_index, const void *const *
     ) noexcept nogil
-    ctypedef void fr_update(void *const *, fr_index, const double *) noexcept nogil
+    ctypedef void fr_single(const fr_cell_single *) noexcept nogil
+    ctypedef void fr_update(
+        void *const *, fr_index, const fr_update_options *
+    ) noexcept nogil
     ctypedef void fr_backward_step(const fr_cell_backward *, fr_share, fr_index) noexcept nogil
+
+    ctypedef struct fr_cell_kernels:
+        const char *name
+        fr_step *step
+        fr_backward_step *backward_step
+        fr_single *single
+        fr_index work_per_unit
 
     ctypedef struct fr_kernels:
         const char *isa
@@ -132,20 +169,7 @@ cdef extern from "fastrnn_simd.h" nogil:
         fr_pack *pack_tn
         fr_pack *pack_tt
         void (*product)(const fr_product *, fr_index, fr_index) noexcept nogil
-        fr_step *rnn_step
-        fr_backward_step *rnn_backward_step
-        fr_step *lstm_step
-        fr_backward_step *lstm_backward_step
-        fr_step *gru_step
-        fr_backward_step *gru_backward_step
-        void (*rnn_single)(const void *, fr_index, const void *, fr_index, const void *,
-                           const void *, const void *, fr_index, void *) noexcept nogil
-        void (*lstm_single)(const void *, fr_index, const void *, const void *, fr_index,
-                            const void *, const void *, const void *, const fr_index *,
-                            void *, void *, void *) noexcept nogil
-        void (*gru_single)(const void *, fr_index, const void *, fr_index, const void *,
-                           const void *, const void *, const void *, fr_index, void *,
-                           void *) noexcept nogil
+        const fr_cell_kernels *cells
         void (*softmax)(void *, fr_index) noexcept nogil
         void (*softmax_backward)(void *, const void *, fr_index) noexcept nogil
         double (*cross_entropy)(
@@ -158,8 +182,8 @@ cdef extern from "fastrnn_simd.h" nogil:
                              fr_index, fr_index, fr_index) noexcept nogil
         void (*additive_scores)(const fr_additive *) noexcept nogil
         void (*additive_backward)(const fr_additive *) noexcept nogil
-        void (*exp)(void *, const void *, fr_index) noexcept nogil
-        void (*sigmoid)(void *, const void *, fr_index) noexcept nogil
+        fr_rows *exp
+        fr_rows *sigmoid
         fr_rows *tanh
         fr_rows *tanh_backward
         fr_rows *add_rows
@@ -167,7 +191,7 @@ cdef extern from "fastrnn_simd.h" nogil:
         void (*dropout)(void *, const void *, const unsigned char *, double,
                         fr_index) noexcept nogil
         double (*squared_norm)(const void *, fr_index) noexcept nogil
-        fr_update *scale
+        void (*scale)(void *, fr_index, double) noexcept nogil
         fr_update *sgd
         fr_update *momentum
         fr_update *adagrad

@@ -6,16 +6,12 @@ also returns a stash for its backward, which may be run more than once; with ``t
 returns None in that place.
 """
 
-from numpy import empty
-
 from .attention import attention_backward, attention_forward
 from .attention_decoder import attention_decoder_backward, attention_decoder_forward
 from .decoding import decode_beam, decode_greedy, decode_sample
 from .dropout import dropout
 from .embedding import embedding_backward, embedding_forward
-from .gru import gru_backward, gru_forward, gru_step
 from .linear import linear_backward, linear_forward
-from .lstm import lstm_backward, lstm_forward, lstm_step
 from .optimizers import (
     adagrad_update,
     adam_update,
@@ -25,7 +21,12 @@ from .optimizers import (
     sgd_update,
     squared_norm,
 )
-from .rnn import rnn_backward, rnn_forward, rnn_step
+from .recurrent import (
+    recurrent_backward,
+    recurrent_forward,
+    recurrent_freeze,
+    recurrent_step,
+)
 from .softmax_cross_entropy import softmax_cross_entropy
 from .tanh import tanh, tanh_backward
 
@@ -42,20 +43,14 @@ __all__ = [
     "dropout",
     "embedding_backward",
     "embedding_forward",
-    "empty",
-    "gru_backward",
-    "gru_forward",
-    "gru_step",
     "linear_backward",
     "linear_forward",
-    "lstm_backward",
-    "lstm_forward",
-    "lstm_step",
     "momentum_update",
+    "recurrent_backward",
+    "recurrent_forward",
+    "recurrent_freeze",
+    "recurrent_step",
     "rmsprop_update",
-    "rnn_backward",
-    "rnn_forward",
-    "rnn_step",
     "scale_in_place",
     "sgd_update",
     "softmax_cross_entropy",

@@ -1,6 +1,6 @@
 """Attention: an average of values, weighted by how well each key answers the query.
 
-``context = alignment @ values``, ``alignment = softmax(score(query, keys))`` over the keys
+``context = attention @ values``, ``attention = softmax(score(query, keys))`` over the keys
 (Bahdanau et al. 2015, equations 5 and 6), with the score
 
 ==============  ===================================  ========================================
@@ -13,10 +13,10 @@
 ``multi_head`` attends by ``scaled_dot`` several times at once, each head between its own columns of
 projected queries, keys and values: head i of ``query Wq``, ``keys Wk`` and ``values Wv`` holds the
 A / heads columns from i A / heads on. The contexts of all heads, side by side, meet Wo; the
-alignment is the mean of theirs (Vaswani et al. 2017, section 3.2.2).
+attention is the mean of theirs (Vaswani et al. 2017, section 3.2.2).
 
 Shapes: query (N, Tq, Dq), keys (N, Tk, Dk), values (N, Tk, Dv); W (Dq, Dk); Wq (Dq, A),
-Wk (Dk, A), v (A,), Wv (Dv, A), Wo (A, Dv); context (N, Tq, Dv), alignment (N, Tq, Tk).
+Wk (Dk, A), v (A,), Wv (Dv, A), Wo (A, Dv); context (N, Tq, Dv), attention (N, Tq, Tk).
 
 Keys and values past a sequence's length are replaced by 0 at the door, so whatever padding
 holds reaches nothing; they get weight and gradient exactly 0.
@@ -44,7 +44,7 @@ def attention_forward(
     heads: int = 1,
     num_threads: int | None = None,
 ) -> tuple[Array, Array, Stash | None]:
-    """Return context, alignment, and what `attention_backward` needs.
+    """Return context, attention, and what `attention_backward` needs.
 
     `weights` holds ``()``, ``()``, ``(W,)`` or ``(Wq, Wk, v)``, in the order of the table above, or
     for multi_head ``(Wq, Wk, Wv, Wo)``; only this has several `heads`.
@@ -53,26 +53,26 @@ def attention_forward(
     keys, values = np.where(owned, keys, 0), np.where(owned, values, 0)
     inputs = query, keys, values, owned
     if score == "multi_head":
-        context, alignment, internals = _multi_head(*inputs, heads, *weights)
+        context, attention, internals = _multi_head(*inputs, heads, *weights)
     else:
-        context, alignment, internals = _attend(*inputs, score, weights)
-    return context, alignment, (inputs, score, heads, weights, internals) if train else None
+        context, attention, internals = _attend(*inputs, score, weights)
+    return context, attention, (inputs, score, heads, weights, internals) if train else None
 
 
 def attention_backward(
     dcontext: Array,
-    dalignment: Array | None,
+    dattention: Array | None,
     stash: Stash,
     *,
     shared: bool = False,
     num_threads: int | None = None,
 ) -> tuple[Array, Array, Array | None, tuple[Array, ...]]:
-    """Return ``(dquery, dkeys, dvalues, dweights)``; `dalignment` None means zeros.
+    """Return ``(dquery, dkeys, dvalues, dweights)``; `dattention` None means zeros.
 
     If keys and values are `shared`, dkeys is the gradient of both and dvalues None.
     """
     (query, keys, values, owned), score, heads, weights, internals = stash
-    arguments = dcontext, dalignment, query, keys, values, owned
+    arguments = dcontext, dattention, query, keys, values, owned
     if score == "multi_head":
         gradients = _multi_head_backward(*arguments, heads, internals, *weights)
     else:
@@ -96,16 +96,16 @@ def _owned(keys: Array, lengths: Array | None) -> Array:
 def _attend(
     query: Array, keys: Array, values: Array, owned: Array, score: str, weights: tuple[Array, ...]
 ) -> tuple[Array, Array, Stash]:
-    """Return context, alignment, and what `_attend_backward` needs."""
+    """Return context, attention, and what `_attend_backward` needs."""
     scores, internals = _SCORES[score][0](query, keys, *weights)
-    alignment = _softmax(scores, np.swapaxes(owned, 1, 2))
-    kept = alignment.copy()  # the caller may write into the other
-    return alignment @ values, alignment, (kept, internals)
+    attention = _softmax(scores, np.swapaxes(owned, 1, 2))
+    kept = attention.copy()  # the caller may write into the other
+    return attention @ values, attention, (kept, internals)
 
 
 def _attend_backward(
     dcontext: Array,
-    dalignment: Array | None,
+    dattention: Array | None,
     query: Array,
     keys: Array,
     values: Array,
@@ -115,14 +115,14 @@ def _attend_backward(
     stash: Stash,
 ) -> tuple[Array, ...]:
     """Return ``(dquery, dkeys, dvalues, *dweights)``."""
-    alignment, internals = stash
-    dvalues = alignment.swapaxes(1, 2) @ dcontext  # context = alignment @ values
-    da = dcontext @ values.swapaxes(1, 2)  # context = alignment @ values
-    if dalignment is not None:
-        da = da + dalignment
+    attention, internals = stash
+    dvalues = attention.swapaxes(1, 2) @ dcontext  # context = attention @ values
+    da = dcontext @ values.swapaxes(1, 2)  # context = attention @ values
+    if dattention is not None:
+        da = da + dattention
     da = np.where(owned.swapaxes(1, 2), da, 0)
-    mean = (alignment * da).sum(axis=2, keepdims=True)
-    dscores = alignment * (da - mean)  # alignment = softmax(scores)
+    mean = (attention * da).sum(axis=2, keepdims=True)
+    dscores = attention * (da - mean)  # attention = softmax(scores)
     dquery, dkeys, *dweights = _SCORES[score][1](dscores, query, keys, internals, *weights)
     return dquery, dkeys, dvalues, *dweights
 
@@ -138,18 +138,18 @@ def _multi_head(
     Wv: Array,
     Wo: Array,
 ) -> tuple[Array, Array, Stash]:
-    """Return context, alignment, and what `_multi_head_backward` needs."""
+    """Return context, attention, and what `_multi_head_backward` needs."""
     projected = query @ Wq, np.where(owned, keys @ Wk, 0), np.where(owned, values @ Wv, 0)
     parts = [np.split(array, heads, axis=2) for array in projected]
     each = [_attend(q, k, v, owned, "scaled_dot", ()) for q, k, v in zip(*parts, strict=True)]
-    contexts, alignments, stashes = zip(*each, strict=True)
+    contexts, attentions, stashes = zip(*each, strict=True)
     joined = np.concatenate(contexts, axis=2)
-    return joined @ Wo, np.mean(alignments, axis=0), (parts, joined, stashes)
+    return joined @ Wo, np.mean(attentions, axis=0), (parts, joined, stashes)
 
 
 def _multi_head_backward(
     dcontext: Array,
-    dalignment: Array | None,
+    dattention: Array | None,
     query: Array,
     keys: Array,
     values: Array,
@@ -165,10 +165,10 @@ def _multi_head_backward(
     parts, joined, stashes = stash
     djoined, dWo = dcontext @ Wo.T, _outer(joined, dcontext)  # context = joined @ Wo
     dcontexts = np.split(djoined, heads, axis=2)  # joined = concatenate(contexts)
-    if dalignment is not None:
-        dalignment = dalignment / heads  # alignment = mean(alignments)
+    if dattention is not None:
+        dattention = dattention / heads  # attention = mean(attentions)
     each = [
-        _attend_backward(dpart, dalignment, q, k, v, owned, "scaled_dot", (), kept)
+        _attend_backward(dpart, dattention, q, k, v, owned, "scaled_dot", (), kept)
         for dpart, q, k, v, kept in zip(dcontexts, *parts, stashes, strict=True)
     ]
     dq, dk, dv = (np.concatenate(d, axis=2) for d in zip(*each, strict=True))  # parts = split(..)
@@ -184,8 +184,8 @@ def _softmax(scores: Array, owned: Array) -> Array:
     top = scores.max(axis=2, keepdims=True, initial=np.finfo(scores.dtype).min)
     e = np.exp(scores - top)
     total = e.sum(axis=2, keepdims=True)
-    alignment: Array = e / np.where(owned.any(axis=2, keepdims=True), total, 1)
-    return alignment
+    attention: Array = e / np.where(owned.any(axis=2, keepdims=True), total, 1)
+    return attention
 
 
 def _dot(query: Array, keys: Array) -> tuple[Array, None]:

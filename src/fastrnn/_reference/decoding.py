@@ -1,7 +1,7 @@
 """Decoding: from the probabilities that a decoder gives, step by step, to sequences of tokens.
 
 Each sentence is decoded on its own, so nothing that it gives can depend on the others of a batch.
-A step is that of `decoder_step`; a number that is NaN is never the largest.
+A step is that of `decoder_step.py`; a number that is NaN is never the largest.
 
 Beam search (Graves 2012, section 2.5; Sutskever et al. 2014, section 3.2) ranks what it has found
 by the score of Wu et al. 2016, equation 14, of L tokens, the end mark among them, of which token j
@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
-from .decoder_step import Sentence, sentences
+from .sentences import Sentence, sentences
 from .types import Array
 
 # logits (V,), number of the sentence and of the step -> token
@@ -95,7 +95,7 @@ def _follow(
     start: Array,
     end: int | None,
     max_length: int,
-    aligned_to: Array | None,
+    attended: Array | None,
 ) -> Followed:
     """Feed to each sentence what was chosen, until that is the end mark.
 
@@ -107,27 +107,27 @@ def _follow(
         Numbers of tokens, end marks included.
     log_probability : (N,) float64
         Of all tokens of a sentence.
-    alignment : (N, T, S) or None
-        To the memory `aligned_to`, if given; zeros past the end mark.
+    attention : (N, T, S) or None
+        To the memory `attended`, if given; zeros past the end mark.
     """
     chosen, totals, rows = [], np.zeros(len(batch)), []
     for n, sentence in enumerate(batch):
         token, state = int(start[n]), sentence.start
         tokens: list[int] = []
         while len(tokens) < max_length and end not in tokens[-1:]:
-            (logits,), state, (alignment,) = sentence.step(np.array([token]), state)
+            (logits,), state, (attention,) = sentence.step(np.array([token]), state)
             token = choose(logits, n, len(tokens))
             totals[n] += _log_softmax(logits)[token]
             tokens.append(token)
-            rows.append(alignment)
+            rows.append(attention)
         chosen.append(tokens)
     lengths = np.array([len(tokens) for tokens in chosen], np.int64)
     own = np.arange(lengths.max(initial=0)) < lengths[:, None]
     all_tokens = np.zeros(own.shape, np.int64)
     all_tokens[own] = [token for tokens in chosen for token in tokens]
-    if aligned_to is None:
+    if attended is None:
         return all_tokens, lengths, totals, None
-    all_rows = np.zeros((*own.shape, aligned_to.shape[1]), aligned_to.dtype)
+    all_rows = np.zeros((*own.shape, attended.shape[1]), attended.dtype)
     if rows:
         all_rows[own] = rows
     return all_tokens, lengths, totals, all_rows
@@ -211,7 +211,7 @@ class _Hypothesis(NamedTuple):
 
     tokens: tuple[int, ...] = ()
     log_probability: float = 0.0
-    alignment: tuple[Array, ...] = ()
+    attention: tuple[Array, ...] = ()
 
 
 class _Result(NamedTuple):
@@ -240,7 +240,7 @@ def decode_beam(
     """Return the `n_best` results of each sentence, the best first.
 
     Each is (tokens (T,) int64 without the end mark, score, log probability, whether there was an
-    end mark, alignment (T, S) or None).
+    end mark, attention (T, S) or None).
     """
     penalties = _Penalties(length_penalty, coverage_penalty)
     return [
@@ -272,8 +272,8 @@ def _search(
     running, state, best = [_Hypothesis()], sentence.start, list[_Result]()
     for _ in range(max_length):
         fed = [hypothesis.tokens[-1] if hypothesis.tokens else start for hypothesis in running]
-        logits, state, alignment = sentence.step(np.array(fed), state)
-        grown = list(_continuations(running, _log_softmax(logits), alignment))
+        logits, state, attention = sentence.step(np.array(fed), state)
+        grown = list(_continuations(running, _log_softmax(logits), attention))
         if not grown:
             break
         for _, hypothesis in grown[:beam_size]:
@@ -290,7 +290,7 @@ def _search(
 
 
 def _continuations(
-    running: list[_Hypothesis], log_softmax: Array, alignment: Array
+    running: list[_Hypothesis], log_softmax: Array, attention: Array
 ) -> Iterator[tuple[int, _Hypothesis]]:
     """Give every hypothesis longer by a token, and its parent's number, the likeliest first.
 
@@ -307,7 +307,7 @@ def _continuations(
         tokens, _, rows = running[parent]
         yield (
             parent,
-            _Hypothesis((*tokens, token), float(total[place]), (*rows, alignment[parent])),
+            _Hypothesis((*tokens, token), float(total[place]), (*rows, attention[parent])),
         )
 
 
@@ -321,8 +321,8 @@ def _enter(
 ) -> None:
     """Put a hypothesis among the best; of equal scores the first to come is the better."""
     tokens, log_probability, rows = hypothesis
-    alignment = np.reshape(rows, (len(tokens), sentence.memory.shape[1])).astype(np.float64)
-    coverage = alignment[:, : sentence.length[0]].sum(axis=0)
+    attention = np.reshape(rows, (len(tokens), sentence.memory.shape[1])).astype(np.float64)
+    coverage = attention[:, : sentence.length[0]].sum(axis=0)
     score = penalties.score(len(tokens), log_probability, coverage)
     best.append(_Result(hypothesis, score, finished))
     best.sort(key=lambda result: -result.score)
@@ -345,7 +345,7 @@ def _shown(
 ) -> tuple[Array, float, float, bool, Array | None]:
     """Return a result as `decode_beam` does: without its end mark."""
     (tokens, log_probability, rows), score, finished = result
-    length, alignment = len(tokens) - finished, None
+    length, attention = len(tokens) - finished, None
     if return_attention:
-        alignment = np.array(rows[:length], memory.dtype).reshape(length, memory.shape[1])
-    return np.array(tokens[:length], np.int64), score, log_probability, finished, alignment
+        attention = np.array(rows[:length], memory.dtype).reshape(length, memory.shape[1])
+    return np.array(tokens[:length], np.int64), score, log_probability, finished, attention

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from .types import Array
+from .types import Array, Weights
 
 
 def steps(x: Array, lengths: Array | None, reverse: bool) -> Iterator[tuple[int, Array]]:
@@ -25,15 +25,6 @@ def steps(x: Array, lengths: Array | None, reverse: bool) -> Iterator[tuple[int,
         lengths = np.full(N, T)
     for t in reversed(range(T)) if reverse else range(T):
         yield t, np.flatnonzero(t < lengths)
-
-
-def outputs(out: Array | None, x: Array, h0: Array) -> Array:
-    """Return zeros (N, T, H) for y, in `out` if given."""
-    N, T, _ = x.shape
-    if out is None:
-        return np.zeros((N, T, h0.shape[1]), x.dtype)
-    out[...] = 0
-    return out
 
 
 def rows_of(array: Array | None, rows: Array) -> Array | None:
@@ -55,3 +46,8 @@ def add_to(totals: Iterable[Array | None], parts: Iterable[Array | None]) -> Non
     for total, part in zip(totals, parts, strict=True):
         if total is not None:
             total += part
+
+
+def zeros_of(arrays: Iterable[Array | None]) -> Weights:
+    """Return zeros for the totals of `add_to`, of the shape of each array; None stays None."""
+    return tuple(None if array is None else np.zeros_like(array) for array in arrays)

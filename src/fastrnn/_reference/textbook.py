@@ -1,36 +1,39 @@
 """Weights whose gates lie as textbooks have them, turned into those that the cells are defined by.
 
-Textbooks put the gates of an LSTM in the order f, g, i, o and those of a GRU in the order z, r, n.
-Their GRU is ``h' = (1 - z) * h + z * n``. As ``1 - sigmoid(a) = sigmoid(-a)``, that is the GRU of
-`_reference/gru.py` with the weights and the bias of z negated.
+What the textbook's order is, and which gates are the complement of ours, stands in the registry of
+cells. As ``1 - sigmoid(a) = sigmoid(-a)``, the columns of a complement are ours negated: textbooks
+write the GRU as ``h' = (1 - z) * h + z * n``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
-from .types import Array
+from fastrnn._cells import Cell
+
+from .types import Array, Weights
 
 
-def lstm_from_textbook(array: Array) -> Array:
-    """Return columns f, g, i, o as i, f, g, o."""
-    f, g, i, o = np.split(array, 4, axis=-1)
-    return np.concatenate((i, f, g, o), axis=-1)
+def from_textbook(cell: Cell, weights: Weights) -> Weights:
+    """Return a cell's weights, given those of the textbook."""
+    return _arranged(cell, weights, cell.order("textbook"), cell.gates)
 
 
-def lstm_to_textbook(array: Array) -> Array:
-    """Invert `lstm_from_textbook`, also for gradients."""
-    i, f, g, o = np.split(array, 4, axis=-1)
-    return np.concatenate((f, g, i, o), axis=-1)
+def to_textbook(cell: Cell, weights: Weights) -> Weights:
+    """Invert `from_textbook`, also for gradients."""
+    return _arranged(cell, weights, cell.gates, cell.order("textbook"))
 
 
-def gru_from_textbook(array: Array) -> Array:
-    """Return columns z, r, n as r, -z, n."""
-    z, r, n = np.split(array, 3, axis=-1)
-    return np.concatenate((r, -z, n), axis=-1)
+def _arranged(cell: Cell, weights: Weights, given: Sequence[str], wanted: Sequence[str]) -> Weights:
+    """Return the weights with their columns in another order; bh belongs to one gate alone."""
+    negated = cell.complements.get("textbook", ())
 
+    def arranged(array: Any) -> Array:
+        parts = dict(zip(given, np.split(array, len(given), axis=-1), strict=True))
+        return np.concatenate([-parts[g] if g in negated else parts[g] for g in wanted], axis=-1)
 
-def gru_to_textbook(array: Array) -> Array:
-    """Invert `gru_from_textbook`, also for gradients."""
-    r, z, n = np.split(array, 3, axis=-1)
-    return np.concatenate((-z, r, n), axis=-1)
+    Wx, Wh, b, *bh = weights
+    return (*map(arranged, (Wx, Wh, b)), *bh)

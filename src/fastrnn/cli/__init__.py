@@ -1,4 +1,4 @@
-"""The ``fastrnn`` command: one file a command; this one finds it and words the errors."""
+"""The `fastrnn` command: one file per subcommand; this one parses and reports errors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _COMMANDS = (demo, train, translate, evaluate, lm, info)
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code.
 
-    That is 0, 2 after an error, 130 after Ctrl-C, and 1 where the reader of the output has left.
+    The code is 0, 2 after an error, 130 after Ctrl-C, or 1 if the output pipe was closed.
     """
     arguments = _parser().parse_args(argv)
     try:
@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             fastrnn.set_num_threads(arguments.threads)
         arguments.run(arguments)
     except BrokenPipeError:
-        # The reader has left (`| head`); what Python still flushes at exit goes nowhere.
+        # The pipe was closed (``| head``): discard what Python still flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
@@ -45,7 +45,7 @@ def _complain(error: object) -> int:
 
 
 def _parser() -> Parser:
-    parser = Parser(prog="fastrnn", description="Recurrent networks on a CPU.")
+    parser = Parser(prog="fastrnn", description="Train and run recurrent networks on a CPU.")
     parser.add_argument("--version", action="version", version=f"fastrnn {fastrnn.__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for command in _COMMANDS:

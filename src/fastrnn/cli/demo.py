@@ -1,4 +1,4 @@
-"""``fastrnn demo``."""
+"""The ``fastrnn demo`` command: train a model that rewrites dates."""
 
 from __future__ import annotations
 
@@ -11,19 +11,21 @@ from fastrnn.cli.arguments import Commands, add_command, at_least
 
 def add(commands: Commands) -> None:
     """Add the command."""
-    command = add_command(commands, "demo", run, "learn to rewrite dates with attention")
-    command.add_argument("--epochs", type=at_least(1), default=4, help="epochs to train")
-    command.add_argument("--count", type=at_least(1), default=50_000, help="number of dates")
-    command.add_argument("--hidden", type=int, default=128, help="width of the layers")
-    command.add_argument("--seed", type=at_least(0), default=0, help="seed of everything random")
-    command.add_argument("--rounds", type=at_least(1), default=5, help="training steps to time")
-    command.add_argument(
-        "--out-dir", type=Path, default=Path(), help="folder for the model and the picture"
-    )
+    command = add_command(commands, "demo", run, "train an attention model that rewrites dates")
+    option = command.add_argument
+    option("--epochs", type=at_least(1), default=4, help="number of epochs")
+    option("--count", type=at_least(1), default=50_000, help="number of dates to generate")
+    option("--hidden", type=int, default=128, help="hidden size of the recurrent layers")
+    option("--seed", type=at_least(0), default=0, help="seed of the random numbers")
+    option("--rounds", type=at_least(1), default=5, help="number of training steps to time")
+    option(
+        "--out-dir", type=Path, default=Path(),
+        help="folder for the model and the picture of its attention",
+    )  # fmt: skip
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Run it."""
+    """Run the command."""
     demo.run(
         epochs=arguments.epochs,
         count=arguments.count,

@@ -1,4 +1,4 @@
-"""``fastrnn evaluate``: measures of a translation model."""
+"""The ``fastrnn evaluate`` command: measure a translation model."""
 
 from __future__ import annotations
 
@@ -16,18 +16,20 @@ from fastrnn.models import Translator, evaluate
 
 def add(commands: Commands) -> None:
     """Add the command."""
-    command = add_command(commands, "evaluate", run, "measure a translation model on pairs")
-    command.add_argument("model", type=Path, metavar="MODEL", help="what `fastrnn train` wrote")
+    command = add_command(commands, "evaluate", run, "measure a translation model on text pairs")
+    command.add_argument(
+        "model", type=Path, metavar="MODEL", help="model file written by `fastrnn train`"
+    )
     command.add_argument(
         "pairs", type=Path, metavar="PAIRS.tsv",
-        help="source, tab, target; a source may stand in several lines, each a right answer",
+        help="lines of source, tab, target; the targets of equal sources are all correct answers",
     )  # fmt: skip
     add_search(command)
     add_json(command)
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Run it."""
+    """Run the command."""
     options = search_options(arguments)
     translator = Translator.load(arguments.model)
     pairs = read_pairs(arguments.pairs)

@@ -1,4 +1,4 @@
-"""``fastrnn info``."""
+"""The ``fastrnn info`` command: print versions, backend and processor."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from fastrnn.ops._backend import choose
 
 def add(commands: Commands) -> None:
     """Add the command."""
-    add_command(commands, "info", run, "show versions, backend, instruction set and threads")
+    add_command(commands, "info", run, "print versions, backend, instruction set and thread count")
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Run it."""
+    """Run the command."""
     facts = {
         "fastrnn": fastrnn.__version__,
         "python": platform.python_version(),

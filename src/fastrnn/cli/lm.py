@@ -1,4 +1,4 @@
-"""``fastrnn lm``: language models of plain text."""
+"""The ``fastrnn lm`` command: language models of plain text."""
 
 from __future__ import annotations
 
@@ -31,63 +31,64 @@ from fastrnn.models import LanguageModel, TextModel
 
 
 def add(commands: Commands) -> None:
-    """Add the command and those below it."""
-    text = "train, sample from and measure a language model of plain text"
+    """Add the command and its subcommands."""
+    text = "train, sample from or measure a language model of plain text"
     parser = commands.add_parser("lm", help=text, description=text)
     below = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     _add_train(add_command(below, "train", run_train, "train a language model on a text"))
-    _add_sample(add_command(below, "sample", run_sample, "let a language model write"))
-    _add_evaluate(add_command(below, "evaluate", run_evaluate, "measure a language model"))
+    _add_sample(add_command(below, "sample", run_sample, "generate text with a language model"))
+    _add_evaluate(add_command(below, "evaluate", run_evaluate, "measure a language model on text"))
 
 
 def _add_train(command: Parser) -> None:
-    command.add_argument("text", type=Path, metavar="TEXT.txt", help="UTF-8")
+    command.add_argument("text", type=Path, metavar="TEXT.txt", help="text file in UTF-8")
     add_output(command, "lm.safetensors")
     data = command.add_argument_group("data")
     add_level(data)
-    add_validation(data, "text, at its end,")
+    add_validation(data, "text (its last lines)")
     model = command.add_argument_group("model")
     add_cell(model, hidden=256)
-    model.add_argument("--layers", type=int, default=1, metavar="N", help="recurrent layers")
     model.add_argument(
-        "--tie-weights", action="store_true", help="classify with the embedding's matrix"
+        "--layers", type=int, default=1, metavar="N", help="number of recurrent layers"
     )
-    add_training(command, batch_size=32, unit="streams")
+    model.add_argument(
+        "--tie-weights", action="store_true",
+        help="use the embedding matrix in the output layer, too",
+    )  # fmt: skip
+    add_training(command, batch_size=32, unit="text streams")
     command.add_argument(
-        "--steps",
-        type=at_least(1),
-        default=64,
-        metavar="N",
-        help="time steps through which gradients go back",
-    )
+        "--steps", type=at_least(1), default=64, metavar="N",
+        help="time steps of truncated backpropagation",
+    )  # fmt: skip
 
 
 def _add_sample(command: Parser) -> None:
-    command.add_argument("model", type=Path, metavar="MODEL", help="what `fastrnn lm train` wrote")
-    command.add_argument(
-        "--length", type=at_least(0), default=200, metavar="N", help="tokens to write"
+    option = command.add_argument
+    option("model", type=Path, metavar="MODEL", help="model file written by `fastrnn lm train`")
+    option(
+        "--length", type=at_least(0), default=200, metavar="N", help="number of tokens to generate"
     )
-    command.add_argument("--start", metavar="TEXT", help="what to continue (default: a new line)")
-    command.add_argument(
-        "--temperature",
-        type=float,
-        default=1.0,
-        metavar="T",
-        help="below 1: safer; 0: always the likeliest",
-    )
-    command.add_argument("--top-k", type=int, metavar="K", help="only the K likeliest tokens")
-    command.add_argument(
-        "--top-p", type=float, metavar="P",
-        help="only the fewest of the likeliest tokens that make up the share P",
+    option("--start", metavar="TEXT", help="text to continue (default: a new line)")
+    option(
+        "--temperature", type=float, default=1.0, metavar="T",
+        help="divisor of the logits; 0 always takes the most probable token",
     )  # fmt: skip
-    command.add_argument(
-        "--seed", type=at_least(0), metavar="N", help="the same seed writes the same text"
+    option("--top-k", type=int, metavar="K", help="sample from the K most probable tokens")
+    option(
+        "--top-p", type=float, metavar="P",
+        help="nucleus sampling: sample from the smallest set of tokens whose probabilities sum "
+        "to at least P",
+    )  # fmt: skip
+    option(
+        "--seed", type=at_least(0), metavar="N", help="seed of the sampling (default: a random one)"
     )
 
 
 def _add_evaluate(command: Parser) -> None:
-    command.add_argument("model", type=Path, metavar="MODEL", help="what `fastrnn lm train` wrote")
-    command.add_argument("text", type=Path, metavar="TEXT.txt", help="UTF-8")
+    command.add_argument(
+        "model", type=Path, metavar="MODEL", help="model file written by `fastrnn lm train`"
+    )
+    command.add_argument("text", type=Path, metavar="TEXT.txt", help="text file in UTF-8")
     add_json(command)
 
 
@@ -124,7 +125,7 @@ def run_train(arguments: argparse.Namespace) -> None:
 
 
 def _read(arguments: argparse.Namespace) -> tuple[str, str]:
-    """Give the text to train on and the one to validate on."""
+    """Return the training text and the validation text."""
     text = read_text(arguments.text)
     if arguments.valid:
         return text, read_text(arguments.valid)

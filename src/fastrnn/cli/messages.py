@@ -1,4 +1,4 @@
-"""Warnings of one line."""
+"""One-line warnings on standard error."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _SHOWN = 10
 
 
 def warn_of_unknown(vocabulary: Vocabulary, texts: Iterable[str], what: str) -> bool:
-    """Name the tokens of texts that a model has never seen, if there are any; say whether."""
+    """Warn of tokens that the vocabulary lacks; return whether there are any."""
     unknown = vocabulary.unknown(texts)
     if unknown:
         _warn(f"the model has not seen in {what}", unknown)
@@ -19,7 +19,7 @@ def warn_of_unknown(vocabulary: Vocabulary, texts: Iterable[str], what: str) -> 
 
 
 def warn_of_missing(letters: Iterable[str]) -> None:
-    """Name the letters that no font has, if there are any."""
+    """Warn of letters that no installed font has, if there are any."""
     if missing := sorted(letters):
         _warn("no installed font has", missing)
 

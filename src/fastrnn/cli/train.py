@@ -1,4 +1,4 @@
-"""``fastrnn train``: a translation model from a file of pairs."""
+"""The ``fastrnn train`` command: train a translation model on a file of pairs."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ _METRICS = ("valid_loss", "token_accuracy", "exact_match")
 
 def add(commands: Commands) -> None:
     """Add the command."""
-    command = add_command(commands, "train", run, "train a translation model on pairs of texts")
+    command = add_command(commands, "train", run, "train a translation model on a file of pairs")
     command.add_argument(
         "pairs", type=Path, metavar="PAIRS.tsv",
-        help="source, tab, target in each line; a third column is ignored",
+        help="lines of source, tab, target; a third column is ignored",
     )  # fmt: skip
     add_output(command, "model.safetensors")
     _add_data(command.add_argument_group("data"))
@@ -56,72 +56,76 @@ def add(commands: Commands) -> None:
 
 
 def _add_data(group: Group) -> None:
+    option = group.add_argument
     add_level(group)
     levels = ("char", "word")
-    group.add_argument("--source-level", choices=levels, help="what a token of sources is")
-    group.add_argument("--target-level", choices=levels, help="what a token of targets is")
-    group.add_argument(
+    option("--source-level", choices=levels, help="kind of tokens in the sources")
+    option("--target-level", choices=levels, help="kind of tokens in the targets")
+    option(
         "--max-length", type=at_least(1), default=MAX_SOURCE_LENGTH, metavar="N",
-        help="leave out pairs with more tokens on a side; the model refuses longer sources",
+        help="leave out pairs with more tokens on either side; the model refuses longer sources",
     )  # fmt: skip
-    group.add_argument(
-        "--stream", action="store_true", help="leave the pairs in the file until they are needed"
-    )
+    option("--stream", action="store_true", help="read the pairs from the file batch by batch")
     add_validation(group, "pairs")
-    group.add_argument(
-        "--monitor", choices=_METRICS, help="what tells the best weights (default: valid_loss)"
-    )
+    option(
+        "--monitor", choices=_METRICS,
+        help="metric that selects the best weights (default: valid_loss)",
+    )  # fmt: skip
 
 
 def _add_model(group: Group) -> None:
+    option = group.add_argument
     add_cell(group, hidden=256)
-    group.add_argument(
+    option(
         "--layers", "--encoder-layers", type=int, default=1, metavar="N",
         help="number of recurrent layers of the encoder",
     )  # fmt: skip
-    group.add_argument(
-        "--decoder-layers", type=int, metavar="N", help="those of the decoder (default: as many)"
-    )
-    group.add_argument("--bidirectional", action="store_true", help="read sources both ways")
-    group.add_argument("--reverse", action="store_true", help="read sources backwards")
-    group.add_argument(
+    option(
+        "--decoder-layers", type=int, metavar="N",
+        help="number of recurrent layers of the decoder (default: --layers)",
+    )  # fmt: skip
+    option("--bidirectional", action="store_true", help="use a bidirectional encoder")
+    option("--reverse", action="store_true", help="reverse the sources")
+    option(
         "--bridge", choices=("none", *BRIDGES), default="none",
-        help="map from the encoder's final state to the decoder's initial one",
+        help="map from the encoder's final state to the decoder's initial state",
     )  # fmt: skip
-    group.add_argument("--hidden-only", action="store_true", help="hand over only h of an LSTM")
-    group.add_argument("--peeky", action="store_true", help="show the source at every step")
-    group.add_argument(
-        "--attention", choices=("none", *SCORES), default="dot", help="attention score"
-    )
-    group.add_argument(
-        "--heads", type=int, default=1, metavar="N", help="of --attention multi_head"
-    )
-    group.add_argument(
+    option("--hidden-only", action="store_true", help="pass h of an LSTM to the decoder, but not c")
+    option(
+        "--peeky", action="store_true",
+        help="feed the encoder's final state to the decoder at every step",
+    )  # fmt: skip
+    option("--attention", choices=("none", *SCORES), default="dot", help="attention score function")
+    option("--heads", type=int, default=1, metavar="N", help="heads of --attention multi_head")
+    option(
         "--context", choices=CONTEXTS, default="output",
-        help="where the context of attention is used",
+        help="where the decoder uses the attention context",
     )  # fmt: skip
-    group.add_argument(
+    option(
         "--readout", choices=READOUTS, default="concat",
-        help="what the classifier sees of the context and the state",
+        help="how the attention context and the state are combined for the output layer",
     )  # fmt: skip
-    group.add_argument(
-        "--readout-size", type=int, metavar="R", help="of --readout tanh (default: --hidden)"
-    )
-    group.add_argument(
-        "--tie-embeddings", action="store_true", help="classify with the target's embedding"
-    )
-    group.add_argument(
+    option(
+        "--readout-size", type=int, metavar="R",
+        help="output size of --readout tanh (default: --hidden)",
+    )  # fmt: skip
+    option(
+        "--tie-embeddings", action="store_true",
+        help="use the target embedding in the output layer, too",
+    )  # fmt: skip
+    option(
         "--sampling-rate", type=float, metavar="P",
-        help="scheduled sampling: share of the decoder's own tokens that it is fed",
+        help="scheduled sampling: probability of feeding the decoder its own previous token",
     )  # fmt: skip
-    group.add_argument(
+    option(
         "--sampling-decay", choices=_DECAYS, default="constant",
-        help="linear: from 0 to the rate; inverse-sigmoid: from 0 to 1, over the epochs",
+        help="change of the sampling rate over the epochs: linear from 0 to --sampling-rate, or "
+        "inverse-sigmoid from 0 to 1",
     )  # fmt: skip
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Run it."""
+    """Run the command."""
     checkpoint = checkpoint_path(arguments, arguments.pairs, arguments.valid)
     sampling = _sampling(arguments)
     levels = _levels(arguments)
@@ -180,7 +184,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _levels(arguments: argparse.Namespace) -> tuple[str, str]:
-    """Say what a token is, of sources and of targets."""
+    """Return the kinds of tokens of sources and targets."""
     own = (arguments.source_level, arguments.target_level)
     for name, level in zip(("source", "target"), own, strict=True):
         if level and (arguments.chars or arguments.words):
@@ -190,7 +194,7 @@ def _levels(arguments: argparse.Namespace) -> tuple[str, str]:
 
 
 def _sampling(arguments: argparse.Namespace) -> SamplingSchedule | None:
-    """Make the schedule of scheduled sampling, if its rate is to change."""
+    """Return the schedule of the sampling rate, or None if the rate is constant."""
     rate, epochs = arguments.sampling_rate, arguments.epochs
     if arguments.sampling_decay == "linear":
         if rate is None:
@@ -204,7 +208,7 @@ def _sampling(arguments: argparse.Namespace) -> SamplingSchedule | None:
 
 
 def _read(arguments: argparse.Namespace, levels: tuple[str, str]) -> tuple[Pairs, Pairs]:
-    """Give the pairs to train on and those to validate on."""
+    """Return the training pairs and the validation pairs."""
     pairs = _short_pairs(arguments.pairs, arguments, levels)
     if arguments.valid:
         return pairs, _short_pairs(arguments.valid, arguments, levels)
@@ -215,7 +219,7 @@ def _read(arguments: argparse.Namespace, levels: tuple[str, str]) -> tuple[Pairs
 
 
 def _short_pairs(path: Path, arguments: argparse.Namespace, levels: tuple[str, str]) -> Pairs:
-    """Read a file, and leave out the pairs that are too long."""
+    """Read a file and leave out the pairs that are too long."""
     pairs: Pairs = PairFile(path) if arguments.stream else read_pairs(path)
     counts = [len if level == "char" else _count_words for level in levels]
     longest = arguments.max_length

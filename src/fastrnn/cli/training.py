@@ -1,4 +1,4 @@
-"""What the two commands that train have in common: their options, and the run."""
+"""Options and training loop of ``fastrnn train`` and ``fastrnn lm train``."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _OPTIMIZERS: dict[str, type[Optimizer]] = {
     "adamw": AdamW,
 }
 _SCHEDULES = ("constant", "cosine", "step", "plateau")
-# Options that a run may change when it goes on, as they do not decide where it leads.
+# Options that may change on a resume, because they do not change the results.
 _FREE = {
     "run", "threads", "output", "checkpoint", "checkpoint_seconds", "resume",
     "epochs", "patience", "pairs", "text", "valid", "stream",
@@ -49,88 +49,76 @@ _FREE = {
 
 
 def add_cell(group: Group, *, hidden: int) -> None:
-    """Add the options of the recurrent layers of any model."""
-    group.add_argument("--cell", choices=list(CELLS), default="lstm", help="recurrent cell")
-    group.add_argument(
-        "--hidden", type=int, default=hidden, metavar="H", help="width of the recurrent layers"
-    )
-    group.add_argument(
-        "--embedding", type=int, default=64, metavar="D", help="width of the embeddings"
-    )
-    group.add_argument("--dropout", type=float, default=0.0, metavar="P", help="between the layers")
-    group.add_argument(
+    """Add the options of the recurrent layers."""
+    option = group.add_argument
+    option("--cell", choices=list(CELLS), default="lstm", help="recurrent cell")
+    option("--hidden", type=int, default=hidden, metavar="H", help="size of the recurrent layers")
+    option("--embedding", type=int, default=64, metavar="D", help="size of the embeddings")
+    option(
+        "--dropout", type=float, default=0.0, metavar="P",
+        help="dropout between the recurrent layers and before the output layer",
+    )  # fmt: skip
+    option(
         "--embedding-dropout", type=float, metavar="P",
-        help="after the embeddings (default: --dropout)",
+        help="dropout after the embeddings (default: --dropout)",
     )  # fmt: skip
-    group.add_argument(
+    option(
         "--recurrent-dropout", type=float, default=0.0, metavar="P",
-        help="on the state that goes from step to step",
+        help="dropout of the hidden state between time steps",
     )  # fmt: skip
-    group.add_argument(
+    option(
         "--residual", action="store_true",
-        help="from the third layer on, add a layer's input to its output",
+        help="add the input of each layer from the third on to its output",
     )  # fmt: skip
-    group.add_argument(
+    option(
         "--label-smoothing", type=float, default=0.0, metavar="P",
-        help="share of the target spread over all tokens",
+        help="fraction of the target distribution spread evenly over all tokens",
     )  # fmt: skip
 
 
 def add_training(command: argparse.ArgumentParser, *, batch_size: int, unit: str) -> None:
-    """Add the options of the run."""
-    group = command.add_argument_group("training")
-    group.add_argument(
-        "--epochs", type=at_least(1), default=10, metavar="N", help="epochs to train in all"
-    )
-    group.add_argument(
-        "--batch-size", type=int, default=batch_size, metavar="N", help=f"{unit} in a batch"
-    )
-    group.add_argument(
-        "--optimizer", choices=list(_OPTIMIZERS), default="adam", help="rule of the updates"
-    )
-    group.add_argument(
-        "--lr",
-        type=float,
-        metavar="RATE",
-        help="learning rate (default: 0.001 of adam and adamw, else 0.01)",
-    )
-    group.add_argument(
-        "--weight-decay", type=float, metavar="RATE", help="of adamw (default: 0.01)"
-    )
-    group.add_argument(
-        "--clip", type=float, default=5.0, metavar="NORM", help="largest norm of the gradients"
-    )
-    group.add_argument(
-        "--schedule", choices=_SCHEDULES, default="constant", help="of the learning rate"
-    )
-    group.add_argument(
-        "--decay", type=float, metavar="FACTOR", help="of step and plateau (default: 0.5)"
-    )
-    group.add_argument(
+    """Add the options of training."""
+    option = command.add_argument_group("training").add_argument
+    option("--epochs", type=at_least(1), default=10, metavar="N", help="total number of epochs")
+    option("--batch-size", type=int, default=batch_size, metavar="N", help=f"{unit} per batch")
+    option("--optimizer", choices=list(_OPTIMIZERS), default="adam", help="optimizer")
+    option(
+        "--lr", type=float, metavar="RATE",
+        help="learning rate (default: 0.001 for adam and adamw, else 0.01)",
+    )  # fmt: skip
+    option(
+        "--weight-decay", type=float, metavar="RATE",
+        help="weight decay of --optimizer adamw (default: 0.01)",
+    )  # fmt: skip
+    option("--clip", type=float, default=5.0, metavar="NORM", help="maximum norm of the gradients")
+    option("--schedule", choices=_SCHEDULES, default="constant", help="learning rate schedule")
+    option(
+        "--decay", type=float, metavar="FACTOR",
+        help="factor by which --schedule step and plateau multiply the rate (default: 0.5)",
+    )  # fmt: skip
+    option(
         "--decay-epochs", type=at_least(1), metavar="N",
-        help="step: decay after each N; plateau: after N without improvement (default: 1)",
+        help="epochs between decays of --schedule step, epochs without improvement before a "
+        "decay of --schedule plateau (default: 1)",
     )  # fmt: skip
-    group.add_argument(
-        "--patience", type=int, metavar="N", help="stop after N epochs without improvement"
-    )
-    group.add_argument(
-        "--seed", type=at_least(0), default=0, metavar="N", help="seed of everything random"
-    )
-    group = command.add_argument_group("stopping and going on")
-    group.add_argument(
-        "--checkpoint", type=Path, metavar="FILE", help="default: OUTPUT, ending in .checkpoint"
-    )
-    group.add_argument(
+    option("--patience", type=int, metavar="N", help="stop after N epochs without improvement")
+    option("--seed", type=at_least(0), default=0, metavar="N", help="seed of the random numbers")
+    option = command.add_argument_group("checkpoints").add_argument
+    option(
+        "--checkpoint", type=Path, metavar="FILE",
+        help="file for the checkpoints (default: OUTPUT with the suffix .checkpoint)",
+    )  # fmt: skip
+    option(
         "--checkpoint-seconds", type=float, default=300.0, metavar="S",
-        help="write it so often within an epoch, too",
+        help="seconds between checkpoints within an epoch",
     )  # fmt: skip
-    group.add_argument(
-        "--resume", action="store_true", help="go on from the checkpoint, with the same options"
+    option(
+        "--resume", action="store_true", help="continue from the checkpoint with the same options"
     )
 
 
 def checkpoint_path(arguments: argparse.Namespace, *inputs: Path | None) -> Path:
-    """Path of the checkpoint, once it is sure that this and the output can be written."""
+    """Return the path of the checkpoint; raise if it or the output cannot be written."""
     output: Path = arguments.output
     check_writable(output)
     checkpoint: Path = arguments.checkpoint or output.with_suffix(".checkpoint")
@@ -153,9 +141,9 @@ def run_training(
     metric: str,
     sampling: SamplingSchedule | None = None,
 ) -> None:
-    """Train, from the checkpoint on if wanted; the model is then as good as it was at its best.
+    """Train, from the checkpoint on with ``--resume``, and leave the best weights in the model.
 
-    `data` names the digests of what is trained and validated on.
+    `data` has the digests of the training and validation data by name.
     """
     chosen = {name: value for name, value in vars(arguments).items() if name not in _FREE}
     trainer = Trainer(
@@ -170,7 +158,7 @@ def run_training(
         mode="min" if metric.endswith("loss") else "max",
         checkpoint=checkpoint,
         checkpoint_seconds=arguments.checkpoint_seconds,
-        settings={**chosen, **data},  # digests last: an option says more
+        settings={**chosen, **data},  # digests last: a message about an option says more
     )
     if arguments.resume:
         trainer.resume(checkpoint)
@@ -178,11 +166,11 @@ def run_training(
 
 
 def save_model(save: Callable[[Path], None], output: Path, checkpoint: Path) -> None:
-    """Write the model, and say where it is, or that nothing is lost."""
+    """Write the model and print its path; on an error say where the checkpoint is."""
     try:
         save(output)
     except OSError as error:
-        rest = f"the run is whole in {checkpoint}, and --resume writes the model"
+        rest = f"the run is complete in {checkpoint}, and --resume writes the model"
         raise OSError(error.errno, f"{error.strerror}; {rest}", str(output)) from error
     print(f"model written to {output}; the run so far is in {checkpoint}")
 

@@ -1,4 +1,4 @@
-"""``fastrnn translate``."""
+"""The ``fastrnn translate`` command: translate texts with a trained model."""
 
 from __future__ import annotations
 
@@ -21,39 +21,46 @@ _LINES_AT_ONCE = 64
 def add(commands: Commands) -> None:
     """Add the command."""
     command = add_command(commands, "translate", run, "translate texts with a trained model")
-    command.add_argument("model", type=Path, metavar="MODEL", help="what `fastrnn train` wrote")
-    command.add_argument("text", nargs="*", metavar="TEXT", help="else standard input, by lines")
+    command.add_argument(
+        "model", type=Path, metavar="MODEL", help="model file written by `fastrnn train`"
+    )
+    command.add_argument(
+        "text", nargs="*", metavar="TEXT",
+        help="texts to translate (default: the lines of standard input)",
+    )  # fmt: skip
     add_search(command)
     command.add_argument(
         "--nbest", type=at_least(1), metavar="N",
-        help="print the N best answers, each with the text's number and its score",
+        help="print the N best translations, each after the text's number and its score",
     )  # fmt: skip
     command.add_argument(
         "--attention-plot", type=Path, metavar="FILE",
-        help="draw where the answer to one TEXT looked; FILE.png, .svg or .pdf",
+        help="draw the attention weights of one TEXT to FILE.png, .svg or .pdf",
     )  # fmt: skip
 
 
 def add_search(command: Group) -> None:
-    """Add the options of the search."""
+    """Add the options of decoding."""
     command.add_argument(
-        "--max-length", type=int, default=100, metavar="N", help="most tokens of an answer"
-    )
+        "--max-length", type=int, default=100, metavar="N",
+        help="maximum number of tokens of a translation",
+    )  # fmt: skip
     command.add_argument(
-        "--beam", type=at_least(1), default=1, metavar="K", help="width of the beam; 1 is greedy"
+        "--beam", type=at_least(1), default=1, metavar="K", help="beam width (1: greedy decoding)"
     )
     command.add_argument(
         "--length-penalty", type=float, default=0.0, metavar="A",
-        help="favours long answers of a beam; 0 for none, often 0.6 to 1",
+        help="length penalty of beam search, usually 0.6 to 1 (0: none)",
     )  # fmt: skip
     command.add_argument(
         "--coverage-penalty", type=float, default=0.0, metavar="B",
-        help="favours answers of a beam that look at all of the source; 0 for none",
+        help="coverage penalty of beam search, which prefers attention to all of the source "
+        "(0: none)",
     )  # fmt: skip
 
 
 def search_options(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Give the options of the search as a translator takes them."""
+    """Return the options of decoding as keyword arguments of `Translator`."""
     for name in ("length_penalty", "coverage_penalty"):
         if getattr(arguments, name) and arguments.beam == 1:
             option = name.replace("_", "-")
@@ -67,7 +74,7 @@ def search_options(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Run it."""
+    """Run the command."""
     options = search_options(arguments)
     if arguments.nbest and arguments.nbest > arguments.beam:
         raise ValueError(
@@ -88,7 +95,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _groups(arguments: argparse.Namespace) -> Iterator[list[str]]:
     texts = iter(arguments.text or _lines())
-    # Someone who types wants the answer to each line at once; a file goes faster in batches.
+    # In a terminal each line is answered at once; a file is faster in batches.
     at_once = 1 if sys.stdin.isatty() else _LINES_AT_ONCE
     while group := list(islice(texts, at_once)):
         yield group
@@ -128,15 +135,15 @@ def _check_plot(arguments: argparse.Namespace) -> None:
 
 
 def _draw(translator: Translator, arguments: argparse.Namespace, options: dict[str, Any]) -> None:
-    """Print the answer and draw its attention."""
+    """Print the translation and draw its attention weights."""
     from fastrnn.plot import fonts_for, save_attention
 
     (text,) = arguments.text
     warn_of_unknown(translator.source, [text], "sources")
     (found,) = translator.n_best([text], n_best=1, return_attention=True, **options)
     attention = found[0].attention
-    assert attention is not None  # as it was asked for
-    with warnings.catch_warnings():  # matplotlib's are several lines for each letter
+    assert attention is not None  # `return_attention` requests it
+    with warnings.catch_warnings():  # matplotlib warns in several lines per letter
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         save_attention(*attention, arguments.attention_plot)
     warn_of_missing(fonts_for(attention.source + attention.target).missing)

@@ -1,1 +1,1 @@
-"""Layers with the names and habits of other code, which they replace by a changed import."""
+"""Layers that replace those of other code by a changed import."""

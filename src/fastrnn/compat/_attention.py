@@ -1,4 +1,4 @@
-"""Attention by dot products, for one query or for one at each step."""
+"""Dot-product attention for one query or for a sequence of queries."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from fastrnn.compat._layer import Layer
 
 
 class WeightSum(Layer):
-    """The sum of vectors over time, weighted."""
+    """The weighted sum of vectors over time."""
 
     def forward(self, hs: Any, a: Any) -> Array:
-        """Return the sum (N, H) of hs (N, T, H) over time, weighted by a (N, T)."""
+        """Return the sum (N, H) of hs (N, T, H) over time with the weights a (N, T)."""
         hs = self._float32("hs", hs, ("N", "T", "H"))
         a = self._float32("a", a, hs.shape[:2])
         self.cache = hs, a
@@ -23,25 +23,25 @@ class WeightSum(Layer):
         return c
 
     def backward(self, dc: Any) -> tuple[Array, Array]:
-        """Return the gradients of hs and of a given that of the sum."""
+        """Return the gradients of hs and a from that of the sum."""
         hs, a = self._recorded()
         dc = self._float32("dc", dc, (hs.shape[0], hs.shape[2]))
         return a[:, :, None] * dc[:, None], np.matmul(hs, dc[:, :, None])[:, :, 0]
 
 
 class AttentionWeight(Layer):
-    """The softmax over time of dot products."""
+    """Attention weights: the softmax over time of dot products."""
 
     def forward(self, hs: Any, h: Any) -> Array:
-        """Return the weights (N, T) of hs (N, T, H) by their products with h (N, H)."""
+        """Return the attention weights (N, T) of the query h (N, H) over hs (N, T, H)."""
         hs = self._float32("hs", hs, ("N", "T", "H"))
         h = self._float32("h", h, (hs.shape[0], hs.shape[2]))
-        # The weighted mean is not asked for: one column of it is the least there is.
+        # The context is not used, so the values have one column, the minimum.
         _, weights, self.cache = ops.attention_forward(h[:, None], hs, hs[:, :, :1])
         return weights[:, 0]
 
     def backward(self, da: Any) -> tuple[Array, Array]:
-        """Return the gradients of hs and of h given that of the weights."""
+        """Return the gradients of hs and h from that of the weights."""
         stash = self._recorded()
         N, _, T = stash.shapes[1]
         da = self._float32("da", da, (N, T))
@@ -50,12 +50,12 @@ class AttentionWeight(Layer):
 
 
 class Attention(Layer):
-    """The mean of vectors over time, weighted by the softmax of their products with a query.
+    """Dot-product attention: the context of one query.
 
     Attributes
     ----------
     attention_weight : array (N, T) or None
-        The weights of the last forward.
+        Attention weights of the last forward.
     """
 
     def __init__(self) -> None:
@@ -63,7 +63,7 @@ class Attention(Layer):
         self.attention_weight: Array | None = None
 
     def forward(self, hs: Any, h: Any) -> Array:
-        """Return the weighted mean (N, H) of hs (N, T, H) for the query h (N, H)."""
+        """Return the context (N, H) of the query h (N, H) over hs (N, T, H)."""
         hs = self._float32("hs", hs, ("N", "T", "H"))
         h = self._float32("h", h, (hs.shape[0], hs.shape[2]))
         out, weights, self.cache = ops.attention_forward(h[:, None], hs, hs)
@@ -71,7 +71,7 @@ class Attention(Layer):
         return out[:, 0]
 
     def backward(self, dout: Any) -> tuple[Array, Array]:
-        """Return the gradients of hs and of h given that of the mean."""
+        """Return the gradients of hs and h from that of the context."""
         stash = self._recorded()
         N, _, H = stash.shapes[0]
         dout = self._float32("dout", dout, (N, H))
@@ -80,12 +80,12 @@ class Attention(Layer):
 
 
 class TimeAttention(Layer):
-    """At each step of a decoder, the mean of an encoder's states, weighted as by `Attention`.
+    """Dot-product attention of each step of a decoder to an encoder's outputs.
 
     Attributes
     ----------
     attention_weights : list of array (N, T_enc), or None
-        The weights of the last forward, one array for each step of the decoder.
+        Attention weights of the last forward, one array for each step of the decoder.
     """
 
     def __init__(self) -> None:
@@ -93,7 +93,7 @@ class TimeAttention(Layer):
         self.attention_weights: list[Array] | None = None
 
     def forward(self, hs_enc: Any, hs_dec: Any) -> Array:
-        """Return the means (N, T_dec, H) of hs_enc (N, T_enc, H) for each of hs_dec."""
+        """Return the contexts (N, T_dec, H) of hs_dec (N, T_dec, H) over hs_enc (N, T_enc, H)."""
         hs_enc = self._float32("hs_enc", hs_enc, ("N", "T_enc", "H"))
         N, _, H = hs_enc.shape
         hs_dec = self._float32("hs_dec", hs_dec, (N, "T_dec", H))
@@ -102,7 +102,7 @@ class TimeAttention(Layer):
         return out
 
     def backward(self, dout: Any) -> tuple[Array, Array]:
-        """Return the gradients of hs_enc and of hs_dec given that of the means."""
+        """Return the gradients of hs_enc and hs_dec from that of the contexts."""
         stash = self._recorded()
         dout = self._float32("dout", dout, stash.shapes[0])
         dhs_dec, dhs_enc, _, _ = ops.attention_backward(dout, None, stash, shared=True)

@@ -1,25 +1,25 @@
-"""What layers of a recurrent cell share, over one step or over time."""
+"""The base class of layers with a recurrent cell, for one step or over time."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
+from fastrnn._cells import Cell, Options
 from fastrnn._check import Array
 from fastrnn.compat._layer import Layer, float32
-from fastrnn.ops._recurrent import Cell
 
-# What the backends are told beside the weights; without `bh` a GRU resets before the product.
-LSTM_OPTIONS = {"textbook": True}
-GRU_OPTIONS = {"textbook": True, "bh": None}
-RNN_OPTIONS = {"nonlinearity": "tanh"}
+
+def textbook(cell: Cell) -> Options:
+    """Return what the backends are told if a cell's gates lie in the order of textbooks."""
+    return {"textbook": True} if "textbook" in cell.orders else {}
 
 
 def check_weights(
     layer: str, cell: Cell, params: Sequence[Any], names: Sequence[str] = ("Wx", "Wh", "b")
 ) -> None:
     """Raise unless Wx, Wh and b are those of one cell."""
-    columns = f"{cell.gates}*H"
+    columns = f"{len(cell.gates)}*H"
     D = len(float32(layer, names[0], params[0], ("D", columns)))
     H = len(float32(layer, names[1], params[1], ("H", columns)))
     for name, param, shape in zip(names, params, cell.shapes(D, H).values(), strict=False):
@@ -27,7 +27,7 @@ def check_weights(
 
 
 class CellLayer(Layer):
-    """A layer of one cell.
+    """The base class of layers with one cell.
 
     Parameters
     ----------
@@ -40,15 +40,15 @@ class CellLayer(Layer):
     """
 
     _cell: ClassVar[Cell]
-    _options: ClassVar[Mapping[str, Any]]
 
     def __init__(self, Wx: Any, Wh: Any, b: Any) -> None:
         super().__init__(Wx=Wx, Wh=Wh, b=b)
         check_weights(self._name, self._cell, self.params)
 
-    def _weights(self) -> list[Array]:
-        """Return Wx, Wh and b as they are now, checked."""
-        return [
+    def _weights(self) -> list[Array | None]:
+        """Return the weights as they are now, checked; without `bh` a GRU resets first."""
+        weights: list[Array | None] = [
             self._float32(name, param, grad.shape, contiguous=True)
             for name, param, grad in zip(("Wx", "Wh", "b"), self.params, self.grads, strict=True)
         ]
+        return weights if self._cell.split_bias is None else [*weights, None]

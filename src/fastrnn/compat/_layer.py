@@ -1,4 +1,4 @@
-"""What the textbook's layers share: lists of parameters and gradients, and what backward needs."""
+"""The base class of the layers of Saitoh's textbook: parameters, gradients and cache."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _FLOAT32 = np.dtype(np.float32)
 
 
 def float32(layer: str, name: str, value: Any, shape: Shape, *, contiguous: bool = False) -> Array:
-    """Return a checked array in float32: textbook code leaves a float64 here and there."""
+    """Return a checked array in float32, because code written for the book mixes dtypes."""
     if type(value) is np.ndarray and value.dtype is _FLOAT32:
-        if value.shape == shape and value.flags.carray:  # nearly all, in the microseconds of a step
+        if value.shape == shape and value.flags.carray:  # the usual case, kept fast
             return value
     else:
         check.float_dtype(layer, name, value)
@@ -25,17 +25,17 @@ def float32(layer: str, name: str, value: Any, shape: Shape, *, contiguous: bool
 
 
 class Layer:
-    """A layer with the textbook's contract.
+    """A layer with the interface of K. Saitoh, "Deep Learning from Scratch 2".
 
     Attributes
     ----------
     params : list of array
-        The arrays given to the constructor, not copied. They may be changed in place, replaced by
-        others, shared among layers or be views; every call reads them anew.
+        The arrays passed to the constructor, not copied. They may be changed in place, replaced,
+        shared by layers or be views, because every call reads them again.
     grads : list of array
-        Their gradients: always the same arrays, overwritten by each `backward`.
+        Their gradients, always the same arrays, which each `backward` overwrites.
     cache
-        What the last `forward` left for `backward`; None before.
+        Results of the last `forward` for `backward`; None before.
     """
 
     def __init__(self, **params: Any) -> None:
@@ -48,7 +48,7 @@ class Layer:
         self.cache: Any = None
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave what belongs to the last call out of copies and pickles."""
+        """Return the state for copies and pickles, without the cache of the last call."""
         return {**self.__dict__, "cache": None}
 
     @property
@@ -59,7 +59,7 @@ class Layer:
         return float32(self._name, name, value, shape, contiguous=contiguous)
 
     def _recorded(self) -> Any:
-        """Return what the last forward left."""
+        """Return the cache; raise if there was no forward."""
         if self.cache is None:
             raise ValueError(f"{self._name}: backward needs a forward before it")
         return self.cache

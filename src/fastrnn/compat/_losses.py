@@ -1,4 +1,4 @@
-"""The losses over time, each with the nonlinearity before it."""
+"""The losses over time, each with its nonlinearity."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from fastrnn.compat._layer import Layer
 
 
 class TimeSoftmaxWithLoss(Layer):
-    """Softmax and the mean cross-entropy of the targets that count.
+    """Softmax and the mean cross-entropy of the targets without the ignored ones.
 
     Attributes
     ----------
     ignore_label : int
-        A target that does not count; -1 at first.
+        Target to ignore, by default -1.
     """
 
     def __init__(self) -> None:
@@ -26,14 +26,14 @@ class TimeSoftmaxWithLoss(Layer):
         self.ignore_label = -1
 
     def forward(self, xs: Any, ts: Any) -> float:
-        """Return the loss of the scores xs (N, T, V) given the targets.
+        """Return the loss of the scores xs and the targets ts.
 
         Parameters
         ----------
         xs : array (N, T, V)
             Scores.
         ts : integer array (N, T), or one-hot array (N, T, V)
-            The right classes.
+            Classes.
         """
         xs = self._float32("xs", xs, ("N", "T", "V"), contiguous=True)
         N, T, V = xs.shape
@@ -47,9 +47,9 @@ class TimeSoftmaxWithLoss(Layer):
         return loss
 
     def backward(self, dout: float = 1) -> Array:
-        """Return the gradient of the scores given that of the loss, once for each forward."""
+        """Return the gradient of the scores from that of the loss, once for each forward."""
         dxs = ops.softmax_cross_entropy_backward(dout, self._recorded())
-        self.cache = None  # the forward has made dxs: it is the caller's now
+        self.cache = None  # the forward computed dxs, which now belongs to the caller
         dxs.flags.writeable = True
         return dxs
 
@@ -61,13 +61,13 @@ class TimeSigmoidWithLoss(Layer):
         """Return the loss of the scores xs (N, T) given the targets ts (N, T), each 0 or 1."""
         xs = self._float32("xs", xs, ("N", "T"))
         ts = check.integers(self._name, "ts", ts, xs.shape, 2)
-        # -log(sigmoid(x)) = log(1 + exp(-x)), and x more where the target is 0
+        # -log(sigmoid(x)) = log(1 + exp(-x)); add x if the target is 0
         losses = np.logaddexp(0, -xs) + (1 - ts) * xs
         self.cache = xs, ts
         return float(losses.sum() / max(xs.size, 1))
 
     def backward(self, dout: float = 1) -> Array:
-        """Return the gradient of the scores given that of the loss."""
+        """Return the gradient of the scores from that of the loss."""
         xs, ts = self._recorded()
         sigmoid = 0.5 * (1 + np.tanh(0.5 * xs))
         dxs: Array = (sigmoid - ts) * (dout / max(xs.size, 1))

@@ -13,12 +13,12 @@ from fastrnn.compat._layer import Layer
 
 
 class TimeEmbedding(Layer):
-    """Rows of a table by integer id.
+    """An embedding: rows of a matrix by integer id.
 
     Parameters
     ----------
     W : array (V, D)
-        The table.
+        Embedding matrix.
     """
 
     def __init__(self, W: Any) -> None:
@@ -33,7 +33,7 @@ class TimeEmbedding(Layer):
         return out
 
     def backward(self, dout: Any) -> None:
-        """Fill `grads` given the gradient of the vectors; ids have none."""
+        """Fill `grads` from the gradient of the vectors; ids have none."""
         stash = self._recorded()
         dout = self._float32("dout", dout, stash.shapes[0], contiguous=True)
         self._set_grads([ops.embedding_backward(dout, stash)])
@@ -45,7 +45,7 @@ class TimeAffine(Layer):
     Parameters
     ----------
     W : array (D, O)
-        Weights; the transpose of an embedding's table ties the two.
+        Weights; the transpose of an embedding's W ties the two layers.
     b : array (O,)
         Bias.
     """
@@ -55,14 +55,14 @@ class TimeAffine(Layer):
         self._weights()
 
     def forward(self, x: Any) -> Array:
-        """Return (..., O) given x (..., D), which may not change before `backward`."""
+        """Return the outputs (..., O) of x (..., D), which must not change before `backward`."""
         W, b = self._weights()
         x = self._float32("x", x, (..., len(W)), contiguous=True)
         out, self.cache = ops.linear_forward(x, W, b)
         return out
 
     def backward(self, dout: Any) -> Array:
-        """Fill `grads`; return the gradient of x given that of the output."""
+        """Fill `grads` and return the gradient of x from that of the output."""
         stash = self._recorded()
         dout = self._float32("dout", dout, stash.shapes[0], contiguous=True)
         dx, dW, db = ops.linear_backward(dout, stash)
@@ -70,25 +70,25 @@ class TimeAffine(Layer):
         return dx
 
     def _weights(self) -> tuple[Array, Array]:
-        """Return W and b as they are now, checked."""
+        """Return the current W and b, checked."""
         W = self._float32("W", self.params[0], ("D", "O"))
         return W, self._float32("b", self.params[1], (W.shape[1],))
 
 
 class TimeDropout(Layer):
-    """Dropout that scales up what it keeps; draws from NumPy's global generator.
+    """Dropout that scales the kept values and draws from NumPy's global generator.
 
     Parameters
     ----------
     dropout_ratio : float
-        Probability of an entry to be dropped, in [0, 1).
+        Probability of dropping a value, in [0, 1).
 
     Attributes
     ----------
     train_flg : bool
-        Whether anything is dropped; True at first.
+        Whether values are dropped; True by default.
     mask : array or None
-        What the last forward that dropped multiplied by.
+        Factors of the last forward in train mode.
     """
 
     def __init__(self, dropout_ratio: float = 0.5) -> None:
@@ -98,7 +98,7 @@ class TimeDropout(Layer):
         self.mask: Array | None = None
 
     def forward(self, xs: Any) -> Array:
-        """Return xs with entries dropped, or as it is unless `train_flg`."""
+        """Return xs with values dropped, or xs itself unless `train_flg`."""
         ys = self._float32("xs", xs, (...,))
         if self.train_flg:
             keep = np.random.rand(*ys.shape) > self.dropout_ratio
@@ -108,7 +108,7 @@ class TimeDropout(Layer):
         return ys
 
     def backward(self, dout: Any) -> Array:
-        """Return the gradient of xs: the same entries dropped, the others scaled."""
+        """Return the gradient of xs, with the same values dropped and the others scaled."""
         if self.mask is None:
             raise ValueError(f"{self._name}: backward needs a forward with train_flg before it")
         dxs: Array = self._float32("dout", dout, self.mask.shape) * self.mask

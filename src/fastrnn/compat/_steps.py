@@ -1,60 +1,60 @@
-"""One time step of each cell."""
+"""Single time steps of the cells."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from fastrnn._cells import CELLS
 from fastrnn._check import Array
-from fastrnn.compat._cells import GRU_OPTIONS, LSTM_OPTIONS, RNN_OPTIONS, CellLayer
-from fastrnn.ops.gru import CELL as GRU_CELL
-from fastrnn.ops.lstm import CELL as LSTM_CELL
-from fastrnn.ops.rnn import CELL as RNN_CELL
+from fastrnn.compat._cells import CellLayer, textbook
+from fastrnn.ops._recurrent import backward_one, forward_one, run_step
 
 
 class Step(CellLayer):
-    """One time step of a cell; a subclass names the states."""
+    """The base class of single steps; a subclass names the states."""
 
     def _forward(self, x: Any, states: tuple[Any, ...]) -> tuple[Array, ...]:
-        """Return the states after one more input."""
+        """Return the states after one more step."""
         weights = self._weights()
-        x = self._float32("x", x, ("N", len(weights[0])), contiguous=True)
-        shape = len(x), len(weights[1])
+        x = self._float32("x", x, ("N", len(self.params[0])), contiguous=True)
+        shape = len(x), len(self.params[1])
         states = tuple(
             [
                 self._float32(f"{name}_prev", state, shape, contiguous=True)
                 for name, state in zip(self._cell.states, states, strict=True)
             ]
         )
-        new = self._cell.run_step(x, states, weights, self._options, None)
+        new = run_step(self._cell, x, states, weights, textbook(self._cell), None)
         self.cache = (x, *states)
         return new
 
     def _backward(self, dstates: tuple[Any, ...]) -> tuple[Array, ...]:
-        """Fill `grads`; return the gradients of x and of the states before."""
+        """Fill `grads` and return the gradients of x and of the previous states."""
         x, *states = self._recorded()
         dstates = tuple(
             self._float32(f"d{name}_next", dstate, states[0].shape, contiguous=True)
             for name, dstate in zip(self._cell.states, dstates, strict=True)
         )
         # The step kept no gates: a forward over one step makes them again.
-        _, _, stash = self._cell.forward(
-            x[:, None], states, self._weights(), self._options, train=True
+        cell = self._cell
+        _, _, stash = forward_one(
+            cell, x[:, None], states, self._weights(), options=textbook(cell), train=True
         )
-        dxs, *rest = self._cell.backward(None, dstates, stash)
+        dxs, *rest = backward_one(cell, None, dstates, stash)
         count = len(states)
         self._set_grads(rest[count : count + len(self.grads)])
         return (dxs[:, 0], *rest[:count])
 
 
 class HiddenStep(Step):
-    """One time step of a cell whose only state is h."""
+    """The base class of single steps of cells with the state h only."""
 
     def forward(self, x: Any, h_prev: Any) -> Array:
-        """Return the next h (N, H) given x (N, D) and h."""
+        """Return the next h (N, H) from x (N, D) and h."""
         return self._forward(x, (h_prev,))[0]
 
     def backward(self, dh_next: Any) -> tuple[Array, ...]:
-        """Fill `grads`; return the gradients of x and h_prev given that of the next h."""
+        """Fill `grads` and return the gradients of x and h_prev from that of the next h."""
         return self._backward((dh_next,))
 
 
@@ -71,8 +71,7 @@ class RNN(HiddenStep):
         Bias.
     """
 
-    _cell = RNN_CELL
-    _options = RNN_OPTIONS
+    _cell = CELLS["rnn"]
 
 
 class LSTM(Step):
@@ -88,15 +87,14 @@ class LSTM(Step):
         Bias.
     """
 
-    _cell = LSTM_CELL
-    _options = LSTM_OPTIONS
+    _cell = CELLS["lstm"]
 
     def forward(self, x: Any, h_prev: Any, c_prev: Any) -> tuple[Array, ...]:
-        """Return the next h and c (N, H) given x (N, D), h and c."""
+        """Return the next h and c (N, H) from x (N, D), h and c."""
         return self._forward(x, (h_prev, c_prev))
 
     def backward(self, dh_next: Any, dc_next: Any) -> tuple[Array, ...]:
-        """Fill `grads`; return the gradients of x, h_prev and c_prev given those of the next."""
+        """Fill `grads`; return the gradients of x, h_prev and c_prev from those of the next."""
         return self._backward((dh_next, dc_next))
 
 
@@ -115,5 +113,4 @@ class GRU(HiddenStep):
         Bias.
     """
 
-    _cell = GRU_CELL
-    _options = GRU_OPTIONS
+    _cell = CELLS["gru"]

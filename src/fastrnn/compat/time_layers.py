@@ -1,13 +1,12 @@
-"""The textbook's layers over time, on compiled kernels.
+"""The layers of a textbook on compiled kernels: K. Saitoh, "Deep Learning from Scratch 2".
 
-``from fastrnn.compat.time_layers import *`` in the place of a module of plain NumPy layers leaves
-the code that uses them as it is. It also brings `np`, as such a module does: some scripts have it
-from there alone.
+``from fastrnn.compat.time_layers import *`` replaces ``from common.time_layers import *``; the code
+that uses the layers does not change. It also imports `np`, as the book's module does.
 
-Parameters are arrays that the caller makes and changes; `params` and `grads` are lists of them and
-of their gradients, which each `backward` overwrites in place. Inputs are batch-first; floating ones
-may be float32 or float64, results are float32. A wrong argument raises ValueError or TypeError, in
-one line that names it, before anything is computed.
+Parameters are arrays that the caller makes and changes. `params` and `grads` are lists of them and
+of their gradients, which each `backward` overwrites in place. Inputs are batch-first, in float32 or
+float64; results are float32. A wrong argument raises ValueError or TypeError with one line that
+names it, before anything is computed.
 """
 
 from __future__ import annotations

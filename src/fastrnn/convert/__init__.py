@@ -1,6 +1,6 @@
-"""Weights and models to and from other libraries; these are imported by the calls that need them.
+"""Weights and models to and from other libraries, which are imported on first use.
 
-A conversion checks everything before it writes anything: an error leaves the layer as it was.
+A conversion checks everything before it writes anything: after an error the layer is unchanged.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ __all__ = [
     "to_torch",
 ]
 
-# Imported at their first use: the module of each name, which may be the module itself (and is then
-# not in __all__, as it needs the onnx package). No other module is called as one of the names.
+# The module of each name, imported at its first use. A name may be that of a module; this one is
+# not in __all__ because it needs the onnx package. No other module has one of these names.
 _LATE = {
     "OnnxModel": "fastrnn.convert._onnx.model",
     "from_keras": "fastrnn.convert.keras",

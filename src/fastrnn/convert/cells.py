@@ -1,8 +1,8 @@
-"""The weights of a recurrent cell in the order of another library, and in ours.
+"""The weights of a recurrent cell in the gate order of other libraries and of fastrnn.
 
-A `CellWeights` is the form in which all libraries' weights can be written: every gate in every
-array, and two biases. What is particular to ours is in this file; where a library keeps its
-arrays, and whether transposed, is in the library's own.
+`CellWeights` is a form for the weights of all libraries: every gate in every array, and two
+biases. This file converts it to and from fastrnn's parameters; the file of each library knows where
+its arrays are and whether they are transposed.
 """
 
 from __future__ import annotations
@@ -12,19 +12,11 @@ from typing import NamedTuple
 import numpy as np
 
 from fastrnn._check import Array
-from fastrnn.layers import GRU, LSTM, RNN
 from fastrnn.layers.recurrent import Recurrent
-
-# The gates of each library as they lie side by side.
-_ORDERS: dict[str, dict[type[Recurrent], str]] = {
-    "fastrnn": {RNN: "n", LSTM: "ifgo", GRU: "rzn"},
-    "torch": {RNN: "n", LSTM: "ifgo", GRU: "rzn"},
-    "keras": {RNN: "n", LSTM: "ifgo", GRU: "zrn"},
-}
 
 
 class CellWeights(NamedTuple):
-    """One layer in one direction."""
+    """The weights of one layer in one direction."""
 
     Wx: Array  # (D, gates * H)
     Wh: Array  # (H, gates * H)
@@ -33,21 +25,21 @@ class CellWeights(NamedTuple):
 
 
 def suffixes(layer: Recurrent) -> list[str]:
-    """Return the ends of the parameters' names, one for each layer and direction."""
+    """Return the suffixes of the parameters' names, one for each layer and direction."""
     directions = ("", "_reverse") if layer.bidirectional else ("",)
     return [f"_l{k}{direction}" for k in range(layer.num_layers) for direction in directions]
 
 
-def resets_after(layer: Recurrent) -> bool:
-    """Tell whether the state's bias of the gate n is a parameter of its own."""
-    return isinstance(layer, GRU) and layer.reset_after
+def splits_bias(layer: Recurrent) -> bool:
+    """Return whether the last gate's bias for the state is a parameter of its own."""
+    return "bh_l0" in layer.params
 
 
 def to_library(layer: Recurrent, suffix: str, library: str) -> CellWeights:
-    """Return copies of the weights; the one bias of a gate is bx, and bh is 0."""
+    """Return copies of the weights; the bias of a gate is bx, and bh is 0."""
     Wx, Wh, bx = (layer.params[name + suffix] for name in ("Wx", "Wh", "b"))
     bh = np.zeros_like(bx)
-    if resets_after(layer):
+    if splits_bias(layer):
         bh[-layer.hidden_size :] = layer.params["bh" + suffix]
     return CellWeights(*(_reorder(layer, a, "fastrnn", library) for a in (Wx, Wh, bx, bh)))
 
@@ -55,10 +47,10 @@ def to_library(layer: Recurrent, suffix: str, library: str) -> CellWeights:
 def from_library(
     layer: Recurrent, suffix: str, library: str, weights: CellWeights
 ) -> dict[str, Array]:
-    """Return the parameters; a gate's two biases are added, except where both have a place."""
+    """Return the parameters; the two biases of a gate are added unless both are parameters."""
     Wx, Wh, bx, bh = (_reorder(layer, a, library, "fastrnn") for a in weights)
     params = {"Wx": Wx, "Wh": Wh, "b": bx + bh}
-    if resets_after(layer):
+    if splits_bias(layer):
         H = layer.hidden_size
         params["b"][-H:] = bx[-H:]
         params["bh"] = bh[-H:]
@@ -67,7 +59,6 @@ def from_library(
 
 def _reorder(layer: Recurrent, array: Array, source: str, target: str) -> Array:
     """Return a C-contiguous copy with the gates, along the last axis, in another order."""
-    cell = next(cell for cell in _ORDERS[source] if isinstance(layer, cell))
-    order, wanted = _ORDERS[source][cell], _ORDERS[target][cell]
+    order, wanted = layer.cell.order(source), layer.cell.order(target)
     gates = dict(zip(order, np.split(array, len(order), axis=-1), strict=True))
     return np.ascontiguousarray(np.concatenate([gates[gate] for gate in wanted], axis=-1))

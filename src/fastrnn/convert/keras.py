@@ -1,7 +1,7 @@
-"""Layers of Keras, and their lists of weights, to layers and back. This file imports no Keras.
+"""Keras layers and their lists of weights to fastrnn layers and back, without importing Keras.
 
-Its matrices lie as ours, the update and the reset gate of its GRU the other way around; a GRU with
-``reset_after`` has two biases in one array (2, 3*H), everything else one.
+Keras has the same matrix layout, but the update gate of a GRU comes before the reset gate. A GRU
+with `reset_after` has two biases in one array (2, 3*H), all other layers have one.
 """
 
 from __future__ import annotations
@@ -13,16 +13,18 @@ from typing import Any
 import numpy as np
 
 from fastrnn import _check as check
+from fastrnn._cells import CELLS
 from fastrnn._check import Array
 from fastrnn.convert import loading
-from fastrnn.convert.cells import CellWeights, from_library, resets_after, suffixes, to_library
-from fastrnn.convert.loading import Convertible, RecurrentLayer
-from fastrnn.layers import GRU, LSTM, RNN, Embedding, Layer, Linear
+from fastrnn.convert.cells import CellWeights, from_library, splits_bias, suffixes, to_library
+from fastrnn.convert.loading import Convertible
+from fastrnn.layers import RECURRENT, Embedding, Layer, Linear
 from fastrnn.layers.recurrent import Recurrent
 
-_RECURRENT: dict[str, type[RecurrentLayer]] = {"SimpleRNN": RNN, "LSTM": LSTM, "GRU": GRU}
+# Keras calls its plain RNN otherwise.
+_RECURRENT = {{"RNN": "SimpleRNN"}.get(cell.title, cell.title): cell for cell in CELLS.values()}
 _KINDS = (*_RECURRENT, "Bidirectional", "Embedding", "Dense")
-_GATES: dict[int, type[RecurrentLayer]] = {1: RNN, 3: GRU, 4: LSTM}
+_GATES = {len(cell.gates): cell for cell in CELLS.values()}
 # What our layers always have, or never; an option that is not in a layer's configuration is right.
 _REQUIRED: dict[str, Any] = {
     "recurrent_activation": "sigmoid",
@@ -33,14 +35,14 @@ _REQUIRED: dict[str, Any] = {
 
 
 def from_keras(layer_or_weights: Any) -> Convertible:
-    """Build the layer that computes what a layer of Keras does.
+    """Build the fastrnn layer that computes the same as a Keras layer.
 
     Parameters
     ----------
     layer_or_weights : keras.Layer, or sequence of arrays
-        A SimpleRNN, LSTM, GRU, Embedding or Dense that is built, or a Bidirectional around one of
-        the first three; or what the ``get_weights`` of one of these returned. Weights do not tell
-        options: these are taken to be Keras's defaults.
+        A built SimpleRNN, LSTM, GRU, Embedding or Dense, or a Bidirectional around one of the first
+        three; or the list that their `get_weights` returned. A list has no options, so Keras's
+        defaults are assumed.
 
     Returns
     -------
@@ -50,19 +52,19 @@ def from_keras(layer_or_weights: Any) -> Convertible:
     Raises
     ------
     TypeError
-        If the layer is of another class or dtype.
+        If the layer has another class or dtype.
     ValueError
-        If the layer is not built or has an option that ours have not, by name; or if the weights
-        are of no such layer, or of more than one.
+        If the layer is not built or has an unsupported option, or if the weights are not those of
+        exactly one such layer.
 
     Notes
     -----
-    Not expressible, and refused: activations other than tanh, sigmoid and, for SimpleRNN, relu;
-    ``dropout``, ``recurrent_dropout``, ``go_backwards``, ``stateful``, ``mask_zero``, activations
-    of Dense, and a ``merge_mode`` other than concat. Without effect: ``unroll``,
-    ``return_sequences`` and ``return_state``, as a layer returns all of it; initializers,
-    regularizers and constraints, which are matters of training. Without biases
-    (``use_bias=False``) they are 0. Instead of masks, layers take ``lengths``.
+    Unsupported, an error: activations other than tanh, sigmoid and, for SimpleRNN, relu;
+    `dropout`, `recurrent_dropout`, `go_backwards`, `stateful`, `mask_zero`, activations
+    of Dense, and a `merge_mode` other than concat. Ignored: `unroll`, `return_sequences` and
+    `return_state`, because a layer always returns sequences and states; initializers,
+    regularizers and constraints, which concern training. With ``use_bias=False`` the biases are 0.
+    Instead of masks, layers take `lengths`.
     """
     if isinstance(layer_or_weights, (list, tuple)):
         weights = [
@@ -78,24 +80,24 @@ def from_keras(layer_or_weights: Any) -> Convertible:
 
 
 def to_keras_weights(layer: Layer) -> list[Array]:
-    """Return copies of the parameters as the ``set_weights`` of the layer of Keras takes them.
+    """Return copies of the parameters as arguments of `set_weights` of a Keras layer.
 
     Parameters
     ----------
     layer : RNN, LSTM, GRU, Embedding or Linear
-        A recurrent one with ``num_layers=1``, as Keras has a layer for each.
+        A recurrent layer must have ``num_layers=1``, because Keras has one layer for each.
 
     Returns
     -------
     list of array
-        For a recurrent layer kernel (D, gates * H), recurrent kernel (H, gates * H) and bias, the
-        forward direction's first; the bias is (2, 3 * H) for a GRU with ``reset_after``, in whose
-        second row the gates z and r are 0. Else embeddings, or kernel and bias.
+        For a recurrent layer kernel (D, gates * H), recurrent kernel (H, gates * H) and bias of the
+        forward direction, then of the other. The bias is (2, 3 * H) for a GRU with `reset_after`;
+        the gates z and r of its second row are 0. Else embeddings, or kernel and bias.
 
     Raises
     ------
     TypeError
-        If the layer is of another class.
+        If the layer has another class.
     ValueError
         If it has more than one layer.
     """
@@ -104,23 +106,22 @@ def to_keras_weights(layer: Layer) -> list[Array]:
 
 
 def load_keras_weights(layer: Layer, weights: Sequence[Any]) -> None:
-    """Overwrite the parameters of a layer by the weights of a layer of Keras.
+    """Overwrite the parameters of a layer by the weights of a Keras layer.
 
     Parameters
     ----------
     layer : RNN, LSTM, GRU, Embedding or Linear
-        Of the sizes and the dtype of the weights.
+        Must have the sizes and the dtype of the weights.
     weights : sequence of arrays
-        As ``to_keras_weights`` returns, with all biases or, for a recurrent layer, with none: then
-        they become 0.
+        As from `to_keras_weights`. A recurrent layer may have no biases; they become 0.
 
     Raises
     ------
     TypeError
-        If a dtype is not the layer's, or the layer or `weights` is of another class.
+        If a dtype is not the layer's, or the layer or `weights` has another class.
     ValueError
         If there are too many or too few arrays, a shape does not fit, or the layer is frozen. The
-        parameters are then as they were.
+        parameters are then unchanged.
     """
     loading.check_layer("load_keras_weights", layer)
     if not isinstance(weights, (list, tuple)):
@@ -136,7 +137,7 @@ def load_keras_weights(layer: Layer, weights: Sequence[Any]) -> None:
 
 
 def _named(layer: Layer) -> dict[str, Array]:
-    """Return the weights in Keras's order, by the names that it gives them."""
+    """Return the weights by Keras's names, in Keras's order."""
     if isinstance(layer, Embedding):
         return {"embeddings": layer.params["W"].copy()}
     if not isinstance(layer, Recurrent):
@@ -151,12 +152,12 @@ def _named(layer: Layer) -> dict[str, Array]:
     for suffix, prefix in zip(suffixes(layer), ("", "backward "), strict=False):
         Wx, Wh, bx, bh = to_library(layer, suffix, "keras")
         named[prefix + "kernel"], named[prefix + "recurrent_kernel"] = Wx, Wh
-        named[prefix + "bias"] = np.stack((bx, bh)) if resets_after(layer) else bx
+        named[prefix + "bias"] = np.stack((bx, bh)) if splits_bias(layer) else bx
     return named
 
 
 def _zipped(layer: Layer, wanted: dict[str, Array], weights: Sequence[Any]) -> dict[str, Any]:
-    """Return the weights by name; a recurrent layer's biases may be left out together."""
+    """Return the weights by name; all biases of a recurrent layer may be missing."""
     biases = {name: np.zeros_like(array) for name, array in wanted.items() if "bias" in name}
     if not (isinstance(layer, Recurrent) and len(weights) == len(wanted) - len(biases)):
         biases = {}
@@ -170,17 +171,17 @@ def _zipped(layer: Layer, wanted: dict[str, Array], weights: Sequence[Any]) -> d
 
 
 def _recurrent_params(layer: Recurrent, arrays: list[Array]) -> dict[str, Array]:
-    """Return the parameters, given kernel, recurrent kernel and bias for each direction."""
+    """Return the parameters from kernel, recurrent kernel and bias of each direction."""
     params: dict[str, Array] = {}
     for index, suffix in enumerate(suffixes(layer)):
         Wx, Wh, bias = arrays[3 * index : 3 * index + 3]
-        bx, bh = bias if resets_after(layer) else (bias, np.zeros_like(bias))
+        bx, bh = bias if splits_bias(layer) else (bias, np.zeros_like(bias))
         params |= from_library(layer, suffix, "keras", CellWeights(Wx, Wh, bx, bh))
     return params
 
 
 def _described(theirs: Any) -> Convertible:
-    """Construct the layer with the options of a layer of Keras."""
+    """Construct the layer with the options of a Keras layer."""
     kind = _kind(theirs, _KINDS)
     weights = theirs.get_weights()
     if not weights:
@@ -198,7 +199,7 @@ def _described(theirs: Any) -> Convertible:
     return Linear(len(weights[0]), config["units"], bias=config["use_bias"], dtype=dtype)
 
 
-def _bidirectional(theirs: Any, input_size: int) -> RecurrentLayer:
+def _bidirectional(theirs: Any, input_size: int) -> Recurrent:
     """Construct the layer of two directions."""
     if theirs.merge_mode != "concat":
         raise ValueError(f"from_keras: merge_mode must be 'concat', got {theirs.merge_mode!r}")
@@ -210,7 +211,7 @@ def _bidirectional(theirs: Any, input_size: int) -> RecurrentLayer:
 
 
 def _kind(theirs: Any, known: Sequence[str] | dict[str, Any]) -> str:
-    """Return the name of the class, if it is Keras's own and one of the known."""
+    """Return the name of the class if it is a known class of Keras."""
     cls = type(theirs)
     if cls.__module__.partition(".")[0] != "keras" or cls.__name__ not in known:
         wanted = ", ".join(known)
@@ -220,33 +221,33 @@ def _kind(theirs: Any, known: Sequence[str] | dict[str, Any]) -> str:
 
 def _options(
     theirs: Any, kind: str, *, go_backwards: bool
-) -> tuple[type[RecurrentLayer], dict[str, Any]]:
+) -> tuple[type[Recurrent], dict[str, Any]]:
     """Return our class and its options, without `input_size`."""
     config = theirs.get_config()
     for option, wanted in (_REQUIRED | {"go_backwards": go_backwards}).items():
         _require(config, option, wanted)
     options = {"hidden_size": config["units"], "dtype": theirs.dtype_policy.name}
-    if kind == "SimpleRNN":
-        known = ("tanh", "relu")
+    cell = _RECURRENT[kind]
+    if known := cell.options.get("nonlinearity"):
         options["nonlinearity"] = check.option(
             "from_keras", "activation", config["activation"], known
         )
     else:
         _require(config, "activation", "tanh")
-    if kind == "GRU":
+    if "reset_after" in cell.options:
         options["reset_after"] = config["reset_after"]
-    return _RECURRENT[kind], options
+    return RECURRENT[cell.name], options
 
 
 def _require(config: dict[str, Any], option: str, wanted: Any) -> None:
-    """Raise unless an option has the one value that layers have."""
+    """Raise unless an option has the required value."""
     came = config.get(option, wanted)
     if came != wanted:
         raise ValueError(f"from_keras: {option} must be {wanted!r}, got {reprlib.repr(came)}")
 
 
 def _deduced(weights: list[Array]) -> Convertible:
-    """Construct the layer that has weights of these shapes."""
+    """Construct the layer for weights of these shapes."""
     shapes = [array.shape for array in weights]
     dimensions = [array.ndim for array in weights]
     unknown = ValueError(
@@ -258,15 +259,16 @@ def _deduced(weights: list[Array]) -> Convertible:
     if len(weights) not in (2, 3, 4, 6) or dimensions[:2] != [2, 2]:
         raise unknown
     (D, _), (H, columns) = shapes[:2]
-    layer_class = _GATES.get(columns // max(H, 1))
-    if layer_class is None:
+    cell = _GATES.get(columns // max(H, 1))
+    if cell is None:
         raise unknown
     options: dict[str, Any] = {"bidirectional": len(weights) in (4, 6), "dtype": weights[0].dtype}
-    if layer_class is GRU:
+    if "reset_after" in cell.options:
         if len(weights) in (2, 4):
             raise ValueError(
-                "from_keras: a GRU's weights without bias do not tell reset_after: "
+                f"from_keras: a {cell.title}'s weights without bias do not tell reset_after: "
                 "give the layer, or use load_keras_weights"
             )
         options["reset_after"] = dimensions[2] == 2
-    return layer_class(D, H, **options)
+    layer: Recurrent = RECURRENT[cell.name](D, H, **options)
+    return layer

@@ -1,4 +1,4 @@
-"""What every load has in common: arrays are checked one and all, and then written."""
+"""Common parts of all loads: check all arrays, then write them."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import numpy as np
 
 from fastrnn import _check as check
 from fastrnn._check import Array
-from fastrnn.layers import GRU, LSTM, RNN, Embedding, Layer, Linear
+from fastrnn.layers import RECURRENT, Embedding, Layer, Linear
+from fastrnn.layers.recurrent import Recurrent
 
-RecurrentLayer: TypeAlias = RNN | LSTM | GRU
-Convertible: TypeAlias = RecurrentLayer | Embedding | Linear
+Convertible: TypeAlias = Recurrent | Embedding | Linear
 
-CONVERTIBLE = (RNN, LSTM, GRU, Embedding, Linear)
+CONVERTIBLE: tuple[type[Layer], ...] = (*RECURRENT.values(), Embedding, Linear)
 
 
 def check_layer(function: str, layer: Any) -> None:
-    """Raise unless it is a layer that other libraries have, too."""
+    """Raise unless other libraries have such a layer, too."""
     if not isinstance(layer, CONVERTIBLE):
         names = ", ".join(cls.__name__ for cls in CONVERTIBLE)
         raise TypeError(f"{function}: layer must be one of {names}, got {type(layer).__name__}")
@@ -27,7 +27,7 @@ def check_layer(function: str, layer: Any) -> None:
 def matching(
     layer: Layer, wanted: Mapping[str, Array], came: Mapping[str, Any]
 ) -> dict[str, Array]:
-    """Return what came as arrays with the keys, shapes and dtypes of `wanted`, or raise."""
+    """Return the values as arrays with the keys, shapes and dtypes of `wanted`, or raise."""
     name = type(layer).__name__
     missing = [key for key in wanted if key not in came]
     surplus = [key for key in came if key not in wanted]
@@ -48,7 +48,7 @@ def as_array(name: str, key: str, value: Any) -> Array:
     """Convert as NumPy does, with an error that names the array."""
     try:
         return np.asarray(value)
-    except (TypeError, ValueError, RuntimeError) as error:  # tensors that NumPy cannot hold
+    except (TypeError, ValueError, RuntimeError) as error:  # tensors that NumPy cannot represent
         reason = " ".join(str(error).split())
         raise TypeError(f"{name}: {key} must be a NumPy array: {reason}") from None
 

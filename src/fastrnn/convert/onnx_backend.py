@@ -1,6 +1,6 @@
 """fastrnn as a backend of the onnx package: its recurrent operators on the CPU.
 
-The module is what `onnx.backend.test.BackendTest` and other users of ``onnx.backend.base`` take::
+`onnx.backend.test.BackendTest` and other users of `onnx.backend.base` accept this module::
 
     import fastrnn.convert.onnx_backend as backend
 
@@ -36,18 +36,18 @@ class BackendRep(base.BackendRep):
         self._model = model
 
     def run(self, inputs: Any, **kwargs: Any) -> tuple[Array, ...]:
-        """Return the outputs, given the inputs in their order, by name, or the only one."""
+        """Return the outputs from the inputs in order, by name, or the single input."""
         if isinstance(inputs, Mapping):
             return self._model(**inputs)
         return self._model(*(inputs if isinstance(inputs, (list, tuple)) else [inputs]))
 
 
 class Backend(base.Backend):
-    """The kernels of fastrnn behind the interface of onnx."""
+    """The kernels of fastrnn with the interface of onnx."""
 
     @classmethod
     def is_compatible(cls, model: Any, device: str = "CPU", **kwargs: Any) -> bool:
-        """Say whether `prepare` would take a model."""
+        """Return whether `prepare` accepts a model."""
         try:
             prepared("model", model, constant_weights=False)
         except (ValueError, TypeError):
@@ -61,7 +61,7 @@ class Backend(base.Backend):
         Raises
         ------
         ValueError, TypeError
-            As `fastrnn.convert.from_onnx`, or if the device is not the CPU.
+            As for `fastrnn.convert.from_onnx`, or if the device is not the CPU.
         """
         cls._check_device(device)
         return BackendRep(OnnxModel(prepared("model", model, constant_weights=False)))
@@ -75,7 +75,7 @@ class Backend(base.Backend):
         outputs_info: Any = None,
         **kwargs: Any,
     ) -> tuple[Array, ...]:
-        """Return the outputs of a NodeProto, given those of its inputs that it has, in order."""
+        """Return the outputs of a NodeProto from its inputs in order, without missing ones."""
         cls._check_device(device)
         super().run_node(node, inputs, device, outputs_info, **kwargs)  # checks the node
         helper = files.package("onnx.helper")
@@ -93,7 +93,7 @@ class Backend(base.Backend):
 
     @classmethod
     def supports_device(cls, device: str) -> bool:
-        """Say whether this is the CPU."""
+        """Return whether the device is the CPU."""
         return device.partition(":")[0] == "CPU"
 
     @classmethod

@@ -1,20 +1,21 @@
-"""Modules of PyTorch to layers and back."""
+"""PyTorch modules to fastrnn layers and back."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from fastrnn._cells import CELLS
 from fastrnn.convert import loading
-from fastrnn.convert.loading import Convertible, RecurrentLayer
+from fastrnn.convert.loading import Convertible
 from fastrnn.convert.state_dicts import load_state_dict, state_dict
-from fastrnn.layers import GRU, LSTM, RNN, Embedding, Layer, Linear
+from fastrnn.layers import RECURRENT, Embedding, Layer, Linear
 from fastrnn.layers.recurrent import Recurrent
 
-_RECURRENT: dict[str, type[RecurrentLayer]] = {"RNN": RNN, "LSTM": LSTM, "GRU": GRU}
+_RECURRENT = {cell.title: RECURRENT[cell.name] for cell in CELLS.values()}
 
 
 def from_torch(module: Any) -> Convertible:
-    """Build the layer that computes what a module of PyTorch does.
+    """Build the fastrnn layer that computes the same as a PyTorch module.
 
     Parameters
     ----------
@@ -24,21 +25,21 @@ def from_torch(module: Any) -> Convertible:
     Returns
     -------
     RNN, LSTM, GRU, Embedding or Linear
-        With copies of the weights, in the module's dtype and in its train or evaluation mode. A
-        cell becomes a layer whose `step` does the cell's work.
+        With copies of the weights, in the module's dtype and train or eval mode. A cell becomes a
+        layer whose `step` computes the same.
 
     Raises
     ------
     TypeError
-        If the module is of another class or dtype.
+        If the module has another class or dtype.
     ValueError
-        If it has an option that the layers have not: ``proj_size``, ``max_norm``,
-        ``scale_grad_by_freq``, or dropout with probability 1.
+        If it has an unsupported option: `proj_size`, `max_norm`,
+        `scale_grad_by_freq`, or dropout with probability 1.
 
     Notes
     -----
-    Layers are batch-first, whatever the module's ``batch_first``. A module without biases becomes
-    a layer with biases of 0. The row ``padding_idx`` of an embedding is copied as it is; unlike
+    Layers are batch-first, whatever the module's `batch_first`. A module without biases becomes
+    a layer with biases of 0. The row `padding_idx` of an embedding is copied unchanged; unlike
     PyTorch's, it has a gradient.
     """
     import torch
@@ -56,27 +57,27 @@ def from_torch(module: Any) -> Convertible:
 
 
 def to_torch(layer: Layer, *, cell: bool = False) -> Any:
-    """Build the module of PyTorch that computes what a layer does.
+    """Build the PyTorch module that computes the same as a fastrnn layer.
 
     Parameters
     ----------
     layer : RNN, LSTM, GRU, Embedding or Linear
-        A GRU with ``reset_after=True``, which is PyTorch's; no residual connections, and in train
-        mode no ``recurrent_dropout``.
+        A GRU must have ``reset_after=True``, as in PyTorch. Residual connections and, in train
+        mode, `recurrent_dropout` are errors.
     cell : bool
-        Build the ``*Cell`` of one layer in one direction.
+        Build a ``*Cell`` module, from one layer in one direction.
 
     Returns
     -------
     torch.nn.Module
-        On the CPU, with copies of the weights, in the layer's dtype and in its train or evaluation
-        mode; recurrent modules are batch-first and have both biases, of which ``bias_hh`` is 0
-        where the layer has one.
+        On the CPU, with copies of the weights, in the layer's dtype and train or eval mode.
+        Recurrent modules are batch-first and have both biases; `bias_hh` is 0 for gates with one
+        bias in the layer.
 
     Raises
     ------
     TypeError
-        If the layer is of another class.
+        If the layer has another class.
     ValueError
         If PyTorch has no such layer.
     """
@@ -92,7 +93,7 @@ def to_torch(layer: Layer, *, cell: bool = False) -> Any:
     name = next(cls.__name__ for cls in loading.CONVERTIBLE if isinstance(layer, cls))
     options = _cell_options(layer) if cell else _options(layer)
     module_class = getattr(torch.nn, name + "Cell" if cell else name)
-    # Made without memory, as initial values would be drawn from the user's global generator.
+    # On the meta device, because initial values would use the user's global generator.
     module = module_class(**options, device="meta").to_empty(device="cpu")
     module.load_state_dict({key: torch.from_numpy(array) for key, array in arrays.items()})
     return module.train(layer.training)
@@ -108,17 +109,18 @@ def _build(kind: str, module: Any, dtype: str) -> Convertible:
         _require(module, "scale_grad_by_freq", False)
         return Embedding(module.num_embeddings, module.embedding_dim, dtype=dtype)
     options: dict[str, Any] = {"dtype": dtype}
-    if kind.startswith("RNN"):
+    if hasattr(module, "nonlinearity"):
         options["nonlinearity"] = module.nonlinearity
     if not kind.endswith("Cell"):
         _require(module, "proj_size", 0)
         options |= {key: getattr(module, key) for key in ("num_layers", "bidirectional", "dropout")}
     layer_class = _RECURRENT[kind.removesuffix("Cell")]
-    return layer_class(module.input_size, module.hidden_size, **options)
+    layer: Recurrent = layer_class(module.input_size, module.hidden_size, **options)
+    return layer
 
 
 def _require(module: Any, option: str, wanted: Any) -> None:
-    """Raise unless an option has the one value that layers have."""
+    """Raise unless an option has the required value."""
     came = getattr(module, option)
     if came != wanted:
         raise ValueError(f"from_torch: {option} must be {wanted}, got {came}")

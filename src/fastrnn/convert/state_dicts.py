@@ -1,6 +1,6 @@
-"""Parameters under PyTorch's names, in dictionaries and files; PyTorch is not needed.
+"""Parameters under PyTorch's names, in dictionaries and files, without PyTorch.
 
-Its matrices are the transposes of ours, its gates in the same order; every gate has two biases.
+PyTorch's matrices are transposed, its gates are in the same order, and every gate has two biases.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import numpy as np
 from fastrnn import _storage
 from fastrnn._check import Array
 from fastrnn.convert import loading
-from fastrnn.convert.cells import CellWeights, from_library, resets_after, suffixes, to_library
-from fastrnn.layers import GRU, Layer, Linear
+from fastrnn.convert.cells import CellWeights, from_library, splits_bias, suffixes, to_library
+from fastrnn.layers import Layer, Linear
 from fastrnn.layers.recurrent import Recurrent
 
 _WEIGHTS = ("weight_ih", "weight_hh")
@@ -29,23 +29,23 @@ def state_dict(layer: Layer, *, prefix: str = "", cell: bool = False) -> dict[st
     Parameters
     ----------
     layer : RNN, LSTM, GRU, Embedding or Linear
-        A GRU with ``reset_after=True``, which is PyTorch's; no residual connections.
+        A GRU must have ``reset_after=True``, as in PyTorch. Residual connections are an error.
     prefix : str
-        What each name shall begin with.
+        Prefix of all names.
     cell : bool
-        Take the names of the ``*Cell`` modules; for one layer in one direction.
+        Use the names of the ``*Cell`` modules, for one layer in one direction.
 
     Returns
     -------
     dict of str to array
-        ``weight_ih_l0 (gates * H, D)``, ``weight_hh_l0 (gates * H, H)``, ``bias_ih_l0`` and
-        ``bias_hh_l0 (gates * H,)``, and so on; or ``weight`` and ``bias``. Where this library has
-        one bias, it is ``bias_ih``, and ``bias_hh`` is 0.
+        ``weight_ih_l0 (gates * H, D)``, ``weight_hh_l0 (gates * H, H)``, `bias_ih_l0` and
+        ``bias_hh_l0 (gates * H,)``, and so on; or `weight` and `bias`. The bias of a gate
+        with one bias is in `bias_ih`, and `bias_hh` is 0.
 
     Raises
     ------
     TypeError
-        If the layer is of another class.
+        If the layer has another class.
     ValueError
         If PyTorch has no such layer.
     """
@@ -66,33 +66,32 @@ def state_dict(layer: Layer, *, prefix: str = "", cell: bool = False) -> dict[st
 def load_state_dict(
     layer: Layer, source: Mapping[str, Any] | str | os.PathLike[str], *, prefix: str = ""
 ) -> None:
-    """Overwrite the parameters of a layer by arrays that have PyTorch's names and shapes.
+    """Overwrite the parameters of a layer by arrays with PyTorch's names and shapes.
 
     Parameters
     ----------
     layer : RNN, LSTM, GRU, Embedding or Linear
-        Of the sizes and the dtype of the arrays; a GRU with ``reset_after=True``.
+        Must have the sizes and the dtype of the arrays; a GRU must have ``reset_after=True``.
     source : mapping of str to array, or path-like
-        The arrays, or a safetensors file of them. The names are those of ``state_dict``, in either
-        of its two forms. A recurrent layer without any bias, as PyTorch's ``bias=False`` makes
-        it, gets biases of 0.
+        The arrays, or a safetensors file of them, with either form of names from `state_dict`. If
+        all biases are missing, as with PyTorch's ``bias=False``, they become 0.
     prefix : str
-        Only names that begin with it count: ``"encoder.rnn."`` picks one layer of a model.
+        Read only names with this prefix: ``"encoder.rnn."`` selects one layer of a model.
 
     Raises
     ------
     TypeError
-        If a dtype is not the layer's, or the layer or the source is of another class.
+        If a dtype is not the layer's, or the layer or the source has another class.
     ValueError
         If names are missing or left over, a shape does not fit, the file is damaged, or the layer
-        is frozen. The parameters are then as they were.
+        is frozen. The parameters are then unchanged.
     OSError
         If the file cannot be read.
 
     Notes
     -----
-    PyTorch adds two biases to every gate and this library, but for the candidate of a GRU, one:
-    the parameter is their sum.
+    PyTorch has two biases for every gate. fastrnn has one, their sum, except for the candidate gate
+    of a GRU.
     """
     loading.check_layer("load_state_dict", layer)
     came = _read(source, prefix)
@@ -128,7 +127,7 @@ def _read(source: Any, prefix: str) -> dict[str, Any]:
 
 
 def _names(layer: Recurrent, prefix: str, cell: bool) -> Iterator[tuple[str, list[str]]]:
-    """Yield the suffix of our names, and their names, for each layer and direction."""
+    """Yield fastrnn's suffix and PyTorch's names for each layer and direction."""
     for suffix in suffixes(layer):
         theirs = "" if cell else suffix
         yield suffix, [f"{prefix}{name}{theirs}" for name in _WEIGHTS + _BIASES]
@@ -139,16 +138,16 @@ def _of_cell(names: Mapping[str, Any], prefix: str) -> bool:
 
 
 def _transposed(layer: Layer, array: Array) -> Array:
-    """Turn one library's array into the other's."""
+    """Convert an array of one library to the other's layout."""
     return array.T if isinstance(layer, Linear) else array
 
 
 def _check_counterpart(layer: Recurrent, cell: bool) -> None:
     """Raise if PyTorch has no such layer."""
     name = type(layer).__name__
-    if isinstance(layer, GRU) and not resets_after(layer):
+    if layer.cell.split_bias is not None and not splits_bias(layer):
         raise ValueError(f"{name}: reset_after must be True, as PyTorch's always is, got False")
-    if any(map(layer._adds_inputs, range(layer.num_layers))):
+    if any(map(layer.adds_inputs, range(layer.num_layers))):
         raise ValueError(f"{name}: residual must be False, as PyTorch's always is, got True")
     if cell and (layer.num_layers, layer.bidirectional) != (1, False):
         raise ValueError(

@@ -1,4 +1,4 @@
-"""From text to batches: vocabularies, batching, readers and the toy tasks."""
+"""Vocabularies, batches, readers of text files and the toy tasks."""
 
 from fastrnn.data.batching import Batches, PairBatches, StreamBatches, TextPairBatches, pad
 from fastrnn.data.lines import normalized

@@ -1,4 +1,4 @@
-"""Batches in an order that depends on nothing but the seed and the number of the epoch."""
+"""Batches in an order that depends only on the seed and the number of the epoch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _BATCHES_PER_BUCKET = 50
 
 
 def pad(sequences: Sequence[ArrayLike]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Lay ragged id sequences into one array.
+    """Return sequences of ids as rows of one padded array.
 
     Parameters
     ----------
@@ -27,9 +27,9 @@ def pad(sequences: Sequence[ArrayLike]) -> tuple[NDArray[np.int64], NDArray[np.i
 
     Returns
     -------
-    ids : (N, T) int64
-        T is the longest length; filled up with 0.
-    lengths : (N,) int64
+    ids : int64 array (N, T)
+        T is the longest length; padded with 0.
+    lengths : int64 array (N,)
     """
     return _pad(_id_arrays("pad", "sequences", sequences))
 
@@ -43,7 +43,7 @@ def _pad(rows: Sequence[NDArray[np.int64]]) -> tuple[NDArray[np.int64], NDArray[
 
 
 class _Shuffled(ABC):
-    """Batches of rows, shuffled anew in each epoch."""
+    """The base class of batches of rows, shuffled in each epoch."""
 
     def __init__(
         self, count: int, batch_size: int, *, shuffle: bool, seed: int, drop_last: bool
@@ -71,7 +71,7 @@ class _Shuffled(ABC):
             yield self._take(rows)
 
     def fingerprint(self) -> dict[str, Any]:
-        """Give what the batches depend on by name, the data as a digest; fit for JSON."""
+        """Return what the batches depend on by name, the data as a digest, as JSON values."""
         return {
             "batch_size": self._batch_size,
             "shuffle": self._shuffle,
@@ -82,18 +82,18 @@ class _Shuffled(ABC):
 
     @abstractmethod
     def _digest(self) -> str:
-        """Give the digest of all rows in their order."""
+        """Return the digest of all rows in order."""
 
     def _cut(self, order: NDArray[np.int64], rng: np.random.Generator) -> list[NDArray[np.int64]]:
         return [order[i : i + self._batch_size] for i in range(0, len(order), self._batch_size)]
 
     @abstractmethod
     def _take(self, rows: NDArray[np.int64]) -> Batch:
-        """Give the batch of these rows."""
+        """Return the batch of these rows."""
 
 
 class Batches(_Shuffled):
-    """Batches of rows of arrays that have the same first axis.
+    """Batches of rows of arrays with the same first axis.
 
     Parameters
     ----------
@@ -102,11 +102,11 @@ class Batches(_Shuffled):
     batch_size : int
         The last batch of an epoch may be smaller.
     shuffle : bool
-        Shuffle anew in each epoch; otherwise in the order of the arrays.
+        Shuffle in each epoch; else keep the order of the arrays.
     seed : int
-        Epoch k has the order of ``np.random.default_rng([seed, k])``.
+        Epoch k is shuffled by ``np.random.default_rng([seed, k])``.
     drop_last : bool
-        Leave out a last batch that is smaller.
+        Leave out a smaller last batch.
     """
 
     def __init__(
@@ -131,9 +131,9 @@ class Batches(_Shuffled):
 
 
 class _PaddedPairs(_Shuffled):
-    """Padded batches of ragged pairs, whose lengths are at hand and whose ids are given on request.
+    """The base class of padded batches of pairs, with known lengths and ids read on request.
 
-    The constructor of a subclass hands over all pairs once, with their end marks.
+    The constructor of a subclass passes all pairs once, with their end marks.
     """
 
     def __init__(self, count: int, *, bucket: bool, **options: Any) -> None:
@@ -141,7 +141,7 @@ class _PaddedPairs(_Shuffled):
         self._bucket = bucket
 
     def _survey(self, pairs: Iterable[tuple[Ids, Ids]]) -> None:
-        """Go through all pairs: what is kept is the lengths of the sources, and the digest."""
+        """Read all pairs once; keep the lengths of the sources and the digest."""
         digest = hashlib.blake2b(digest_size=16)
         lengths = np.empty((2, self._count), np.int32)
         for row, (source, target) in enumerate(pairs):
@@ -153,17 +153,17 @@ class _PaddedPairs(_Shuffled):
 
     @abstractmethod
     def _pair(self, row: int) -> tuple[Ids, Ids]:
-        """Give the source and the target of a row, with their end marks."""
+        """Return the source and the target of a row, with their end marks."""
 
     def _digest(self) -> str:
         return self._text_digest
 
     def fingerprint(self) -> dict[str, Any]:
-        """Give what the batches depend on by name, the data as a digest; fit for JSON."""
+        """Return what the batches depend on by name, the data as a digest, as JSON values."""
         return {"bucket": self._bucket, **super().fingerprint()}
 
     def count_tokens(self, batch: Batch) -> int:
-        """Count the tokens of a batch, of sources and targets, end marks included."""
+        """Return the number of tokens of a batch, sources and targets with their end marks."""
         _, lengths, target = batch
         return int(lengths.sum()) + int(np.count_nonzero(target))
 
@@ -182,10 +182,10 @@ class _PaddedPairs(_Shuffled):
 
 
 class PairBatches(_PaddedPairs):
-    """Padded batches of ragged (source, target) pairs, for `fastrnn.models.Seq2Seq`.
+    """Padded batches of (source, target) pairs, for `fastrnn.models.Seq2Seq`.
 
-    A batch is source (N, S), source_lengths (N,) and target (N, T), all int64, filled up with 0;
-    S and T are the longest of the batch. Each target ends with eos.
+    A batch is source (N, S), source_lengths (N,) and target (N, T), all int64, padded with 0;
+    S and T are the longest lengths in the batch. Each target ends with eos.
 
     Parameters
     ----------
@@ -194,12 +194,12 @@ class PairBatches(_PaddedPairs):
     batch_size : int
         The last batch of an epoch may be smaller.
     source_eos : bool
-        End each source with eos, too, counted in its length.
+        Also end each source with eos, which counts in its length.
     bucket : bool
-        Put sources of like length together, which saves padding: within 50 batches' worth of
-        examples they are sorted by length and cut into batches, then the batches are shuffled.
+        Batch sources of similar length to save padding: every 50 batches of pairs are sorted by
+        length and cut into batches, then the batches are shuffled.
     shuffle, seed, drop_last
-        As in `Batches`.
+        As for `Batches`.
     """
 
     def __init__(
@@ -233,17 +233,17 @@ class PairBatches(_PaddedPairs):
 
 
 class TextPairBatches(_PaddedPairs):
-    """The batches of `PairBatches`, read and encoded one by one: for pairs in a `PairFile`.
+    """The batches of `PairBatches`, read and encoded one by one, for pairs in a `PairFile`.
 
-    The pairs are gone through once, for their lengths; what is kept is 4 bytes a pair, and what
-    `pairs` itself keeps. While an epoch runs, its order takes some 40 bytes a pair.
+    The pairs are read once for their lengths. This object keeps 4 bytes per pair, and some 40 bytes
+    per pair for the order of the current epoch.
 
     Parameters
     ----------
     pairs : sequence of (str, str)
     source, target : Vocabulary
     batch_size, source_eos, bucket, shuffle, seed, drop_last
-        As in `PairBatches`.
+        As for `PairBatches`.
     """
 
     def __init__(
@@ -286,12 +286,12 @@ class TextPairBatches(_PaddedPairs):
 class StreamBatches:
     """Contiguous batches of one long text, for a language model that carries its state.
 
-    The ids are cut into `batch_size` streams of equal length (the fewer than `batch_size` left over
-    are not used). Each batch continues the streams where the one before it stopped, which is what
-    truncated backpropagation through time needs; so there is nothing to shuffle.
+    The ids are cut into `batch_size` streams of equal length; the remainder is not used. Each batch
+    continues the streams where the previous batch ended, as truncated backpropagation through time
+    needs it, so nothing is shuffled.
 
-    A batch is inputs (N, T) and targets (N, T), the inputs one step later. T is `num_steps`, less
-    in the last batch where the streams end.
+    A batch is inputs (N, T) and targets (N, T), the inputs one step later. T is `num_steps`, or
+    less in the last batch.
 
     Parameters
     ----------
@@ -320,13 +320,13 @@ class StreamBatches:
         return len(self._starts)
 
     def epoch(self, k: int) -> Iterator[Batch]:
-        """Yield the batches of epoch `k`: the same ones in each."""
+        """Yield the batches, the same in each epoch."""
         for start in self._starts:
             steps = slice(start, start + self._starts.step)
             yield self._inputs[:, steps], self._targets[:, steps]
 
     def fingerprint(self) -> dict[str, Any]:
-        """Give what the batches depend on by name, the data as a digest; fit for JSON."""
+        """Return what the batches depend on by name, the data as a digest, as JSON values."""
         return {
             "batch_size": len(self._inputs),
             "num_steps": self._starts.step,
@@ -334,12 +334,12 @@ class StreamBatches:
         }
 
     def count_tokens(self, batch: Batch) -> int:
-        """Count the tokens of a batch."""
+        """Return the number of tokens of a batch."""
         return batch[0].size
 
 
 def _digest_of(arrays: Iterable[NDArray[Any]]) -> str:
-    """Give the digest of the arrays' shapes, dtypes and values."""
+    """Return a digest of the arrays' shapes, dtypes and values."""
     digest = hashlib.blake2b(digest_size=16)
     for array in arrays:
         digest.update(f"{array.shape} {array.dtype}".encode())

@@ -1,4 +1,4 @@
-"""One line of a text file: from bytes to text in a normal form, and from text to a pair."""
+"""Lines of text files: bytes to normalized text, and text to a pair."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ Pair = tuple[str, str]
 
 
 def normalized(text: str) -> str:
-    """Give the text in Unicode's normal form C, so that what looks the same is the same.
+    """Return the text in Unicode normal form C, in which equal looking texts are equal.
 
-    Hangul typed as single letters, or an accent typed after its letter, becomes one character.
+    Hangul typed as single letters, or a letter and its accent, becomes one character.
 
     Raises
     ------
     TypeError
-        Not a str.
+        If `text` is not a str.
     """
     if not isinstance(text, str):
         raise TypeError(f"text must be a str, got {type(text).__name__}")
@@ -26,19 +26,19 @@ def normalized(text: str) -> str:
 
 
 def decoded_lines(path: Path) -> Iterator[str]:
-    """Yield the lines of a file as `decoded` gives them."""
+    """Yield the lines of a file, decoded by `decoded`."""
     with open(path, "rb") as file:
         for number, line in enumerate(file, start=1):
             yield decoded(path, number, line)
 
 
 def decoded(path: Path, number: int, line: bytes) -> str:
-    """Decode line `number` (from 1) without its end, normalized; a byte order mark is dropped.
+    """Return line `number` (from 1) decoded and normalized, without line end and byte order mark.
 
     Raises
     ------
     ValueError
-        Bytes that are not UTF-8.
+        If the bytes are not UTF-8.
     """
     try:
         text = line.decode("utf-8-sig" if number == 1 else "utf-8")
@@ -49,12 +49,12 @@ def decoded(path: Path, number: int, line: bytes) -> str:
 
 
 def parsed(path: Path, number: int, line: str) -> Pair:
-    """Part a line at its tabs: source, target, and perhaps a third column, which is ignored.
+    """Split a line at its tabs into source and target; a third column is ignored.
 
     Raises
     ------
     ValueError
-        Another number of columns, or a side with nothing but white space.
+        If the number of columns is wrong, or a side has only white space.
     """
     columns = line.split("\t")
     if not 2 <= len(columns) <= 3:
@@ -69,5 +69,5 @@ def parsed(path: Path, number: int, line: str) -> Pair:
 
 
 def place(path: Path, number: int) -> str:
-    """Say where in a file something is."""
+    """Return a file and line number as the start of a message."""
     return f"{os.fspath(path)}, line {number}"

@@ -1,4 +1,4 @@
-"""Pairs that stay in their file until they are asked for."""
+"""Pairs that are read from their file on request."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ROWS_AT_ONCE = 64
 
 
 class _Stamp(NamedTuple):
-    """What the file system says of a file when nothing was written to it."""
+    """Size and time of a file, which change when it is written to."""
 
     size: int
     modified: int  # nanoseconds
@@ -30,13 +30,13 @@ class _Stamp(NamedTuple):
 class PairFile(Sequence[Pair]):
     """The pairs of a TSV file that may be larger than memory, as a sequence.
 
-    The file is read once when the object is made, and each line is checked as `read_pairs` does;
-    what is kept is where each pair begins, 8 bytes a pair. A pair is read when it is asked for.
-    Threads may share the object.
+    The constructor reads the file once and checks each line as `read_pairs` does. It keeps the
+    position of each pair, 8 bytes per pair. A pair is read on each access. Threads may share the
+    object.
 
-    A file that is written to meanwhile is noticed at the next pair: by its size and time, and where
-    only the time is another one, by its content. One that is replaced by another file of the same
-    name is read to the end as it was.
+    If the file is written to, the next access raises an error: by size and time, or by the content
+    if only the time changed. If the file is replaced by another of the same name, the old one is
+    read to the end.
 
     Parameters
     ----------
@@ -46,13 +46,13 @@ class PairFile(Sequence[Pair]):
     Attributes
     ----------
     digest : str
-        Of the pairs, as by `digest_of_pairs`.
+        Digest of the pairs, as from `digest_of_pairs`.
 
     Raises
     ------
     OSError, ValueError
-        As `read_pairs`; and ValueError for what cannot be read twice, such as a pipe. Later, when
-        a pair is read, ValueError if the file has changed.
+        As for `read_pairs`; also ValueError if the file cannot be read twice, such as a pipe, or
+        later if it has changed.
     """
 
     def __init__(self, path: Path) -> None:
@@ -86,7 +86,7 @@ class PairFile(Sequence[Pair]):
             yield from self._read(start, stop)
 
     def _index(self) -> tuple[NDArray[np.int64], str]:
-        """Read all lines: where each pair begins, with the end of the file, and the digest."""
+        """Read all lines; return where each pair begins, the end of the file, and the digest."""
         starts, position, digest = array("q"), 0, _PairDigest()
         for number, line in enumerate(self._file, start=1):
             text = decoded(self._path, number, line)
@@ -114,20 +114,20 @@ class PairFile(Sequence[Pair]):
         """Parse rows start..stop-1."""
         starts = self._starts[start : stop + 1].tolist()
         for row, (begin, end) in enumerate(pairwise(starts), start=start):
-            # Behind the pair there may be empty lines.
+            # Empty lines may follow the pair.
             line, _, _ = block[begin - starts[0] : end - starts[0]].partition(b"\n")
-            number = row + 1 if begin == 0 else row + 2  # only a file's first bytes hold a mark
+            number = row + 1 if begin == 0 else row + 2  # a mark is only at the start
             yield parsed(self._path, number, decoded(self._path, number, line))
 
     def _look_again(self) -> None:
-        """Raise if not only the time of the file is another one."""
+        """Raise if the file has changed in more than its time."""
         now = self._stamp()
         if now.size != self._seen.size or self._digest_now() != self.digest:
             raise self._changed()
         self._seen = now
 
     def _digest_now(self) -> str | None:
-        """Give the digest of the pairs as they are, None where a line is no pair any more."""
+        """Return the digest of the current pairs, or None if a line is no longer a pair."""
         digest = _PairDigest()
         try:
             for start, stop in self._pieces():
@@ -138,7 +138,7 @@ class PairFile(Sequence[Pair]):
         return digest.text
 
     def _pieces(self) -> Iterator[tuple[int, int]]:
-        """Cut the rows into pieces that are read at once."""
+        """Split the rows into chunks that are read at once."""
         for start in range(0, len(self), _ROWS_AT_ONCE):
             yield start, min(start + _ROWS_AT_ONCE, len(self))
 
@@ -151,7 +151,7 @@ class PairFile(Sequence[Pair]):
 
 
 class _PairDigest:
-    """The digest of pairs added one by one."""
+    """A digest of pairs that are added one by one."""
 
     def __init__(self) -> None:
         self._hash = hashlib.blake2b(digest_size=16)
@@ -165,7 +165,7 @@ class _PairDigest:
 
 
 def digest_of_pairs(pairs: Iterable[Pair]) -> str:
-    """Give 32 hexadecimal digits that other pairs, or the same in another order, would not give."""
+    """Return a digest of the pairs and their order, as 32 hexadecimal digits."""
     digest = _PairDigest()
     for pair in pairs:
         digest.add(pair)

@@ -1,4 +1,4 @@
-"""Text files, with the line number in every complaint."""
+"""Readers of text files, with the line number in every error message."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from fastrnn.data.lines import Pair, Path, decoded_lines, parsed
 
 
 def read_pairs(path: Path) -> list[Pair]:
-    """Read a TSV file of pairs: source, tab, target; UTF-8; one pair a line.
+    """Read a TSV file of pairs in UTF-8: source, tab and target in each line.
 
     A third column is ignored: public files of sentence pairs have their attribution there. Empty
-    lines are skipped. Spaces at the ends of a side belong to it. The text comes in Unicode's
-    normal form C.
+    lines are skipped. Spaces at the ends of a side are part of it. The text is normalized to
+    Unicode form C.
 
     Raises
     ------
     OSError
-        The file is missing or not readable.
+        If the file is missing or not readable.
     ValueError
-        No pair at all; or, with the line number: no tab, more than two tabs, a side with nothing
-        but white space, bytes that are not UTF-8.
+        If there is no pair; or, with the line number, if a line has no tab or more than two, a
+        side with only white space, or bytes that are not UTF-8.
     """
     pairs = [
         parsed(path, number, line)
@@ -33,14 +33,14 @@ def read_pairs(path: Path) -> list[Pair]:
 
 
 def read_text(path: Path) -> str:
-    """Read a UTF-8 text file, in Unicode's normal form C; each line ends with a newline character.
+    """Read a UTF-8 text file in Unicode normal form C; each line ends with a newline character.
 
     Raises
     ------
     OSError
-        The file is missing or not readable.
+        If the file is missing or not readable.
     ValueError
-        Nothing but white space; bytes that are not UTF-8 (with the line number).
+        If there is only white space, or (with the line number) bytes that are not UTF-8.
     """
     text = "".join(f"{line}\n" for line in decoded_lines(path))
     if not text.strip():

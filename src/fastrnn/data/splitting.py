@@ -1,4 +1,4 @@
-"""Hold a part of the examples out."""
+"""Random splits of the examples into training and validation."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ T = TypeVar("T")
 
 
 def split(items: Sequence[T], fraction: float = 0.1, *, seed: int = 0) -> tuple[list[T], list[T]]:
-    """Part the items at random in two lists, each in the original order.
+    """Split the items at random into two lists, each in the original order.
 
     Parameters
     ----------
     items : sequence
     fraction : float
-        The share that is held out, in (0, 1); rounded to whole items.
+        Fraction that is held out, in (0, 1); rounded to whole items.
     seed : int
 
     Returns
@@ -31,7 +31,7 @@ def split(items: Sequence[T], fraction: float = 0.1, *, seed: int = 0) -> tuple[
     Raises
     ------
     ValueError
-        The fraction is out of range or leaves one part empty; the seed is negative.
+        If the fraction is out of range or leaves one part empty, or the seed is negative.
     """
     rows = split_rows(len(items), fraction, seed=seed)
     rest, held_out = ([items[row] for row in part.tolist()] for part in rows)
@@ -39,12 +39,12 @@ def split(items: Sequence[T], fraction: float = 0.1, *, seed: int = 0) -> tuple[
 
 
 def split_rows(count: int, fraction: float = 0.1, *, seed: int = 0) -> tuple[Rows, Rows]:
-    """Part the rows 0..count-1 as `split` parts items, for sequences that are not to be copied.
+    """Split the rows 0..count-1 as `split` splits items, for sequences that are not copied.
 
     Returns
     -------
     rest, held_out : int64 array
-        Rising.
+        In ascending order.
     """
     fraction = check.number("split", "fraction", fraction)
     if not 0 < fraction < 1:

@@ -1,4 +1,4 @@
-"""Some rows of a sequence, without a copy of them."""
+"""Some rows of a sequence, without a copy."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ T = TypeVar("T")
 
 
 class Subset(Sequence[T]):
-    """The items of these rows, fetched when they are asked for.
+    """The items of some rows, read on access.
 
     Parameters
     ----------
     items : sequence
-    rows : (M,) int64
-        In the order in which the items shall appear.
+    rows : int64 array (M,)
+        Row numbers in the order of the items.
     """
 
     def __init__(self, items: Sequence[T], rows: NDArray[np.int64]) -> None:

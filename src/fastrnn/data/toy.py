@@ -1,4 +1,4 @@
-"""The two classic toy tasks of sequence to sequence learning."""
+"""The toy tasks of sequence-to-sequence learning: addition and dates."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from fastrnn import _check as check
 from fastrnn._check import Rng
 
-# Own names: those of `calendar` and `strftime` follow the locale.
+# Not from `calendar` or `strftime`, whose names depend on the locale.
 _MONTHS = (
     "January", "February", "March", "April", "May", "June",
     "July", "August", "September", "October", "November", "December",
@@ -18,7 +18,7 @@ _MONTHS = (
 _WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _FIRST_DAY, _LAST_DAY = date(1970, 1, 1), date(2029, 12, 31)
 
-# No two of these give the same text for any two dates ("May" is its own abbreviation).
+# No two formats give the same text for two dates ("May" is its own abbreviation).
 _NAMED = (
     "{month} {d}, {y}",
     "{mon} {d} {y}",
@@ -35,22 +35,22 @@ _STYLE_WEIGHTS = [1 / len(_CASES) for _ in _NAMED for _ in _CASES] + [1.0 for _ 
 
 
 def addition(count: int = 50_000, *, rng: Rng = 0) -> list[tuple[str, str]]:
-    """Make sums of two numbers of up to three digits: ``("52+607 ", "659 ")``.
+    """Return sums of two numbers of up to three digits: ``("52+607 ", "659 ")``.
 
-    Each number has one, two or three random digits (leading zeros dropped), each with the same
-    probability. No two examples have the same two numbers, in either order (Zaremba and Sutskever
-    2014 set the task; this form is the widespread one).
+    Each number has one, two or three random digits (without leading zeros), with equal
+    probability. No two examples have the same two numbers in either order. The task is from Zaremba
+    and Sutskever 2014, in the form of K. Saitoh's textbook "Deep Learning from Scratch 2".
 
     Parameters
     ----------
     count : int
-        At most 500,500.
+        Number of examples, at most 500,500.
     rng : int, numpy.random.Generator or None
 
     Returns
     -------
     list of (source, target)
-        The source filled up with spaces to 7 characters, the target to 4.
+        Sources padded with spaces to 7 characters, targets to 4.
     """
     small, large = np.triu_indices(1000)
     chance = np.repeat([1 / 10 + 1 / 100 + 1 / 1000, 1 / 100 + 1 / 1000, 1 / 1000], [10, 90, 900])
@@ -64,10 +64,10 @@ def addition(count: int = 50_000, *, rng: Rng = 0) -> list[tuple[str, str]]:
 
 
 def dates(count: int = 50_000, *, rng: Rng = 0) -> list[tuple[str, str]]:
-    """Write dates as people do, and as ISO 8601: ``("september 27, 1994", "1994-09-27")``.
+    """Return dates in common formats and in ISO 8601: ``("september 27, 1994", "1994-09-27")``.
 
-    Ten formats, each with the same probability, of the days from 1970 to 2029; those with names
-    in lower case, capitalised or in capitals:
+    The days are from 1970 to 2029, in ten formats with equal probability; names are in lower case,
+    capitalised or in capitals:
 
     ===============================  ===================================
     September 27, 1994               Tuesday, September 27, 1994
@@ -77,19 +77,19 @@ def dates(count: int = 50_000, *, rng: Rng = 0) -> list[tuple[str, str]]:
     27th of September 1994           1994/9/27
     ===============================  ===================================
 
-    With slashes and the year last, the month is first and the year has two digits: 70 to 99 are
-    of the 20th century, 00 to 29 of the 21st. With points the day is first.
+    In 9/27/94 the month is first, and the years 70 to 99 are of the 20th century, 00 to 29 of the
+    21st. In 27.09.1994 the day is first.
 
     Parameters
     ----------
     count : int
-        At most 525,960.
+        Number of examples, at most 525,960.
     rng : int, numpy.random.Generator or None
 
     Returns
     -------
     list of (source, target)
-        No source occurs twice.
+        All sources are different.
     """
     days = _LAST_DAY.toordinal() - _FIRST_DAY.toordinal() + 1
     generator = check.seeded("dates", rng)
@@ -106,7 +106,7 @@ def dates(count: int = 50_000, *, rng: Rng = 0) -> list[tuple[str, str]]:
 def _draw(
     owner: str, weights: NDArray[np.float64], count: int, rng: np.random.Generator
 ) -> NDArray[np.int64]:
-    """Draw indices one by one with these weights, none twice."""
+    """Draw indices with these weights, without replacement."""
     count = check.integer(owner, "count", count)
     if not 0 <= count <= len(weights):
         raise ValueError(f"{owner}: count must be in 0..{len(weights)}, got {count}")

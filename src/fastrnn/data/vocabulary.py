@@ -1,4 +1,4 @@
-"""Tokens to ids and back."""
+"""Vocabularies: tokens to ids and back."""
 
 from __future__ import annotations
 
@@ -19,24 +19,23 @@ _LEVELS = ("char", "word")
 class Vocabulary:
     """A numbered list of characters or words; ids 0 to 3 are pad, bos, eos and unknown.
 
-    Text is brought into Unicode's normal form C, so that a letter and its accent, or the parts of a
-    Hangul syllable, give the same ids however they were typed; there is no case folding. Words are
-    what white space separates. Words that look like the special tokens are unknown words, so a text
-    cannot smuggle in padding.
+    Text is normalized to Unicode form C, so that a letter with an accent or a Hangul syllable has
+    the same ids however it was typed. Case is kept. Words are separated by white space. Words that
+    look like the special tokens are unknown words, so a text cannot contain padding.
 
     Parameters
     ----------
     tokens : iterable of str
-        Distinct, without the special ones; the first gets id 4.
+        Different tokens without the special ones; the first has id 4.
     level : {"char", "word"}
     normalize : bool
-        Whether text is brought into the normal form; files of a time when it was not have False.
+        Whether text is normalized; False in files of older versions, which did not.
 
     Raises
     ------
     ValueError
-        Unknown level; a token twice; a token that no text can give (empty, more than one character,
-        with white space in a word, not in the normal form, or special).
+        If the level is unknown, a token occurs twice, or no text can contain a token (empty, more
+        than one character, white space in a word, not normalized, or special).
     """
 
     def __init__(
@@ -60,10 +59,10 @@ class Vocabulary:
     def from_texts(
         cls, texts: Iterable[str], *, level: str = "char", min_count: int = 1
     ) -> Vocabulary:
-        """Collect the tokens of `texts` that occur at least `min_count` times.
+        """Build the vocabulary of the tokens that occur at least `min_count` times in `texts`.
 
-        The frequent ones come first; those of equal count in the order of their code points. The
-        texts are gone through once and not kept.
+        They are sorted by falling count, then by code points. The texts are read once and not
+        kept.
         """
         _check_level(level)
         if isinstance(texts, str):
@@ -75,30 +74,30 @@ class Vocabulary:
         return cls(sorted(kept, key=lambda token: (-counts[token], token)), level=level)
 
     def split(self, text: str) -> list[str]:
-        """Give the tokens of a text, known or not."""
+        """Return the tokens of a text, known or unknown."""
         return _split(normalized(text) if self.normalize else text, self.level)
 
     def unknown(self, texts: Iterable[str]) -> list[str]:
-        """Give the tokens of the texts that the vocabulary has not, each once."""
+        """Return the tokens of the texts that the vocabulary lacks, each once."""
         tokens = dict.fromkeys(token for text in texts for token in self.split(text))
         return [token for token in tokens if token not in self._ids]
 
     def encode(self, text: str, *, eos: bool = False) -> NDArray[np.int64]:
-        """Give the ids of a text's tokens, (T,); with `eos` the end token follows."""
+        """Return the ids (T,) of a text's tokens; with `eos` the end mark is appended."""
         ids = [self._ids.get(token, UNK) for token in self.split(text)]
         return np.array(ids + [EOS] * eos, dtype=np.int64)
 
     def decode(self, ids: Sequence[int] | NDArray[Any]) -> str:
-        """Give the text of ids (T,), up to the first eos; pad and bos are left out.
+        """Return the text of ids (T,) up to the first eos, without pad and bos.
 
-        An unknown token is shown as U+FFFD between characters, as ``<unk>`` between words.
+        The unknown token becomes U+FFFD as a character and ``<unk>`` as a word.
 
         Raises
         ------
         ValueError
-            Not one-dimensional, or an id that is not in the vocabulary.
+            If the ids are not one-dimensional, or an id is not in the vocabulary.
         TypeError
-            Not integers.
+            If the ids are not integers.
         """
         array = np.asarray(ids)
         if array.ndim != 1:
@@ -118,13 +117,13 @@ class Vocabulary:
         return ("" if self.level == "char" else " ").join(tokens)
 
     def to_dict(self) -> dict[str, Any]:
-        """Give what `from_dict` takes, fit for JSON."""
+        """Return JSON values for `from_dict`."""
         tokens = list(self.tokens[len(_SPECIALS) :])
         return {"level": self.level, "normalize": self.normalize, "tokens": tokens}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Vocabulary:
-        """Rebuild the vocabulary that `to_dict` described."""
+        """Build the vocabulary that `to_dict` described."""
         return cls(data["tokens"], level=data["level"], normalize=data.get("normalize", False))
 
     def __len__(self) -> int:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from fastrnn._cells import CELLS
 from fastrnn.layers.attention import Attention
 from fastrnn.layers.base import Layer
 from fastrnn.layers.dropout import Dropout
@@ -13,9 +16,13 @@ from fastrnn.layers.rnn import RNN
 from fastrnn.layers.softmax_cross_entropy import SoftmaxCrossEntropy
 from fastrnn.layers.tanh import Tanh
 
+RECURRENT: dict[str, type[Any]] = {cell.name: globals()[cell.title] for cell in CELLS.values()}
+"""The recurrent layers by the names of their cells."""
+
 __all__ = [
     "GRU",
     "LSTM",
+    "RECURRENT",
     "RNN",
     "Attention",
     "Dropout",

@@ -129,7 +129,7 @@ class Attention(Layer):
         TypeError
             If a dtype is wrong.
         """
-        params = tuple(self._param(key) for key in self.grads)
+        params = tuple(self.param(key) for key in self.grads)
         arrays = (query, keys, keys if values is None else values, params)
         options: dict[str, Any] = {
             "score": self.score,

@@ -86,7 +86,7 @@ class Layer:
         drawn: Array = self.rng.standard_normal(shape) / np.sqrt(fan_in)
         return drawn.astype(dtype)
 
-    def _param(self, key: str) -> Array:
+    def param(self, key: str) -> Array:
         """Return a parameter, checked: a user may have put another array there."""
         grad = self.grads[key]
         return check.array(

@@ -56,7 +56,7 @@ class Embedding(Layer):
 
     def forward(self, ids: Any) -> Array:
         """Return the vectors (..., embedding_size) of the integer `ids` (...)."""
-        y, stash = ops.embedding_forward(ids, self._param("W"), backend=self._backend)
+        y, stash = ops.embedding_forward(ids, self.param("W"), backend=self._backend)
         if self.training:
             self._tape = stash
         return y

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from fastrnn._check import Array, Rng
+from fastrnn._cells import CELLS
+from fastrnn._check import Rng
 from fastrnn.layers.recurrent import Recurrent
-from fastrnn.ops.gru import CELL
 
 
 class GRU(Recurrent):
@@ -49,7 +49,7 @@ class GRU(Recurrent):
     Weights are drawn from normal distributions of variance 1 / rows; biases are 0.
     """
 
-    _cell = CELL
+    cell = CELLS["gru"]
 
     def __init__(
         self,
@@ -65,9 +65,7 @@ class GRU(Recurrent):
         dtype: DTypeLike = np.float32,
         rng: Rng = None,
     ) -> None:
-        self.reset_after = bool(reset_after)
-        if reset_after:
-            self._weight_names = (*self._weight_names, "bh")
+        self.reset_after = self._split_bias = bool(reset_after)
         super().__init__(
             input_size,
             hidden_size,
@@ -83,8 +81,3 @@ class GRU(Recurrent):
     def config(self) -> dict[str, Any]:
         """Return the constructor's arguments, except `rng`, as JSON has them."""
         return super().config() | {"reset_after": self.reset_after}
-
-    def _weights(self, index: int) -> list[Array | None]:
-        """Return the weights, bh None where there is none."""
-        weights = super()._weights(index)
-        return weights if self.reset_after else [*weights, None]

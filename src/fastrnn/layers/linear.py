@@ -65,8 +65,8 @@ class Linear(Layer):
         """Return y (..., output_size) for x (..., input_size)."""
         y, stash = ops.linear_forward(
             x,
-            self._param("W"),
-            self._param("b") if self.bias else None,
+            self.param("W"),
+            self.param("b") if self.bias else None,
             num_threads=num_threads,
             backend=self._backend,
         )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from fastrnn._cells import CELLS
 from fastrnn.layers.recurrent import Recurrent
-from fastrnn.ops.lstm import CELL
 
 
 class LSTM(Recurrent):
@@ -40,10 +40,4 @@ class LSTM(Recurrent):
     al. 2015).
     """
 
-    _cell = CELL
-
-    def _add_cell(self, index: int, keys: list[str]) -> None:
-        """Draw the weights; the forget gate is open at first."""
-        super()._add_cell(index, keys)
-        H = self.hidden_size
-        self.params[keys[-1]][H : 2 * H] = 1
+    cell = CELLS["lstm"]

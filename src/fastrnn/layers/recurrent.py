@@ -11,11 +11,12 @@ from numpy.typing import DTypeLike
 
 from fastrnn import _check as check
 from fastrnn import ops
+from fastrnn._cells import FIRST_RESIDUAL, NO_OPTIONS, Cell, Options
 from fastrnn._check import Array, Rng
 from fastrnn.layers.base import Layer
-from fastrnn.layers.directions import layer_backward, layer_forward
 from fastrnn.layers.frozen import FrozenParams
-from fastrnn.ops._recurrent import NO_OPTIONS, Cell, Frozen
+from fastrnn.ops import _recurrent
+from fastrnn.ops._recurrent import BOTH, FORWARD, Prepacked
 
 State: TypeAlias = Any  # h, or (h, c) for an LSTM
 Self = TypeVar("Self", bound="Recurrent")
@@ -26,11 +27,20 @@ class Recurrent(Layer):
 
     Every array of a state is (num_layers * directions, N, H): layer by layer, in each the forward
     direction first.
+
+    Attributes
+    ----------
+    cell : Cell
+        The row of the registry of cells, `fastrnn/_cells.py`.
+    directions : int
+        1, or 2 if bidirectional.
+    options : mapping
+        What the operations of the cell are told beside its weights.
     """
 
-    _cell: ClassVar[Cell]
-    _weight_names: tuple[str, ...] = ("Wx", "Wh", "b")
-    _options: Mapping[str, str] = NO_OPTIONS
+    cell: ClassVar[Cell]
+    options: Options = NO_OPTIONS
+    _split_bias: bool = True  # whether there is a bias bh, if the cell may have one
 
     def __init__(
         self,
@@ -56,15 +66,17 @@ class Recurrent(Layer):
         )
         self.residual = bool(residual)
         self.dtype = check.dtype(self._name, dtype)
-        self._suffixes = ("", "_reverse") if bidirectional else ("",)
+        self._reverse = BOTH if bidirectional else FORWARD
+        self.directions = len(self._reverse)
+        names = [name for name in self.cell.weights if name != "bh" or self._split_bias]
         self._keys = [
-            [f"{name}_l{layer}{suffix}" for name in self._weight_names]
+            {name: f"{name}_l{layer}{suffix}" for name in names}
             for layer in range(self.num_layers)
-            for suffix in self._suffixes
+            for suffix in ("", "_reverse")[: self.directions]
         ]
         for index, keys in enumerate(self._keys):
             self._add_cell(index, keys)
-        self._packed: Frozen | None = None  # while frozen, if the backend packs
+        self._packed: Prepacked | None = None  # while frozen, if the backend packs
         self._to_thaw: list[Array] | None = None  # while frozen, what was writeable before
 
     def config(self) -> dict[str, Any]:
@@ -107,12 +119,12 @@ class Recurrent(Layer):
         """
         if self.frozen:
             return self
-        cells = [self._weights(index) for index in range(len(self._keys))]
         params = {key: np.asanyarray(param) for key, param in self.params.items()}
-        packed = self._cell.freeze(
-            cells,
-            self._options,
-            directions=len(self._suffixes),
+        packed = _recurrent.freeze(
+            self.cell,
+            self.weights(),
+            options=self.options,
+            directions=self.directions,
             residual=self.residual,
             owners=params.values(),
             backend=self._backend,
@@ -191,25 +203,36 @@ class Recurrent(Layer):
             If a dtype is wrong.
         """
         packed = self._packed
-        looked_up = None
-        if embedding is not None:
-            x, embedding, looked_up = self._look_up(x, embedding)
+        if packed is not None and embedding is not None:
+            x = ops.embedding(x, embedding, backend=self._backend)
+            embedding = None
         elif packed is not None and lengths is None and num_threads is None:
             result = packed.forward(x, state)
             if result is not None:
                 return result
         if embedding is None:
             x = check.array(self._name, "x", x, ("N", "T", self.input_size), self.dtype)
-        N, T = x.shape[:2]
-        states = self._states("", state, N)
-        lengths = check.lengths(self._name, lengths, N, T)
+        else:
+            x, embedding = self._ids(x, embedding)
+        states = self._states("", state, len(x))
+        lengths = check.lengths(self._name, lengths, *x.shape[:2])
         num_threads = check.threads(self._name, num_threads)
         if packed is not None:
             result = packed.forward(x, self._join(states), lengths, num_threads)
             if result is not None:
                 return result
-        weights = [self._weights(index) for index in range(len(self._keys))]
-        train = self.training
+        return self._run(x, states, lengths, embedding, num_threads)
+
+    def _run(
+        self,
+        x: Array,
+        states: list[Array],
+        lengths: Array | None,
+        embedding: Array | None,
+        num_threads: int | None,
+    ) -> tuple[Array, State]:
+        """Run all layers on checked arguments, and keep what `backward` needs in train mode."""
+        shape, train, weights = x.shape[:2], self.training, self.weights()
         final = [np.empty_like(state) for state in states]
         stashes: list[Any] = []
         drops = []
@@ -218,41 +241,36 @@ class Recurrent(Layer):
             if layer > 0 and train and self.dropout:
                 x, drop = ops.dropout_forward(x, self.dropout, rng=self.rng, backend=self._backend)
                 drops.append(drop)
-            width = len(self._suffixes) * self.hidden_size
-            y = self._cell.outputs((N, T, width), self.dtype, self._backend)
             cells = self._cells_of(layer)
-            stashes += layer_forward(
-                self._cell,
+            y, last, stash = _recurrent.forward(
+                self.cell,
                 x,
                 [state[cells] for state in states],
                 weights[cells],
-                self._options,
-                y=y,
-                final=[state[cells] for state in final],
                 train=train,
+                options=self.options,
+                reverse=self._reverse,
                 lengths=lengths,
+                drop_h=self._drops(shape[0]) if train and self.recurrent_dropout else None,
+                embedding=embedding if layer == 0 else None,
                 num_threads=num_threads,
                 backend=self._backend,
-                drops=self._drops(N) if train and self.recurrent_dropout else None,
-                embedding=embedding if layer == 0 else None,
             )
-            x = np.add(y, below, out=y) if self._adds_inputs(layer) else y
+            stashes.append(stash)
+            for array, value in zip(final, last, strict=True):
+                array[cells] = value
+            x = np.add(y, below, out=y) if self.adds_inputs(layer) else y
         if train:
-            self._tape = (N, T), stashes, drops, looked_up
+            self._tape = shape, stashes, drops
         return x, self._join(final)
 
-    def _look_up(self, x: Any, embedding: Any) -> tuple[Array, Array | None, Any]:
-        """Return x and the embedding for the cell to look up; or its vectors, None and a stash."""
+    def _ids(self, x: Any, embedding: Any) -> tuple[Array, Array]:
+        """Return x and the embedding of whose rows it holds the numbers, checked."""
         shape = ("V", self.input_size)
         embedding = check.array(
             self._name, "embedding", embedding, shape, self.dtype, contiguous=True
         )
-        x = check.integers(self._name, "x", x, ("N", "T"), len(embedding))
-        takes = self._cell.takes_embedding(len(embedding), x.size, self._backend)
-        if takes and self._packed is None:
-            return x, embedding, None
-        vectors, stash = ops.embedding_forward(x, embedding, backend=self._backend)
-        return vectors, None, stash
+        return check.integers(self._name, "x", x, ("N", "T"), len(embedding)), embedding
 
     def backward(
         self, dy: Any = None, dstate: State = None, *, num_threads: int | None = None
@@ -285,8 +303,8 @@ class Recurrent(Layer):
         TypeError
             If a dtype is wrong.
         """
-        (N, T), stashes, drops, looked_up = self._recorded()
-        width = len(self._suffixes) * self.hidden_size
+        (N, T), stashes, drops = self._recorded()
+        width = self.directions * self.hidden_size
         dy = check.array_or_zeros(self._name, "dy", dy, (N, T, width), self.dtype)
         dfinal = self._states("d", dstate, N)
         check.threads(self._name, num_threads)
@@ -294,23 +312,17 @@ class Recurrent(Layer):
         grads: dict[str, Array] = {}
         for layer in reversed(range(self.num_layers)):
             cells = self._cells_of(layer)
-            dx, parts = layer_backward(
-                self._cell,
-                dy,
-                [state[cells] for state in dfinal],
-                stashes[cells],
-                input_size=self._width(layer),
-                dinitial=[state[cells] for state in dinitial],
-                num_threads=num_threads,
+            dx, dstates, dweights = _recurrent.backward(
+                self.cell, dy, [state[cells] for state in dfinal], stashes[layer], num_threads
             )
-            for keys, part in zip(self._keys[cells], parts, strict=True):
-                grads |= zip(keys, part, strict=False)  # dbh is None without bh
+            for array, value in zip(dinitial, dstates, strict=True):
+                array[cells] = value
+            for keys, parts in zip(self._keys[cells], dweights, strict=True):
+                grads |= zip(keys.values(), parts, strict=False)  # dbh is None without bh
             below = ops.dropout_backward(dx, drops[layer - 1]) if layer > 0 and drops else dx
             # y = h + below: what a gradient holds past the lengths ends in the layers underneath
-            dy = np.add(below, dy, out=below) if self._adds_inputs(layer) else below
+            dy = np.add(below, dy, out=below) if self.adds_inputs(layer) else below
         self._set_grads(grads)
-        if looked_up is not None:
-            dy = ops.embedding_backward(dy, looked_up)
         return dy, self._join(dinitial)
 
     def step(
@@ -364,22 +376,23 @@ class Recurrent(Layer):
     def _step(self, x: Array, states: list[Array]) -> tuple[Array, State]:
         """Run one time step on checked arguments and the weights as they lie."""
         new = [np.empty_like(state) for state in states]
-        for index in range(self.num_layers):
-            last = self._cell.run_step(
+        for index, weights in enumerate(self.weights()):
+            last = _recurrent.run_step(
+                self.cell,
                 x,
                 [state[index] for state in states],
-                self._weights(index),
-                self._options,
+                weights,
+                self.options,
                 self._backend,
             )
             for array, value in zip(new, last, strict=True):
                 array[index] = value
-            x = last[0] + x if self._adds_inputs(index) else last[0]
+            x = last[0] + x if self.adds_inputs(index) else last[0]
         return x, self._join(new)
 
     def _outputs(self, out: Any, states: list[Array]) -> list[Array]:
         """Return the arrays of `out`, y and those of the state, checked."""
-        names = self._cell.states
+        names = self.cell.states
         wanted = names[0] if len(names) == 1 else f"({', '.join(names)})"
         parts = self._parts(out[1]) if type(out) is tuple and len(out) == 2 else ()
         if len(parts) != len(names):
@@ -393,47 +406,50 @@ class Recurrent(Layer):
             ),
         ]
 
-    def _add_cell(self, index: int, keys: list[str]) -> None:
+    def weights(self) -> list[list[Array | None]]:
+        """Return the weights of each layer and direction, in the order of `cell.weights`.
+
+        A GRU without `reset_after` has None for bh.
+        """
+        return [
+            [self.param(keys[name]) if name in keys else None for name in self.cell.weights]
+            for keys in self._keys
+        ]
+
+    def adds_inputs(self, layer: int) -> bool:
+        """Return whether the outputs of a layer are the sum of its h and its inputs."""
+        return self.residual and layer >= FIRST_RESIDUAL
+
+    def _add_cell(self, index: int, keys: Mapping[str, str]) -> None:
         """Draw the weights of one layer and direction."""
-        D = self._width(index // len(self._suffixes))
-        shapes = self._cell.shapes(D, self.hidden_size)
-        for name, key in zip(self._weight_names, keys, strict=True):
+        H = self.hidden_size
+        shapes = self.cell.shapes(self._width(index // self.directions), H)
+        for name, key in keys.items():
             shape = shapes[name]
-            self._add(
-                key,
-                self._normal(shape, shape[0], self.dtype)
-                if len(shape) == 2
-                else np.zeros(shape, self.dtype),
-            )
+            if len(shape) == 2:
+                self._add(key, self._normal(shape, shape[0], self.dtype))
+            else:
+                self._add(key, np.zeros(shape, self.dtype))
+        for gate in self.cell.open_gates:
+            first = self.cell.gates.index(gate) * H
+            self.params[keys["b"]][first : first + H] = 1
 
     def _width(self, layer: int) -> int:
         """Return how wide the inputs of a layer are."""
-        return len(self._suffixes) * self.hidden_size if layer else self.input_size
+        return self.directions * self.hidden_size if layer else self.input_size
 
-    def _drops(self, N: int) -> list[Array]:
-        """Draw the factors of h for each direction of a layer."""
-        ones = np.ones((N, self.hidden_size), self.dtype)
-        return [
-            ops.dropout(ones, self.recurrent_dropout, rng=self.rng, backend=self._backend)
-            for _ in self._suffixes
-        ]
-
-    def _adds_inputs(self, layer: int) -> bool:
-        """Return whether the outputs of a layer are the sum of its h and its inputs."""
-        return self.residual and layer >= 2
-
-    def _weights(self, index: int) -> list[Array | None]:
-        """Return the weights of one layer and direction, as the cell takes them."""
-        return [self._param(key) for key in self._keys[index]]
+    def _drops(self, N: int) -> Array:
+        """Draw the factors of h (directions, N, H) of a layer."""
+        ones = np.ones((self.directions, N, self.hidden_size), self.dtype)
+        return ops.dropout(ones, self.recurrent_dropout, rng=self.rng, backend=self._backend)
 
     def _cells_of(self, layer: int) -> slice:
         """Return the indices of a layer's directions."""
-        directions = len(self._suffixes)
-        return slice(layer * directions, (layer + 1) * directions)
+        return slice(layer * self.directions, (layer + 1) * self.directions)
 
     def _states(self, prefix: str, state: State, N: int) -> list[Array]:
         """Return the arrays of a state or, with the prefix "d", of its gradient."""
-        names = self._cell.states
+        names = self.cell.states
         if state is None or len(names) == 1:
             state = [state] * len(names)
         elif not isinstance(state, (tuple, list)) or len(state) != len(names):
@@ -452,7 +468,7 @@ class Recurrent(Layer):
 
     def _parts(self, state: State) -> Sequence[Array]:
         """Return the arrays of a state."""
-        if len(self._cell.states) == 1:
+        if len(self.cell.states) == 1:
             return (state,)
         return state if isinstance(state, tuple) else ()
 

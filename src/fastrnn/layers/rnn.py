@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from fastrnn import _check as check
+from fastrnn._cells import CELLS
 from fastrnn._check import Rng
 from fastrnn.layers.recurrent import Recurrent
-from fastrnn.ops.rnn import CELL, options
 
 
 class RNN(Recurrent):
@@ -47,7 +48,7 @@ class RNN(Recurrent):
     variance 1 / rows; biases are 0.
     """
 
-    _cell = CELL
+    cell = CELLS["rnn"]
 
     def __init__(
         self,
@@ -63,8 +64,9 @@ class RNN(Recurrent):
         dtype: DTypeLike = np.float32,
         rng: Rng = None,
     ) -> None:
-        self._options = options(nonlinearity)
+        check.option("RNN", "nonlinearity", nonlinearity, self.cell.options["nonlinearity"])
         self.nonlinearity = nonlinearity
+        self.options = {"nonlinearity": nonlinearity}
         super().__init__(
             input_size,
             hidden_size,
@@ -79,4 +81,4 @@ class RNN(Recurrent):
 
     def config(self) -> dict[str, Any]:
         """Return the constructor's arguments, except `rng`, as JSON has them."""
-        return {**super().config(), **self._options}
+        return super().config() | {"nonlinearity": self.nonlinearity}

@@ -1,4 +1,4 @@
-"""The decoder's recurrent layers, and attention after them over all steps at once."""
+"""The decoder's recurrent layers with attention after them, for all steps at once."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from fastrnn.models.steps import Steps
 
 
 class AttentionAfter:
-    """Features of a sequence: h of the top layer, then what attention with the query h gives.
+    """Attention after the recurrent layers (Luong): its queries are h of the top layer.
 
-    The global attention of M.-T. Luong, H. Pham and C. D. Manning, 2015, section 3.1. What
-    attention returns does not come back into the recurrence, so all steps attend at once.
+    This is the global attention of M.-T. Luong, H. Pham and C. D. Manning, 2015, section 3.1. Its
+    results are not inputs of the recurrence, so it is computed for all steps at once.
 
     Parameters
     ----------
     rnn : Recurrent
     attention : Attention, optional
-        Without it the features are h.
+        Without attention the features are h.
     readout : Readout
-        Makes the features of the context and h; not used without attention.
+        Computes the features from the context and h; not used without attention.
     """
 
     def __init__(self, rnn: Recurrent, attention: Attention | None, readout: Readout) -> None:
@@ -35,9 +35,9 @@ class AttentionAfter:
     def forward(
         self, x: Array, memory: Memory, steps: Steps, embedding: Array | None = None
     ) -> Array:
-        """Features (L, F) of the steps of the inputs x (N, T, D).
+        """Return the features (L, F) of the L valid steps of the inputs x (N, T, D).
 
-        With an `embedding` x are the numbers (N, T) of its rows.
+        With an `embedding` x has the row numbers (N, T) instead.
         """
         self._steps = steps
         h, _ = self.rnn(x, memory.state, lengths=steps.lengths, embedding=embedding)
@@ -47,16 +47,16 @@ class AttentionAfter:
         return self.readout.forward(steps.taken(context), steps.taken(h))
 
     def backward(self, dfeatures: Array) -> tuple[Array, Array | None, State]:
-        """Gradients of x or the embedding, of the memory's outputs and of its state.
+        """Return the gradients of x or the embedding, and of the memory's outputs and state.
 
-        Without attention those of the outputs are None.
+        Without attention the gradient of the outputs is None.
         """
         doutputs = None
         if self.attention is None:
             dh = self._steps.put_back(dfeatures)
         else:
             dcontext, dh = map(self._steps.put_back, self.readout.backward(dfeatures))
-            # context = attention(h, outputs): h is used here a second time
+            # context = attention(h, outputs): a second use of h
             dquery, doutputs, _ = self.attention.backward(dcontext)
             dh = np.add(dh, dquery, out=dquery)
         dx, dstate = self.rnn.backward(dh)

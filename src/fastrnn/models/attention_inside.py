@@ -1,4 +1,4 @@
-"""The decoder's recurrent layers with attention at each step, inside the recurrence."""
+"""The decoder's recurrent layers with attention inside the recurrence."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from fastrnn.models.steps import Steps
 
 
 class AttentionInside(Layer):
-    """Features of a sequence, where what attention gives at a step takes part in the next.
+    """Attention inside the recurrence (Bahdanau; input feeding of Luong).
 
-    The whole loop is one call of `fastrnn.ops.attention_decoder`, which defines it. The parameters
-    are those of the layers given, in which the gradients are put.
+    The result of attention at a step is an input of the next step, so the whole loop is one call of
+    `fastrnn.ops.attention_decoder`, which defines it. Parameters and gradients are in the layers.
 
     Parameters
     ----------
     rnn : Recurrent
-        Its inputs are as wide as x and what comes back: the features, or the context.
+        Its inputs are x beside the features (input feeding) or the context.
     attention : Attention
     readout : Readout
     context : {"input_feeding", "input"}
-        Whether the features come back, or the context that the state asks for.
+        Whether the features or the context are an input of the recurrent layers.
     cell : str
         Name of the cell of `rnn`.
     """
@@ -52,9 +52,9 @@ class AttentionInside(Layer):
     def forward(
         self, x: Array, memory: Memory, steps: Steps, embedding: Array | None = None
     ) -> Array:
-        """Return the features (L, F) of the steps of the inputs x (N, T, D).
+        """Return the features (L, F) of the L valid steps of the inputs x (N, T, D).
 
-        With an `embedding` x are the numbers (N, T) of its rows.
+        With an `embedding` x has the row numbers (N, T) instead.
         """
         weights = decoder_weights(
             self.cell,
@@ -74,7 +74,7 @@ class AttentionInside(Layer):
         return steps.taken(features)
 
     def _drawn(self, N: int, T: int) -> dict[str, Array]:
-        """Draw the dropout of the recurrent layers: on their inputs but the first's, and on h."""
+        """Draw the dropout of h and of the inputs of all recurrent layers but the first."""
         rnn = self.rnn
         L, H = rnn.num_layers, rnn.hidden_size
         drawn = {}
@@ -87,7 +87,7 @@ class AttentionInside(Layer):
         return drawn
 
     def backward(self, dfeatures: Array) -> tuple[Array, Array, State]:
-        """Return the gradients of x or the embedding, of the memory's outputs and of its state."""
+        """Return the gradients of x or the embedding, and of the memory's outputs and state."""
         stash, states, steps = self._recorded()
         dx, _, dstates, doutputs, dcells, dweights, dreadout = ops.attention_decoder_backward(
             steps.put_back(dfeatures), None, None, [None] * states, stash

@@ -1,4 +1,4 @@
-"""What all models share: named layers seen as one set of parameters, modes and carried state."""
+"""The base class of all models: named layers as one set of parameters, modes, buffers."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ _RECURRENT = (
 
 
 class Model(ABC):
-    """Layers under dotted names, trained together through one loss.
+    """The base class of models: layers with dotted names, trained with one loss.
 
-    A subclass hands its layers to ``__init__`` and defines ``loss``, ``backward`` and
-    ``config``. A parameter is named ``<layer>.<key>``, for example ``encoder.rnn.Wx_l0``; the
+    A subclass passes its layers to `__init__` and defines `loss`, `backward` and
+    `config`. A parameter is named ``<layer>.<key>``, for example `encoder.rnn.Wx_l0`; the
     arrays are those of the layers, so an optimizer that updates them in place updates the layers.
 
     Parameters
@@ -44,9 +44,9 @@ class Model(ABC):
     layers : dict of str to Layer
         Every layer that has parameters or a train mode.
     rng : numpy.random.Generator
-        The generator that all layers share (initialisation, dropout).
+        The generator of all layers, for initial parameters and dropout.
     tied : collection of str, optional
-        Names of parameters that are views of another layer's, and so are left out of ``params``.
+        Names of parameters that share the array of another layer; `params` leaves them out.
     """
 
     def __init__(
@@ -63,12 +63,12 @@ class Model(ABC):
 
     @property
     def params(self) -> dict[str, Array]:
-        """Parameters of all layers by dotted name, each array once."""
+        """The parameters of all layers by dotted name, each array once."""
         return self._collect(lambda layer: layer.params)
 
     @property
     def grads(self) -> dict[str, Array]:
-        """Gradients under the keys of ``params``; every ``backward`` overwrites them."""
+        """The gradients, with the keys of `params`; every `backward` overwrites them."""
         return self._collect(lambda layer: layer.grads)
 
     def _collect(self, arrays_of: Callable[[Layer], dict[str, Array]]) -> dict[str, Array]:
@@ -81,16 +81,16 @@ class Model(ABC):
 
     @property
     def buffers(self) -> dict[str, Array]:
-        """What lives from one batch to the next beside the parameters; empty for most models."""
+        """The arrays that a model carries from batch to batch; empty for most models."""
         return {}
 
     def load_buffers(self, buffers: Mapping[str, Array]) -> None:
-        """Put back what ``buffers`` gave.
+        """Restore arrays that `buffers` returned.
 
         Raises
         ------
         ValueError
-            If a name is not one of this model's.
+            If a name is unknown to this model.
         """
         if buffers:
             names = ", ".join(sorted(buffers))
@@ -107,21 +107,20 @@ class Model(ABC):
         return self._set_mode(True)
 
     def eval(self) -> Self:
-        """Switch every layer to eval mode: no dropout, and nothing kept for ``backward``."""
+        """Switch every layer to eval mode: no dropout, and nothing kept for `backward`."""
         return self._set_mode(False)
 
     def freeze(self) -> Self:
         """Switch to eval mode and freeze the recurrent layers, for generation and short calls.
 
-        Their ``freeze`` says what that means: in short, the parameters may not change until
-        ``unfreeze``.
+        The parameters are read-only until `unfreeze`; see the layers' `freeze`.
         """
         for layer in self._recurrent():
             layer.freeze()
         return self.eval()
 
     def unfreeze(self) -> Self:
-        """Undo ``freeze``, except that the model stays in eval mode."""
+        """Undo `freeze`, except that the model stays in eval mode."""
         for layer in self._recurrent():
             layer.unfreeze()
         return self
@@ -143,7 +142,7 @@ class Model(ABC):
         return self
 
     def reset(self) -> None:
-        """Forget what was carried from the batches before; nothing to forget in most models."""
+        """Discard the carried arrays; most models have none."""
         self.load_buffers({})
 
     @abstractmethod
@@ -152,18 +151,18 @@ class Model(ABC):
 
     @abstractmethod
     def backward(self) -> None:
-        """Fill ``grads`` with the gradients of the last ``loss`` in train mode."""
+        """Fill `grads` with the gradients of the last `loss` in train mode."""
 
     @abstractmethod
     def config(self) -> dict[str, Any]:
-        """Return the constructor's arguments, without ``rng``, as JSON can hold them."""
+        """Return the constructor's arguments, without `rng`, as JSON can hold them."""
 
 
 @contextmanager
 def evaluating(model: Model) -> Iterator[None]:
-    """Eval mode in the body, then the mode that the model and each of its layers had.
+    """Switch to eval mode in the body; restore the modes of the model and its layers after it.
 
-    A model that is in eval mode already is not written to, so threads may share it.
+    A model that is already in eval mode is not modified, so threads may share it.
     """
     if not model.training:
         yield
@@ -173,7 +172,7 @@ def evaluating(model: Model) -> Iterator[None]:
     try:
         yield
     finally:
-        for layer in training:  # the others may be frozen
+        for layer in training:  # the other layers may be frozen
             layer.train()
         model.training = True
 
@@ -212,20 +211,20 @@ def decoder_weights(
 
 
 def tie_weights(embedding: Embedding, output: Linear) -> None:
-    """Let a classifier use an embedding's matrix, transposed (Press and Wolf 2017).
+    """Make a classifier use an embedding's matrix, transposed (Press and Wolf 2017).
 
-    Before each forward, as a copy of the model or its user may have put in another array.
+    Call it before each forward, because a copy of the model or its user may replace the array.
     """
     output.params["W"] = embedding.params["W"].T
 
 
 def add_tied_gradient(embedding: Embedding, output: Linear) -> None:
-    """Add, after both backwards, the gradient of the matrix's use on the way out to the one in."""
+    """Add the classifier's gradient of a tied matrix to the embedding's, after both backwards."""
     embedding.grads["W"] += output.grads["W"].T
 
 
 def map_state(function: Callable[[Array], Array], state: State) -> State:
-    """Apply ``function`` to h and, where the cell has one, to c."""
+    """Apply `function` to h and, if the cell has one, to c."""
     if isinstance(state, tuple):
         h, c = state
         return function(h), function(c)
@@ -233,12 +232,12 @@ def map_state(function: Callable[[Array], Array], state: State) -> State:
 
 
 def arrays_of(state: State) -> list[Array]:
-    """Return h and, where the cell has one, c."""
+    """Return h and, if the cell has one, c."""
     return list(state) if isinstance(state, tuple) else [state]
 
 
 def state_of(arrays: Sequence[Array]) -> State:
-    """Return the state of which these are the arrays."""
+    """Return the state made of these arrays."""
     if len(arrays) == 1:
         return arrays[0]
     h, c = arrays
@@ -246,5 +245,5 @@ def state_of(arrays: Sequence[Array]) -> State:
 
 
 def hidden(state: State) -> Array:
-    """Return the h of a state (L, N, H), whichever the cell."""
+    """Return h (L, N, H) of a state of any cell."""
     return state[0] if isinstance(state, tuple) else state

@@ -1,4 +1,4 @@
-"""The way from an encoder's final state to a decoder's initial one."""
+"""The bridge from an encoder's final state to a decoder's initial state."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ BRIDGES = ("linear", "tanh")
 
 
 class Bridge:
-    """Take the last layers of a state and, on request, map each by weights of its own.
+    """Select the last layers of a state and optionally map each with its own weights.
 
     Parameters
     ----------
     options : mapping
-        The checked arguments of a ``Seq2Seq``. Its ``bridge`` None hands the state over as it is;
-        "linear" maps each layer's h (and c) by ``W`` and ``b`` of its own; "tanh" puts the result
-        through tanh, as D. Bahdanau, K. Cho and Y. Bengio, 2015, appendix A.2.2, do with their one
-        layer.
+        The checked arguments of a `Seq2Seq`. Its `bridge` None passes the state unchanged; "linear"
+        maps h (and c) of each layer with its own `W` and `b`; "tanh" also applies tanh, as
+        D. Bahdanau, K. Cho and Y. Bengio, 2015, appendix A.2.2, do for their single layer.
+        `hidden_only` passes zeros instead of an LSTM's c.
     rng : numpy.random.Generator
     """
 
@@ -45,7 +45,7 @@ class Bridge:
         return {**self._maps, **self._tanhs}
 
     def forward(self, state: State) -> State:
-        """Make the initial state (num_layers, N, H) of a final one of at least as many layers."""
+        """Return the initial state (num_layers, N, H) from a final state of at least as many."""
         state = map_state(self._last, state)
         if self.hidden_only:
             state = _with_zero_cell(state)
@@ -64,12 +64,12 @@ class Bridge:
         return array[-self.num_layers :]
 
     def backward(self, dstate: State, num_layers: int) -> State:
-        """Gradient of the final state, of ``num_layers`` layers, given that of the initial one."""
+        """Return the gradient of the final state (num_layers, N, H) from the initial state's."""
         if self._maps:
             dstate = self._mapped_backward(dstate)
         if self.hidden_only:
             dstate = _with_zero_cell(dstate)
-        unused = num_layers - self.num_layers  # these layers' states did not leave the encoder
+        unused = num_layers - self.num_layers  # the decoder does not use the states of these layers
         return map_state(lambda d: np.pad(d, ((unused, 0), (0, 0), (0, 0))), dstate)
 
     def _mapped_backward(self, dstate: State) -> State:
@@ -83,5 +83,5 @@ class Bridge:
 
 
 def _with_zero_cell(state: State) -> State:
-    """Zeros in the place of c; a state without c as it is. Its own backward."""
+    """Replace c by zeros, if there is one; the backward is the same function."""
     return (state[0], np.zeros_like(state[1])) if isinstance(state, tuple) else state

@@ -1,4 +1,4 @@
-"""The decoder of a Seq2Seq: the target's tokens, given what the encoder left."""
+"""The decoder of a Seq2Seq: the target's tokens from the encoder's memory."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from fastrnn.ops import DecoderWeights
 
 
 class Decoder:
-    """Embedding, recurrent layers, attention and a linear classifier.
+    """A decoder: embedding, recurrent layers, attention and a linear classifier.
 
-    The classifier sees the features that the recurrent layers and the attention make and, when
-    ``peeky``, behind them the encoder's final hidden state, which then also joins the embedding at
-    the recurrent layers' input (Cho et al. 2014).
+    The input of the classifier is the features from the recurrent layers and the attention. With
+    `peeky` the encoder's final hidden state is appended to them and to the embedding (Cho et al.
+    2014).
 
     Parameters
     ----------
     options : mapping
-        The checked arguments of a ``Seq2Seq``.
+        The checked arguments of a `Seq2Seq`.
     rng : numpy.random.Generator
     """
 
@@ -65,7 +65,7 @@ class Decoder:
         self.output = Linear(self.readout.size + summary_size, V, **common)
 
     def _recurrence(self) -> AttentionAfter | AttentionInside:
-        """Put the recurrent layers, the attention and the readout together."""
+        """Combine the recurrent layers, the attention and the readout."""
         if self.attention is None or self.context is None or self.context == "output":
             return AttentionAfter(self.rnn, self.attention, self.readout)
         return AttentionInside(
@@ -94,7 +94,7 @@ class Decoder:
         return layers
 
     def weights(self) -> DecoderWeights:
-        """Everything that decoding needs, for `fastrnn.ops.decode_greedy` and its kin."""
+        """Return the weights for `fastrnn.ops.decode_greedy` and the other decodings."""
         if self.tie_embeddings:
             tie_weights(self.embedding, self.output)
         return decoder_weights(
@@ -108,7 +108,7 @@ class Decoder:
         )
 
     def given(self, memory: Memory) -> dict[str, Any]:
-        """Return what decoding needs beside the weights, as keyword arguments."""
+        """Return the other arguments of decoding, as keyword arguments."""
         attended: dict[str, Any] = {}
         if self.attention is not None:
             attended = {"memory": memory.outputs, "lengths": memory.lengths}
@@ -116,9 +116,9 @@ class Decoder:
         return {"states": arrays_of(memory.state), "constant": constant, **attended}
 
     def forward(self, tokens: Array, memory: Memory, steps: Steps | None = None) -> Array:
-        """Logits (L, V) after each of the given ``tokens`` (N, T): teacher forcing.
+        """Return the logits (L, V) after the given tokens (N, T): teacher forcing.
 
-        Those of the ``steps`` only, which by default are all.
+        The L rows are the `steps`, by default all.
         """
         self._steps = steps = steps or Steps(None, *tokens.shape)
         features = self._features(tokens, memory, steps)
@@ -128,7 +128,7 @@ class Decoder:
         return logits
 
     def _features(self, tokens: Array, memory: Memory, steps: Steps) -> Array:
-        """Return what the classifier sees: features (L, F) and, when peeky, the summary."""
+        """Return the classifier's inputs: features (L, F) and, if peeky, the summary."""
         if not self.peeky:
             x, table = self.inputs.forward(tokens)
             return self.recurrence.forward(x, memory, steps, **table)
@@ -139,7 +139,7 @@ class Decoder:
         return np.concatenate([features, steps.taken(at_each_step)], axis=-1)
 
     def backward(self, dlogits: Array) -> MemoryGradients:
-        """Gradients of what the encoder left."""
+        """Return the gradients of the memory."""
         dfeatures = self.dropout_out.backward(self.output.backward(dlogits))
         dfeatures, dlast = np.split(dfeatures, [self.readout.size], axis=-1)
         dx, doutputs, dstate = self.recurrence.backward(dfeatures)
@@ -149,6 +149,6 @@ class Decoder:
             add_tied_gradient(self.embedding, self.output)
         dsummary = None
         if self.peeky:
-            # the one summary was given to the inputs and to the classifier, at every step
+            # the summary is an input of every step and of the classifier
             dsummary = dfirst.sum(axis=1) + self._steps.put_back(dlast).sum(axis=1)
         return MemoryGradients(doutputs, dstate, dsummary)

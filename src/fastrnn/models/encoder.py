@@ -1,4 +1,4 @@
-"""The encoder of a Seq2Seq: a source sentence becomes outputs to attend to and a final state."""
+"""The encoder of a Seq2Seq: from a source to outputs for attention and a final state."""
 
 from __future__ import annotations
 
@@ -14,11 +14,17 @@ from fastrnn.models.inputs import TokenInputs
 
 
 class Memory(NamedTuple):
-    """What an encoder leaves for a decoder.
+    """The results of an encoder that a decoder uses.
 
-    ``outputs`` (N, S, H) in the order in which the source was read, ``lengths`` (N,) or None, the
-    decoder's initial ``state`` with h (and c) of shape (L, N, H), and ``summary`` (N, H), the
-    encoder's final hidden state of the top layer.
+    Attributes
+    ----------
+    outputs : array (N, S, H)
+        In the order in which the source was read.
+    lengths : integer array (N,) or None
+    state : array (L, N, H), or a pair of them
+        The decoder's initial h, or (h, c).
+    summary : array (N, H)
+        The encoder's final hidden state of the top layer.
     """
 
     outputs: Array
@@ -28,7 +34,7 @@ class Memory(NamedTuple):
 
 
 class MemoryGradients(NamedTuple):
-    """Gradients of a ``Memory``; None for what the decoder did not use."""
+    """The gradients of a `Memory`; None for what the decoder did not use."""
 
     outputs: Array | None
     state: State
@@ -36,13 +42,13 @@ class MemoryGradients(NamedTuple):
 
 
 class Encoder:
-    """Embedding and recurrent layers over the source.
+    """An encoder: embedding and recurrent layers over the source.
 
     Parameters
     ----------
     options : mapping
-        The checked arguments of a ``Seq2Seq``. A bidirectional encoder gives each direction
-        ``hidden_size // 2`` units; to read each source from its last token to its first is from
+        The checked arguments of a `Seq2Seq`. A bidirectional encoder gives each direction
+        ``hidden_size // 2`` units. Reading each source from its last token to its first is from
         Sutskever, Vinyals and Le 2014.
     rng : numpy.random.Generator
     """
@@ -70,7 +76,7 @@ class Encoder:
         return {"embedding": self.embedding, "dropout": self.dropout, "rnn": self.rnn, **bridge}
 
     def forward(self, source: Array, lengths: Array | None) -> Memory:
-        """Encode token ids ``source`` (N, S)."""
+        """Encode the token ids `source` (N, S)."""
         if self.reverse:
             source = np.take_along_axis(source, reversal(source.shape, lengths), axis=1)
         x, table = self.inputs.forward(source)
@@ -80,7 +86,7 @@ class Encoder:
         return Memory(outputs, lengths, self.bridge.forward(state), hidden(state)[-1])
 
     def backward(self, gradients: MemoryGradients) -> None:
-        """Fill the layers' gradients, from those of the last ``forward``'s results."""
+        """Fill the layers' gradients from the gradients of the last results."""
         dstate = self.bridge.backward(gradients.state, self.rnn.num_layers)
         if gradients.summary is not None:
             hidden(dstate)[-1] += gradients.summary
@@ -91,7 +97,7 @@ class Encoder:
 
 
 def reversal(shape: tuple[int, ...], lengths: Array | None) -> Array:
-    """Positions (N, S) that reverse each row within its own length and leave its padding."""
+    """Return positions (N, S) that reverse each row within its length and keep its padding."""
     count, width = shape
     steps = np.arange(width)
     last = np.full(count, width) if lengths is None else np.asarray(lengths)
@@ -100,14 +106,14 @@ def reversal(shape: tuple[int, ...], lengths: Array | None) -> Array:
 
 
 def _join_directions(h: Array) -> Array:
-    """(L*2, N, H/2) -> (L, N, H): each layer's two directions side by side."""
+    """Concatenate the two directions of each layer: (L*2, N, H/2) to (L, N, H)."""
     rows, count, half = h.shape
     pairs = h.reshape(rows // 2, 2, count, half)
     return pairs.transpose(0, 2, 1, 3).reshape(rows // 2, count, 2 * half)
 
 
 def _split_directions(dh: Array) -> Array:
-    """Inverse of ``_join_directions``."""
+    """Invert `_join_directions`."""
     layers, count, size = dh.shape
     pairs = dh.reshape(layers, count, 2, size // 2)
     return pairs.transpose(0, 2, 1, 3).reshape(2 * layers, count, size // 2)

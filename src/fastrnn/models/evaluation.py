@@ -1,4 +1,4 @@
-"""How good a translator's answers are."""
+"""Measures of a translator's answers."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ _TEXTS_AT_ONCE = 64
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Measures of a translator on pairs; rates are shares, from 0.
+    """Measures of a translator on pairs; rates are fractions.
 
     Attributes
     ----------
     pairs, sources : int
-        Numbers of pairs, and of different sources among them.
+        Number of pairs and of different sources.
     exact_match : float
-        Share of the sources whose answer equals any of the targets that stand beside them.
+        Fraction of the sources whose answer equals one of their targets.
     error_rate : float
-        Edits (insertions, deletions and replacements of tokens) from the answers to the targets,
-        for each source to the nearest, over the number of tokens of these; may exceed 1.
+        Edits (insertions, deletions and replacements of tokens) from each answer to its nearest
+        target, divided by the number of tokens of these targets; it may exceed 1.
     token_accuracy : float
-        Share of the tokens of all targets, end marks included, that are the model's likeliest after
-        the true ones before them.
+        Fraction of the target tokens, end marks included, that are the model's most probable token
+        given the true tokens before them.
     loss, perplexity : float
-        Mean cross-entropy of the same tokens in nats, and its exponential.
+        Mean cross-entropy of these tokens in nats, and its exponential.
     """
 
     pairs: int
@@ -48,17 +48,17 @@ class Evaluation:
 def evaluate(
     translator: Translator, pairs: Sequence[tuple[str, str]], **options: Any
 ) -> Evaluation:
-    """Translate the sources of the pairs, and compare.
+    """Translate the sources of pairs and compare the answers with the targets.
 
-    Answers and targets are compared by their tokens as text, so an unknown one is never right.
+    The tokens are compared as text, so an unknown token is never correct.
 
     Parameters
     ----------
     translator : Translator
     pairs : sequence of (str, str)
-        A source with several right answers stands in as many pairs.
+        Several pairs with the same source give it several correct targets.
     **options
-        Those of calling the translator, for example ``beam_size``.
+        Options of a call of the translator, for example `beam_size`.
 
     Raises
     ------
@@ -86,7 +86,7 @@ def evaluate(
 
 
 def _answers(translator: Translator, sources: list[str], options: dict[str, Any]) -> dict[str, str]:
-    """Translate in batches of like length."""
+    """Translate in batches of similar length."""
     ordered = sorted(sources, key=len)
     answers: dict[str, str] = {}
     for start in range(0, len(ordered), _TEXTS_AT_ONCE):
@@ -98,7 +98,7 @@ def _answers(translator: Translator, sources: list[str], options: dict[str, Any]
 def _compared(
     vocabulary: Vocabulary, answers: dict[str, str], references: dict[str, list[str]]
 ) -> tuple[Array, Array]:
-    """Return, for each source, the edits to the nearest of its targets, and the length of that."""
+    """Return the edits from each answer to its nearest target, and that target's length."""
     numbers: dict[str, int] = {}
 
     def ids(text: str) -> Array:

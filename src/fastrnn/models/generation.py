@@ -1,4 +1,4 @@
-"""What a Seq2Seq produces: targets, the likeliest, drawn by chance or found by beam search."""
+"""Decoding of a Seq2Seq: greedy, by sampling and by beam search."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ __all__ = ["Generation", "Hypothesis"]
 
 
 class Generation(Model):
-    """The methods by which a model with an encoder and a decoder produces targets.
+    """The decoding methods of a model with an encoder and a decoder.
 
-    All run in eval mode, whatever the model's mode, and what a source gives does not depend on the
-    others of its batch.
+    All run in eval mode, whatever the model's mode. The results of a source do not depend on the
+    other sources of the batch.
     """
 
     encoder: Encoder
@@ -58,32 +58,31 @@ class Generation(Model):
         max_length: int = 100,
         return_attention: bool = False,
     ) -> Array | tuple[Array, Array]:
-        """Produce the target of each source, taking the likeliest token at every step.
+        """Return the target of each source, with the most probable token at every step.
 
         Parameters
         ----------
-        source : array of int, shape (N, S)
+        source : integer array (N, S)
             Source tokens, padded with 0.
-        lengths : array of int, shape (N,), or None
+        lengths : integer array (N,) or None
             Number of tokens of each source; None means S.
         max_length : int
-            Most tokens to produce, end mark included.
+            Maximum number of tokens, end mark included.
         return_attention : bool
-            Return the attention weights too.
+            Return the attention weights, too.
 
         Returns
         -------
-        ids : array of int64, shape (N, L)
-            L <= max_length is the length of the longest target; each row holds its tokens with
-            the end mark and then zeros.
-        attention : array, shape (N, L, S)
-            Only with ``return_attention``: the attention weight of each source token (in the order
-            of ``source``, reversed or not) when each target token was chosen; zeros after the end.
+        ids : int64 array (N, L)
+            The tokens of each target with its end mark, then zeros; L is the length of the longest.
+        attention : array (N, L, S)
+            Only with `return_attention`: the attention weights of each target token, in the order
+            of `source`; zeros after the end.
 
         Raises
         ------
         ValueError
-            If an argument is wrong, or attention is wanted of a model without attention.
+            If an argument is wrong, or `return_attention` is set for a model without attention.
         TypeError
             If one is of a wrong type.
         """
@@ -107,27 +106,27 @@ class Generation(Model):
         seed: int | npt.ArrayLike | None = None,
         max_length: int = 100,
     ) -> Array:
-        """Produce a target of each source, drawing each token from softmax(logits / temperature).
+        """Sample a target of each source from softmax(logits / temperature).
 
         Parameters
         ----------
         source, lengths, max_length
-            As for ``generate``.
+            As for `generate`.
         temperature : float
-            Below 1 the likely tokens become likelier; 0 always takes the likeliest.
+            Divisor of the logits; 0 always takes the most probable token.
         top_k : int, optional
-            Draw only from so many of the likeliest tokens.
+            Draw only from this number of most probable tokens.
         top_p : float, optional
-            Then draw only from the fewest of the likeliest tokens that have this share of the
-            probability left together, in (0, 1].
-        seed : int or array of int, shape (N,), optional
-            What the draws of each source depend on, and nothing else of the batch; one seed for all
-            draws the same targets for equal sources. The default is a new seed for each.
+            Then draw only from the smallest set of tokens whose probabilities sum to at least this
+            fraction, in (0, 1], of those left (nucleus sampling).
+        seed : int or integer array (N,), optional
+            Seed of each source, or one for all, with which equal sources get equal targets. The
+            default is a new seed for each source.
 
         Returns
         -------
-        array of int64, shape (N, L)
-            As of ``generate``.
+        int64 array (N, L)
+            As for `generate`.
 
         Raises
         ------
@@ -155,31 +154,31 @@ class Generation(Model):
         coverage_penalty: float = 0.0,
         return_attention: bool = False,
     ) -> list[list[Hypothesis]]:
-        """Search the targets of the best scores; `fastrnn.ops.decode_beam` says how.
+        """Search for the targets with the best scores, as `fastrnn.ops.decode_beam` defines them.
 
         Parameters
         ----------
         source, lengths, max_length
-            As for ``generate``.
+            As for `generate`.
         beam_size : int
-            How many hypotheses go on at each step.
+            Number of hypotheses that are continued at each step.
         n_best : int
-            How many to return for each source, at most ``beam_size``.
+            Number of hypotheses to return for each source, at most `beam_size`.
         length_penalty, coverage_penalty : float
-            From 0. The larger, the less is a long target at a disadvantage; the more one that
-            leaves parts of the source without attention.
+            Not negative. The first favours long targets; the second penalizes targets that leave
+            parts of the source without attention.
         return_attention : bool
-            Return the attention weights too, for each source token in the order of ``source``.
+            Return the attention weights, too, in the order of `source`.
 
         Returns
         -------
         list of lists of Hypothesis
-            For each source its best targets, the best first.
+            The best targets of each source, the best first.
 
         Raises
         ------
         ValueError
-            If an argument is wrong, or attention is wanted of a model without.
+            If an argument is wrong, or `return_attention` is set for a model without attention.
         TypeError
             If one is of a wrong type.
         """
@@ -218,7 +217,7 @@ class Generation(Model):
         return_attention: bool,
         **options: Any,
     ) -> Any:
-        """Encode the sources and decode their targets."""
+        """Encode the sources and decode the targets."""
         max_length = check.size("Seq2Seq", "max_length", max_length)
         if return_attention and self.decoder.attention is None:
             raise ValueError("Seq2Seq: return_attention needs a model with attention")
@@ -235,9 +234,9 @@ class Generation(Model):
             )
 
     def _reading_order(self, shape: tuple[int, ...], lengths: Array | None) -> Array:
-        """At which step (N, S) the encoder read each token."""
+        """Return the step (N, S) at which the encoder read each token."""
         if self.encoder.reverse:
-            return reversal(shape, lengths)  # which is its own inverse
+            return reversal(shape, lengths)  # the reversal is its own inverse
         return np.broadcast_to(np.arange(shape[1]), shape)
 
 

@@ -33,19 +33,19 @@ from fastrnn.training import BatchSource
 
 
 class LanguageModel(Model):
-    """Embedding, stacked recurrent layers and a linear classifier of the next token.
+    """A language model: embedding, stacked recurrent layers and a linear classifier.
 
-    Trained by truncated back-propagation through time: the final state of a batch is the initial
-    state of the next one, without gradient, until ``reset``. ``dropout`` stands after the
-    embedding, between the recurrent layers and before the classifier, not on the recurrence
-    (Zaremba, Sutskever and Vinyals 2014), where ``recurrent_dropout`` stands.
+    It is trained by truncated backpropagation through time: the final state of a batch is the
+    initial state of the next one, without gradient, until `reset`. `dropout` is applied after the
+    embedding, between the recurrent layers and before the classifier (Zaremba, Sutskever and
+    Vinyals 2014), `recurrent_dropout` in the recurrence.
 
     Parameters
     ----------
     vocab_size : int
         Number of tokens V.
     embedding_size, hidden_size : int
-        Widths D of the embedding and H of the recurrent layers.
+        Sizes D of the embedding and H of the recurrent layers.
     cell : {"lstm", "gru", "rnn"}
         The recurrent cell.
     num_layers : int
@@ -53,23 +53,22 @@ class LanguageModel(Model):
     dropout : float
         Probability of dropping a value.
     embedding_dropout : float, optional
-        The same after the embedding only; the default is ``dropout``.
+        The same after the embedding; the default is `dropout`.
     recurrent_dropout : float
-        Probability of dropping a value of the state where it meets the recurrent weights, the same
-        values at each step of a sequence (Gal and Ghahramani 2016).
+        Probability of dropping a value of h before the recurrent weights, the same values at each
+        step of a sequence (Gal and Ghahramani 2016).
     residual : bool
-        Add to the output of each layer from the third on what it came from (Wu et al. 2016, section
-        3.1).
+        Add the input of each layer from the third on to its output (Wu et al. 2016, section 3.1).
     label_smoothing : float
-        Share of the target distribution that is spread evenly over all tokens, in [0, 1), in train
-        mode (Szegedy et al. 2016, section 7).
+        Fraction of the target distribution that is spread evenly over all tokens, in [0, 1), in
+        train mode (Szegedy et al. 2016, section 7).
     tie_weights : bool
-        Classify with the embedding's own matrix, transposed (Press and Wolf 2017); needs
+        Use the embedding's matrix, transposed, in the classifier (Press and Wolf 2017); needs
         ``embedding_size == hidden_size``.
     dtype : dtype
         float32 or float64.
     rng : int, numpy.random.Generator or None
-        Rng or source of the initial parameters and of dropout.
+        Seed or generator for the initial parameters and dropout.
     """
 
     def __init__(
@@ -121,23 +120,23 @@ class LanguageModel(Model):
         )
 
     def config(self) -> dict[str, Any]:
-        """Return the constructor's arguments, without ``rng``."""
+        """Return the constructor's arguments, without `rng`."""
         return dict(self._config)
 
     def loss(self, inputs: npt.ArrayLike, targets: npt.ArrayLike) -> float:
-        """Mean cross-entropy of ``targets`` after ``inputs``, in nats per token.
+        """Return the mean cross-entropy of `targets` after `inputs`, in nats per token.
 
-        The recurrent state starts where the last batch ended, at zeros after ``reset``.
+        The initial state is the final state of the last batch, or zeros after `reset`.
 
         Parameters
         ----------
-        inputs, targets : array of int, shape (N, T)
+        inputs, targets : integer array (N, T)
             ``targets[:, t]`` is the token that follows ``inputs[:, t]``.
 
         Raises
         ------
         ValueError
-            If the shapes differ, an id is out of range, or N changed without a ``reset``.
+            If the shapes differ, an id is out of range, or N changed without a `reset`.
         """
         logits, targets, self._state = self._run(inputs, targets, self._state)
         return float(self.criterion(logits, targets))
@@ -145,7 +144,7 @@ class LanguageModel(Model):
     def _run(
         self, inputs: npt.ArrayLike, targets: npt.ArrayLike, state: State | None
     ) -> tuple[Array, Array, State]:
-        """Check a batch and feed it: logits (N, T, V), the targets as an array, the new state."""
+        """Check and run a batch; return logits (N, T, V), the targets and the new state."""
         owner, size = "LanguageModel", self.vocab_size
         inputs = check.integers(owner, "inputs", inputs, ("N", "T"), size)
         targets = check.integers(owner, "targets", targets, inputs.shape, size)
@@ -159,18 +158,18 @@ class LanguageModel(Model):
 
     @property
     def chain(self) -> tuple[Embedding, Recurrent, Linear]:
-        """The layers through which ids become logits in evaluation mode, in their order."""
+        """The layers from ids to logits in eval mode, in order."""
         if self.tie_weights:
             tie_weights(self.embedding, self.output)
         return self.embedding, self.rnn, self.output
 
     def backward(self) -> None:
-        """Fill ``grads``; the gradient stops at the state carried into the batch.
+        """Fill `grads`; the gradient stops at the initial state of the batch.
 
         Raises
         ------
         ValueError
-            If there was no ``loss`` in train mode before.
+            If there was no `loss` in train mode before.
         """
         dlogits = self.criterion.backward()
         dy = self.dropout_out.backward(self.output.backward(dlogits))
@@ -181,7 +180,7 @@ class LanguageModel(Model):
 
     @property
     def buffers(self) -> dict[str, Array]:
-        """The carried state: ``state.h`` and, for an LSTM, ``state.c``; empty after ``reset``."""
+        """The carried state: `state.h` and, for an LSTM, `state.c`; empty after `reset`."""
         if self._state is None:
             return {}
         return dict(zip(self._state_names, arrays_of(self._state), strict=True))
@@ -191,12 +190,12 @@ class LanguageModel(Model):
         return [f"state.{name}" for name in CELLS[self._config["cell"]].states]
 
     def load_buffers(self, buffers: Mapping[str, Array]) -> None:
-        """Carry on from the state that ``buffers`` gave.
+        """Restore the state that `buffers` returned.
 
         Raises
         ------
         ValueError
-            If the names are not those of this cell's state.
+            If the names are not those of the cell's state.
         """
         if not buffers:
             self._state = None
@@ -209,10 +208,10 @@ class LanguageModel(Model):
         self._state = state_of([np.array(buffers[name]) for name in names])
 
     def perplexity(self, batches: BatchSource) -> float:
-        """Perplexity: the exponential of the mean cross-entropy per token of all batches.
+        """Return the perplexity: the exponential of the mean cross-entropy per token.
 
-        The state starts at zeros and runs through all batches; the model's mode and the state
-        that training carries are left as they were.
+        The state starts at zeros and runs through all batches. The model's mode and the state
+        carried by training do not change.
 
         Parameters
         ----------
@@ -222,12 +221,12 @@ class LanguageModel(Model):
         return self.token_scores(batches).perplexity
 
     def token_scores(self, batches: BatchSource) -> TokenScores:
-        """Loss and accuracy per token of all batches; all else as in ``perplexity``."""
+        """Return the loss and accuracy per token of all batches, as `perplexity` runs them."""
         with evaluating(self):
             return score_tokens("LanguageModel", self.criterion, self._outputs(batches))
 
     def _outputs(self, batches: BatchSource) -> Iterator[tuple[Array, Array]]:
-        """Logits and targets of each batch, the state running through all of them."""
+        """Yield the logits and targets of each batch; the state runs through all batches."""
         state: State | None = None
         for inputs, targets in batches.epoch(0):
             logits, wanted, state = self._run(inputs, targets, state)
@@ -244,36 +243,36 @@ class LanguageModel(Model):
         exclude: Collection[int] = (),
         seed: Rng = None,
     ) -> Array:
-        """Continue a text token by token, each drawn from softmax(logits / temperature).
+        """Sample the continuation of a text from softmax(logits / temperature).
 
         Parameters
         ----------
-        start : array of int, shape (T,)
-            At least one token to begin with.
+        start : integer array (T,)
+            The text, at least one token.
         length : int
-            Number of tokens to draw, from 0.
+            Number of tokens to draw; may be 0.
         temperature : float
-            Below 1 the likely tokens become likelier; 0 always takes the likeliest.
+            Divisor of the logits; 0 always takes the most probable token.
         top_k : int, optional
-            Draw only from so many of the likeliest tokens.
+            Draw only from this number of most probable tokens.
         top_p : float, optional
-            Then draw only from the fewest of the likeliest tokens that have this share of the
-            probability left together, in (0, 1].
+            Then draw only from the smallest set of tokens whose probabilities sum to at least this
+            fraction, in (0, 1], of those left (nucleus sampling).
         exclude : collection of int
-            Tokens that are never drawn; not all that there are.
+            Tokens that are never drawn; at least one must remain.
         seed : int, numpy.random.Generator or None
-            Source of the draws; the model's own generator is not touched.
+            Seed or generator for the draws; the model's own generator is not used.
 
         Returns
         -------
-        array of int64, shape (length,)
+        int64 array (length,)
 
         Raises
         ------
         ValueError
             If an argument is out of range.
         TypeError
-            If one is of a wrong type.
+            If an argument has a wrong type.
         """
         owner = "LanguageModel"
         start = check.integers(owner, "start", start, ("length",), self.vocab_size)
@@ -299,7 +298,7 @@ class LanguageModel(Model):
         return tokens
 
     def _weights(self) -> ops.DecoderWeights:
-        """Give the model as a decoder without attention."""
+        """Return the weights as those of a decoder without attention."""
         embedding, rnn, output = self.chain
         return decoder_weights(
             self._config["cell"],
@@ -309,7 +308,7 @@ class LanguageModel(Model):
         )
 
     def _excluded(self, exclude: Collection[int]) -> Array:
-        """Say of each token (V,) whether it is never drawn."""
+        """Return a boolean array (V,) of the tokens that are never drawn."""
         owner, size = "LanguageModel", self.vocab_size
         tokens = np.array([check.integer(owner, "exclude", token) for token in exclude], np.int64)
         excluded = np.zeros(size, bool)

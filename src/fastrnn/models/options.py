@@ -1,4 +1,4 @@
-"""The arguments of models: which values they may have, and which contradict each other."""
+"""Checks of the arguments of models."""
 
 from __future__ import annotations
 
@@ -64,12 +64,13 @@ _DEFAULTS = {"decoder_layers": "num_layers", "embedding_dropout": "dropout"}
 
 
 def arguments_of(scope: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments of a model's constructor, of which `scope` are the ``locals()``."""
-    return {name: value for name, value in scope.items() if name in _CHECKS}
+    """Return the arguments of a model's constructor from its ``locals()``."""
+    others = ("self", "rng", "__class__")
+    return {name: value for name, value in scope.items() if name not in others}
 
 
 def checked_one_by_one(owner: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the arguments as JSON can hold them; raise where one is wrong by itself."""
+    """Check each argument by itself and return all as JSON values."""
     checked = {}
     for name, value in options.items():
         if value is None:
@@ -80,7 +81,7 @@ def checked_one_by_one(owner: str, options: Mapping[str, Any]) -> dict[str, Any]
 
 
 def checked_options(**options: Any) -> dict[str, Any]:
-    """Return the arguments of a ``Seq2Seq`` as JSON can hold them; raise where one is wrong."""
+    """Check the arguments of a `Seq2Seq` and return them as JSON values."""
     checked = checked_one_by_one(_OWNER, options)
     check_heads(_OWNER, "multi_head", checked["num_heads"], checked["hidden_size"])
     _require_compatible(**checked)
@@ -105,7 +106,7 @@ def _require_compatible(
     hidden_only: bool,
     **others: Any,
 ) -> None:
-    """Raise where one option contradicts another."""
+    """Raise if one option contradicts another."""
     if target_size <= EOS:
         raise ValueError(f"{_OWNER}: target_size must be at least {EOS + 1}, got {target_size}")
     if bidirectional_encoder and hidden_size % 2:
@@ -135,7 +136,7 @@ def _require_tieable(
     peeky: bool,
     **others: Any,
 ) -> None:
-    """Raise where embedding and classifier, of these sizes, cannot use one matrix."""
+    """Raise if the sizes of embedding and classifier do not allow one matrix for both."""
     context_size = 0 if attention is None else hidden_size
     features = features_size(readout, context_size, hidden_size, readout_size or hidden_size)
     width = features + (hidden_size if peeky else 0)

@@ -1,4 +1,4 @@
-"""What a decoder shows its classifier of the attention's context c and its own output h."""
+"""The features for the classifier from the attention context c and the output h."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ READOUTS = ("concat", "tanh")
 
 
 def features_size(kind: str, context_size: int, hidden_size: int, size: int) -> int:
-    """Return how wide the features of a readout are."""
+    """Return the size of the features of a readout."""
     return size if kind == "tanh" else context_size + hidden_size
 
 
 class Readout:
-    """``[c; h]``, or ``tanh([c; h] W + b)`` (Luong, Pham and Manning 2015, equation 5).
+    """Features ``[c; h]`` or ``tanh([c; h] W + b)`` (Luong, Pham and Manning 2015, equation 5).
 
     Parameters
     ----------
     kind : {"concat", "tanh"}
-        Which of the two.
+        The first or the second form.
     context_size, hidden_size : int
-        Widths M of c and H of h.
+        Sizes M of c and H of h.
     size : int
-        Width R of the features for "tanh"; those of "concat" are M + H wide.
+        Size R of the features of "tanh"; "concat" has M + H.
     dtype, rng
-        As for ``Seq2Seq``.
+        As for `Seq2Seq`.
     """
 
     def __init__(
@@ -64,12 +64,12 @@ class Readout:
         return self.linear.params["W"], self.linear.params["b"]
 
     def forward(self, context: Array, h: Array) -> Array:
-        """Features (..., R) of c (..., M) and h (..., H)."""
+        """Return the features (..., R) of c (..., M) and h (..., H)."""
         both = np.concatenate([context, h], axis=-1)
         return both if self.linear is None else self.tanh(self.linear(both))
 
     def backward(self, dfeatures: Array) -> tuple[Array, Array]:
-        """Gradients of c and h, views of one array."""
+        """Return the gradients of c and h, views of one array."""
         if self.linear is not None:
             # features = tanh([c; h] W + b)
             dfeatures = self.linear.backward(self.tanh.backward(dfeatures))

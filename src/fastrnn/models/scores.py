@@ -1,4 +1,4 @@
-"""How well a model tells each token from those before it."""
+"""Loss and accuracy of a model per token."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from fastrnn.models.base import Array
 
 @dataclass(frozen=True)
 class TokenScores:
-    """What a model gives to the tokens of some texts, each after the true ones before it.
+    """Scores of the tokens of texts, each given the true tokens before it.
 
     Attributes
     ----------
     loss : float
         Mean cross-entropy in nats per token.
     accuracy : float
-        Share of the tokens that are the model's likeliest.
+        Fraction of the tokens that are the model's most probable token.
     tokens : int
-        How many there are; padding does not count.
+        Number of tokens without padding.
     """
 
     loss: float
@@ -31,7 +31,7 @@ class TokenScores:
 
     @property
     def perplexity(self) -> float:
-        """The exponential of the loss; inf if that overflows."""
+        """The exponential of the loss; inf if it overflows."""
         with np.errstate(over="ignore"):
             return float(np.exp(self.loss))
 
@@ -39,10 +39,10 @@ class TokenScores:
 def score_tokens(
     owner: str, criterion: SoftmaxCrossEntropy, outputs: Iterable[tuple[Array, Array]]
 ) -> TokenScores:
-    """Score batches of logits (..., V) and targets (...), every token of them the same."""
+    """Score batches of logits (..., V) and targets (...); all tokens have equal weight."""
     total, right, tokens = 0.0, 0, 0
     for logits, targets in outputs:
-        counted = targets != criterion.ignore_index  # all, where that is None
+        counted = targets != criterion.ignore_index  # all tokens, if it is None
         count = int(counted.sum())
         if count:
             total += float(criterion(logits, targets)) * count

@@ -1,4 +1,4 @@
-"""Sequence to sequence: an encoder and a decoder, trained together."""
+"""A sequence-to-sequence model: an encoder and a decoder, trained together."""
 
 from __future__ import annotations
 
@@ -23,77 +23,77 @@ from fastrnn.training import BatchSource, exact_match
 
 
 class Seq2Seq(Generation):
-    """An encoder-decoder with, on request, attention and a peeking decoder.
+    """An encoder-decoder, optionally with attention and a peeky decoder.
 
-    The encoder's final state, as it is or over a bridge, is the decoder's initial state (Sutskever,
-    Vinyals and Le 2014). Token 0 is padding, 1 begins a target and 2 ends it; sources need neither
-    mark.
+    The encoder's final state, unchanged or through a bridge, is the decoder's initial state
+    (Sutskever, Vinyals and Le 2014). Token 0 is padding, 1 begins a target and 2 ends it; sources
+    need neither mark.
 
     Parameters
     ----------
     source_size, target_size : int
-        Numbers of tokens of the two languages; the target's include the three marks.
+        Vocabulary sizes of the two languages; the target's includes the three marks.
     embedding_size, hidden_size : int
-        Widths D of the embeddings and H of the recurrent layers, the same in encoder and decoder.
+        Sizes D of the embeddings and H of the recurrent layers, equal in encoder and decoder.
     cell : {"lstm", "gru", "rnn"}
-        The recurrent cell of both.
+        The recurrent cell of encoder and decoder.
     num_layers : int
         Number of recurrent layers of the encoder.
     decoder_layers : int, optional
-        Number of those of the decoder, at most ``num_layers``, which is the default: they start
+        Number of recurrent layers of the decoder, at most `num_layers` (the default). They start
         from the final states of the encoder's last layers.
     attention : {None, "dot", "scaled_dot", "general", "additive", "multi_head"}
-        Score by which the decoder attends to the encoder's outputs; see `fastrnn.Attention`.
+        Score function of the attention to the encoder's outputs; see `fastrnn.Attention`.
     num_heads : int
-        Number of heads of "multi_head"; it divides ``hidden_size``.
+        Number of heads of "multi_head"; a divisor of `hidden_size`.
     context : {"output", "input_feeding", "input"}
-        Where the context that attention gives is used: after the recurrent layers (Luong, Pham and
-        Manning 2015, section 3.1); there, and the features f that the classifier sees of a step
-        join the next step's input (section 3.3); or at the input, the state before the step being
-        what asks (Bahdanau, Cho and Bengio 2015).
+        Where the attention context is used: "output", after the recurrent layers (Luong, Pham and
+        Manning 2015, section 3.1); "input_feeding", the same, and the classifier's features are
+        part of the next step's input (section 3.3); "input", in the input of the recurrent layers,
+        with the previous state as the query (Bahdanau, Cho and Bengio 2015).
     readout : {"concat", "tanh"}
-        What the classifier sees of the context c that attention gives and the decoder's output h:
+        Features for the classifier from the attention context c and the decoder's output h:
         ``[c; h]``, or ``tanh([c; h] W + b)`` (Luong, Pham and Manning 2015, equation 5).
     readout_size : int, optional
-        Width of the latter; the default is ``hidden_size``.
+        Size of the features of "tanh"; the default is `hidden_size`.
     bridge : {None, "linear", "tanh"}
-        How the encoder's final state becomes the decoder's initial one: as it is, a bidirectional
-        encoder's directions side by side, or each layer's through an affine map of its own, with
-        "tanh" through tanh too (Bahdanau, Cho and Bengio 2015, appendix A.2.2).
+        Map from the encoder's final state to the decoder's initial state: none (the directions of a
+        bidirectional encoder are concatenated), an affine map for each layer, or an affine map and
+        tanh (Bahdanau, Cho and Bengio 2015, appendix A.2.2).
     peeky : bool
-        Show the encoder's final hidden state (of the top layer) to the decoder at every step,
-        at its input and at its classifier, rather than only as its initial state.
+        Feed the final hidden state of the encoder's top layer to the decoder at every step, in the
+        input of the recurrent layers and of the classifier, as `PeekyDecoder` in K. Saitoh's
+        textbook "Deep Learning from Scratch 2" (Cho et al. 2014).
     reverse_source : bool
         Read each source from its last token to its first.
     bidirectional_encoder : bool
-        Read it both ways, with ``hidden_size // 2`` units each.
+        Read each source in both directions, with ``hidden_size // 2`` units each.
     hidden_only : bool
-        Hand only h from encoder to decoder, as some textbooks do; an LSTM's c starts at zeros.
+        Pass only h from encoder to decoder, as Saitoh's book does; an LSTM's c starts at zeros.
     dropout : float
-        Probability of dropping a value after the embeddings, between recurrent layers and
+        Probability of dropping a value after the embeddings, between the recurrent layers and
         before the classifier.
     embedding_dropout : float, optional
-        The same after the embeddings only; the default is ``dropout``.
+        The same after the embeddings; the default is `dropout`.
     recurrent_dropout : float
-        Probability of dropping a value of the state where it meets the recurrent weights, the same
-        values at each step of a sequence (Gal and Ghahramani 2016).
+        Probability of dropping a value of h before the recurrent weights, the same values at each
+        step of a sequence (Gal and Ghahramani 2016).
     residual : bool
-        Add to the output of each layer from the third on what it came from (Wu et al. 2016, section
-        3.1).
+        Add the input of each layer from the third on to its output (Wu et al. 2016, section 3.1).
     tie_embeddings : bool
-        Classify with the target embedding's own matrix, transposed (Press and Wolf 2017); needs
-        embeddings as wide as the classifier's input.
+        Use the target embedding's matrix, transposed, in the classifier (Press and Wolf 2017); its
+        size must be that of the classifier's input.
     label_smoothing : float
-        Share of the target distribution that is spread evenly over all tokens, in [0, 1), in train
-        mode (Szegedy et al. 2016, section 7).
+        Fraction of the target distribution that is spread evenly over all tokens, in [0, 1), in
+        train mode (Szegedy et al. 2016, section 7).
     sampling_rate : float
-        Probability, in [0, 1], of feeding the decoder in training its own likeliest token instead
-        of the target's (scheduled sampling: Bengio et al. 2015, section 2.4). It may be set at any
-        time; a `fastrnn.training.SamplingSchedule` does so for the trainer.
+        Probability, in [0, 1], of feeding the decoder in training its own most probable token
+        instead of the target's (scheduled sampling: Bengio et al. 2015, section 2.4). It may be set
+        at any time; the trainer sets it by a `fastrnn.training.SamplingSchedule`.
     dtype : dtype
         float32 or float64.
     rng : int, numpy.random.Generator or None
-        Rng or source of the initial parameters and of dropout.
+        Seed or generator for the initial parameters and dropout.
     """
 
     def __init__(
@@ -141,12 +141,12 @@ class Seq2Seq(Generation):
         )
 
     def config(self) -> dict[str, Any]:
-        """Return the constructor's arguments, without ``rng``."""
+        """Return the constructor's arguments, without `rng`."""
         return dict(self._config)
 
     @property
     def sampling_rate(self) -> float:
-        """Probability of feeding the decoder its own token in training; see the class."""
+        """The probability of feeding the decoder its own token in training; see the class."""
         rate: float = self._config["sampling_rate"]
         return rate
 
@@ -157,17 +157,17 @@ class Seq2Seq(Generation):
     def loss(
         self, source: npt.ArrayLike, lengths: npt.ArrayLike | None, target: npt.ArrayLike
     ) -> float:
-        """Mean cross-entropy of ``target`` given ``source``, in nats per token.
+        """Return the mean cross-entropy of `target` given `source`, in nats per token.
 
         Parameters
         ----------
-        source : array of int, shape (N, S)
+        source : integer array (N, S)
             Source tokens, padded with 0.
-        lengths : array of int, shape (N,), or None
+        lengths : integer array (N,) or None
             Number of tokens of each source; None means S.
-        target : array of int, shape (N, T)
-            Target tokens with their end mark, padded with 0. The decoder is fed the same,
-            shifted right behind token 1; padding does not count in the mean.
+        target : integer array (N, T)
+            Target tokens with their end mark, padded with 0. The decoder's inputs are token 1 and
+            then these tokens; padding does not count in the mean.
 
         Raises
         ------
@@ -179,7 +179,7 @@ class Seq2Seq(Generation):
     def _run(
         self, source: npt.ArrayLike, lengths: npt.ArrayLike | None, target: npt.ArrayLike
     ) -> tuple[Array, Array]:
-        """Check a batch and run it forward: logits (L, V) of the targets' tokens, and these."""
+        """Check and run a batch; return logits (L, V) of the target tokens, and these tokens."""
         source, lengths = self._check_source(source, lengths)
         shape = (len(source), "T")
         target = check.integers("Seq2Seq", "target", target, shape, self.target_size)
@@ -191,9 +191,9 @@ class Seq2Seq(Generation):
     def _given(self, target: Array, memory: Memory) -> Array:
         """Return the target, in training with some tokens replaced by the model's own.
 
-        They are what the decoder, without dropout, finds likeliest when it goes through the target
-        and is fed them as it goes; no gradient passes through this choice. So a second pass, which
-        is given them all, has the gradient of the paper.
+        These are the most probable tokens of a decoder run without dropout that is fed them as it
+        goes. The choice has no gradient, so a second pass over all tokens has the gradient of the
+        paper.
         """
         if not self.training or self.sampling_rate == 0 or target.size == 0:
             return target
@@ -212,17 +212,17 @@ class Seq2Seq(Generation):
         return decoded.tokens
 
     def backward(self) -> None:
-        """Fill ``grads`` with the gradients of the last ``loss``.
+        """Fill `grads` with the gradients of the last `loss`.
 
         Raises
         ------
         ValueError
-            If there was no ``loss`` in train mode before.
+            If there was no `loss` in train mode before.
         """
         self.encoder.backward(self.decoder.backward(self.criterion.backward()))
 
     def accuracy(self, batches: BatchSource) -> float:
-        """Share of the targets that ``generate`` reproduces exactly, from 0 to 1.
+        """Return the fraction of the targets that `generate` reproduces exactly.
 
         Parameters
         ----------
@@ -237,7 +237,7 @@ class Seq2Seq(Generation):
         return right / count
 
     def token_scores(self, batches: BatchSource) -> TokenScores:
-        """Loss and accuracy per token of the targets, each token given the true ones before it.
+        """Return loss and accuracy per target token, each given the true tokens before it.
 
         Parameters
         ----------
@@ -250,7 +250,7 @@ class Seq2Seq(Generation):
 
 
 def _lengths(target: Array) -> Array:
-    """Tokens of each target up to its last that is not padding."""
+    """Return the number of tokens of each target up to the last that is not padding."""
     counted = np.arange(1, target.shape[1] + 1) * (target != PAD)
     lengths: Array = counted.max(axis=1, initial=0)
     return lengths

@@ -1,7 +1,7 @@
-"""Models and layers in files: safetensors, with the class and its arguments in the metadata.
+"""Models and layers in safetensors files, with the class and its arguments in the metadata.
 
-Reading a file builds one of the classes named here from plain JSON values and copies arrays into
-it; nothing in a file is ever executed.
+Reading a file builds one of the classes named here from JSON values and copies arrays into it;
+no code from a file is executed.
 """
 
 from __future__ import annotations
@@ -45,16 +45,16 @@ def save(model: Model | Layer, path: Path, *, extra: Mapping[str, Any] | None = 
 
     Parameters
     ----------
-    model : LanguageModel, Seq2Seq or any layer of ``fastrnn.layers``
+    model : LanguageModel, Seq2Seq or any layer of `fastrnn.layers`
     path : path-like
-        An existing file is replaced in one step: a reader sees the old one or the new one.
+        An existing file is replaced atomically: a reader sees the old or the new file.
     extra : mapping, optional
-        Whatever else JSON can hold, for example vocabularies.
+        Further JSON values, for example vocabularies.
 
     Raises
     ------
     TypeError
-        If ``model`` is of another class, or ``extra`` does not fit JSON.
+        If `model` has another class, or JSON cannot hold `extra`.
     OSError
         If the file cannot be written.
     """
@@ -73,26 +73,26 @@ def save(model: Model | Layer, path: Path, *, extra: Mapping[str, Any] | None = 
 
 
 def load(path: Path) -> Any:
-    """Read what ``save`` wrote: the model or layer, in train mode as if just constructed.
+    """Return the model or layer in a file written by `save`, in train mode.
 
     Raises
     ------
     OSError
         If the file is missing or cannot be read.
     ValueError
-        If it is not a whole file written by ``save``; one line that begins with the path.
+        If the file is not complete or not written by `save`; one line that begins with the path.
     """
     model, _ = load_with_extra(path)
     return model
 
 
 def load_with_extra(path: Path) -> tuple[Any, dict[str, Any]]:
-    """Read what ``save`` wrote: the model and the ``extra`` dictionary.
+    """Return the model and the `extra` dictionary in a file written by `save`.
 
     Raises
     ------
     OSError, ValueError
-        As ``load``.
+        As for `load`.
     """
     import json
 
@@ -117,13 +117,13 @@ def load_with_extra(path: Path) -> tuple[Any, dict[str, Any]]:
 
 
 def check_writable(path: Path) -> None:
-    """Find out before long work, rather than after it, whether ``save`` can write a file.
+    """Raise before long work, rather than after it, if `save` could not write a file.
 
     Raises
     ------
     OSError
-        If ``path`` is a folder or a device, or its folder is missing or not writable; names
-        ``path``.
+        If `path` is a folder or a device, or its folder is missing or not writable. The message
+        names `path`.
     """
     target = pathlib.Path(path).resolve()
     try:
@@ -134,14 +134,14 @@ def check_writable(path: Path) -> None:
 
 
 class _Allowance(np.random.Generator):
-    """Draws at most so many initial parameters, lest a small file ask for a huge model."""
+    """A generator with a limit on its draws: a small file must not build a huge model."""
 
     def __init__(self, count: int) -> None:
         super().__init__(np.random.PCG64())
         self._left = count
 
     def standard_normal(self, size: Any = None, *args: Any, **kwargs: Any) -> Any:
-        """Draw as a generator does, if what was allowed suffices."""
+        """Draw as a generator does; raise beyond the limit."""
         self._left -= math.prod(size)
         if self._left < 0:
             raise ValueError("it has more parameters than the file has values")
@@ -149,12 +149,12 @@ class _Allowance(np.random.Generator):
 
 
 def _build(cls: type[Model] | type[Layer], config: dict[str, Any], arrays: dict[str, Array]) -> Any:
-    """Construct the class, as long as its size is in proportion to the file's."""
-    if cls in (layers.SoftmaxCrossEntropy, layers.Tanh):  # those that draw nothing
+    """Construct the class if its size fits the size of the file."""
+    if cls in (layers.SoftmaxCrossEntropy, layers.Tanh):  # layers that draw nothing
         return cls(**config)
     if config.get("num_layers", 0) > len(arrays):
         raise ValueError("it has more layers than the file has arrays")
-    # Twice, as a classifier with tied weights is drawn and its values are not in the file.
+    # Twice, because the classifier of tied weights is drawn, too, but is not in the file.
     allowance = _Allowance(2 * sum(array.size for array in arrays.values()))
     built: Any = cls(**config, rng=allowance)
     rng = np.random.Generator(allowance.bit_generator)
@@ -165,7 +165,7 @@ def _build(cls: type[Model] | type[Layer], config: dict[str, Any], arrays: dict[
 
 
 def _fill(file: str, params: dict[str, Array], arrays: dict[str, Array]) -> None:
-    """Copy the arrays of a file into the parameters, if each has its counterpart."""
+    """Copy the arrays of a file into the parameters; raise if the names differ."""
     for problem, names in (
         ("missing", params.keys() - arrays.keys()),
         ("not a parameter of the model", arrays.keys() - params.keys()),
@@ -182,10 +182,7 @@ def _fill(file: str, params: dict[str, Array], arrays: dict[str, Array]) -> None
 
 
 def _turn_features(model: Seq2Seq) -> None:
-    """Bring the classifier of a file from before there was ``readout`` into today's order.
-
-    Its rows were those for h, c and the summary; now they are those for c, h and the summary.
-    """
+    """Reorder the classifier's rows of an old file without `readout`: from h, c to c, h."""
     if model.decoder.attention is not None:
         W, H = model.decoder.output.params["W"], model.decoder.rnn.hidden_size
         W[: 2 * H] = np.roll(W[: 2 * H], H, axis=0)

@@ -1,4 +1,4 @@
-"""The steps that the sequences of a batch have, one sequence's after another's."""
+"""The valid steps of a batch of sequences, without the padding."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from fastrnn.models.base import Array
 
 
 class Steps:
-    """Which of the places (N, T) of a batch are steps of its sequences, L in all.
+    """The L valid steps among the positions (N, T) of a batch.
 
-    What follows the recurrence takes steps one by one, so it is given them without the padding.
+    The layers after the recurrence treat each step alone, so they get only the valid steps.
 
     Parameters
     ----------
-    lengths : integer array (N,), or None
-        The steps of each sequence; None: all are T.
+    lengths : integer array (N,) or None
+        Number of steps of each sequence; None means T.
     N, T : int
     """
 
     def __init__(self, lengths: Array | None, N: int, T: int) -> None:
         self.lengths = lengths
         self.shape = N, T
-        self.mask: Array | None = None  # where there are any others
+        self.mask: Array | None = None  # if there is any padding
         if lengths is not None and (lengths < T).any():
             self.mask = np.arange(T) < lengths[:, None]
 
@@ -32,7 +32,7 @@ class Steps:
         return x.reshape(N * T, *x.shape[2:]) if self.mask is None else x[self.mask]
 
     def put_back(self, rows: Array) -> Array:
-        """Return (N, T, ...) with the steps given by rows (L, ...), and zeros elsewhere."""
+        """Return (N, T, ...) with the rows (L, ...) at the steps and zeros elsewhere."""
         if self.mask is None:
             return rows.reshape(*self.shape, *rows.shape[1:])
         x = np.zeros((*self.shape, *rows.shape[1:]), rows.dtype)

@@ -1,4 +1,4 @@
-"""A LanguageModel together with its vocabulary: text in, text out, one file."""
+"""A LanguageModel with its vocabulary: text in, text out, one file."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from fastrnn.models.serialization import Path, load_with_extra, save
 
 
 class TextModel:
-    """Continues and scores texts with a trained language model.
+    """A trained language model that continues and scores texts.
 
-    Of words, the end of each line is a token, too: the end mark.
+    With words as tokens, the end of a line is a token, too: the end mark.
 
     Parameters
     ----------
     model : LanguageModel
-        Trained on ids of the vocabulary.
+        A model of the ids of the vocabulary.
     vocabulary : Vocabulary
 
     Raises
     ------
     ValueError
-        If the vocabulary has not the size that the model wants.
+        If the vocabulary does not have the model's size.
     """
 
     def __init__(self, model: LanguageModel, vocabulary: Vocabulary) -> None:
@@ -48,22 +48,22 @@ class TextModel:
         min_count: int = 1,
         **options: Any,
     ) -> TextModel:
-        """Build the vocabulary of a text, and an untrained model of its size.
+        """Build the vocabulary of a text and an untrained model of its size.
 
         Parameters
         ----------
         text : str
         embedding_size, hidden_size, **options
-            As for ``LanguageModel``.
+            As for `LanguageModel`.
         level : {"char", "word"}
-            What a token is.
+            Kind of tokens.
         min_count : int
-            Tokens that occur less often are unknown ones.
+            Less frequent tokens become the unknown token.
 
         Raises
         ------
         ValueError
-            If there is nothing in the text, or an option is out of range.
+            If the text is empty, or an option is out of range.
         """
         if not text.strip():
             raise ValueError("TextModel: text must not be empty")
@@ -75,7 +75,7 @@ class TextModel:
         """Return the ids of a text, (T,)."""
         if self.vocabulary.level == "char":
             return self.vocabulary.encode(text)
-        # A text that ends in the middle of a line has no mark there.
+        # A text that ends within a line has no end mark there.
         *lines, rest = text.split("\n")
         ended = [self.vocabulary.encode(line, eos=True) for line in lines]
         return np.concatenate([*ended, self.vocabulary.encode(rest)])
@@ -86,16 +86,16 @@ class TextModel:
         return "\n".join(self.vocabulary.decode(line) for line in lines)
 
     def batches(self, text: str, **options: Any) -> StreamBatches:
-        """Encode a text into batches that fit the model; ``options`` are those of StreamBatches."""
+        """Encode a text into batches for the model; `options` are those of `StreamBatches`."""
         return StreamBatches(self.encode(text), **options)
 
     def in_order(self, text: str) -> StreamBatches:
-        """Encode a text into batches of one stream, in which no token but the first is left out.
+        """Encode a text into batches of one stream, with all tokens but the first as targets.
 
         Raises
         ------
         ValueError
-            If it has less than two tokens.
+            If the text has fewer than two tokens.
         """
         ids = self.encode(text)
         if len(ids) < 2:
@@ -103,31 +103,31 @@ class TextModel:
         return StreamBatches(ids, batch_size=1, num_steps=256)
 
     def evaluate(self, text: str) -> TokenScores:
-        """Score each token of a text after the first, given those before it.
+        """Score each token of a text but the first, given the tokens before it.
 
         Raises
         ------
         ValueError
-            If it has less than two tokens.
+            If the text has fewer than two tokens.
         """
         return self.model.token_scores(self.in_order(text))
 
     def sample(self, length: int, *, start: str = "\n", **options: Any) -> str:
-        """Write a continuation.
+        """Return a continuation of a text.
 
         Parameters
         ----------
         length : int
             Number of tokens to draw.
         start : str
-            What the text begins with, not returned; by default it begins on a new line.
+            Text to continue, not returned; the default is a new line.
         **options
-            ``temperature``, ``top_k``, ``top_p`` and ``seed`` of ``LanguageModel.sample``.
+            `temperature`, `top_k`, `top_p` and `seed` of `LanguageModel.sample`.
 
         Raises
         ------
         ValueError
-            If ``start`` has no token, or an option is out of range.
+            If `start` has no token, or an option is out of range.
         """
         ids = self.encode(start)
         if not len(ids):
@@ -136,7 +136,7 @@ class TextModel:
         return self.decode(drawn)
 
     def _unwritable(self) -> list[int]:
-        """Return the tokens that are no text."""
+        """Return the tokens that are not text."""
         ends_lines = self.vocabulary.level == "word"
         return [i for i in range(UNK + 1) if not (i == EOS and ends_lines)]
 
@@ -146,14 +146,14 @@ class TextModel:
 
     @classmethod
     def load(cls, path: Path) -> TextModel:
-        """Read what ``save`` wrote; the model is in eval mode.
+        """Return the model in a file written by `save`, in eval mode.
 
         Raises
         ------
         OSError
             If the file is missing or cannot be read.
         ValueError
-            If it is not a whole model file, or one of another model or without a vocabulary.
+            If the file is not complete, or of another model, or without a vocabulary.
         """
         model, extra = load_with_extra(path)
         if not isinstance(model, LanguageModel):

@@ -1,4 +1,4 @@
-"""A Seq2Seq together with its two vocabularies: text in, text out, one file."""
+"""A Seq2Seq with its two vocabularies: text in, text out, one file."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ MAX_SOURCE_LENGTH = 1000
 
 
 class Translation(NamedTuple):
-    """A text, and how good the model finds it.
+    """A translation and its score.
 
     Attributes
     ----------
     text : str
     score : float
-        What translations are ranked by; see `fastrnn.ops.decode_beam`.
+        Score by which translations are ranked; see `fastrnn.ops.decode_beam`.
     log_probability : float
-        The natural logarithm of its probability.
+        Natural logarithm of the probability.
     attention : TokenAttention or None
-        The attention that the model paid to the source.
+        The attention weights.
     """
 
     text: str
@@ -47,21 +47,21 @@ class Translation(NamedTuple):
 
 
 class Translator:
-    """Translates texts with a trained model.
+    """A trained model that translates texts.
 
     Parameters
     ----------
     model : Seq2Seq
-        Trained on ids of the two vocabularies.
+        A model of the ids of the two vocabularies.
     source, target : Vocabulary
-        Text to ids on the way in, ids to text on the way out.
+        Vocabularies of the sources and the targets.
     max_source_length : int
-        Most tokens of a text to be translated; longer ones are refused, and said to be.
+        Maximum number of tokens of a source; a longer one is an error.
 
     Raises
     ------
     ValueError
-        If a vocabulary has not the size that the model wants.
+        If a vocabulary does not have the model's size.
     """
 
     def __init__(
@@ -99,20 +99,20 @@ class Translator:
         max_source_length: int = MAX_SOURCE_LENGTH,
         **options: Any,
     ) -> Translator:
-        """Build vocabularies from (source, target) pairs, and an untrained model of their sizes.
+        """Build vocabularies from (source, target) pairs and an untrained model of their sizes.
 
         Parameters
         ----------
         pairs : sequence of (str, str)
-            For example a `fastrnn.data.PairFile`; gone through twice.
+            Read twice; may be a `fastrnn.data.PairFile`.
         embedding_size, hidden_size, **options
-            As for ``Seq2Seq``.
+            As for `Seq2Seq`.
         level : {"char", "word"}
-            What a token is, in both languages.
+            Kind of tokens in both languages.
         source_level, target_level : {"char", "word"}, optional
-            The same of one language.
+            Kind of tokens in one language.
         min_count : int
-            Tokens that occur less often are unknown ones.
+            Less frequent tokens become the unknown token.
         max_source_length
             As for the class.
 
@@ -135,15 +135,15 @@ class Translator:
     def batches(
         self, pairs: Sequence[tuple[str, str]], *, stream: bool = False, **options: Any
     ) -> PairBatches | TextPairBatches:
-        """Encode pairs into batches that fit the model.
+        """Encode pairs into batches for the model.
 
         Parameters
         ----------
         pairs : sequence of (str, str)
         stream : bool
-            Encode each batch when it is needed, for pairs that do not fit in memory.
+            Encode each batch when it is used, for pairs that do not fit in memory.
         **options
-            Those of ``PairBatches``.
+            Options of `PairBatches`.
         """
         if stream:
             return TextPairBatches(pairs, self.source, self.target, **options)
@@ -162,25 +162,25 @@ class Translator:
         length_penalty: float = 0.0,
         coverage_penalty: float = 0.0,
     ) -> list[str]:
-        """Translate each text; a text with nothing in it gives the empty string.
+        """Translate each text; the translation of an empty text is empty.
 
         Parameters
         ----------
         texts : sequence of str
-            All go through the model as one batch.
+            The texts, translated as one batch.
         beam_size : int
-            How many hypotheses go on at each step; 1 takes the likeliest token at every step.
+            Number of hypotheses that are continued at each step; 1 is greedy decoding.
         max_length : int
-            Most tokens of a translation, its end mark included.
+            Maximum number of tokens of a translation, end mark included.
         length_penalty, coverage_penalty : float
-            As for ``Seq2Seq.beam_search``.
+            As for `Seq2Seq.beam_search`.
 
         Raises
         ------
         TypeError
-            If ``texts`` is one string, or an option of a wrong type.
+            If `texts` is one string, or an option has a wrong type.
         ValueError
-            If an option is out of range, or a text is longer than ``max_source_length``.
+            If an option is out of range, or a text is longer than `max_source_length`.
         """
         found = self.n_best(
             texts,
@@ -204,25 +204,24 @@ class Translator:
         coverage_penalty: float = 0.0,
         return_attention: bool = False,
     ) -> list[list[Translation]]:
-        """Find the best translations of each text by beam search, the best first.
+        """Return the best translations of each text by beam search, the best first.
 
         Parameters
         ----------
         texts : sequence of str
-            All go through the model as one batch. One with nothing in it gives the empty string,
-            once.
+            The texts, translated as one batch. An empty text has one translation, the empty string.
         beam_size, n_best, max_length, length_penalty, coverage_penalty
-            As for ``Seq2Seq.beam_search``.
+            As for `Seq2Seq.beam_search`.
         return_attention : bool
-            Return the attention to each source token too.
+            Whether to return the attention weights.
 
         Raises
         ------
         TypeError
-            If ``texts`` is one string, or an option of a wrong type.
+            If `texts` is one string, or an option has a wrong type.
         ValueError
-            If an option is out of range, a text is longer than ``max_source_length``, or attention
-            is wanted of a model without attention.
+            If an option is out of range, a text is longer than `max_source_length`, or attention
+            weights are requested from a model without attention.
         """
         if isinstance(texts, str):
             raise TypeError("Translator: texts must be several strings, got one; put it in a list")
@@ -249,7 +248,7 @@ class Translator:
         ]
 
     def _encoded(self, texts: Sequence[str]) -> list[Array]:
-        """Return the texts' ids, (T,) each."""
+        """Return the ids (T,) of each text."""
         encoded: list[Array] = [self.source.encode(text) for text in texts]
         for i, ids in enumerate(encoded):
             if len(ids) > self.max_source_length:
@@ -259,7 +258,7 @@ class Translator:
         return encoded
 
     def attention(self, text: str, *, max_length: int = 100) -> TokenAttention:
-        """Translate one text and return the attention that the model paid to it.
+        """Translate one text and return its attention weights.
 
         Raises
         ------
@@ -278,7 +277,7 @@ class Translator:
         return self.attention(text, max_length=max_length)
 
     def _translation(self, source: Array, hypothesis: Hypothesis) -> Translation:
-        """Put a hypothesis into words."""
+        """Return the text of a hypothesis."""
         attention = None
         if hypothesis.attention is not None:
             attention = TokenAttention(
@@ -300,14 +299,14 @@ class Translator:
 
     @classmethod
     def load(cls, path: Path) -> Translator:
-        """Read what ``save`` wrote; the model is in eval mode.
+        """Return the model in a file written by `save`, in eval mode.
 
         Raises
         ------
         OSError
             If the file is missing or cannot be read.
         ValueError
-            If it is not a whole model file, or one of another model or without vocabularies.
+            If the file is not complete, or of another model, or without vocabularies.
         """
         model, extra = load_with_extra(path)
         if not isinstance(model, Seq2Seq):

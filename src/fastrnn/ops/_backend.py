@@ -3,20 +3,226 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from importlib import import_module
-from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
 
 from fastrnn import _check as check
+from fastrnn._cells import Cell, Options
+from fastrnn._check import Array
+
+Weights: TypeAlias = Sequence[Any]  # of one direction, or their gradients
+
+
+class Backend(Protocol):
+    """What a backend has: `fastrnn._reference` defines these functions, `_kernels` compiles them.
+
+    They take checked arguments. A recurrent one takes one layer in its directions: `states` are
+    arrays (directions, N, H), h first, and `weights` come for each direction in the order of
+    `Cell.weights`. Where x holds ids, the gradient of the embedding takes the place of dx.
+    """
+
+    def recurrent_forward(
+        self,
+        cell: Cell,
+        x: Array,
+        states: Sequence[Array],
+        weights: Sequence[Weights],
+        *,
+        options: Options,
+        reverse: Sequence[bool],
+        lengths: Array | None,
+        train: bool,
+        drop_h: Array | None = None,
+        embedding: Array | None = None,
+        out: Array | None = None,
+        num_threads: int | None = None,
+    ) -> tuple[Array, list[Array], Any]: ...
+    def recurrent_backward(
+        self,
+        cell: Cell,
+        dy: Array,
+        dstates: Sequence[Array],
+        stash: Any,
+        *,
+        num_threads: int | None = None,
+    ) -> tuple[Array, list[Array], list[Weights]]: ...
+    def recurrent_step(
+        self, cell: Cell, x: Array, states: Sequence[Array], weights: Weights, *, options: Options
+    ) -> tuple[Array, ...]: ...
+    def recurrent_freeze(
+        self,
+        cell: Cell,
+        cells: Sequence[Weights],
+        *,
+        options: Options,
+        directions: int,
+        residual: bool,
+        owners: Iterable[Array],
+    ) -> Any: ...
+    def attention_forward(
+        self,
+        query: Array,
+        keys: Array,
+        values: Array,
+        weights: tuple[Array, ...],
+        *,
+        score: str,
+        lengths: Array | None,
+        train: bool,
+        heads: int = 1,
+        num_threads: int | None = None,
+    ) -> tuple[Array, Array, Any]: ...
+    def attention_backward(
+        self,
+        dcontext: Array,
+        dattention: Array | None,
+        stash: Any,
+        *,
+        shared: bool = False,
+        num_threads: int | None = None,
+    ) -> tuple[Array, Array, Array | None, tuple[Array, ...]]: ...
+    def attention_decoder_forward(
+        self,
+        decoder: Any,
+        x: Array,
+        fed: Array | None,
+        states: Sequence[Array],
+        memory: Array,
+        *,
+        lengths: Array | None,
+        steps: Array | None,
+        drops: Array | None,
+        drop_h: Array | None,
+        train: bool,
+        num_threads: int | None = None,
+    ) -> tuple[Array, Array, Array | None, list[Array], Any]: ...
+    def attention_decoder_backward(
+        self,
+        dfeatures: Array,
+        dattention: Array | None,
+        dfed: Array | None,
+        dstates: Sequence[Array],
+        stash: Any,
+        *,
+        num_threads: int | None = None,
+    ) -> tuple[Array, Array | None, list[Array], Array, list[Weights], Weights, Weights]: ...
+    def decode_greedy(
+        self,
+        decoder: Any,
+        states: list[Array],
+        memory: Array | None,
+        lengths: Array | None,
+        constant: Array | None,
+        *,
+        start: Array,
+        end: int | None,
+        max_length: int,
+        forced: Array | None,
+        use_forced: Array | None,
+        return_attention: bool,
+        num_threads: int | None = None,
+    ) -> tuple[Array, Array, Array, Array | None]: ...
+    def decode_sample(
+        self,
+        decoder: Any,
+        states: list[Array],
+        memory: Array | None,
+        lengths: Array | None,
+        constant: Array | None,
+        *,
+        start: Array,
+        end: int | None,
+        max_length: int,
+        forced: Array | None,
+        use_forced: Array | None,
+        return_attention: bool,
+        seeds: Array,
+        temperature: float,
+        top_k: int | None,
+        top_p: float | None,
+        num_threads: int | None = None,
+    ) -> tuple[Array, Array, Array, Array | None]: ...
+    def decode_beam(
+        self,
+        decoder: Any,
+        states: list[Array],
+        memory: Array | None,
+        lengths: Array | None,
+        constant: Array | None,
+        *,
+        start: Array,
+        end: int,
+        max_length: int,
+        beam_size: int,
+        n_best: int,
+        length_penalty: float,
+        coverage_penalty: float,
+        return_attention: bool,
+        num_threads: int | None = None,
+    ) -> list[list[tuple[Array, float, float, bool, Array | None]]]: ...
+    def linear_forward(
+        self, x: Array, W: Array, b: Array | None, *, num_threads: int | None = None
+    ) -> Array: ...
+    def linear_backward(
+        self, dy: Array, x: Array, W: Array, *, bias: bool, num_threads: int | None = None
+    ) -> tuple[Array, Array, Array | None]: ...
+    def embedding_forward(self, ids: Array, W: Array) -> Array: ...
+    def embedding_backward(self, dy: Array, ids: Array, num_embeddings: int) -> Array: ...
+    def dropout(self, x: Array, keep: Array, scale: float) -> Array: ...
+    def tanh(self, x: Array) -> Array: ...
+    def tanh_backward(self, dy: Array, y: Array) -> Array: ...
+    def softmax_cross_entropy(
+        self,
+        logits: Array,
+        targets: Array,
+        *,
+        ignore_index: int | None,
+        train: bool,
+        label_smoothing: float = 0.0,
+        num_threads: int | None = None,
+    ) -> tuple[float, Array | None]: ...
+    def sgd_update(self, param: Array, grad: Array, *, lr: float) -> None: ...
+    def momentum_update(
+        self, param: Array, grad: Array, velocity: Array, *, lr: float, momentum: float
+    ) -> None: ...
+    def adagrad_update(
+        self, param: Array, grad: Array, square: Array, *, lr: float, eps: float
+    ) -> None: ...
+    def rmsprop_update(
+        self, param: Array, grad: Array, square: Array, *, lr: float, rho: float, eps: float
+    ) -> None: ...
+    def adam_update(
+        self,
+        param: Array,
+        grad: Array,
+        mean: Array,
+        square: Array,
+        *,
+        lr: float,
+        beta1: float,
+        beta2: float,
+        eps: float,
+        step: int,
+        weight_decay: float,
+    ) -> None: ...
+    def scale_in_place(self, array: Array, factor: float) -> None: ...
+    def squared_norm(self, array: Array) -> float: ...
+
+
+if TYPE_CHECKING:
+    from fastrnn import _kernels, _reference
+
+    _DEFINED: Backend = _reference
+    _COMPILED: Backend = _kernels
 
 _MODULES = {"compiled": "fastrnn._kernels", "reference": "fastrnn._reference"}
 _ENVIRONMENT = os.environ.get("FASTRNN_BACKEND") or "compiled"
 _chosen = ContextVar("fastrnn_backend", default=_ENVIRONMENT)
-_loaded: dict[str, ModuleType] = {}
+_loaded: dict[str, Backend] = {}
 
 
 def backend(name: str) -> AbstractContextManager[None]:
@@ -57,10 +263,10 @@ def choose(name: str | None = None) -> str:
     return name
 
 
-def get(name: str | None = None) -> ModuleType:
+def get(name: str | None = None) -> Backend:
     """Return the backend's module, imported when it is first used."""
     if (module := _loaded.get(_chosen.get() if name is None else name)) is None:
-        module = import_module(_MODULES[name := choose(name)])
+        module = cast(Backend, import_module(_MODULES[name := choose(name)]))
         _loaded[name] = module
     return module
 

@@ -1,21 +1,27 @@
-"""What the operations of all recurrent cells share: checks, call of the backend, stash."""
+"""One layer of a recurrent cell in its directions: checks, call of the backend, stash.
+
+States and their gradients are arrays (directions, N, H), weights come for each direction in the
+order of `Cell.weights`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
 from fastrnn import _check as check
+from fastrnn._cells import NO_OPTIONS, Cell, Options
 from fastrnn._check import Array, DType
 from fastrnn.ops import _backend
+from fastrnn.ops._backend import Stash, Weights
 
-NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
+FORWARD, BOTH = (False,), (False, True)
+"""For each direction of a layer, whether it walks from each sequence's last step to the first."""
 
 
 @dataclass(frozen=True, slots=True)
-class Frozen:
+class Prepacked:
     """The weights of stacked cells as a backend packed them, good as long as it is in use.
 
     Both methods check nothing themselves: they return None, and have done nothing, where the
@@ -42,202 +48,192 @@ class Frozen:
         return result
 
 
-@dataclass(frozen=True)
-class Cell:
-    """A recurrent cell as `ops` and `layers` see it; the backends know the rest."""
+def forward(
+    cell: Cell,
+    x: Any,
+    states: Sequence[Any],
+    weights: Sequence[Sequence[Any]],
+    *,
+    train: bool,
+    options: Options = NO_OPTIONS,
+    reverse: Sequence[bool] = FORWARD,
+    stacked: bool = True,
+    lengths: Any = None,
+    drop_h: Any = None,
+    embedding: Any = None,
+    out: Array | None = None,
+    num_threads: int | None = None,
+    backend: str | None = None,
+) -> tuple[Array, list[Array], Stash | None]:
+    """Run over time: y, the final states and, if `train`, a stash.
 
-    name: str  # of the public class, the prefix of messages
-    kernel: str  # the prefix of the backend's functions
-    gates: int
-    states: tuple[str, ...] = ("h",)
+    With an `embedding` (V, D), x holds the numbers (N, T) of its rows, and the backward gives its
+    gradient in place of that of x. y is written to `out` (N, T, directions * H), if given. Unless
+    `stacked`, there is one direction, and the states and their gradients are arrays (N, H).
+    """
+    name = cell.title
+    ready, D, H, dtype = _checked(cell, weights, as_they_lie=False)
+    if embedding is None:
+        x = check.array(name, "x", x, ("N", "T", D), dtype)
+    else:
+        embedding = check.array(name, "embedding", embedding, ("V", D), dtype, contiguous=True)
+        x = check.integers(name, "x", x, ("N", "T"), len(embedding))
+    N, T = x.shape[:2]
+    whole = (len(reverse), N, H)
+    shape = whole if stacked else (N, H)
+    states = [
+        check.array_or_zeros(name, f"{state}0", value, shape, dtype, contiguous=True)
+        for state, value in zip(cell.states, states, strict=True)
+    ]
+    if drop_h is not None:
+        drop_h = check.array(name, "drop_h", drop_h, shape, dtype, contiguous=True).reshape(whole)
+    if out is not None:
+        check.output(name, "out", out, (N, T, len(reverse) * H), dtype)
+    lengths = check.lengths(name, lengths, N, T)
+    num_threads = check.threads(name, num_threads)
+    chosen = _backend.choose(backend)
+    y, finals, data = _backend.get(chosen).recurrent_forward(
+        cell,
+        x,
+        [state.reshape(whole) for state in states],
+        ready,
+        options=options,
+        reverse=reverse,
+        lengths=lengths,
+        train=train,
+        drop_h=drop_h,
+        embedding=embedding,
+        out=out,
+        num_threads=num_threads,
+    )
+    finals = [final.reshape(shape) for final in finals]
+    return y, finals, Stash(name, chosen, dtype, (y.shape, shape), data) if train else None
 
-    def shapes(self, D: int, H: int) -> dict[str, tuple[int, ...]]:
-        """Return the shapes of the weights by name; a cell takes the first three or all."""
-        G = self.gates * H
-        return {"Wx": (D, G), "Wh": (H, G), "b": (G,), "bh": (H,)}
 
-    def outputs(self, shape: tuple[int, ...], dtype: DType, backend: str | None) -> Array:
-        """Return an array for outputs, uninitialised, in memory as the backend wants it."""
-        array: Array = _backend.get(backend).empty(shape, dtype)
-        return array
+def backward(
+    cell: Cell,
+    dy: Any,
+    dstates: Sequence[Any],
+    stash: Any,
+    num_threads: int | None = None,
+) -> tuple[Array, list[Array], list[Weights]]:
+    """Return the gradients of x, of the initial states and, by direction, of the weights."""
+    name = cell.title
+    stash = _backend.open_stash(name, stash)
+    shape, state_shape = stash.shapes
+    dy = check.array_or_zeros(name, "dy", dy, shape, stash.dtype)
+    dstates = [
+        check.array_or_zeros(name, f"d{state}", value, state_shape, stash.dtype, contiguous=True)
+        for state, value in zip(cell.states, dstates, strict=True)
+    ]
+    num_threads = check.threads(name, num_threads)
+    whole = [dstate if len(state_shape) == 3 else dstate[None] for dstate in dstates]
+    dx, dstates, dweights = _backend.get(stash.backend).recurrent_backward(
+        cell, dy, whole, stash.data, num_threads=num_threads
+    )
+    return dx, [dstate.reshape(state_shape) for dstate in dstates], dweights
 
-    def forward(
-        self,
-        x: Any,
-        states: Sequence[Any],
-        weights: Sequence[Any],
-        options: Mapping[str, Any] = NO_OPTIONS,
-        *,
-        train: bool,
-        lengths: Any = None,
-        reverse: bool = False,
-        num_threads: int | None = None,
-        backend: str | None = None,
-        out: Array | None = None,
-        drop_h: Any = None,
-        embedding: Array | None = None,
-    ) -> tuple[Array, tuple[Array, ...], _backend.Stash | None]:
-        """Run over time; the stash is None unless `train`.
 
-        With an `embedding` (V, D), which `takes_embedding` must have agreed to, x are the numbers
-        (N, T) of its rows, and the backward gives its gradient in place of that of x.
-        """
-        weights, D, H, dtype = self._weights(weights, as_they_lie=False)
-        given: dict[str, Any] = {}
-        if embedding is None:
-            x = check.array(self.name, "x", x, ("N", "T", D), dtype)
-        else:
-            shape = ("V", D)
-            embedding = check.array(
-                self.name, "embedding", embedding, shape, dtype, contiguous=True
+def forward_one(
+    cell: Cell,
+    x: Any,
+    states: Sequence[Any],
+    weights: Sequence[Any],
+    *,
+    reverse: bool = False,
+    **options: Any,
+) -> tuple[Array, list[Array], Stash | None]:
+    """Run one direction, with states (N, H); the other arguments are those of `forward`."""
+    return forward(cell, x, states, [weights], reverse=(bool(reverse),), stacked=False, **options)
+
+
+def backward_one(
+    cell: Cell, dy: Any, dstates: Sequence[Any], stash: Any, num_threads: int | None = None
+) -> tuple[Any, ...]:
+    """Return the gradients of x, of the initial states and of the weights, in one tuple."""
+    dx, dinitial, (dweights,) = backward(cell, dy, dstates, stash, num_threads)
+    return dx, *dinitial, *dweights
+
+
+def step(
+    cell: Cell,
+    x: Any,
+    states: Sequence[Any],
+    weights: Sequence[Any],
+    *,
+    options: Options = NO_OPTIONS,
+    backend: str | None = None,
+) -> tuple[Array, ...]:
+    """Run one time step: x (N, D) and states (N, H) give the new states."""
+    name = cell.title
+    (ready,), D, H, dtype = _checked(cell, [weights], as_they_lie=True)
+    x = check.array(name, "x", x, ("N", D), dtype, contiguous=True)
+    states = [
+        check.array(name, state, value, (len(x), H), dtype, contiguous=True)
+        for state, value in zip(cell.states, states, strict=True)
+    ]
+    return run_step(cell, x, states, ready, options, backend)
+
+
+def run_step(
+    cell: Cell,
+    x: Array,
+    states: Sequence[Array],
+    weights: Sequence[Array | None],
+    options: Options,
+    backend: str | None,
+) -> tuple[Array, ...]:
+    """Run one time step on checked, C-contiguous arguments: layers check theirs only once."""
+    return _backend.get(backend).recurrent_step(cell, x, states, weights, options=options)
+
+
+def freeze(
+    cell: Cell,
+    cells: Sequence[Sequence[Array | None]],
+    *,
+    options: Options,
+    directions: int,
+    residual: bool,
+    owners: Iterable[Array],
+    backend: str | None,
+) -> Prepacked | None:
+    """Pack the checked weights of stacked cells; None where the backend does not pack.
+
+    `cells` come layer by layer, in each the forward direction first; with `residual`, layers from
+    the third on add their inputs to their outputs. `owners` are the arrays that shall not change:
+    while one of them is writeable, the packed weights are not used.
+    """
+    chosen = _backend.choose(backend)
+    packed = _backend.get(chosen).recurrent_freeze(
+        cell, cells, options=options, directions=directions, residual=residual, owners=owners
+    )
+    return None if packed is None else Prepacked(chosen, packed)
+
+
+def _checked(
+    cell: Cell, weights: Sequence[Sequence[Any]], *, as_they_lie: bool
+) -> tuple[list[tuple[Array | None, ...]], int, int, DType]:
+    """Return each direction's weights as a backend wants them, with D, H and the dtype they set.
+
+    A step reads them as they lie; what packs them takes transposed views, too.
+    """
+    name, G = cell.title, len(cell.gates)
+    dtype = check.float_dtype(name, "Wx", weights[0][0])
+    shape: check.Shape = ("D", f"{G}*H")
+    D = len(check.weights(name, "Wx", weights[0][0], shape, dtype, as_they_lie=as_they_lie))
+    shape = ("H", f"{G}*H")
+    H = len(check.weights(name, "Wh", weights[0][1], shape, dtype, as_they_lie=as_they_lie))
+    return (
+        [
+            tuple(
+                None
+                if array is None and key == "bh"
+                else check.weights(name, key, array, wanted, dtype, as_they_lie=as_they_lie)
+                for (key, wanted), array in zip(cell.shapes(D, H).items(), arrays, strict=True)
             )
-            x = check.integers(self.name, "x", x, ("N", "T"), len(embedding))
-            given["embedding"] = embedding
-        N, T = x.shape[:2]
-        states = [
-            check.array_or_zeros(self.name, f"{name}0", state, (N, H), dtype, contiguous=True)
-            for name, state in zip(self.states, states, strict=True)
-        ]
-        if out is not None:
-            check.output(self.name, "out", out, (N, T, H), dtype)
-        if drop_h is not None:
-            drop_h = check.array(self.name, "drop_h", drop_h, (N, H), dtype, contiguous=True)
-        lengths = check.lengths(self.name, lengths, N, T)
-        num_threads = check.threads(self.name, num_threads)
-        chosen = _backend.choose(backend)
-        forward = getattr(_backend.get(chosen), f"{self.kernel}_forward")
-        y, *last, data = forward(
-            x,
-            *states,
-            *weights,
-            **options,
-            lengths=lengths,
-            reverse=bool(reverse),
-            train=train,
-            num_threads=num_threads,
-            out=out,
-            drop_h=drop_h,
-            **given,
-        )
-        stash = _backend.Stash(self.name, chosen, dtype, (y.shape,), data) if train else None
-        return y, tuple(last), stash
-
-    def takes_embedding(self, rows: int, inputs: int, backend: str | None) -> bool:
-        """Whether `forward` gains by an embedding of so many rows for so many inputs."""
-        embeds = getattr(_backend.get(_backend.choose(backend)), "embeds", None)
-        return embeds is not None and embeds(rows, inputs)
-
-    def backward(
-        self, dy: Any, dstates: Sequence[Any], stash: Any, num_threads: int | None = None
-    ) -> tuple[Any, ...]:
-        """Return the gradients of x, of the initial states and of the weights, in one tuple."""
-        stash = _backend.open_stash(self.name, stash)
-        N, T, H = stash.shapes[0]
-        dy = check.array_or_zeros(self.name, "dy", dy, (N, T, H), stash.dtype)
-        dstates = [
-            check.array_or_zeros(
-                self.name, f"d{name}", dstate, (N, H), stash.dtype, contiguous=True
-            )
-            for name, dstate in zip(self.states, dstates, strict=True)
-        ]
-        num_threads = check.threads(self.name, num_threads)
-        backward = getattr(_backend.get(stash.backend), f"{self.kernel}_backward")
-        return tuple(backward(dy, *dstates, stash.data, num_threads=num_threads))
-
-    def step(
-        self,
-        x: Any,
-        states: Sequence[Any],
-        weights: Sequence[Any],
-        options: Mapping[str, Any] = NO_OPTIONS,
-        *,
-        backend: str | None = None,
-    ) -> tuple[Array, ...]:
-        """Run one time step; return the new states."""
-        weights, D, H, dtype = self._weights(weights, as_they_lie=True)
-        x = check.array(self.name, "x", x, ("N", D), dtype, contiguous=True)
-        shape = (len(x), H)
-        states = [
-            check.array(self.name, name, state, shape, dtype, contiguous=True)
-            for name, state in zip(self.states, states, strict=True)
-        ]
-        return self.run_step(x, states, weights, options, backend)
-
-    def run_step(
-        self,
-        x: Array,
-        states: Sequence[Array],
-        weights: Sequence[Array | None],
-        options: Mapping[str, Any],
-        backend: str | None,
-    ) -> tuple[Array, ...]:
-        """Run one time step on checked, C-contiguous arguments: layers check theirs only once."""
-        step = getattr(_backend.get(backend), f"{self.kernel}_step")
-        new = step(x, *states, *weights, **options)
-        return new if len(self.states) > 1 else (new,)
-
-    def freeze(
-        self,
-        cells: Sequence[Sequence[Array | None]],
-        options: Mapping[str, Any],
-        *,
-        directions: int,
-        residual: bool,
-        owners: Iterable[Array],
-        backend: str | None,
-    ) -> Frozen | None:
-        """Pack the checked weights of stacked cells; None where the backend does not pack.
-
-        `cells` come layer by layer, in each the forward direction first; with `residual`, layers
-        from the third on add their inputs to their outputs. `owners` are the arrays
-        that shall not change: while one of them is writeable, the packed weights are not used.
-        """
-        chosen = _backend.choose(backend)
-        freeze = getattr(_backend.get(chosen), f"{self.kernel}_freeze", None)
-        if freeze is None:
-            return None
-        packed = freeze(cells, directions=directions, residual=residual, owners=owners, **options)
-        return Frozen(chosen, packed)
-
-    def directions(
-        self,
-        calls: Sequence[Callable[..., Any]],
-        work: float,
-        num_threads: int | None,
-        backend: str | None,
-    ) -> list[Any]:
-        """Return the results of the directions of a layer, run as the backend runs them.
-
-        Each of the `calls` takes `num_threads` by name and does `work` multiply-adds.
-        """
-        run = getattr(_backend.get(backend), "run_directions", None)
-        if run is None:
-            return [call(num_threads=num_threads) for call in calls]
-        return run(calls, work, num_threads)  # type: ignore[no-any-return]
-
-    def work(self, N: int, T: int, D: int, H: int) -> float:
-        """Return the multiply-adds of a forward."""
-        return float(N * T * (D + H) * self.gates * H)
-
-    def _weights(
-        self, weights: Sequence[Any], *, as_they_lie: bool
-    ) -> tuple[list[Array | None], int, int, DType]:
-        """Return the weights as a backend wants them, with D, H and the dtype that they set.
-
-        A step reads them as they lie; what packs them takes transposed views, too.
-        """
-        Wx, Wh, *biases = weights
-        dtype = check.float_dtype(self.name, "Wx", Wx)
-        G = f"{self.gates}*H"
-        Wx = check.weights(self.name, "Wx", Wx, ("D", G), dtype, as_they_lie=as_they_lie)
-        Wh = check.weights(self.name, "Wh", Wh, ("H", G), dtype, as_they_lie=as_they_lie)
-        D, H = len(Wx), len(Wh)
-        ready = [
-            None
-            if value is None and name == "bh"
-            else check.weights(self.name, name, value, shape, dtype, as_they_lie=as_they_lie)
-            for (name, shape), value in zip(
-                self.shapes(D, H).items(), (Wx, Wh, *biases), strict=False
-            )
-        ]
-        return ready, D, H, dtype
+            for arrays in weights
+        ],
+        D,
+        H,
+        dtype,
+    )

@@ -12,7 +12,7 @@ from fastrnn._cells import CELLS
 from fastrnn._check import Array, DType
 from fastrnn._renamed import renamed, warn
 from fastrnn.ops import _backend
-from fastrnn.ops._backend import Stash
+from fastrnn.ops._backend import Stash, Weights
 from fastrnn.ops.decoder_weights import (
     DecoderWeights,
     check_attention,
@@ -161,15 +161,7 @@ def attention_decoder_backward(
     stash: Stash,
     *,
     num_threads: int | None = None,
-) -> tuple[
-    Array,
-    Array | None,
-    list[Array],
-    Array,
-    list[tuple[Array | None, ...]],
-    tuple[Array, ...],
-    tuple[Array, ...],
-]:
+) -> tuple[Array, Array | None, list[Array], Array, list[Weights], Weights, Weights]:
     """Return (dx, dfed, dstates, dmemory, dcells, dweights, dreadout).
 
     Parameters
@@ -210,7 +202,7 @@ def attention_decoder_backward(
     dstates = _states("dstates", dstates, states[0], states[1:], stash.dtype)
     num_threads = check.threads(_NAME, num_threads)
     backend = _backend.get(stash.backend)
-    return backend.attention_decoder_backward(  # type: ignore[no-any-return]
+    return backend.attention_decoder_backward(
         dfeatures, dattention, dfed, dstates, stash.data, num_threads=num_threads
     )
 

@@ -210,7 +210,7 @@ def decode_sample(
     module = _backend.get(backend)
     if drawing["temperature"] == 0:
         return Decoded(*module.decode_greedy(*arguments, **options))
-    return Decoded(*module.decode_sample(*arguments, **options, **drawing))
+    return Decoded(*module.decode_sample(*arguments, **(options | drawing)))
 
 
 @renamed(return_alignment="return_attention")

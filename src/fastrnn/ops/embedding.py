@@ -54,4 +54,4 @@ def embedding_backward(dy: Any, stash: Stash) -> Array:
     dy = check.array("Embedding", "dy", dy, stash.shapes[0], stash.dtype, contiguous=True)
     rows = dy.reshape(len(ids), dy.shape[-1])
     dW = _backend.get(stash.backend).embedding_backward(rows, ids, V)
-    return dW  # type: ignore[no-any-return]
+    return dW

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from fastrnn._cells import CELLS
 from fastrnn._check import Array
 from fastrnn.ops._backend import Stash
-from fastrnn.ops._recurrent import Cell
+from fastrnn.ops._recurrent import backward_one, forward_one, step
 
-CELL = Cell("GRU", "gru", gates=3)
+CELL = CELLS["gru"]
 
 
 def gru(
@@ -75,7 +76,8 @@ def gru(
     ----------
     K. Cho et al., "Learning phrase representations using RNN encoder-decoder", 2014, eq. 5 to 8.
     """
-    y, (h,), _ = CELL.forward(
+    y, (h,), _ = forward_one(
+        CELL,
         x,
         (h0,),
         (Wx, Wh, b, bh),
@@ -110,7 +112,8 @@ def gru_forward(
         Factors of h where it meets Wh, at every step the same: variational dropout (Gal and
         Ghahramani 2016) has 0 with probability p, else 1 / (1 - p).
     """
-    y, (h,), stash = CELL.forward(
+    y, (h,), stash = forward_one(
+        CELL,
         x,
         (h0,),
         (Wx, Wh, b, bh),
@@ -140,11 +143,11 @@ def gru_backward(
     num_threads : int, optional
         For this call.
     """
-    return CELL.backward(dy, (dh,), stash, num_threads)
+    return backward_one(CELL, dy, (dh,), stash, num_threads)
 
 
 def gru_step(
     x: Any, h: Any, Wx: Any, Wh: Any, b: Any, bh: Any = None, *, backend: str | None = None
 ) -> Array:
     """Run one time step: x (N, D) and h (N, H) give the new h (N, H)."""
-    return CELL.step(x, (h,), (Wx, Wh, b, bh), backend=backend)[0]
+    return step(CELL, x, (h,), (Wx, Wh, b, bh), backend=backend)[0]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from fastrnn._cells import CELLS
 from fastrnn._check import Array
 from fastrnn.ops._backend import Stash
-from fastrnn.ops._recurrent import Cell
+from fastrnn.ops._recurrent import backward_one, forward_one, step
 
-CELL = Cell("LSTM", "lstm", gates=4, states=("h", "c"))
+CELL = CELLS["lstm"]
 
 
 def lstm(
@@ -66,7 +67,8 @@ def lstm(
     S. Hochreiter and J. Schmidhuber, "Long short-term memory", Neural Computation 9, 1997; the
     forget gate: F. A. Gers, J. Schmidhuber and F. Cummins, "Learning to forget", 2000.
     """
-    y, (h, c), _ = CELL.forward(
+    y, (h, c), _ = forward_one(
+        CELL,
         x,
         (h0, c0),
         (Wx, Wh, b),
@@ -101,7 +103,8 @@ def lstm_forward(
         Factors of h where it meets Wh, at every step the same: variational dropout (Gal and
         Ghahramani 2016) has 0 with probability p, else 1 / (1 - p).
     """
-    y, (h, c), stash = CELL.forward(
+    y, (h, c), stash = forward_one(
+        CELL,
         x,
         (h0, c0),
         (Wx, Wh, b),
@@ -131,12 +134,12 @@ def lstm_backward(
     num_threads : int, optional
         For this call.
     """
-    return CELL.backward(dy, (dh, dc), stash, num_threads)
+    return backward_one(CELL, dy, (dh, dc), stash, num_threads)
 
 
 def lstm_step(
     x: Any, h: Any, c: Any, Wx: Any, Wh: Any, b: Any, *, backend: str | None = None
 ) -> tuple[Array, Array]:
     """Run one time step: x (N, D) and h, c (N, H) give the new (h, c)."""
-    h, c = CELL.step(x, (h, c), (Wx, Wh, b), backend=backend)
+    h, c = step(CELL, x, (h, c), (Wx, Wh, b), backend=backend)
     return h, c

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from fastrnn import _check as check
+from fastrnn._cells import CELLS
 from fastrnn._check import Array
 from fastrnn.ops._backend import Stash
-from fastrnn.ops._recurrent import Cell
+from fastrnn.ops._recurrent import backward_one, forward_one, step
 
-CELL = Cell("RNN", "rnn", gates=1)
+CELL = CELLS["rnn"]
 
 
 def rnn(
@@ -68,11 +69,12 @@ def rnn(
     ----------
     J. L. Elman, "Finding structure in time", Cognitive Science 14, 1990.
     """
-    y, (h,), _ = CELL.forward(
+    y, (h,), _ = forward_one(
+        CELL,
         x,
         (h0,),
         (Wx, Wh, b),
-        options(nonlinearity),
+        options=_options(nonlinearity),
         train=False,
         lengths=lengths,
         reverse=reverse,
@@ -104,11 +106,12 @@ def rnn_forward(
         Factors of h where it meets Wh, at every step the same: variational dropout (Gal and
         Ghahramani 2016) has 0 with probability p, else 1 / (1 - p).
     """
-    y, (h,), stash = CELL.forward(
+    y, (h,), stash = forward_one(
+        CELL,
         x,
         (h0,),
         (Wx, Wh, b),
-        options(nonlinearity),
+        options=_options(nonlinearity),
         train=True,
         lengths=lengths,
         reverse=reverse,
@@ -135,7 +138,7 @@ def rnn_backward(
     num_threads : int, optional
         For this call.
     """
-    return CELL.backward(dy, (dh,), stash, num_threads)
+    return backward_one(CELL, dy, (dh,), stash, num_threads)
 
 
 def rnn_step(
@@ -149,9 +152,12 @@ def rnn_step(
     backend: str | None = None,
 ) -> Array:
     """Run one time step: x (N, D) and h (N, H) give the new h (N, H)."""
-    return CELL.step(x, (h,), (Wx, Wh, b), options(nonlinearity), backend=backend)[0]
+    return step(CELL, x, (h,), (Wx, Wh, b), options=_options(nonlinearity), backend=backend)[0]
 
 
-def options(nonlinearity: str) -> dict[str, str]:
-    """Return the options that the backends' functions of this cell take."""
-    return {"nonlinearity": check.option("RNN", "nonlinearity", nonlinearity, ("tanh", "relu"))}
+def _options(nonlinearity: str) -> dict[str, str]:
+    return {
+        "nonlinearity": check.option(
+            "RNN", "nonlinearity", nonlinearity, CELL.options["nonlinearity"]
+        )
+    }

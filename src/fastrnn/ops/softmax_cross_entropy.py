@@ -104,7 +104,7 @@ def _run(
         label_smoothing=label_smoothing,
         num_threads=num_threads,
     )
-    if train:
+    if dlogits is not None:
         dlogits = dlogits.reshape(logits.shape)
         dlogits.flags.writeable = False  # every backward may hand it out
     return loss, Stash(_LAYER, chosen, dtype, (), dlogits)

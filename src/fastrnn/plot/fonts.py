@@ -1,4 +1,4 @@
-"""Fonts for tokens of any script: matplotlib draws a box for a letter that its font lacks."""
+"""Fonts for tokens of any script: matplotlib draws a box for a letter that the font lacks."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from matplotlib.ft2font import FT2Font
 
 
 class Fonts(NamedTuple):
-    """Families that together draw some texts.
+    """Font families that together have the letters of some texts.
 
     Attributes
     ----------
     families : list of str
-        What matplotlib takes as ``family``: it looks a letter up in each of them in turn.
+        Value of matplotlib's `family`: a letter comes from the first family that has it.
     missing : set of str
         The letters that no installed font has.
     """
@@ -25,7 +25,7 @@ class Fonts(NamedTuple):
 
 
 def fonts_for(texts: Iterable[str]) -> Fonts:
-    """Choose installed fonts for all letters of the texts: monospace, and more where it must be."""
+    """Choose installed fonts for the letters of the texts: monospace, and others if needed."""
     missing = {letter for text in texts for letter in text if not letter.isspace()}
     families = []
     for family, letters in _installed():
@@ -38,9 +38,9 @@ def fonts_for(texts: Iterable[str]) -> Fonts:
 
 
 def _installed() -> Iterator[tuple[str, set[str]]]:
-    """Give each family, monospace first, with the letters that it has."""
+    """Yield each family, monospace first, with the letters that it has."""
     yield "monospace", set(map(chr, FT2Font(findfont("monospace")).get_charmap()))
     for font in fontManager.ttflist:
-        # The font of last resort has a box for every letter there is.
+        # The font of last resort has a box for every letter.
         if not font.name.startswith("Last Resort"):
             yield font.name, set(map(chr, FT2Font(font.fname).get_charmap()))

@@ -1,6 +1,6 @@
-"""PyTorch's `LSTM`, `GRU` and `RNN` on the kernels of fastrnn; `accelerate` puts them in a model.
+"""PyTorch's `LSTM`, `GRU` and `RNN` on fastrnn's kernels; `accelerate` puts them in a model.
 
-Nothing else in fastrnn imports PyTorch, and ``import fastrnn`` does not import this.
+No other package of fastrnn imports PyTorch, and ``import fastrnn`` does not import this one.
 """
 
 from __future__ import annotations

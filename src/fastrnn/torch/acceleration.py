@@ -1,4 +1,4 @@
-"""Puts our modules in the place of PyTorch's, within a model."""
+"""Replacement of PyTorch's recurrent modules in a model by fastrnn's."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ _OURS: dict[type[torch.nn.Module], Any] = {
 
 @dataclass(frozen=True)
 class Acceleration:
-    """What `accelerate` did, by the names that `named_modules` gives.
+    """The result of `accelerate`, by the names of `named_modules`.
 
     Attributes
     ----------
     replaced : list of str
-        The modules that are ours now.
+        The replaced modules.
     left_alone : dict of str to str
-        Recurrent modules that are not, and why.
+        Other recurrent modules, with the reasons.
     """
 
     replaced: list[str]
     left_alone: dict[str, str]
 
     def __str__(self) -> str:
-        """Write a line for each module."""
+        """Return a line for each module."""
         lines = [f"{name or '(the model)'}: replaced" for name in self.replaced]
         for name, reason in self.left_alone.items():
             lines.append(f"{name or '(the model)'}: left alone, {reason}")
@@ -40,22 +40,22 @@ class Acceleration:
 
 
 def accelerate(model: torch.nn.Module) -> Acceleration:
-    """Run the `torch.nn.RNN`, `LSTM` and `GRU` modules of a model on our kernels, in place.
+    """Make the `torch.nn.RNN`, `LSTM` and `GRU` modules of a model run on fastrnn's kernels.
 
-    Each of them stays the same object, with its parameters, hooks and mode, and becomes an instance
-    of our subclass: optimizers, references to it and the keys of `state_dict` remain good. Left
-    alone are modules that are not on the CPU, or in another dtype than float32 and float64, or that
-    have a `proj_size`; those with a forward of their own; cells.
+    Each module stays the same object with its parameters, hooks and mode, and becomes an instance
+    of fastrnn's subclass. Optimizers, references to it and the keys of `state_dict` stay valid.
+    Modules are left alone if they are not on the CPU, not float32 or float64, have a `proj_size` or
+    their own forward, or are cells.
 
     Parameters
     ----------
     model : torch.nn.Module
-        Also one of these modules itself.
+        May be one of these modules itself.
 
     Returns
     -------
     Acceleration
-        The names of what was replaced and of what was left alone, with the reasons; print it.
+        The names of the replaced modules and of those left alone, with the reasons; printable.
 
     Raises
     ------
@@ -79,7 +79,7 @@ def accelerate(model: torch.nn.Module) -> Acceleration:
 
 
 def _obstacle(module: torch.nn.RNNBase | torch.nn.RNNCellBase) -> str | None:
-    """Say why a module must stay as it is, if it must."""
+    """Return the reason why a module cannot be replaced, or None."""
     kind = type(module)
     if isinstance(module, torch.nn.RNNCellBase):
         return f"{kind.__name__} runs a single step, which we have no module for"

@@ -1,35 +1,34 @@
 """One recurrent layer as a function of PyTorch's autograd, computed by `fastrnn.ops`.
 
-Tensors and arrays share their memory; what we have transposed is a view.
+Tensors and arrays share their memory; transposed weights are views.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from fastrnn._cells import Cell, Options
 from fastrnn._check import Array
-from fastrnn.layers.directions import layer_backward, layer_forward
-from fastrnn.ops._recurrent import Cell
+from fastrnn.ops import _recurrent
 from fastrnn.torch.weights import to_kernel, to_torch
 
 
 @dataclass(frozen=True)
 class Layer:
-    """What is not a tensor in a call of a layer in one or two directions."""
+    """The arguments of a call of a layer, in one or two directions, that are not tensors."""
 
     cell: Cell
-    options: Mapping[str, str]
+    options: Options
     directions: int
-    lengths: Array | None  # of the sequences, where they differ
+    lengths: Array | None  # if they differ
 
     def __call__(self, x: Tensor, states: Sequence[Tensor], params: Sequence[Tensor]) -> Any:
-        """Run over time.
+        """Return the outputs and final states of the layer.
 
         Parameters
         ----------
@@ -50,32 +49,29 @@ class Layer:
             return _Differentiable.apply(self, *tensors)  # type: ignore[no-untyped-call]
         return self.forward(tensors, train=False)[0]
 
-    def forward(
-        self, tensors: Sequence[Tensor], *, train: bool
-    ) -> tuple[tuple[Tensor, ...], list[Any]]:
-        """Return what a call returns, and the stashes of a backward."""
+    def forward(self, tensors: Sequence[Tensor], *, train: bool) -> tuple[tuple[Tensor, ...], Any]:
+        """Return what a call returns, and the stash of a backward."""
         x, *rest = tensors
         count = len(self.cell.states)
         states = [_array(state) for state in rest[:count]]
         _, N, H = states[0].shape
-        y = self.cell.outputs((len(x), N, self.directions * H), states[0].dtype, None)
-        final = [np.empty(state.shape, state.dtype) for state in states]
-        stashes = layer_forward(
+        y = torch.empty(len(x), N, self.directions * H, dtype=x.dtype)
+        _, final, stash = _recurrent.forward(
             self.cell,
             _array(x).swapaxes(0, 1),
             states,
             [to_kernel(self.cell, params) for params in self.by_direction(rest[count:])],
-            self.options,
-            y=y.swapaxes(0, 1),
-            final=final,
             train=train,
+            options=self.options,
+            reverse=_recurrent.BOTH[: self.directions],
             lengths=self.lengths,
+            out=_array(y).swapaxes(0, 1),
             num_threads=torch.get_num_threads(),
         )
-        return tuple(torch.from_numpy(array) for array in (y, *final)), stashes
+        return (y, *map(torch.from_numpy, final)), stash
 
     def by_direction(self, items: Sequence[Any]) -> list[Sequence[Any]]:
-        """Return the parts of `items` that belong to each direction."""
+        """Return the parts of `items` for each direction."""
         size = len(items) // self.directions
         return [items[size * k : size * (k + 1)] for k in range(self.directions)]
 
@@ -83,14 +79,14 @@ class Layer:
 class _Differentiable(torch.autograd.Function):
     """A call of a `Layer` with gradients.
 
-    What the backward of the kernels needs lives as long as the graph does.
+    The stashes for the backward live as long as the graph.
     """
 
     @staticmethod
     def forward(ctx: Any, layer: Layer, *tensors: Tensor) -> tuple[Tensor, ...]:
-        results, ctx.stashes = layer.forward(tensors, train=True)
+        results, ctx.stash = layer.forward(tensors, train=True)
         ctx.layer = layer
-        # The stashes refer to the same memory; this lets autograd notice changes in place.
+        # The stash refers to the same memory; this lets autograd notice changes in place.
         ctx.save_for_backward(*tensors)
         return results
 
@@ -99,20 +95,13 @@ class _Differentiable(torch.autograd.Function):
         layer: Layer = ctx.layer
         if torch.is_grad_enabled():
             wanted = "create_graph=False: it has first derivatives only"
-            raise RuntimeError(f"{layer.cell.name}: backward must be called with {wanted}")
-        x, *_ = ctx.saved_tensors  # raises if one was changed, or if the graph was freed
+            raise RuntimeError(f"{layer.cell.title}: backward must be called with {wanted}")
+        _ = ctx.saved_tensors  # raises if one was changed, or if the graph was freed
         count = len(layer.cell.states)
         _, x_wanted, *wanted = ctx.needs_input_grad
         dy, *dfinal = (_array(gradient) for gradient in dresults)
-        dinitial = [np.empty(gradient.shape, gradient.dtype) for gradient in dfinal]
-        dx, grads = layer_backward(
-            layer.cell,
-            dy.swapaxes(0, 1),
-            dfinal,
-            ctx.stashes,
-            input_size=x.shape[-1],
-            dinitial=dinitial,
-            num_threads=torch.get_num_threads(),
+        dx, dinitial, grads = _recurrent.backward(
+            layer.cell, dy.swapaxes(0, 1), dfinal, ctx.stash, torch.get_num_threads()
         )
         dparams = [
             gradient
@@ -124,6 +113,6 @@ class _Differentiable(torch.autograd.Function):
 
 
 def _array(tensor: Tensor) -> Array:
-    """Return the array that shares a tensor's memory."""
+    """Return an array with a tensor's memory."""
     array: Array = tensor.numpy(force=True)
     return array

@@ -1,12 +1,11 @@
 """`LSTM`, `GRU` and `RNN`: PyTorch's modules with another forward.
 
-They are subclasses of PyTorch's own, from which they have all but the computation: constructor,
-parameters and their initial values, state_dict, repr, the checks of shapes and their messages.
+They are subclasses of PyTorch's modules and inherit everything except the computation: constructor,
+parameters and their initial values, state_dict, repr, checks of shapes and their messages.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -14,15 +13,12 @@ from torch import Tensor
 from torch.nn.functional import dropout
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from fastrnn.ops._recurrent import NO_OPTIONS, Cell
-from fastrnn.ops.gru import CELL as GRU_CELL
-from fastrnn.ops.lstm import CELL as LSTM_CELL
-from fastrnn.ops.rnn import CELL as RNN_CELL
+from fastrnn._cells import CELLS, NO_OPTIONS, Cell, Options
 from fastrnn.torch.function import Layer
 
 
 def unsupported(module: torch.nn.RNNBase) -> str | None:
-    """Say what keeps a module from running on our kernels, if anything."""
+    """Return the reason why a module cannot run on fastrnn's kernels, or None."""
     if module.proj_size:
         return f"proj_size must be 0, got {module.proj_size}"
     for names, params in zip(module._all_weights, module.all_weights, strict=True):
@@ -35,12 +31,12 @@ def unsupported(module: torch.nn.RNNBase) -> str | None:
 
 
 class _Compiled(torch.nn.RNNBase):
-    """The forward of all three; whatever follows in a subclass is PyTorch's."""
+    """The forward of all three; the rest of a subclass is PyTorch's."""
 
     _cell: ClassVar[Cell]
 
     @property
-    def _options(self) -> Mapping[str, str]:
+    def _options(self) -> Options:
         return NO_OPTIONS
 
     @property
@@ -50,7 +46,7 @@ class _Compiled(torch.nn.RNNBase):
         return dtype
 
     def forward(self, input: Any, hx: Any = None) -> Any:
-        """Run over time.
+        """Return the outputs and the final state.
 
         Parameters
         ----------
@@ -74,14 +70,14 @@ class _Compiled(torch.nn.RNNBase):
             If a shape, a dtype or a device is wrong.
         """
         if _recorded():
-            return super().forward(input, hx)  # an operator that a trace or an export knows
+            return super().forward(input, hx)  # PyTorch's operator, for a trace or an export
         if (reason := unsupported(self)) is not None:
-            raise ValueError(f"{self._cell.name}: {reason}")
+            raise ValueError(f"{self._cell.title}: {reason}")
         if isinstance(input, PackedSequence):
             return self._run_packed(input, hx)
         self._check_tensor("input", input)
         if input.dim() not in (2, 3):
-            raise ValueError(f"{self._cell.name}: input must be 2-D or 3-D, got {input.dim()}-D")
+            raise ValueError(f"{self._cell.title}: input must be 2-D or 3-D, got {input.dim()}-D")
         batch_axis = 0 if self.batch_first else 1
         single = input.dim() == 2
         x = input.unsqueeze(batch_axis) if single else input
@@ -95,7 +91,7 @@ class _Compiled(torch.nn.RNNBase):
         return y, self._join(final)
 
     def _run_packed(self, input: PackedSequence, hx: Any) -> Any:
-        """Run over a packed sequence, unpacked in between: packed rows are no regular array."""
+        """Run over a packed sequence: unpack it, because the kernels take regular arrays."""
         data, batch_sizes, order, inverse = input
         self._check_tensor("input", data)
         states = self._initial(hx, 3, int(batch_sizes[0]))
@@ -129,7 +125,7 @@ class _Compiled(torch.nn.RNNBase):
 
     def _initial(self, hx: Any, dim: int, N: int) -> tuple[Tensor, ...]:
         """Return the initial states (num_layers * directions, N, H)."""
-        name, count = self._cell.name, len(self._cell.states)
+        name, count = self._cell.title, len(self._cell.states)
         if hx is None:
             shape = len(self._all_weights), N, self.hidden_size
             return count * (torch.zeros(shape, dtype=self._dtype),)
@@ -145,7 +141,7 @@ class _Compiled(torch.nn.RNNBase):
 
     def _check_tensor(self, what: str, value: Any) -> None:
         """Raise unless this is a tensor of ours: dtypes may differ only in autocast."""
-        name, dtype = self._cell.name, self._dtype
+        name, dtype = self._cell.title, self._dtype
         if not isinstance(value, Tensor):
             raise TypeError(f"{name}: {what} must be a Tensor, got {_described(value)}")
         if value.device.type != "cpu":
@@ -154,27 +150,27 @@ class _Compiled(torch.nn.RNNBase):
             raise ValueError(f"{name}: {what} must be {dtype}, as the weights, got {value.dtype}")
 
     def _join(self, states: tuple[Tensor, ...]) -> Any:
-        """Return the states as PyTorch has them."""
+        """Return the states in PyTorch's form."""
         return states if len(states) > 1 else states[0]
 
 
 class RNN(_Compiled, torch.nn.RNN):
-    """`torch.nn.RNN` on the kernels of fastrnn.
+    """`torch.nn.RNN` on fastrnn's kernels.
 
     Constructor, parameters, inputs and results are those of `torch.nn.RNN`. Parameters and inputs
     are float32 or float64, on the CPU; the kernels use `torch.get_num_threads` threads. Gradients
     are of first order.
     """
 
-    _cell = RNN_CELL
+    _cell = CELLS["rnn"]
 
     @property
-    def _options(self) -> Mapping[str, str]:
+    def _options(self) -> Options:
         return {"nonlinearity": self.nonlinearity}
 
 
 class LSTM(_Compiled, torch.nn.LSTM):
-    """`torch.nn.LSTM` on the kernels of fastrnn.
+    """`torch.nn.LSTM` on fastrnn's kernels.
 
     Constructor, parameters, inputs and results are those of `torch.nn.LSTM`, but `proj_size` must
     be 0. Parameters and inputs are float32 or float64, on the CPU; the kernels use
@@ -186,7 +182,7 @@ class LSTM(_Compiled, torch.nn.LSTM):
         If `proj_size` is not 0.
     """
 
-    _cell = LSTM_CELL
+    _cell = CELLS["lstm"]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -195,24 +191,24 @@ class LSTM(_Compiled, torch.nn.LSTM):
 
 
 class GRU(_Compiled, torch.nn.GRU):
-    """`torch.nn.GRU` on the kernels of fastrnn.
+    """`torch.nn.GRU` on fastrnn's kernels.
 
     Constructor, parameters, inputs and results are those of `torch.nn.GRU`. Parameters and inputs
     are float32 or float64, on the CPU; the kernels use `torch.get_num_threads` threads. Gradients
     are of first order.
     """
 
-    _cell = GRU_CELL
+    _cell = CELLS["gru"]
 
 
 def _recorded() -> bool:
-    """Tell whether this call is being traced or exported."""
+    """Return whether this call is being traced or exported."""
     tracing: Any = torch.jit.is_tracing  # type: ignore[attr-defined]
     return bool(torch.compiler.is_exporting() or tracing())
 
 
 def _dropped(x: Tensor, p: float, lengths: Tensor | None) -> Tensor:
-    """Drop out as PyTorch does: of a packed sequence, numbers are drawn for packed rows."""
+    """Apply dropout as PyTorch does: for a packed sequence, draw numbers for packed rows."""
     if lengths is None:
         return dropout(x, p)
     data, batch_sizes, _, _ = pack_padded_sequence(x, lengths)
@@ -220,12 +216,12 @@ def _dropped(x: Tensor, p: float, lengths: Tensor | None) -> Tensor:
 
 
 def _permuted(state: Tensor, order: Tensor | None) -> Tensor:
-    """Put the sequences of a state in this order."""
+    """Return a state with its sequences in this order."""
     return state if order is None else state.index_select(1, order)
 
 
 def _described(value: Any) -> str:
-    """Write what came."""
+    """Return a description of an argument for messages."""
     if isinstance(value, (tuple, list)):
         return f"a {type(value).__name__} of {len(value)}"
     return f"a {type(value).__name__}"

@@ -1,8 +1,8 @@
-"""The weights of one direction of a layer: PyTorch's, and ours.
+"""The weights of one direction of a layer in PyTorch and in fastrnn.
 
-PyTorch's are weight_ih (gates*H, D), weight_hh (gates*H, H) and, if any, two biases (gates*H,); the
-gates are in our order. We add the biases, except those of a GRU's candidate: its reset acts between
-them.
+PyTorch has weight_ih (gates*H, D), weight_hh (gates*H, H) and optionally two biases (gates*H,),
+with the same order of gates. fastrnn adds the biases, except those of a GRU's candidate gate,
+because the reset acts between them.
 """
 
 from __future__ import annotations
@@ -12,9 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from fastrnn._cells import Cell
 from fastrnn._check import Array
-from fastrnn.ops._recurrent import Cell
-from fastrnn.ops.gru import CELL as GRU
 
 
 def to_kernel(cell: Cell, params: Sequence[torch.Tensor]) -> list[Array]:
@@ -23,9 +22,9 @@ def to_kernel(cell: Cell, params: Sequence[torch.Tensor]) -> list[Array]:
     Wx, Wh = weight_ih.T, weight_hh.T
     bias_ih, bias_hh = biases or 2 * [np.zeros(Wh.shape[1], Wh.dtype)]
     b = bias_ih + bias_hh
-    if cell is not GRU:
+    if cell.split_bias is None:
         return [Wx, Wh, b]
-    n = 2 * len(Wh)
+    n = -len(Wh)  # it is the last gate
     b[n:] = bias_ih[n:]
     return [Wx, Wh, b, bias_hh[n:]]
 
@@ -33,9 +32,9 @@ def to_kernel(cell: Cell, params: Sequence[torch.Tensor]) -> list[Array]:
 def to_torch(
     cell: Cell, grads: Sequence[Array], wanted: Sequence[bool]
 ) -> list[torch.Tensor | None]:
-    """Return the gradients of `params`, as far as `wanted`, from those of our weights."""
+    """Return the wanted gradients of `params` from those of fastrnn's weights."""
     dWx, dWh, db, *dbh = grads
-    db_hh = np.concatenate([db[: -len(dWh)], *dbh]) if cell is GRU else db.copy()
+    db_hh = np.concatenate([db[: -len(dWh)], *dbh]) if dbh else db.copy()
     return [
         torch.from_numpy(grad).t().contiguous() if want else None  # t() of a bias is itself
         for grad, want in zip((dWx, dWh, db, db_hh), wanted, strict=False)

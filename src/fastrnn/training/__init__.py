@@ -1,4 +1,4 @@
-"""Optimizers, schedules and the Trainer; a model is whatever keeps the protocol."""
+"""Optimizers, schedules and the Trainer, for any model that follows the protocol."""
 
 from fastrnn.training.clipping import clip_grad_norm, grad_norm
 from fastrnn.training.edit_distance import edit_distance

@@ -1,4 +1,4 @@
-"""A stopped training run in a file."""
+"""Checkpoints: the state of a training run in a file."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ _FORMAT = "2"
 
 @dataclass
 class Checkpoint:
-    """Everything that the rest of a run depends on, apart from the data.
+    """Everything that the rest of a run depends on, except the data.
 
     Attributes
     ----------
     params, buffers : mapping of str to ndarray
-        The model's.
+        Arrays of the model.
     optimizer : mapping of str to ndarray
         The optimizer's state.
     best : mapping of str to ndarray
-        The weights that early stopping holds; empty if none.
+        The best weights so far, kept by early stopping; may be empty.
     state : dict
-        The rest, fit for JSON.
+        The rest, as JSON values.
     """
 
     params: Arrays
@@ -55,7 +55,7 @@ class Checkpoint:
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> Checkpoint:
-        """Read a file; ValueError if it is no checkpoint or a damaged one."""
+        """Read a file; raise ValueError if it is damaged or not a checkpoint."""
         import json
 
         arrays, metadata = _storage.read(path)
@@ -74,7 +74,7 @@ class Checkpoint:
         return saved
 
     def _require_whole(self) -> None:
-        """Raise where a part of the state is missing, or an array of one of the parameters."""
+        """Raise if a part of the state or an array of a parameter is missing."""
         for section, entries in _SECTIONS.items():
             there = self.state[section]
             if section == "early_stopping" and there is None:
@@ -97,7 +97,7 @@ class Checkpoint:
                 raise ValueError(f"{what} does not fit the parameters")
 
     def require_model(self, path: str | os.PathLike[str], model: Model) -> None:
-        """Raise ValueError where the parameters or the generator are not those of `model`."""
+        """Raise ValueError if the parameters or the generator differ from those of `model`."""
         here, there = _layouts(model.params), _layouts(self.params)
         for key in sorted(here.keys() | there.keys()):
             if here.get(key) != there.get(key):
@@ -112,7 +112,7 @@ class Checkpoint:
 
 
 def description(part: object) -> dict[str, Any]:
-    """Give the class of a part of a run and the arguments of its constructor, if it tells them."""
+    """Return the class of an object and, if it has `config`, its constructor's arguments."""
     if part is None:
         return {"kind": None}
     config = part.config() if isinstance(part, Configured) else {}
@@ -122,7 +122,7 @@ def description(part: object) -> dict[str, Any]:
 def require_same(
     path: str | os.PathLike[str], what: str, there: dict[str, Any], here: dict[str, Any]
 ) -> None:
-    """Raise ValueError where two descriptions differ, with the first entry that does."""
+    """Raise ValueError if two descriptions differ; the message has the first difference."""
     import json
 
     here = json.loads(json.dumps(here, default=_jsonable))
@@ -137,7 +137,7 @@ def require_same(
 
 @contextmanager
 def reporting_damage(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Turn what comes of a missing or malformed part into one line with the path."""
+    """Convert errors of missing or malformed parts to one line with the path."""
     try:
         yield
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
@@ -146,7 +146,7 @@ def reporting_damage(path: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def rng_state(model: Model) -> dict[str, Any]:
-    """Give the state of the model's generator."""
+    """Return the state of the model's generator."""
     return dict(model.rng.bit_generator.state)
 
 
@@ -167,5 +167,5 @@ def _layouts(arrays: Arrays) -> dict[str, str]:
 
 
 def _jsonable(value: Any) -> Any:
-    """Convert the arrays and NumPy integers that some bit generators keep in their state."""
+    """Convert the arrays and NumPy integers in the state of some bit generators."""
     return np.asarray(value).tolist()

@@ -1,4 +1,4 @@
-"""The norm of all gradients together, and its limit."""
+"""The norm of all gradients and clipping by it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fastrnn.training.protocol import Arrays
 
 
 def grad_norm(grads: Arrays) -> float:
-    """Give the Euclidean norm of all gradients as one vector, summed in float64."""
+    """Return the Euclidean norm of all gradients as one vector, computed in float64."""
     return math.sqrt(sum(ops.squared_norm(grad) for grad in grads.values()))
 
 
@@ -17,17 +17,17 @@ def clip_grad_norm(grads: Arrays, max_norm: float) -> float:
     """Scale all gradients in place so that their norm is at most `max_norm`.
 
     Pascanu, Mikolov and Bengio 2013, algorithm 1: ``g *= max_norm / |g|`` where ``|g| > max_norm``.
-    Gradients whose norm is not finite stay as they are.
+    Gradients with a norm that is not finite do not change.
 
     Returns
     -------
     float
-        The norm before.
+        The norm before clipping.
 
     Raises
     ------
     ValueError
-        `max_norm` is not positive.
+        If `max_norm` is not positive.
     """
     if not max_norm > 0:
         raise ValueError(f"clip_grad_norm: max_norm must be positive, got {max_norm}")

@@ -1,4 +1,4 @@
-"""Remember the best epoch, and know when to give up."""
+"""Early stopping: keep the best weights and stop after epochs without improvement."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from fastrnn.training.protocol import Arrays
 
 
 class EarlyStopping:
-    """Stop after `patience` epochs in a row without a new best value; less is better.
+    """Stop after `patience` epochs in a row without a new best (lowest) value.
 
-    With a patience of None it never stops, and still remembers.
+    With a patience of None it never stops, but keeps the best weights.
     """
 
     def __init__(self, patience: int | None) -> None:
@@ -30,7 +30,7 @@ class EarlyStopping:
         return self.patience is not None and self.bad_epochs >= self.patience
 
     def observe(self, value: float, params: Arrays) -> None:
-        """Take notice of an epoch; keep a copy of the parameters if it is the best."""
+        """Record the value of an epoch; copy the parameters if it is the best."""
         if value < self.best:
             self.best, self.bad_epochs = value, 0
             self.weights = {key: param.copy() for key, param in params.items()}
@@ -38,6 +38,6 @@ class EarlyStopping:
             self.bad_epochs += 1
 
     def restore(self, params: Arrays) -> None:
-        """Put the best weights back, if any epoch had a value that could be compared."""
+        """Restore the best weights, if there are any."""
         for key, weights in self.weights.items():
             params[key][...] = weights

@@ -1,4 +1,4 @@
-"""How many edits make one sequence another."""
+"""The edit distance between sequences."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from fastrnn import _check as check
 def edit_distance(
     ours: Sequence[NDArray[np.int64]], theirs: Sequence[NDArray[np.int64]]
 ) -> NDArray[np.int64]:
-    """Count the insertions, deletions and replacements between pairs of sequences (Levenshtein).
+    """Return the edit distances (insertions, deletions, replacements) of pairs of sequences.
 
-    The recurrence of Wagner and Fischer (1974), for all pairs at once. Row i of their table,
-    ``d[i, j] = min(d[i-1, j] + 1, d[i, j-1] + 1, d[i-1, j-1] + (ours[i] != theirs[j]))``, refers to
-    itself through insertions only: ``d[i, j] = min over k <= j of (e[k] + j - k)`` with e the
-    minimum of the two others; so it is a running minimum of ``e[k] - k``.
+    This is the recurrence of Wagner and Fischer (1974) for all pairs at once. In row i of its table
+    ``d[i, j] = min(d[i-1, j] + 1, d[i, j-1] + 1, d[i-1, j-1] + (ours[i] != theirs[j]))``, only the
+    insertions depend on the row itself: ``d[i, j] = min over k <= j of (e[k] + j - k)``, where e is
+    the minimum of the other two terms. So the row is a running minimum of ``e[k] - k``.
 
     Parameters
     ----------
@@ -26,19 +26,19 @@ def edit_distance(
 
     Returns
     -------
-    (N,) int64
+    int64 array (N,)
 
     Raises
     ------
     ValueError
-        The numbers of sequences differ.
+        If the numbers of sequences differ.
     """
     if len(ours) != len(theirs):
         raise ValueError(f"edit_distance: got {len(ours)} sequences and {len(theirs)}")
     a, heights = _stacked("ours", ours)
     b, widths = _stacked("theirs", theirs)
     columns = np.arange(b.shape[1] + 1)
-    row = np.tile(columns, (len(a), 1))  # from nothing to j tokens: j insertions
+    row = np.tile(columns, (len(a), 1))  # from an empty sequence to j tokens: j insertions
     distances = row[np.arange(len(a)), widths]
     for i in range(a.shape[1]):
         replaced = row[:, :-1] + (a[:, i : i + 1] != b)
@@ -53,7 +53,7 @@ def edit_distance(
 def _stacked(
     name: str, sequences: Sequence[NDArray[np.int64]]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Give the sequences as rows (N, T) and their lengths (N,)."""
+    """Return the sequences as padded rows (N, T) and their lengths (N,)."""
     rows = [
         check.integers("edit_distance", f"{name}[{i}]", sequence, ("T",), 2**62)
         for i, sequence in enumerate(sequences)

@@ -1,4 +1,4 @@
-"""What a training run leaves to look at."""
+"""The record of a training run."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from dataclasses import dataclass, field
 
 @dataclass
 class History:
-    """One entry for each finished epoch.
+    """The record of a training run, one entry per epoch.
 
     Attributes
     ----------
     losses : list of float
         Mean loss of the epoch's batches.
     metrics : list of dict
-        What `validate` returned; empty without.
+        Results of `validate`; empty without it.
     learning_rates : list of float
-        The rate of the epoch's last batch.
+        Learning rate of the epoch's last batch.
     seconds : list of float
         Wall time, validation included.
     """
@@ -30,18 +30,18 @@ class History:
         return len(self.losses)
 
     def metric(self, name: str) -> list[float]:
-        """Give one validation metric of all epochs.
+        """Return one validation metric for all epochs.
 
         Raises
         ------
         ValueError
-            An epoch does not have it.
+            If an epoch does not have it.
         """
         return [select_metric(metrics, name) for metrics in self.metrics]
 
 
 def select_metric(metrics: dict[str, float], name: str) -> float:
-    """Give a metric by name, or say which there are."""
+    """Return a metric by name; raise with the known names if there is none."""
     if name not in metrics:
         known = ", ".join(metrics) or "none (is there a validate function?)"
         raise ValueError(f"unknown metric {name!r}, known: {known}")

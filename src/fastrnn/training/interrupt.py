@@ -1,4 +1,4 @@
-"""Ctrl-C that waits for a good moment."""
+"""Deferred handling of Ctrl-C."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from types import FrameType, TracebackType
 
 
 class DeferredInterrupt:
-    """Within ``with``, the first Ctrl-C only sets `requested`; the second one acts as usual.
+    """A context in which the first Ctrl-C only sets `requested`; the second one acts as usual.
 
-    Python lets only the main thread handle signals; elsewhere, and where SIGINT is ignored (as in
-    a shell's background jobs), nothing is installed.
+    Only the main thread can handle signals. In other threads, and if SIGINT is ignored (as in a
+    shell's background jobs), nothing is installed.
     """
 
     def __init__(self) -> None:

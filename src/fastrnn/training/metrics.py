@@ -1,4 +1,4 @@
-"""Measures of a model, for `validate` functions."""
+"""Metrics of a model, for `validate` functions."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from fastrnn.training.protocol import BatchSource, Model
 
 
 def mean_loss(model: Model, batches: BatchSource) -> float:
-    """Give the mean loss of the batches of epoch 0; leaves the model reset and in eval mode.
+    """Return the mean loss of the batches of epoch 0; leave the model reset and in eval mode.
 
-    Every batch weighs the same, a shorter last one too.
+    All batches have equal weight, also a shorter last one.
     """
     model.eval()
     model.reset()
@@ -26,21 +26,21 @@ def mean_loss(model: Model, batches: BatchSource) -> float:
 
 
 def perplexity(model: Model, batches: BatchSource) -> float:
-    """Give ``exp(mean_loss(model, batches))``, batches weighing the same; inf if that overflows."""
+    """Return ``exp(mean_loss(model, batches))``; inf if it overflows."""
     with np.errstate(over="ignore"):
         return float(np.exp(mean_loss(model, batches)))
 
 
 def exact_match(predicted: NDArray[Any], target: NDArray[Any], *, eos: int = 2) -> float:
-    """Give the share of rows that agree up to and including the first eos.
+    """Return the fraction of rows that agree up to and including the first eos.
 
     Parameters
     ----------
-    predicted : (N, L) integers
-    target : (N, T) integers
-        What follows an eos does not matter; a row without eos counts whole, padding left out.
+    predicted : integer array (N, L)
+    target : integer array (N, T)
+        Ids after an eos are ignored; a row without eos is compared whole, except for padding.
     eos : int
-        The id that ends a row; by default that of `fastrnn.data`.
+        Id that ends a row; the default is that of `fastrnn.data`.
     """
     if predicted.ndim != 2 or target.ndim != 2 or len(predicted) != len(target) or not len(target):
         raise ValueError(
@@ -53,7 +53,7 @@ def exact_match(predicted: NDArray[Any], target: NDArray[Any], *, eos: int = 2) 
 
 
 def _up_to_eos(ids: NDArray[Any], eos: int, width: int) -> NDArray[Any]:
-    """Zero what follows the first eos, and pad to `width`."""
+    """Set the ids after the first eos to zero and pad to `width`."""
     is_eos = ids == eos
     after = np.cumsum(is_eos, axis=1) - is_eos > 0
     return np.pad(np.where(after, 0, ids), ((0, 0), (0, width - ids.shape[1])))

@@ -1,4 +1,4 @@
-"""The optimizers: they hold the moments, `fastrnn.ops` does the arithmetic."""
+"""The optimizers: they hold the moments; `fastrnn.ops` computes the updates."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _RANGES: dict[str, Callable[[float], bool]] = {
 
 
 class Optimizer(ABC):
-    """What all optimizers share: moments by the names of the parameters, and their state.
+    """The base class of optimizers: moments by the names of the parameters, and the state.
 
-    `lr`, the learning rate, may be set at any time.
+    The learning rate `lr` may be set at any time.
     """
 
     _moments: ClassVar[tuple[str, ...]] = ()
@@ -45,20 +45,20 @@ class Optimizer(ABC):
         self._lr = self._number("lr", lr, "at least 0")
 
     def update(self, params: Arrays, grads: Arrays) -> None:
-        """Move the parameters one step, in place; all of them, or none where this raises.
+        """Update the parameters in place by one step; all of them, or none after an error.
 
         Parameters
         ----------
         params, grads : mapping of str to ndarray
-            The same names and shapes, and the same ones in each call.
+            Arrays of the same names and shapes, the same in each call.
 
         Raises
         ------
         ValueError
-            Names or shapes differ, from each other or from the loaded state; or a parameter is
-            read-only or not C-contiguous.
+            If names or shapes differ from each other or from the loaded state, or if a parameter
+            is read-only or not C-contiguous.
         TypeError
-            A dtype is not float32 or float64, or not that of the parameter.
+            If a dtype is not float32 or float64, or not that of the parameter.
         """
         moments = {key: self._moments_of(key, param) for key, param in params.items()}
         self._check(params, grads, moments)
@@ -72,20 +72,20 @@ class Optimizer(ABC):
             self._update(param, grads[key], *moments[key])
 
     def config(self) -> dict[str, float]:
-        """Give the constructor's arguments apart from `lr`, which may change during a run."""
+        """Return the constructor's arguments without `lr`, which may change during a run."""
         return {name: getattr(self, name) for name in self._options}
 
     def state(self) -> dict[str, NDArray[Any]]:
-        """Give the step count and the moments, ``"mean.<parameter>"``: the arrays themselves."""
+        """Return the step count and the moments, ``"mean.<parameter>"``, not copied."""
         return {_STEP: np.array(self.step, dtype=np.int64), **self._state}
 
     def load_state(self, state: Arrays) -> None:
-        """Put back a copy of what `state` gave.
+        """Restore a copy of a state returned by `state`.
 
         Raises
         ------
         ValueError
-            It is the state of another kind of optimizer, or lacks the moments of past updates.
+            If it is the state of another kind of optimizer or lacks moments.
         """
         names = {key.partition(".")[0] for key in state}
         known = {_STEP, *self._moments}
@@ -100,7 +100,7 @@ class Optimizer(ABC):
 
     @abstractmethod
     def _update(self, param: NDArray[Any], grad: NDArray[Any], *moments: NDArray[Any]) -> None:
-        """Move one parameter and its moments."""
+        """Update one parameter and its moments."""
 
     def _moments_of(self, key: str, param: NDArray[Any]) -> list[NDArray[Any]]:
         """Return the moments of a parameter, zeros before its first update."""
@@ -120,7 +120,7 @@ class Optimizer(ABC):
                 check.in_place(name, f"state of {key!r}", moment, param.shape, dtype)
 
     def _number(self, name: str, value: float, wanted: str) -> float:
-        """Return a real number of one of the known ranges as a float."""
+        """Return a real number as a float; raise if it is out of its range."""
         number = check.number(type(self).__name__, name, value)
         if not _RANGES[wanted](number):
             raise ValueError(f"{type(self).__name__}: {name} must be {wanted}, got {value}")
@@ -152,7 +152,7 @@ class Momentum(Optimizer):
 
 
 class AdaGrad(Optimizer):
-    """``s += g**2; p -= lr * g / (sqrt(s) + eps)`` (Duchi, Hazan and Singer 2011)."""
+    """AdaGrad: ``s += g**2; p -= lr * g / (sqrt(s) + eps)`` (Duchi, Hazan and Singer 2011)."""
 
     _moments = ("square",)
     _options = ("eps",)
@@ -166,7 +166,7 @@ class AdaGrad(Optimizer):
 
 
 class RMSprop(Optimizer):
-    """``s = rho*s + (1 - rho)*g**2; p -= lr * g / (sqrt(s) + eps)`` (Hinton 2012, lecture 6e)."""
+    """RMSprop: ``s = rho*s + (1 - rho)*g**2; p -= lr * g / (sqrt(s) + eps)`` (Hinton 2012)."""
 
     _moments = ("square",)
     _options = ("rho", "eps")
@@ -212,7 +212,7 @@ class Adam(Optimizer):
 class AdamW(Adam):
     """Adam with decoupled weight decay (Loshchilov and Hutter 2019, algorithm 2).
 
-    All parameters decay by ``lr * weight_decay * p`` a step, biases too.
+    All parameters, also biases, decay by ``lr * weight_decay * p`` per step.
     """
 
     _options = ("beta1", "beta2", "eps", "weight_decay")

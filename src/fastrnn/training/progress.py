@@ -1,4 +1,4 @@
-"""The progress of one epoch: on a terminal a bar while it runs, and one line at its end."""
+"""The progress of an epoch: a bar on a terminal, and one line at its end."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from types import TracebackType
 
 
 class EpochProgress:
-    """Shows an epoch's batches, mean loss, learning rate, pace and metrics on standard error."""
+    """Prints an epoch's batches, mean loss, learning rate, speed and metrics on standard error."""
 
     def __init__(self, title: str, *, total: int, done: int, show: bool) -> None:
         from tqdm import tqdm
@@ -22,7 +22,7 @@ class EpochProgress:
             initial=done,
             unit="batch",
             dynamic_ncols=True,
-            leave=False,  # a narrow terminal would cut the line that takes its place
+            leave=False,  # a narrow terminal would cut the line that replaces the bar
             disable=not (show and sys.stderr.isatty()),
         )
         self._start = time.perf_counter()
@@ -32,16 +32,16 @@ class EpochProgress:
         return self
 
     def batch(self, loss: float, lr: float, tokens: int) -> None:
-        """Show that one more batch is done, of so many tokens, if they are counted."""
+        """Count one more batch and, if they are known, its tokens."""
         self._values = {"loss": f"{loss:.4f}", "lr": f"{lr:.3g}"}
         self._tokens += tokens
         if self._tokens:
             pace = self._tokens / (time.perf_counter() - self._start)
             self._values["tokens/s"] = f"{pace:.0f}"
-        # In front of the bar: what a narrow terminal cuts is the end.
+        # Before the bar, because a narrow terminal cuts the end.
         self._bar.set_description_str(self._text(), refresh=False)
         self._bar.update()
-        if self._bar.n == self._bar.total:  # a validation may follow that takes its time
+        if self._bar.n == self._bar.total:  # a long validation may follow
             self._bar.refresh()
 
     def metrics(self, metrics: dict[str, float]) -> None:

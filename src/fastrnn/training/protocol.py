@@ -1,4 +1,4 @@
-"""What the training floor asks of a model and of its data."""
+"""Protocols of the models and data that can be trained."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ class Model(Protocol):
 
     @property
     def grads(self) -> dict[str, NDArray[Any]]:
-        """The gradients by the same names; overwritten by `backward`."""
+        """The gradients by the same names; `backward` overwrites them."""
 
     @property
     def rng(self) -> np.random.Generator:
-        """The one source of all its randomness."""
+        """The generator of all its random numbers."""
 
     @property
     def buffers(self) -> dict[str, NDArray[Any]]:
-        """What lives on from batch to batch beside the parameters."""
+        """The arrays carried from batch to batch, other than the parameters."""
 
     def load_buffers(self, buffers: dict[str, NDArray[Any]]) -> object:
-        """Put back what `buffers` gave."""
+        """Restore arrays that `buffers` returned."""
 
     def train(self) -> object:
         """Switch to train mode."""
@@ -40,44 +40,44 @@ class Model(Protocol):
         """Switch to eval mode."""
 
     def loss(self, *args: Any, **kwargs: Any) -> float:
-        """Forward one batch."""
+        """Run one batch forward and return its loss."""
 
     def backward(self) -> object:
-        """Fill `grads` for the batch before."""
+        """Fill `grads` for the last batch."""
 
     def reset(self) -> object:
-        """Forget the state carried between batches."""
+        """Discard the state carried between batches."""
 
 
 class BatchSource(Protocol):
-    """Batches whose order depends on nothing but the number of the epoch."""
+    """Batches whose order depends only on the number of the epoch."""
 
     def __len__(self) -> int:
-        """Give the number of batches in an epoch."""
+        """Return the number of batches in an epoch."""
 
     def epoch(self, k: int, /) -> Iterator[tuple[NDArray[Any], ...]]:
-        """Yield the batches of epoch `k`, counted from 0: what `Model.loss` takes."""
+        """Yield the batches of epoch `k`, counted from 0: the arguments of `Model.loss`."""
 
 
 @runtime_checkable
 class Fingerprinted(Protocol):
-    """Batches that a resumed run can tell from others."""
+    """Batches with a fingerprint, which a resumed run compares."""
 
     def fingerprint(self) -> dict[str, Any]:
-        """Give what the batches depend on by name, the data as a digest; fit for JSON."""
+        """Return what the batches depend on by name, the data as a digest, as JSON values."""
 
 
 @runtime_checkable
 class TokenCounter(Protocol):
-    """Batches of tokens, whose number says more of the pace than that of the batches."""
+    """Batches with a number of tokens, by which the progress shows the speed."""
 
     def count_tokens(self, batch: tuple[NDArray[Any], ...], /) -> int:
-        """Count the tokens of a batch."""
+        """Return the number of tokens of a batch."""
 
 
 @runtime_checkable
 class Configured(Protocol):
-    """What can say which arguments it was constructed with."""
+    """An object that knows its constructor's arguments."""
 
     def config(self) -> dict[str, Any]:
-        """Give the constructor's arguments, fit for JSON."""
+        """Return the constructor's arguments as JSON values."""

@@ -1,8 +1,8 @@
-"""Schedules of scheduled sampling: how often a decoder in training is fed its own token.
+"""Schedules of scheduled sampling: the probability of feeding a decoder its own token.
 
 S. Bengio, O. Vinyals, N. Jaitly and N. Shazeer, "Scheduled sampling for sequence prediction with
-recurrent neural networks", 2015, section 2.4. They give the probability of the true token, which
-falls from 1; the rates here are its complement.
+recurrent neural networks", 2015, section 2.4. The paper's schedules are the probability of the
+true token, which falls from 1; the rates here are 1 minus that.
 """
 
 from __future__ import annotations
@@ -13,38 +13,38 @@ from fastrnn.training.schedules import require
 
 
 class SamplingSchedule(ABC):
-    """What the Trainer asks of a schedule: nothing but the position decides.
+    """The base class of schedules: the rate is a function of the position in the run.
 
-    Epochs are counted from 0 and in fractions: 2.25 is after a quarter of the third epoch.
+    Epochs are counted from 0, with fractions: 2.25 is after a quarter of the third epoch.
     """
 
     @abstractmethod
     def rate(self, epoch: float) -> float:
-        """Give the probability of feeding the model's own token at this point of the run."""
+        """Return the probability of feeding the model's own token at this point of the run."""
 
     def config(self) -> dict[str, float]:
-        """Give the constructor's arguments, which a resumed run must have again."""
+        """Return the constructor's arguments, which must be the same on a resume."""
         return {}
 
 
 class ConstantSampling(SamplingSchedule):
-    """The same rate all the time, in [0, 1]."""
+    """A constant rate in [0, 1]."""
 
     def __init__(self, rate: float) -> None:
         require("ConstantSampling", "rate", rate, 0 <= rate <= 1, "in [0, 1]")
         self._rate = float(rate)
 
     def config(self) -> dict[str, float]:
-        """Give the constructor's arguments."""
+        """Return the constructor's arguments."""
         return {"rate": self._rate}
 
     def rate(self, epoch: float) -> float:
-        """Give the rate."""
+        """Return the rate."""
         return self._rate
 
 
 class LinearSampling(SamplingSchedule):
-    """From `first` to `last` in equal steps over `epochs`, then `last`."""
+    """A rate that changes linearly from `first` to `last` over `epochs`, then stays."""
 
     def __init__(self, epochs: float, *, first: float = 0.0, last: float = 1.0) -> None:
         require("LinearSampling", "epochs", epochs, epochs > 0, "positive")
@@ -53,19 +53,19 @@ class LinearSampling(SamplingSchedule):
         self.epochs, self.first, self.last = epochs, float(first), float(last)
 
     def config(self) -> dict[str, float]:
-        """Give the constructor's arguments."""
+        """Return the constructor's arguments."""
         return {"epochs": self.epochs, "first": self.first, "last": self.last}
 
     def rate(self, epoch: float) -> float:
-        """Give ``first + (last - first) * min(epoch / epochs, 1)``."""
+        """Return ``first + (last - first) * min(epoch / epochs, 1)``."""
         return self.first + (self.last - self.first) * min(epoch / self.epochs, 1.0)
 
 
 class InverseSigmoidSampling(SamplingSchedule):
-    """Slowly at first, half of the tokens at the epoch `half`, then nearly all.
+    """A rate that rises as a sigmoid from nearly 0 to 1 and is 1/2 at the epoch `half`.
 
     The paper feeds the true token with the probability ``k / (k + exp(i / k))`` in batch i, k > 1.
-    That is 1/2 where ``i = k ln k``; to count from there, not in batches, makes of it
+    It is 1/2 at ``i = k ln k``. With ``i = k ln k * epoch / half`` the probability is
     ``1 / (1 + k ** (epoch / half - 1))``.
 
     Parameters
@@ -73,7 +73,7 @@ class InverseSigmoidSampling(SamplingSchedule):
     half : float
         Epoch at which the rate is 1/2.
     k : float
-        Above 1: the greater, the steeper; the rate begins at ``1 / (1 + k)``.
+        Steepness, above 1; the rate begins at ``1 / (1 + k)``.
     """
 
     def __init__(self, half: float, *, k: float = 100.0) -> None:
@@ -82,9 +82,9 @@ class InverseSigmoidSampling(SamplingSchedule):
         self.half, self.k = half, k
 
     def config(self) -> dict[str, float]:
-        """Give the constructor's arguments."""
+        """Return the constructor's arguments."""
         return {"half": self.half, "k": self.k}
 
     def rate(self, epoch: float) -> float:
-        """Give ``1 - 1 / (1 + k ** (epoch / half - 1))``."""
+        """Return ``1 - 1 / (1 + k ** (epoch / half - 1))``."""
         return float(1.0 / (1.0 + self.k ** (1.0 - epoch / self.half)))

@@ -1,4 +1,4 @@
-"""Learning-rate schedules: a factor on the optimizer's own rate, from the position in the run."""
+"""Learning-rate schedules: a factor of the optimizer's rate at a position in the run."""
 
 from __future__ import annotations
 
@@ -7,35 +7,35 @@ from abc import ABC, abstractmethod
 
 
 class Schedule(ABC):
-    """What the Trainer asks of a schedule.
+    """The base class of schedules.
 
-    Epochs are counted from 0 and in fractions: 2.25 is after a quarter of the third epoch.
+    Epochs are counted from 0, with fractions: 2.25 is after a quarter of the third epoch.
     """
 
     @abstractmethod
     def factor(self, epoch: float) -> float:
-        """Give the factor on the initial learning rate at this point of the run."""
+        """Return the factor of the initial learning rate at this point of the run."""
 
-    def observe(self, value: float) -> None:  # noqa: B027 - most schedules look at nothing
-        """Take notice of an epoch's monitored value; less is better."""
+    def observe(self, value: float) -> None:  # noqa: B027 - most schedules need no value
+        """Record the monitored value of an epoch; less is better."""
 
     def config(self) -> dict[str, float]:
-        """Give the constructor's arguments, which a resumed run must have again."""
+        """Return the constructor's arguments, which must be the same on a resume."""
         return {}
 
     def state(self) -> dict[str, float]:
-        """Give what has to be remembered in a checkpoint."""
+        """Return the state for a checkpoint."""
         return {}
 
     def load_state(self, state: dict[str, float]) -> None:  # noqa: B027
-        """Put back what `state` gave."""
+        """Restore a state returned by `state`."""
 
 
 class ConstantLR(Schedule):
-    """The learning rate as it is."""
+    """A constant learning rate."""
 
     def factor(self, epoch: float) -> float:
-        """Give 1."""
+        """Return 1."""
         return 1.0
 
 
@@ -48,11 +48,11 @@ class StepLR(Schedule):
         self.step_size, self.gamma = step_size, gamma
 
     def config(self) -> dict[str, float]:
-        """Give the constructor's arguments."""
+        """Return the constructor's arguments."""
         return {"step_size": self.step_size, "gamma": self.gamma}
 
     def factor(self, epoch: float) -> float:
-        """Give ``gamma ** floor(epoch / step_size)``."""
+        """Return ``gamma ** floor(epoch / step_size)``."""
         return float(self.gamma ** (math.floor(epoch) // self.step_size))
 
 
@@ -64,18 +64,18 @@ class ExponentialLR(Schedule):
         self.gamma = gamma
 
     def config(self) -> dict[str, float]:
-        """Give the constructor's arguments."""
+        """Return the constructor's arguments."""
         return {"gamma": self.gamma}
 
     def factor(self, epoch: float) -> float:
-        """Give ``gamma ** floor(epoch)``."""
+        """Return ``gamma ** floor(epoch)``."""
         return float(self.gamma ** math.floor(epoch))
 
 
 class CosineLR(Schedule):
-    """From 1 down to `min_factor` along half a cosine, a little with each batch.
+    """Decrease the factor from 1 to `min_factor` along half a cosine over `epochs`.
 
-    Loshchilov and Hutter 2017, equation 5, without restarts. After `epochs` it stays low.
+    This is equation 5 of Loshchilov and Hutter 2017, without restarts. Then the factor is constant.
     """
 
     def __init__(self, epochs: int, *, min_factor: float = 0.0) -> None:
@@ -84,26 +84,26 @@ class CosineLR(Schedule):
         self.epochs, self.min_factor = epochs, min_factor
 
     def config(self) -> dict[str, float]:
-        """Give the constructor's arguments."""
+        """Return the constructor's arguments."""
         return {"epochs": self.epochs, "min_factor": self.min_factor}
 
     def factor(self, epoch: float) -> float:
-        """Give ``min_factor + (1 - min_factor) * (1 + cos(pi * epoch / epochs)) / 2``."""
+        """Return ``min_factor + (1 - min_factor) * (1 + cos(pi * epoch / epochs)) / 2``."""
         turn = math.pi * min(epoch / self.epochs, 1.0)
         return self.min_factor + (1 - self.min_factor) * (1 + math.cos(turn)) / 2
 
 
 class ReduceLROnPlateau(Schedule):
-    """Multiply the rate by `factor` when the monitored value did not improve for a while.
+    """Multiply the rate by `factor` after epochs without improvement of the monitored value.
 
     Parameters
     ----------
     factor : float
-        In (0, 1).
+        Factor of one reduction, in (0, 1).
     patience : int
-        This many epochs without a new best value are borne; the next one reduces.
+        Number of epochs without a new best value before the one that reduces.
     min_factor : float
-        The product of all reductions does not go below.
+        Lower bound of the product of all reductions.
     """
 
     def __init__(self, factor: float = 0.5, patience: int = 2, *, min_factor: float = 0.0) -> None:
@@ -116,7 +116,7 @@ class ReduceLROnPlateau(Schedule):
         self._bad_epochs = 0
 
     def config(self) -> dict[str, float]:
-        """Give the constructor's arguments."""
+        """Return the constructor's arguments."""
         return {
             "factor": self._reduction,
             "patience": self.patience,
@@ -124,11 +124,11 @@ class ReduceLROnPlateau(Schedule):
         }
 
     def factor(self, epoch: float) -> float:
-        """Give the product of the reductions up to now."""
+        """Return the product of the reductions so far."""
         return self._factor
 
     def observe(self, value: float) -> None:
-        """Count the epochs without improvement, and reduce when there are too many."""
+        """Count the epochs without improvement and reduce if there are too many."""
         if value < self._best:
             self._best, self._bad_epochs = value, 0
             return
@@ -138,16 +138,16 @@ class ReduceLROnPlateau(Schedule):
             self._bad_epochs = 0
 
     def state(self) -> dict[str, float]:
-        """Give the product of the reductions, the best value and the epochs since."""
+        """Return the product of the reductions, the best value and the epochs since."""
         return {"factor": self._factor, "best": self._best, "bad_epochs": self._bad_epochs}
 
     def load_state(self, state: dict[str, float]) -> None:
-        """Put back what `state` gave."""
+        """Restore a state returned by `state`."""
         self._factor, self._best = state["factor"], state["best"]
         self._bad_epochs = int(state["bad_epochs"])
 
 
 def require(owner: str, name: str, value: float, holds: bool, wanted: str) -> None:
-    """Raise ValueError unless the argument `holds`."""
+    """Raise ValueError unless `holds`."""
     if not holds:
         raise ValueError(f"{owner}: {name} must be {wanted}, got {value}")

@@ -37,7 +37,7 @@ _MODES = ("min", "max")
 
 @dataclass
 class _Position:
-    """Where a run stands: in `epoch` (from 0), with `batch` of its `batches` done."""
+    """The position of a run: in `epoch` (from 0), with `batch` of its `batches` done."""
 
     epoch: int = 0
     batch: int = 0
@@ -47,7 +47,7 @@ class _Position:
 
     @property
     def epochs(self) -> float:
-        """Epochs done, in fractions."""
+        """The number of epochs done, with fractions."""
         return self.epoch + (self.batch / self.batches if self.batch else 0)
 
     def __str__(self) -> str:
@@ -57,13 +57,13 @@ class _Position:
 
 
 class _Sampled(Protocol):
-    """A model that knows scheduled sampling."""
+    """A model with scheduled sampling."""
 
     sampling_rate: float
 
 
 class Trainer(Generic[M]):
-    """Trains a model, shows how it goes, and loses nothing when it is stopped.
+    """The training loop, with progress, validation, early stopping and checkpoints.
 
     ::
 
@@ -76,31 +76,30 @@ class Trainer(Generic[M]):
         See `fastrnn.training.Model`; all of `fastrnn.models` are.
     optimizer : Optimizer
     max_grad_norm : float, optional
-        Clip the gradients to this norm, all taken together.
+        Maximum norm of all gradients together; larger ones are clipped.
     schedule : Schedule, optional
-        Multiplies the optimizer's learning rate.
+        Schedule of the learning rate.
     sampling : SamplingSchedule, optional
-        Sets the model's ``sampling_rate`` before each batch and at the end; without one it stays as
-        it is.
+        Schedule of the model's `sampling_rate`; without one the rate does not change.
     patience : int, optional
-        Stop after so many epochs in a row without a better monitored value. Whether that happens
-        or not, the best epoch's weights are in the model when `fit` returns.
+        Stop after this number of epochs in a row without a better monitored value. In any case the
+        model has the weights of the best epoch when `fit` returns.
     keep_best : bool
-        Put the best epoch's weights into the model when `fit` returns; with a patience always.
+        Put the weights of the best epoch into the model when `fit` returns; implied by `patience`.
     metric : str, optional
-        The monitored value: one of those that `validate` returns; by default the training loss.
+        Name of the monitored result of `validate`; the default is the training loss.
     mode : {"min", "max"}
-        Which is better.
+        Whether lower or higher values are better.
     checkpoint : path-like, optional
-        File that is written after each epoch and on Ctrl-C.
+        File written after each epoch and on Ctrl-C.
     checkpoint_seconds : float, optional
-        Write it within an epoch, too, when a batch ends so many seconds or more after the last
-        time. A run that is killed then loses no more, and the result does not depend on it.
+        Write the checkpoint also within an epoch, after the first batch that ends this number of
+        seconds after the last checkpoint. The result does not depend on it.
     settings : mapping, optional
-        Whatever else decides the result of the run, by name and fit for JSON: a resume with others
-        is refused.
+        Other settings that the result depends on, by name, as JSON values. A resume with different
+        settings is refused.
     progress : bool
-        A line for each epoch on standard error, on a terminal also a bar while it runs.
+        Print a line for each epoch on standard error, on a terminal also a bar.
 
     Attributes
     ----------
@@ -167,7 +166,7 @@ class Trainer(Generic[M]):
         epochs: int,
         validate: Callable[[M], Mapping[str, float]] | None = None,
     ) -> History:
-        """Train until `epochs` epochs are done, those before a `resume` included.
+        """Train until `epochs` epochs are done, including those before a `resume`.
 
         Parameters
         ----------
@@ -175,25 +174,25 @@ class Trainer(Generic[M]):
             For example `fastrnn.data.PairBatches`.
         epochs : int
         validate : callable, optional
-            Takes the model, in eval mode, after each epoch; returns numbers by name.
+            Function of the model, in eval mode, after each epoch; returns numbers by name.
 
         Returns
         -------
         History
-            Of all epochs; the model is left in eval mode.
+            Record of all epochs. The model is in eval mode.
 
         Raises
         ------
         ValueError
-            `epochs` is negative, there are no batches, there is no such metric; the batches are not
-            those of the run that was resumed, or, after Ctrl-C, their number is another one.
+            If `epochs` is negative, there are no batches or no such metric, or the batches or their
+            number differ from those of the resumed run.
         OSError
-            The checkpoint cannot be written; the one before is still there.
+            If the checkpoint cannot be written; the previous one stays intact.
         FloatingPointError
-            The loss or a gradient is not finite; the parameters are as before that batch.
+            If the loss or a gradient is not finite; the parameters are those before the batch.
         KeyboardInterrupt
-            Ctrl-C. The batch is finished and the checkpoint written before; the message says where.
-            A second Ctrl-C does not wait. (In the main thread; elsewhere signals are not seen.)
+            On Ctrl-C in the main thread, after the batch is finished and the checkpoint written;
+            the message has its path. A second Ctrl-C does not wait.
         """
         self._check_fit(batches, epochs, validate)
         self._data = _fingerprint(batches)
@@ -205,13 +204,13 @@ class Trainer(Generic[M]):
                     self._run_epoch(batches, epochs, validate, interrupt)
             finally:
                 self.model.eval()
-        self._set_sampling_rate()  # also where nothing was left to do
+        self._set_sampling_rate()  # also if there was nothing left to do
         if self._early:
             self._early.restore(self.model.params)
         return self.history
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write a checkpoint of the run as it stands."""
+        """Write a checkpoint of the current run."""
         early = self._early
         stopping = early and {
             "monitor": self._monitor,
@@ -239,19 +238,19 @@ class Trainer(Generic[M]):
         ).write(path)
 
     def resume(self, path: str | os.PathLike[str]) -> Trainer[M]:
-        """Put everything back as the checkpoint has it; then `fit` goes on.
+        """Restore the state of a checkpoint; `fit` then continues the run.
 
-        The end is bitwise that of a run which was never stopped. So the model, the optimizer and
-        all else must be constructed with the same arguments, apart from the learning rate, which is
-        that of the checkpoint; and `fit` takes no other data than before, if the batches have a
-        fingerprint, as those of `fastrnn.data` do.
+        The result is bitwise that of an uninterrupted run. So the model, the optimizer and all
+        else must be constructed with the same arguments, except for the learning rate, which comes
+        from the checkpoint. If the batches have a fingerprint, as those of `fastrnn.data` do, `fit`
+        refuses other data.
 
         Raises
         ------
         OSError
-            The file is missing or not readable.
+            If the file is missing or not readable.
         ValueError
-            It is no checkpoint, or a damaged one; or one of a run with other arguments. Nothing has
+            If the file is damaged, not a checkpoint, or of a run with other arguments. Nothing has
             changed then.
         """
         saved = Checkpoint.read(path)
@@ -284,7 +283,7 @@ class Trainer(Generic[M]):
         return self
 
     def _rehearse(self, saved: Checkpoint) -> None:
-        """Load into copies, so that what cannot be loaded changes nothing."""
+        """Load into copies, so that an error changes nothing."""
         optimizer, schedule = copy(self.optimizer), copy(self._schedule or ConstantLR())
         optimizer.load_state(saved.optimizer)
         rate = saved.state["learning_rate"]
@@ -383,29 +382,29 @@ class Trainer(Generic[M]):
         self._at = _Position(epoch=self._at.epoch + 1)
 
     def _heed(self, interrupt: DeferredInterrupt) -> None:
-        """Save and stop, if Ctrl-C was pressed."""
+        """Save and stop if Ctrl-C was pressed."""
         if not interrupt.requested:
             return
-        where = "nothing was saved, as no checkpoint was asked for"
+        where = "nothing was saved, because there is no checkpoint file"
         if self.checkpoint is not None:
             self._save_checkpoint()
             where = f"saved to {os.fspath(self.checkpoint)}"
         raise KeyboardInterrupt(f"stopped {self._at}; {where}")
 
     def _save_in_time(self) -> None:
-        """Write the checkpoint, if that is due within an epoch."""
+        """Write the checkpoint if it is due within an epoch."""
         interval = self.checkpoint_seconds
         if interval is not None and time.perf_counter() - self._saved_at >= interval:
             self._save_checkpoint()
 
     def _save_checkpoint(self) -> None:
-        """Write the checkpoint, if there shall be one; an error says what is left."""
+        """Write the checkpoint if there is a path; an error names the last one written."""
         if self.checkpoint is None:
             return
         try:
             self.save(self.checkpoint)
         except OSError as error:
-            kept = "the checkpoint before is whole" if Path(self.checkpoint).exists() else ""
+            kept = "the previous checkpoint is intact" if Path(self.checkpoint).exists() else ""
             what = "; ".join(filter(None, [error.strerror, kept]))
             raise OSError(error.errno, what, os.fspath(self.checkpoint)) from error
         self._saved_at = time.perf_counter()
@@ -415,9 +414,9 @@ class Trainer(Generic[M]):
         return f"{self._mode} {self._metric or 'training loss'}"
 
     def _parts(self) -> dict[str, dict[str, Any]]:
-        """Describe all that a resumed run must have in common with the one before."""
+        """Return a description of the run, which must be equal on a resume."""
         model = description(self.model)
-        if self._sampling:  # which sets the model's rate
+        if self._sampling:  # the schedule sets the model's rate
             model.pop("sampling_rate", None)
         return {
             "setting": self._settings,

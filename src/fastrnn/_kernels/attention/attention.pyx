@@ -179,7 +179,7 @@ cdef void scale_numbers(
     const fr_kernels *kernels, void *row, fr_index count, double factor
 ) noexcept nogil:
     if factor != 1:
-        kernels.scale(&row, count, &factor)
+        kernels.scale(row, count, factor)
 
 
 cdef void row_products(const fr_kernels *k, Matrix a, Matrix b, Matrix c) noexcept nogil:
@@ -222,7 +222,7 @@ cdef fr_additive additive_problem(const AttentionJob *m, fr_index n, fr_index ke
     problem.queries, problem.keys = m.q[n].rows, keys
     problem.tk, problem.size = m.attention[n].columns, m.q[n].columns
     problem.q, problem.k, problem.v = m.q[n].data, m.k[n].data, m.v
-    problem.alignment = m.attention[n].data
+    problem.score = m.attention[n].data
     return problem
 
 

@@ -12,22 +12,21 @@ from fastrnn._kernels.recurrent.backward cimport Backward
 from fastrnn._kernels.decoder.decoder_loop cimport (
     BackwardLoop, Loop, Plane, forward_steps, run_steps_backward
 )
-from fastrnn._kernels.recurrent.gru cimport GRURecurrence, gru_weights
+from fastrnn._kernels.recurrent.cells cimport cell_weights
 from fastrnn._kernels.linalg.packing cimport packed, packed_columns, packed_transposed
 from fastrnn._kernels.linalg.linear cimport column_sums, weight_gradient
-from fastrnn._kernels.recurrent.lstm cimport LSTMRecurrence, lstm_weights
 from fastrnn._kernels.linalg.matrix cimport Matrix, affine, affine_transposed
 from fastrnn._kernels.runtime.memory cimport Buffer, empty, empty_like
 from fastrnn._kernels.recurrent.recurrent cimport Recurrence
-from fastrnn._kernels.recurrent.rnn cimport RNNRecurrence, rnn_weights
 from fastrnn._kernels.recurrent.batch_order cimport BatchOrder
 from fastrnn._kernels.simd cimport fr_cell, fr_index, fr_kernels, fr_layout, fr_batch
 from fastrnn._kernels.recurrent.embedding_projection cimport (
-    embedding_gradients, embeds, project_embedding
+    embedding_gradients, worth_projecting, project_embedding
 )
 from fastrnn._kernels.runtime.threads cimport parallel_for, threads_for
 from fastrnn._kernels.recurrent.weights cimport Weights
 
+from fastrnn._cells import CELLS, FIRST_RESIDUAL
 from fastrnn._kernels.pointwise.embedding import embedding_backward, embedding_forward
 
 cnp.import_array()
@@ -41,9 +40,9 @@ def attention_decoder_forward(
 
 
 def attention_decoder_backward(
-    dfeatures, dattention, dfed_last, dstates, AttentionDecoder stash not None, *, num_threads=None
+    dfeatures, dattention, dfed, dstates, AttentionDecoder stash not None, *, num_threads=None
 ):
-    return stash.backward(dfeatures, dattention, dfed_last, dstates, num_threads)
+    return stash.backward(dfeatures, dattention, dfed, dstates, num_threads)
 
 
 cdef class AttentionDecoder:
@@ -77,12 +76,12 @@ cdef class AttentionDecoder:
         cells = decoder.cells
         if x.ndim == 2:
             self.ids, self.embedding = x.copy(), decoder.embedding  # a backward trusts the ids
-            self.projects = embeds(len(self.embedding), x.size)
+            self.projects = worth_projecting(len(self.embedding), x.size)
         if self.projects:
             (Wx, *others), *above = cells
             self.Wx, rest = Wx[: self.embedding.shape[1]], Wx[self.embedding.shape[1] :]
             cells = [(rest, *others), *above]
-        self.layers = [_new_layer(decoder.cell, *arrays) for arrays in cells]
+        self.layers = [new_layer(CELLS[decoder.cell], arrays) for arrays in cells]
         self.kernels = (<Recurrence>self.layers[0]).weights.kernels
         self.weights, self.readout = decoder.weights, decoder.readout
         self.score, self.heads = decoder.score, decoder.num_heads
@@ -182,7 +181,7 @@ cdef class AttentionDecoder:
         memset(loop, 0, sizeof(Loop))
         loop.kernels, loop.batch, loop.order = self.kernels, batch.c, batch.order
         loop.layers, loop.feeding = len(self.layers), self.feeding
-        loop.residual = self.residual and loop.layers > 2
+        loop.residual = self.residual and loop.layers > FIRST_RESIDUAL
         loop.x = loop.first_x = plane(owner, first[:, :, :E])
         loop.first_fed = plane(owner, first[:, :, E:])
         loop.joined, loop.c = plane(owner, joined), plane(owner, joined[:, :, :M])
@@ -443,11 +442,11 @@ cdef class AttentionDecoder:
         for i in range(b.forward.layers):
             layer = self.layers[i]
             ahead = len(self.Wx) if i == 0 and self.projects else 0
-            dWx, *others = new_layer_gradients(layer, ahead)
+            dWx, *others = layer.weights.gradients(ahead)
             dcells.append((dWx, *others))
             layer.open_backward(
                 &b.cells[i], grads["dy"], grads["dbelow"] if i else grads["dfirst"],
-                [dstate[i] for dstate in dstates], [dWx[ahead:], *others], owner, num_threads,
+                [dstate[i] for dstate in dstates], (dWx[ahead:], *others), owner, num_threads,
             )
             if ahead:
                 ids = layer.view(owner, self.ids[:, :, None])
@@ -490,30 +489,11 @@ cdef class AttentionDecoder:
         return array[np.arange(array.shape[1]) < self.steps[:, None]]
 
 
-def _new_layer(cell, Wx, Wh, b, bh=None):
+cdef Recurrence new_layer(object cell, object arrays):
     """The recurrence of one layer; its batch is to come."""
-    cdef Recurrence layer
-    if cell == "lstm":
-        layer = LSTMRecurrence()
-        layer.weights = lstm_weights(Wx, Wh, b)
-    elif cell == "gru":
-        layer = GRURecurrence()
-        layer.weights = gru_weights(Wx, Wh, b, bh)
-    else:
-        layer = RNNRecurrence()
-        layer.weights = rnn_weights(Wx, Wh, b, "tanh")
+    cdef Recurrence layer = Recurrence.__new__(Recurrence)
+    layer.weights = cell_weights(cell, arrays, {})
     return layer
-
-
-cdef tuple new_layer_gradients(Recurrence layer, fr_index ahead):
-    """Arrays for the gradients of the weights of one layer, and of so many rows before its Wx."""
-    cdef Weights weights = layer.weights
-    rows, columns = weights.Wx.shape
-    dWx, dWh = empty((ahead + rows, columns), weights.Wx.dtype), empty_like(weights.Wh)
-    db = empty((columns,), dWx.dtype)
-    if isinstance(layer, GRURecurrence):
-        return dWx, dWh, db, None if weights.bh is None else empty_like(weights.bh)
-    return dWx, dWh, db
 
 
 cdef object same_rows(object rows, fr_index steps):

@@ -16,6 +16,7 @@ from fastrnn._kernels.attention.attention cimport (
 from fastrnn._kernels.recurrent.backward cimport (
     Backward, add_weight_gradients, chunk_before, point_at_chunk, sum_by_id, through_input
 )
+from fastrnn._kernels.recurrent.prepacked cimport FIRST_RESIDUAL
 from fastrnn._kernels.linalg.matrix cimport Affine, Matrix, Workspace, apply_pointed, workspace_at
 from fastrnn._kernels.simd cimport fr_cell, fr_index, fr_kernels, fr_rows, fr_share
 from fastrnn._kernels.runtime.threads cimport parallel_for
@@ -163,11 +164,11 @@ cdef void stack(const Loop *d, OwnRows own, fr_index s, Workspace work) noexcept
             <const void *const *>(NULL if layer else acc_init),
         )
         y = at(d.outputs[layer], own, s)
-        if d.residual and layer >= 2:
+        if d.residual and layer >= FIRST_RESIDUAL:
             each(k.add_rows, y, at(d.below, own, s))
         if layer + 1 == d.layers:
             return
-        if d.residual and layer >= 1:
+        if d.residual and layer + 1 >= FIRST_RESIDUAL:
             copy(k, at(d.below, own, s), y)
         if d.drops:
             each(k.multiply_rows, y, at(d.drops[layer], own, s))
@@ -330,7 +331,7 @@ cdef void stack_backward(
         if d.drops:
             each(k.multiply_rows, dbelow, at(d.drops[layer - 1], own, s))
         # y = h, or h + the input
-        if d.residual and layer >= 2:
+        if d.residual and layer >= FIRST_RESIDUAL:
             each(k.add_rows, dy, dbelow)
         else:
             copy(k, dy, dbelow)

@@ -1,7 +1,7 @@
 cimport numpy as cnp
 
 from fastrnn._kernels.attention.attention cimport AttentionJob
-from fastrnn._kernels.recurrent.prepacked cimport Frozen
+from fastrnn._kernels.recurrent.prepacked cimport Prepacked
 from fastrnn._kernels.linalg.matrix cimport Affine, Matrix, Workspace
 from fastrnn._kernels.simd cimport fr_index, fr_kernels
 
@@ -16,7 +16,7 @@ cdef struct StepRows:
     fr_index *parent       # the row of the step before that goes on here; -1: a sentence begins
     fr_index before_count  # rows of the step before
     char *state
-    char *state_before     # as `Frozen.memory_at` lays it out
+    char *state_before     # as `Prepacked.memory_at` lays it out
     Matrix features        # and the constant beside them
     Matrix features_before
     Matrix x
@@ -32,7 +32,7 @@ cdef struct StepRows:
 
 cdef class StepDecoder:
     cdef const fr_kernels *kernels
-    cdef Frozen stack
+    cdef Prepacked stack
     cdef list owner
     cdef fr_index sentences
     cdef fr_index vocabulary

@@ -1,6 +1,6 @@
 """One step of a decoder for many rows, as `fastrnn._reference.decoder_step` defines it.
 
-The cells run as `Frozen` runs them, attention sentence by sentence, and everything else as products
+The cells run as `Prepacked` runs them, attention sentence by sentence, and everything else as products
 over all rows. A row's numbers do not depend on the other rows.
 """
 
@@ -12,7 +12,7 @@ from fastrnn._kernels.attention.attention cimport (
     attend, average_heads, keys_of, memory_job, project_memory
 )
 from fastrnn._kernels.runtime.cpu cimport kernels_for
-from fastrnn._kernels.recurrent.prepacked cimport StepMemory
+from fastrnn._kernels.recurrent.prepacked cimport Prepacked, StepMemory
 from fastrnn._kernels.linalg.matrix cimport (
     Matrix, affine, apply, as_matrix, packed_bytes, workspace_at, workspace_bytes
 )
@@ -20,13 +20,11 @@ from fastrnn._kernels.runtime.memory cimport carve
 from fastrnn._kernels.simd cimport fr_cell, fr_index
 from fastrnn._kernels.runtime.thread_groups cimport ThreadGroups
 
-from fastrnn._kernels.recurrent.gru import gru_freeze
-from fastrnn._kernels.recurrent.lstm import lstm_freeze
-from fastrnn._kernels.recurrent.rnn import rnn_freeze
+
+from fastrnn._cells import CELLS
+from fastrnn._kernels.recurrent.layer import recurrent_freeze
 
 cnp.import_array()
-
-cdef dict FREEZE = {"rnn": rnn_freeze, "lstm": lstm_freeze, "gru": gru_freeze}
 
 
 cdef Matrix carve_matrix(
@@ -61,7 +59,10 @@ cdef class StepDecoder:
         W, b = decoder.output
         self.owner = [states, decoder, constant]
         self.kernels = kernels_for(W.itemsize)
-        self.stack = _packed_stack(decoder, num_threads)
+        self.stack = recurrent_freeze(
+            CELLS[decoder.cell], decoder.cells, options={}, directions=1,
+            residual=decoder.residual, owners=(), num_threads=num_threads,
+        )
         self.sentences, self.vocabulary = states[0].shape[1], W.shape[1]
         self.features = W.shape[0] - P
         self.embedding = as_matrix(decoder.embedding)
@@ -297,12 +298,3 @@ cdef class StepDecoder:
             attend(&job, head, keys_of(&self.score, n), rows.work)
         if heads > 1:
             average_heads(&job, 0)
-
-
-def _packed_stack(decoder, num_threads):
-    """The cells, packed."""
-    options = {"nonlinearity": "tanh"} if decoder.cell == "rnn" else {}
-    return FREEZE[decoder.cell](
-        decoder.cells, directions=1, residual=decoder.residual, owners=(), num_threads=num_threads,
-        **options,
-    )

@@ -3,7 +3,7 @@ from fastrnn._kernels.runtime.memory cimport Buffer
 from fastrnn._kernels.simd cimport fr_index, fr_kernels
 from fastrnn._kernels.recurrent.weights cimport Weights
 
-cpdef bint embeds(fr_index rows, fr_index inputs) noexcept
+cdef bint worth_projecting(fr_index rows, fr_index inputs) noexcept
 cdef Buffer project_embedding(
     const fr_kernels *k, Weights weights, Buffer wx, object embedding, object num_threads
 )

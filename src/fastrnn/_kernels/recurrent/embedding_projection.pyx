@@ -29,8 +29,8 @@ cdef struct Gradients:
     const Backward *b
 
 
-cpdef bint embeds(fr_index rows, fr_index inputs) noexcept:
-    """Whether so many inputs, each a row of an embedding of so many, are worth projecting it."""
+cdef bint worth_projecting(fr_index rows, fr_index inputs) noexcept:
+    """Whether to project an embedding of so many rows, and not so many inputs taken from it."""
     return 0 < 2 * rows <= inputs
 
 

@@ -4,6 +4,9 @@ from fastrnn._kernels.runtime.memory cimport Buffer
 from fastrnn._kernels.simd cimport fr_cell, fr_index, fr_kernels, fr_step
 from fastrnn._kernels.runtime.thread_groups cimport ThreadGroups
 
+# The first layer, counted from 0, that may be residual.
+cdef fr_index FIRST_RESIDUAL
+
 # Where one step of a whole stack keeps its rows.
 cdef struct StepMemory:
     void **x         # pointers to the rows of a cell's x, then of its y
@@ -16,7 +19,7 @@ cdef struct StepMemory:
     fr_index bytes
 
 
-cdef class Frozen:
+cdef class Prepacked:
     cdef const fr_kernels *kernels
     cdef fr_step *kernel
     cdef tuple cells

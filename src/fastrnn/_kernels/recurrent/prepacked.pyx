@@ -17,6 +17,7 @@ from fastrnn._kernels.recurrent.weights cimport Weights
 
 from functools import partial
 
+from fastrnn._cells import FIRST_RESIDUAL as _FIRST_RESIDUAL
 from fastrnn._kernels.recurrent.directions import run_directions
 
 cnp.import_array()
@@ -25,11 +26,10 @@ cnp.import_array()
 cdef double LONG_WORK = 1e5
 
 
-# The first layer, counted from 0, that may be residual.
-cdef fr_index FIRST_RESIDUAL = 2
+cdef fr_index FIRST_RESIDUAL = _FIRST_RESIDUAL
 
 
-cdef class Frozen:
+cdef class Prepacked:
     """Cells layer by layer, in each the forward direction first.
 
     If `residual`, layers from the third on add their inputs to their outputs.

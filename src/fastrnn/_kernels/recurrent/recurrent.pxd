@@ -1,12 +1,8 @@
-from fastrnn._kernels.recurrent.backward cimport Backward, GradientPart
+from fastrnn._kernels.recurrent.backward cimport Backward
 from fastrnn._kernels.recurrent.batch_order cimport BatchOrder
 from fastrnn._kernels.simd cimport fr_cell, fr_index, fr_kernels, fr_view
 from fastrnn._kernels.runtime.thread_groups cimport ThreadGroups
 from fastrnn._kernels.recurrent.weights cimport Weights
-
-# Rows up to which a step streams the weights as they lie, once a row, instead of packing them.
-cdef enum:
-    SINGLE_ROWS = 4
 
 
 cdef class Recurrence:
@@ -29,10 +25,6 @@ cdef class Recurrence:
         self, object x, Weights weights, object lengths, bint reverse, object embedding=*
     ) except -1
     cdef void *reserve(self, list owner, fr_index count, bint zeroed=*) except NULL
-    cdef tuple forward_once(
-        self, object x, Weights weights, list states, object lengths, bint reverse, bint train,
-        object num_threads, object out, object drop_h, object embedding,
-    )
     cdef int forward(
         self, list states, list finals, object y, bint train, object num_threads, object drop_h
     ) except -1
@@ -40,16 +32,14 @@ cdef class Recurrence:
         self, list states, object y, bint train, list scratch, object drop_h=*
     ) except -1
     cdef int close_forward(self, list finals) except -1
-    cdef tuple backward(self, object dy, list dstates, list gradients, object num_threads)
+    cdef object backward(
+        self, object dy, list dstates, list dstates0, tuple gradients, object num_threads
+    )
     cdef int open_backward(
-        self, Backward *b, object dy, object dx, list dstates, list gradients, list scratch,
+        self, Backward *b, object dy, object dx, list dstates, tuple gradients, list scratch,
         object num_threads,
     ) except -1
     cdef int open_sums(
         self, Backward *b, list scratch, fr_index count, fr_view ids
     ) except -1
     cdef int close_backward(self, const Backward *b, list dstates0) except -1
-    cdef int backward_extras(
-        self, list scratch, const void **wh_n_t, void **dreset_h, object num_threads
-    ) except -1
-    cdef int extra_part(self, list gradients, GradientPart *part)

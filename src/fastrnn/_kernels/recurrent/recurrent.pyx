@@ -5,11 +5,11 @@ import numpy as np
 from libc.string cimport memset
 
 from fastrnn._kernels.recurrent.backward cimport (
-    Backward, GradientPart, gradient_part, largest_chunk, run_backward
+    Backward, gradient_part, largest_chunk, run_backward
 )
 from fastrnn._kernels.recurrent.forward cimport Projection, run_forward
 from fastrnn._kernels.linalg.packing cimport packed_columns, packed_transposed
-from fastrnn._kernels.runtime.memory cimport Buffer, empty, empty_like
+from fastrnn._kernels.runtime.memory cimport Buffer, empty_like
 from fastrnn._kernels.recurrent.batch_order cimport BatchOrder
 from fastrnn._kernels.simd cimport fr_cell, fr_index, fr_kernels, fr_view
 from fastrnn._kernels.recurrent.embedding_projection cimport project_embedding, embedding_gradients
@@ -35,7 +35,8 @@ cdef void **reserve_pointers(list owner, fr_index count) except NULL:
 cdef class Recurrence:
     """One direction of one layer over one batch; after a forward in training, its tape.
 
-    `begin` comes first, then `forward` and, after one in training, `backward`. `first_h` is the
+    `begin` comes first, then `forward` and, after one in training, `backward`. The arrays are those
+    of one direction: states (N, H), y a part of the layer's. `first_h` is the
     vector at which h begins in the operand of the weight gradients. With an `embedding`, x holds
     the numbers of its rows.
     """
@@ -65,16 +66,6 @@ cdef class Recurrence:
         owner.append(buffer)
         return buffer.data
 
-    cdef int backward_extras(
-        self, list scratch, const void **wh_n_t, void **dreset_h, object num_threads
-    ) except -1:
-        """What only some cells need; scratch memory goes to `scratch`."""
-        return 0
-
-    cdef int extra_part(self, list gradients, GradientPart *part):
-        """A fourth part of the weight gradients; returns whether there is one."""
-        return 0
-
     cdef double work(self):
         """Multiply-adds of the forward."""
         return <double>self.cell.batch.offset[self.cell.batch.steps] * self.packed_weights()
@@ -92,21 +83,6 @@ cdef class Recurrence:
             num_threads, work, m.batch.rows, m.batch.steps, m.ld // self.kernels.lanes,
             self.packed_weights(),
         )
-
-    cdef tuple forward_once(
-        self, object x, Weights weights, list states, object lengths, bint reverse, bint train,
-        object num_threads, object out, object drop_h, object embedding,
-    ):
-        """A forward that packs the weights for itself: y, the final states, the tape or None."""
-        y = out
-        if out is None:
-            y = empty((*x.shape[:2], weights.hidden()), weights.Wx.dtype)
-        finals = [empty_like(state) for state in states]
-        weights.pack(num_threads)
-        self.begin(x, weights, lengths, reverse, embedding)
-        self.forward(states, finals, y, train, num_threads, drop_h)
-        weights.drop()
-        return y, *finals, self if train else None
 
     cdef int forward(
         self, list states, list finals, object y, bint train, object num_threads, object drop_h
@@ -167,8 +143,10 @@ cdef class Recurrence:
         """A state as the caller has it, (N, H)."""
         self.batch.copy_out(out, <char *>state, slots, self.cell.ld * self.kernels.itemsize)
 
-    cdef tuple backward(self, object dy, list dstates, list gradients, object num_threads):
-        """Returns dx and the gradients of the initial states; fills `gradients` (dWx, dWh, db)."""
+    cdef object backward(
+        self, object dy, list dstates, list dstates0, tuple gradients, object num_threads
+    ):
+        """Returns dx; fills the gradients of the initial states and of the weights."""
         cdef const fr_kernels *k = self.kernels
         cdef list scratch = []
         cdef Backward b
@@ -182,12 +160,11 @@ cdef class Recurrence:
             self.batch.clear_padding(dx)
         else:
             embedding_gradients(k, &b, b.wx_t, self.embedding, dx, gradients[0], num_threads)
-        dstates0 = [empty_like(dstate) for dstate in dstates]
         self.close_backward(&b, dstates0)
-        return dx, dstates0
+        return dx
 
     cdef int open_backward(
-        self, Backward *b, object dy, object dx, list dstates, list gradients, list scratch,
+        self, Backward *b, object dy, object dx, list dstates, tuple gradients, list scratch,
         object num_threads,
     ) except -1:
         """Everything that the steps read and write, which lives as long as `scratch`."""
@@ -209,7 +186,7 @@ cdef class Recurrence:
         b.m.dh = self.state_rows(scratch, 1, dstates[0])
         if len(dstates) == 2:
             b.m.dc = self.state_rows(scratch, 1, dstates[1])
-        self.backward_extras(scratch, &b.m.wh_n_t, &b.m.dreset_h, num_threads)
+        weights.backward_extras(&b.m, scratch, num_threads)
         plan_gradients(self, b, scratch, gradients)
         if self.batch.c.steps == 0:
             for gradient in gradients:
@@ -279,7 +256,7 @@ cdef int plan_projection(
     return 0
 
 
-cdef int plan_gradients(Recurrence run, Backward *b, list scratch, list gradients) except -1:
+cdef int plan_gradients(Recurrence run, Backward *b, list scratch, tuple gradients) except -1:
     """Lay out the parts of the weight gradients and the memory of a chunk."""
     cdef const fr_kernels *k = run.kernels
     cdef fr_cell *m = &run.cell
@@ -294,7 +271,7 @@ cdef int plan_gradients(Recurrence run, Backward *b, list scratch, list gradient
         run.first_h, m.hidden, run.weights.h_gate, &run.weights.layout_h, dWh
     )
     b.parts[2] = gradient_part(-1, 1, 0, &run.weights.layout_x, db)
-    b.part_count = 3 + run.extra_part(gradients, &b.parts[3])
+    b.part_count = 3 + run.weights.extra_part(m, run.first_h, gradients, &b.parts[3])
     for i in range(b.part_count):
         rows += b.parts[i].rows
     b.operands = reserve_pointers(scratch, rows)

@@ -1,6 +1,7 @@
+from fastrnn._kernels.recurrent.backward cimport GradientPart
 from fastrnn._kernels.runtime.memory cimport Buffer
 from fastrnn._kernels.simd cimport (
-    fr_backward_step, fr_cell, fr_index, fr_kernels, fr_layout, fr_step
+    fr_backward_step, fr_cell, fr_cell_backward, fr_index, fr_kernels, fr_layout, fr_step
 )
 
 
@@ -29,3 +30,10 @@ cdef class Weights:
     cdef void give(self, fr_cell *m) noexcept
     cdef fr_index input(self) noexcept
     cdef fr_index hidden(self) noexcept
+    cdef tuple gradients(self, fr_index ahead=*)
+    cdef int backward_extras(
+        self, fr_cell_backward *m, list scratch, object num_threads
+    ) except -1
+    cdef int extra_part(
+        self, const fr_cell *m, fr_index first_h, tuple gradients, GradientPart *part
+    ) except -1

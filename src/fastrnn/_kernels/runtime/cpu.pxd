@@ -1,5 +1,6 @@
-from fastrnn._kernels.simd cimport fr_kernels
+from fastrnn._kernels.simd cimport fr_cell_kernels, fr_kernels
 
 cdef const fr_kernels *kernels_for(Py_ssize_t itemsize) noexcept
+cdef const fr_cell_kernels *cell_kernels(const fr_kernels *kernels, str name) except NULL
 cdef unsigned flush_denormals() noexcept nogil
 cdef void restore_mode(unsigned mode) noexcept nogil

@@ -2,7 +2,10 @@
 
 import os
 
-from fastrnn._kernels.simd cimport fr_kernels
+from cpython.unicode cimport PyUnicode_AsUTF8
+from libc.string cimport strcmp
+
+from fastrnn._kernels.simd cimport fr_cell_kernels, fr_kernels
 
 cdef extern from "fastrnn_simd.h" nogil:
     const fr_kernels *fr_find(const char *isa, int real_bytes)
@@ -21,6 +24,17 @@ cdef const fr_kernels *double_kernels
 cdef const fr_kernels *kernels_for(Py_ssize_t itemsize) noexcept:
     """The kernels of the chosen instruction set for float (4) or double (8)."""
     return float_kernels if itemsize == 4 else double_kernels
+
+
+cdef const fr_cell_kernels *cell_kernels(const fr_kernels *kernels, str name) except NULL:
+    """The kernels of a cell, by its name in simd/cells.def."""
+    cdef const char *wanted = PyUnicode_AsUTF8(name)
+    cdef const fr_cell_kernels *cell = kernels.cells
+    while cell.name != NULL:
+        if strcmp(cell.name, wanted) == 0:
+            return cell
+        cell += 1
+    raise ValueError(f"{name}: no compiled kernels")
 
 
 cdef unsigned flush_denormals() noexcept nogil:

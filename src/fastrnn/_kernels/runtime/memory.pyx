@@ -193,7 +193,7 @@ cpdef empty_like(cnp.ndarray array):
 
 
 def release():
-    """Give the kept blocks back to the C library; returns how many bytes they were."""
+    """Give the kept blocks back to the C library; returns how many bytes they were. For tests."""
     global most_used
     cdef Py_ssize_t bytes = kept_bytes
     free_kept(bytes)

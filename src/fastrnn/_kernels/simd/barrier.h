@@ -22,7 +22,7 @@
 
 /* Begins as zeros; fills a cache line, so that no group of threads disturbs another one's. */
 typedef struct {
-    int arrived, round;
+    int arrived, phase;
     int64_t lost; /* nanoseconds for which threads had given up their processors, all together */
     int64_t unused[6];
 } fr_barrier;
@@ -49,18 +49,18 @@ static inline void fr_store_relaxed(int64_t *to, int64_t value) {
 /* Returns when all of `threads` threads have called it; what they wrote before is seen after.
  * `spin_limit` is the number of turns, of about 10 nanoseconds each, to spin. */
 static inline void fr_barrier_wait(fr_barrier *b, int threads, int spin_limit) {
-    const int round = __atomic_load_n(&b->round, __ATOMIC_RELAXED);
+    const int phase = __atomic_load_n(&b->phase, __ATOMIC_RELAXED);
     if (__atomic_add_fetch(&b->arrived, 1, __ATOMIC_ACQ_REL) == threads) {
         __atomic_store_n(&b->arrived, 0, __ATOMIC_RELAXED);
-        __atomic_store_n(&b->round, round + 1, __ATOMIC_RELEASE);
+        __atomic_store_n(&b->phase, phase + 1, __ATOMIC_RELEASE);
         return;
     }
     for (int turn = 0; turn < spin_limit; turn++) {
-        if (__atomic_load_n(&b->round, __ATOMIC_ACQUIRE) != round) return;
+        if (__atomic_load_n(&b->phase, __ATOMIC_ACQUIRE) != phase) return;
         fr_pause();
     }
     const int64_t start = fr_now();
-    while (__atomic_load_n(&b->round, __ATOMIC_ACQUIRE) == round) fr_yield();
+    while (__atomic_load_n(&b->phase, __ATOMIC_ACQUIRE) == phase) fr_yield();
     __atomic_add_fetch(&b->lost, fr_now() - start, __ATOMIC_RELAXED);
 }
 

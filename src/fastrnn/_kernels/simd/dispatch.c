@@ -18,18 +18,17 @@ DECLARE(avx512);
 
 static const fr_kernels *const tables[] = {
 #ifdef FR_HAVE_AVX512
-    &fr_table_avx512_4, &fr_table_avx512_8,
+    &fr_table_avx512_4,  &fr_table_avx512_8,
 #endif
 #ifdef FR_HAVE_AVX2
-    &fr_table_avx2_4, &fr_table_avx2_8,
+    &fr_table_avx2_4,    &fr_table_avx2_8,
 #endif
     &fr_table_generic_4, &fr_table_generic_8,
 };
 
 const fr_kernels *fr_find(const char *isa, int real_bytes) {
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
-        if (tables[i]->itemsize == real_bytes && strcmp(tables[i]->isa, isa) == 0)
-            return tables[i];
+        if (tables[i]->itemsize == real_bytes && strcmp(tables[i]->isa, isa) == 0) return tables[i];
     return NULL;
 }
 

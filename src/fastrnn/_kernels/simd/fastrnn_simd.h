@@ -1,6 +1,6 @@
-/* The C side of fastrnn: what a translation unit of one instruction set and one real type exports.
+/* The C side of fastrnn: what a translation unit of one instruction set and real type exports.
  *
- * C does one step of a cell for some rows of the batch; the time loops and the threads are Cython's.
+ * C does one step of a cell for some rows of the batch; the time loops and threads are Cython's.
  * Every `void *` points to numbers of the table's own real type, sizes and steps count elements.
  *
  * Words used throughout:
@@ -42,9 +42,9 @@ typedef struct {
 /* Which rows run at which step. */
 typedef struct {
     fr_index rows, steps;
-    const fr_index *batch_sizes; /* [steps] rows 0 .. active[s]-1 have a step s */
-    const fr_index *offset; /* [steps + 1] sum of active before s: the number of (s, row 0) among
-                               all steps that exist */
+    const fr_index *batch_sizes; /* [steps] rows 0 .. batch_sizes[s]-1 have a step s */
+    const fr_index *offset;      /* [steps + 1] sum of the batch_sizes before s: the number of
+                                    (s, row 0) among all steps that exist */
 } fr_batch;
 
 /* A caller's (N, T, width) array in processing order: step s of row r begins at row[r] + s*step. */
@@ -53,8 +53,8 @@ typedef struct {
     fr_index step;
 } fr_view;
 
-/* How the columns of a plain matrix are dealt to the vectors of panels: vector v of panel p holds
- * columns start[v] + p*advance onwards, at most VL, as far as limit[v]. */
+/* Which columns of a plain matrix the vectors of panels hold: vector v of panel p has columns
+ * start[v] + p*advance onwards, at most VL, as far as limit[v]. */
 typedef struct {
     fr_index panels, width; /* width: vectors of a panel, 1 to 4 */
     fr_index advance;
@@ -83,8 +83,9 @@ typedef struct {
  * `ld` is the hidden size rounded up to VL.
  * `gates` is the tape of activated gates, [panel][tape_rows][4][VL], or NULL in inference; the
  * number of (s, r) in it is batch.offset[s] + r.
- * `acc_init`, where an argument, points for each row of the share to the initial values of its sums,
- * [panel][width][VL]: the bias, plus the products that were made ahead of the step; NULL: the bias. */
+ * `acc_init`, where an argument, points for each row of the share to the initial values of its
+ * sums, [panel][width][VL]: the bias, plus the products that were made ahead of the step; NULL: the
+ * bias. */
 
 typedef struct {
     fr_batch batch;
@@ -96,13 +97,14 @@ typedef struct {
     fr_index h_slots, c_slots;
     void *gates;
     fr_index tape_rows;
-    const void *wh_n;     /* GRU with reset before: the columns of n, packed as plain ones */
-    void *reset_h;        /* GRU with reset before, scratch: r*h, [rows][ld] */
-    void *pre_activations; /* GRU with reset before, scratch: b_n + x Wn, r, z, [rows][panel][4][VL] */
-    fr_index relu;        /* RNN */
-    fr_index complement;  /* GRU: the weights are those of 1-z, as in textbooks */
-    const void *drop_h;   /* factors of h where it meets Wh, [rows][ld], or NULL: none */
-    void *dropped_h;      /* with them, scratch: drop_h*h, slots [2][rows][ld] */
+    const void *wh_n;      /* GRU with reset before: the columns of n, packed as plain ones */
+    void *reset_h;         /* GRU with reset before, scratch: r*h, [rows][ld] */
+    void *pre_activations; /* GRU with reset before, scratch: b_n + x Wn, r, z,
+                              [rows][panel][4][VL] */
+    fr_index relu;         /* RNN */
+    fr_index complement;   /* GRU: the weights are those of 1-z, as in textbooks */
+    const void *drop_h;    /* factors of h where it meets Wh, [rows][ld], or NULL: none */
+    void *dropped_h;       /* with them, scratch: drop_h*h, slots [2][rows][ld] */
 } fr_cell;
 
 /* --- cells: backward ------------------------------------------------------------------------
@@ -126,21 +128,37 @@ typedef struct {
                        reset after, d(drop_h*h) where there is dropout */
 } fr_cell_backward;
 
+/* --- cells: one step of one row --------------------------------------------------------------
+ * On weights as they lie, (D, G*H) and (H, G*H) row-major. order[g] is where gate g of the cell, i,
+ * f, g, o or r, z, n, lies among the columns; n is always the last one there. */
+
+typedef struct {
+    fr_index input, hidden;
+    const void *x, *h, *c;
+    const void *wx, *wh, *b;
+    const void *bh; /* GRU with reset after, else NULL */
+    const fr_index *order;
+    fr_index relu, complement; /* see fr_cell */
+    void *work;                /* scratch: work_per_unit * hidden numbers */
+    void *h_next, *c_next;
+} fr_cell_single;
+
 /* --- attention ------------------------------------------------------------------------------
  * One sequence: scores (Tq, Tk) of which the first `keys` columns exist. */
 
 typedef struct {
-    fr_index queries, keys, tk; /* Tq, valid keys, row length of the alignment */
+    fr_index queries, keys, tk; /* Tq, valid keys, row length of the scores */
     fr_index size;              /* A */
     const void *q, *k, *v;      /* projected queries (Tq, A), projected keys (Tk, A), v (A) */
-    void *alignment;            /* (Tq, tk) */
+    void *score;                /* (Tq, tk) */
     const void *dscore;         /* (Tq, tk) */
     void *dq, *dk, *dv;         /* as q, k, v */
 } fr_additive;
 
 /* --- decoding -------------------------------------------------------------------------------
  * A draw from softmax(logits / temperature), of which the `top_k` likeliest tokens stay (0: all),
- * then the fewest that together have the share `top_p` (0: all). u in [0, 1) is what is drawn by. */
+ * then the fewest whose probabilities sum to at least `top_p` (0: all). u in [0, 1) is the uniform
+ * random number. */
 typedef struct {
     double temperature, top_p, u;
     fr_index top_k;
@@ -148,8 +166,13 @@ typedef struct {
 
 /* --- optimizers -----------------------------------------------------------------------------
  * One pass over arrays of `count` numbers: the parameter, its gradient, then its moments; all but
- * the gradient are written. What the options are is said at each update. */
-typedef void fr_update(void *const *arrays, fr_index count, const double *options);
+ * the gradient are written. Each update reads those of the options that it knows. */
+typedef struct {
+    double lr, momentum, rho, beta1, beta2, eps;
+    double root_scale, keep; /* Adam: see there */
+} fr_update_options;
+
+typedef void fr_update(void *const *arrays, fr_index count, const fr_update_options *options);
 
 /* dst = the layout's columns of a matrix of so many rows, packed, or the transpose of them. */
 typedef void fr_pack(void *dst, const void *src, fr_index rows, fr_index row_step,
@@ -160,6 +183,15 @@ typedef void fr_rows(void *dst, const void *src, fr_index count);
 
 typedef void fr_step(const fr_cell *m, fr_share share, fr_index s, const void *const *acc_init);
 typedef void fr_backward_step(const fr_cell_backward *m, fr_share share, fr_index s);
+typedef void fr_single(const fr_cell_single *m);
+
+typedef struct {
+    const char *name;
+    fr_step *step;
+    fr_backward_step *backward_step;
+    fr_single *single;
+    fr_index work_per_unit; /* see fr_cell_single */
+} fr_cell_kernels;
 
 typedef struct {
     const char *isa;
@@ -170,25 +202,7 @@ typedef struct {
     fr_pack *pack_tn, *pack_tt;
     void (*product)(const fr_product *p, fr_index row_begin, fr_index row_end);
 
-    fr_step *rnn_step;
-    fr_backward_step *rnn_backward_step;
-    fr_step *lstm_step;
-    fr_backward_step *lstm_backward_step;
-    fr_step *gru_step;
-    fr_backward_step *gru_backward_step;
-
-    /* One step of one row on weights as they lie, (D, G*H) row-major; `work` holds
-     * 4*H (LSTM) or 5*H (GRU) numbers. `order` says where i, f, g, o lie among the
-     * columns; `textbook`: whether the gates are z, r, n, and z the complement of ours. */
-    void (*rnn_single)(const void *x, fr_index input, const void *h, fr_index hidden,
-                       const void *wx, const void *wh, const void *b, fr_index relu,
-                       void *h_next);
-    void (*lstm_single)(const void *x, fr_index input, const void *h, const void *c,
-                        fr_index hidden, const void *wx, const void *wh, const void *b,
-                        const fr_index *order, void *work, void *h_next, void *c_next);
-    void (*gru_single)(const void *x, fr_index input, const void *h, fr_index hidden,
-                       const void *wx, const void *wh, const void *b, const void *bh,
-                       fr_index textbook, void *work, void *h_next);
+    const fr_cell_kernels *cells; /* those of cells.def, then one whose name is NULL */
 
     void (*softmax)(void *row, fr_index count);
     void (*softmax_backward)(void *drow, const void *row, fr_index count);
@@ -200,14 +214,12 @@ typedef struct {
     /* A token; `work` holds `count` fr_index, then `count` real numbers. */
     fr_index (*draw)(const void *logits, fr_index count, const fr_draw *how, void *work);
     /* c[i][j] = a[i] . b[j] for rows of `depth` numbers that lie *_step elements apart. */
-    void (*row_products)(void *c, fr_index c_step, const void *a, fr_index a_rows,
-                         fr_index a_step, const void *b, fr_index b_rows, fr_index b_step,
-                         fr_index depth);
+    void (*row_products)(void *c, fr_index c_step, const void *a, fr_index a_rows, fr_index a_step,
+                         const void *b, fr_index b_rows, fr_index b_step, fr_index depth);
     void (*additive_scores)(const fr_additive *a);
     void (*additive_backward)(const fr_additive *a);
 
-    void (*exp)(void *dst, const void *src, fr_index count);
-    void (*sigmoid)(void *dst, const void *src, fr_index count);
+    fr_rows *exp, *sigmoid; /* for tests */
     fr_rows *tanh;
     fr_rows *tanh_backward; /* dst, the gradient of src = tanh(a), becomes that of a */
 
@@ -216,7 +228,9 @@ typedef struct {
     void (*dropout)(void *dst, const void *src, const unsigned char *keep, double scale,
                     fr_index count);
     double (*squared_norm)(const void *src, fr_index count);
-    fr_update *scale, *sgd, *momentum, *adagrad, *rmsprop, *adam;
+    void (*scale)(void *dst, fr_index count, double factor); /* dst *= factor */
+
+    fr_update *sgd, *momentum, *adagrad, *rmsprop, *adam;
 } fr_kernels;
 
 /* NULL where the instruction set was not built. One per instruction set and real type. */

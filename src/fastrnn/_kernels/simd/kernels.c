@@ -1,18 +1,29 @@
 /* One translation unit: every kernel for one instruction set and one real type.
  * setup.py compiles it for each pair with FR_ISA, FR_VECTOR_BYTES and FR_REAL_BYTES. */
-#include "attention.h"
-#include "choice.h"
-#include "gru.h"
-#include "lstm.h"
-#include "rnn.h"
-#include "softmax.h"
-
-#include "elementwise.h"
+#include "attention-inl.h"
+#include "cells.def"
+#include "optimizers-inl.h"
+#include "pack-inl.h"
+#include "pointwise-inl.h"
+#include "product-inl.h"
+#include "row_product-inl.h"
+#include "sampling-inl.h"
+#include "softmax-inl.h"
 
 #define PASTE(a, b, c) a##b##_##c
 #define TABLE_NAME(isa, bytes) PASTE(fr_table_, isa, bytes)
 #define QUOTE(name) #name
 #define STRING(name) QUOTE(name)
+
+#define FR_CELL(cell)                                                                              \
+    {.name = #cell,                                                                                \
+     .step = cell##_step,                                                                          \
+     .backward_step = cell##_backward_step,                                                        \
+     .single = cell##_single,                                                                      \
+     .work_per_unit = cell##_work_per_unit},
+static const fr_cell_kernels cells[] = {
+#include "cells.def"
+    {.name = NULL}};
 
 FR_HIDDEN extern const fr_kernels TABLE_NAME(FR_ISA, FR_REAL_BYTES);
 
@@ -25,15 +36,7 @@ const fr_kernels TABLE_NAME(FR_ISA, FR_REAL_BYTES) = {
     .pack_tn = pack_tn,
     .pack_tt = pack_tt,
     .product = product,
-    .rnn_step = rnn_step,
-    .rnn_backward_step = rnn_backward_step,
-    .lstm_step = lstm_step,
-    .lstm_backward_step = lstm_backward_step,
-    .gru_step = gru_step,
-    .gru_backward_step = gru_backward_step,
-    .rnn_single = rnn_single,
-    .lstm_single = lstm_single,
-    .gru_single = gru_single,
+    .cells = cells,
     .softmax = softmax,
     .softmax_backward = softmax_backward,
     .cross_entropy = cross_entropy,

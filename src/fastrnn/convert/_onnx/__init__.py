@@ -1,4 +1,4 @@
-"""ONNX: its recurrent operators on our kernels, and our layers in its files.
+"""ONNX: its recurrent operators on fastrnn's kernels, and fastrnn's layers in ONNX files.
 
 Only `files` and `fastrnn.convert.onnx_backend` import the onnx package.
 """

@@ -1,8 +1,8 @@
-"""The activation functions that ONNX's recurrent operators name.
+"""The activation functions of ONNX's recurrent operators.
 
-Their definitions are in the text of the operators (RNN, section "Activation functions"), their
-defaults those of the operators of the same names ("Default values are the same as of corresponding
-ONNX operators").
+Their definitions are in the text of the operators (RNN, section "Activation functions"); their
+defaults are those of the operators of the same names ("Default values are the same as of
+corresponding ONNX operators").
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ NO_DEFAULT = float("nan")
 
 @dataclass(frozen=True)
 class Definition:
-    """A function of x and of the parameters that are not None, with these defaults."""
+    """A function of x and of the parameters that are not None, with default values."""
 
     function: Callable[..., Array]
     alpha: float | None = None
@@ -51,10 +51,10 @@ DEFINITIONS = {
 def functions(
     owner: str, names: Sequence[str], alphas: Sequence[float], betas: Sequence[float]
 ) -> list[Function]:
-    """Return the functions of these names, which consume the parameters in their order.
+    """Return the functions of these names; they take the parameters in order.
 
-    Affine and ScaledTanh have none by default: the operators of these names left ONNX, and
-    ONNX Runtime takes zeros.
+    Affine and ScaledTanh have no defaults: ONNX has removed the operators of these names, and ONNX
+    Runtime takes zeros.
 
     Raises
     ------

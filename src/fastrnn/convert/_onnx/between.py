@@ -1,7 +1,7 @@
-"""The operators that stand between recurrent ones in our files and in PyTorch's, in NumPy.
+"""The operators between recurrent ones in files of `to_onnx` and PyTorch, in NumPy.
 
-Each is a function of the node and its inputs, None where one is left out. What is an input in later
-opsets was an attribute in earlier ones; either is taken.
+Each is a function of the node and its inputs; a missing input is None. Some inputs were attributes
+in earlier opsets; both forms are accepted.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from fastrnn.convert._onnx.graph import DTYPES, Node
 
 
 def _given(node: Node, name: str, value: Any) -> Any:
-    """Return an argument, from the attributes if it is no input; None if it is neither."""
+    """Return an input or, if it is missing, the attribute, or None."""
     return node.attributes.get(name) if value is None else value.tolist()
 
 
@@ -42,7 +42,7 @@ def _linear(node: Node, x: Array, W: Array) -> Array:
 
 
 def _reshape(node: Node, x: Array, shape: Array) -> Array:
-    """Reshape, in which a 0 takes the size of x at its place unless `allowzero`."""
+    """Reshape x; a 0 in the shape copies the size of x unless `allowzero`."""
     keep = not node.attributes.get("allowzero", 0)
     sizes = shape.tolist()
     return x.reshape([x.shape[k] if keep and size == 0 else size for k, size in enumerate(sizes)])
@@ -66,14 +66,14 @@ def _slice(
 
 
 def _split(node: Node, x: Array, sizes: Any = None) -> list[Array]:
-    """Split into parts of these sizes, or into as many equal ones as there are outputs."""
+    """Split x into parts of these sizes, or into one equal part for each output."""
     sizes = _given(node, "split", sizes)
     at = len(node.outputs) if sizes is None else np.cumsum(sizes)[:-1]
     return np.split(x, at, node.attributes.get("axis", 0))
 
 
 def _squeeze(node: Node, x: Array, axes: Any = None) -> Array:
-    """Drop these axes of size one, or all."""
+    """Remove these axes of size one, or all."""
     axes = _given(node, "axes", axes)
     return x.squeeze(None if axes is None else tuple(axes))
 

@@ -1,7 +1,7 @@
 """ONNX's recurrent cells with any activation, clip, peepholes and coupled gates, in plain NumPy.
 
-The equations are those of the operators RNN, GRU and LSTM (opset 22, "Equations"), in our order of
-gates and with our layout of weights: Wx (D, G*H), Wh (H, G*H), b (G*H,), and for a GRU bh (H,) or
+The equations are those of the operators RNN, GRU and LSTM (opset 22, "Equations"), with fastrnn's
+order of gates and layout of weights: Wx (D, G*H), Wh (H, G*H), b (G*H,), and for a GRU bh (H,) or
 None. f, g and h are the activations. "Cell clip threshold ... is applied to the input of
 activations" (attribute `clip`).
 """
@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 
 from fastrnn._check import Array
-from fastrnn._reference.sequence import outputs, steps
+from fastrnn._reference.sequence import steps
 from fastrnn.convert._onnx.activations import Function
 
 
 @dataclass(frozen=True)
 class Options:
-    """What a compiled cell does not have."""
+    """The options that compiled cells do not have."""
 
     activations: Sequence[Function]
     clip: float | None
@@ -29,7 +29,7 @@ class Options:
     peepholes: Array | None  # (3*H,), in ONNX's order i, o, f
 
     def functions(self) -> list[Function]:
-        """Return the activations, each with the clip before it."""
+        """Return the activations with their inputs clipped."""
         if self.clip is None:
             return list(self.activations)
         return [_clipped(function, self.clip) for function in self.activations]
@@ -48,23 +48,23 @@ def run(
     *,
     lengths: Array | None,
     reverse: bool,
-    out: Array,
-) -> list[Array]:
-    """Run over time: x (N, T, D), states (N, H); write all h to `out`, return the final states."""
+) -> tuple[Array, list[Array]]:
+    """Run over time: x (N, T, D) and states (N, H) give all h (N, T, H) and the final states."""
     cell = CELLS[op]
-    y, states = outputs(out, x, states[0]), [state.copy() for state in states]
+    y = np.zeros((*x.shape[:2], states[0].shape[1]), x.dtype)
+    states = [state.copy() for state in states]
     for t, rows in steps(x, lengths, reverse):
         new = cell(x[rows, t], [state[rows] for state in states], weights, options)
         for state, value in zip(states, new, strict=True):
             state[rows] = value
         y[rows, t] = new[0]
-    return states
+    return y, states
 
 
 def _rnn(
     x: Array, states: Sequence[Array], weights: Sequence[Any], options: Options
 ) -> list[Array]:
-    """``Ht = f(Xt*(Wi^T) + Ht-1*(Ri^T) + Wbi + Rbi)``."""
+    """Return ``Ht = f(Xt*(Wi^T) + Ht-1*(Ri^T) + Wbi + Rbi)``."""
     (f,) = options.functions()
     (h,), (Wx, Wh, b) = states, weights
     return [f(x @ Wx + h @ Wh + b)]
@@ -73,14 +73,14 @@ def _rnn(
 def _gru(
     x: Array, states: Sequence[Array], weights: Sequence[Any], options: Options
 ) -> list[Array]:
-    """``Ht = (1 - zt) (.) ht + zt (.) Ht-1``."""
+    """Return ``Ht = (1 - zt) (.) ht + zt (.) Ht-1``."""
     f, g = options.functions()
     (h,), (Wx, Wh, b, bh) = states, weights
     ax_r, ax_z, ax_n = np.split(x @ Wx + b, 3, axis=1)
     Wh_r, Wh_z, Wh_n = np.split(Wh, 3, axis=1)
     r = f(ax_r + h @ Wh_r)
     z = f(ax_z + h @ Wh_z)
-    # linear_before_reset is 0 where there is no bh, else 1
+    # linear_before_reset is 0 without bh, else 1
     n = g(ax_n + ((r * h) @ Wh_n if bh is None else r * (h @ Wh_n + bh)))
     return [(1 - z) * n + z * h]
 
@@ -88,7 +88,7 @@ def _gru(
 def _lstm(
     x: Array, states: Sequence[Array], weights: Sequence[Any], options: Options
 ) -> list[Array]:
-    """``Ct = ft (.) Ct-1 + it (.) ct`` and ``Ht = ot (.) h(Ct)``."""
+    """Return ``Ct = ft (.) Ct-1 + it (.) ct`` and ``Ht = ot (.) h(Ct)``."""
     f, g, h = options.functions()
     (h_prev, c_prev), (Wx, Wh, b) = states, weights
     p_i, p_o, p_f = (0, 0, 0) if options.peepholes is None else np.split(options.peepholes, 3)

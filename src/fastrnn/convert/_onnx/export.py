@@ -1,4 +1,4 @@
-"""Layers as an ONNX graph: `to_onnx`."""
+"""Export of layers to ONNX: `to_onnx`."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ import numpy as np
 from fastrnn._check import Array, DType
 from fastrnn.convert._onnx import files, weights
 from fastrnn.convert._onnx.graph import TYPE_OF, Graph, Node, Value
-from fastrnn.convert._onnx.weights import KINDS
-from fastrnn.layers import GRU, LSTM, RNN, Embedding, Layer, Linear
+from fastrnn.layers import RECURRENT, Embedding, Layer, Linear
+from fastrnn.layers.recurrent import Recurrent
 
-RECURRENT = (RNN, LSTM, GRU)
 INT32, INT64 = np.dtype(np.int32), np.dtype(np.int64)
 
 
@@ -24,29 +23,29 @@ def to_onnx(
 ) -> None:
     """Write layers as an ONNX file (opset 14), for inference.
 
-    Its first input is x (N, T, D), or ids (N, T) int64 where an `Embedding` comes first; N and T
-    are free. Its outputs are y (N, T, ...), for a `LanguageModel` the logits, and the final state
-    of the recurrent layers, h and, of an LSTM, c. If several layers of a list are recurrent, the
-    names of their states end in ``_k`` for layer k of the list.
+    The first input is x (N, T, D), or int64 ids (N, T) if an `Embedding` comes first; N and T are
+    free. The outputs are y (N, T, ...), for a `LanguageModel` the logits, and the final state of
+    the recurrent layers: h and, for an LSTM, c. If several layers of a list are recurrent, the
+    names of their states end in `_k` for layer k of the list.
 
     Parameters
     ----------
     model : RNN, LSTM, GRU, Linear, Embedding, LanguageModel or sequence of layers
-        What to write; of a sequence, each layer takes the outputs of the one before.
+        Model to write; in a sequence, each layer takes the outputs of the previous one.
     path : path-like
-        The file. One that was there before stays whole if writing fails.
+        File to write; after an error an existing file is unchanged.
     lengths : bool
-        Add an input lengths (N,) int64, the steps of each sequence.
+        Add an int64 input lengths (N,), the number of steps of each sequence.
     state : bool
-        Add inputs h0 and, of an LSTM, c0 (num_layers * directions, N, H), the initial state, which
-        is zeros without them.
+        Add inputs h0 and, for an LSTM, c0 (num_layers * directions, N, H), the initial state;
+        without them it is zeros.
 
     Raises
     ------
     ValueError
-        If layers of a sequence do not fit, or `lengths` or `state` find no recurrent layer.
+        If layers of a sequence do not fit, or there is no recurrent layer for `lengths` or `state`.
     TypeError
-        If the model is none of the above, or a parameter has been given another dtype.
+        If the model has another class, or a parameter another dtype.
     OSError
         If the file cannot be written.
     ImportError
@@ -54,17 +53,17 @@ def to_onnx(
 
     Notes
     -----
-    Dropout does not run in inference, so it is not written. ONNX Runtime has float32 kernels only
-    for the recurrent operators, and leaves a final state of zeros for a sequence of length 0.
+    Dropout is not written, because it does not run in inference. ONNX Runtime has only float32
+    kernels for the recurrent operators; its final state for a sequence of length 0 is zeros.
     """
     files.write(path, build(_layers(model), lengths=lengths, state=state))
 
 
 def build(layers: Sequence[Any], *, lengths: bool, state: bool) -> Graph:
-    """Return the graph of layers, each over the outputs of the one before."""
+    """Return the graph of layers that run one after another."""
     _check_chain(layers)
     first, last = layers[0], layers[-1]
-    recurrent = sum(isinstance(layer, RECURRENT) for layer in layers)
+    recurrent = sum(isinstance(layer, Recurrent) for layer in layers)
     for name, wanted in {"lengths": lengths, "state": state}.items():
         if wanted and not recurrent:
             raise ValueError(f"to_onnx: {name} needs a recurrent layer, the model has none")
@@ -92,7 +91,7 @@ def build(layers: Sequence[Any], *, lengths: bool, state: bool) -> Graph:
 
 
 class _Builder:
-    """The parts of a graph, gathered layer by layer; constants are named "position.name"."""
+    """The parts of a graph, built layer by layer; constants are named "position.name"."""
 
     def __init__(self, *, several: bool) -> None:
         self.several = several  # recurrent layers, which have states
@@ -104,7 +103,7 @@ class _Builder:
     def add(
         self, op: str, inputs: Sequence[str], outputs: Sequence[str], **attributes: Any
     ) -> None:
-        """Append a node; inputs that are left out at its end are not written."""
+        """Append a node without the missing inputs at its end."""
         given = list(inputs)
         while given and not given[-1]:
             given.pop()
@@ -115,24 +114,24 @@ class _Builder:
         return name
 
     def embedding(self, prefix: str, layer: Embedding, x: str, y: str) -> None:
-        W = self.constant(f"{prefix}W", layer._param("W"))
+        W = self.constant(f"{prefix}W", layer.param("W"))
         self.add("Gather", [W, x], [y], axis=0)
 
     def linear(self, prefix: str, layer: Linear, x: str, y: str) -> None:
-        W = self.constant(f"{prefix}W", layer._param("W"))
+        W = self.constant(f"{prefix}W", layer.param("W"))
         if not layer.bias:
             self.add("MatMul", [x, W], [y])
             return
         self.add("MatMul", [x, W], [f"{prefix}xW"])
-        self.add("Add", [f"{prefix}xW", self.constant(f"{prefix}b", layer._param("b"))], [y])
+        self.add("Add", [f"{prefix}xW", self.constant(f"{prefix}b", layer.param("b"))], [y])
 
     def recurrent(
         self, position: int, layer: Any, x: str, y: str, *, lengths: bool, state: bool
     ) -> None:
         """Add a stack: time-major inside, as ONNX Runtime has no other layout."""
-        prefix, names = f"{position}.", layer._cell.states
+        prefix, names = f"{position}.", layer.cell.states
         op, attributes = _operator(layer)
-        directions = len(layer._suffixes)
+        directions = layer.directions
         initial = [self._initial(position, name, layer) if state else [] for name in names]
         shape = np.array([0, 0, directions * layer.hidden_size], np.int64)
         self.constant(f"{prefix}shape", shape)
@@ -147,24 +146,25 @@ class _Builder:
             self.add(op, inputs, [Y, *final], **attributes)
             self.add("Transpose", [Y], [turned], perm=[2, 0, 1, 3] if top else [0, 2, 1, 3])
             out = y if top else f"{prefix}x_l{k + 1}"
-            own = f"{prefix}own_l{k}" if layer._adds_inputs(k) else out
+            own = f"{prefix}own_l{k}" if layer.adds_inputs(k) else out
             self.add("Reshape", [turned, f"{prefix}shape"], [own])
-            if layer._adds_inputs(k):
+            if layer.adds_inputs(k):
                 self.add("Add", [own, self._batch_first(below) if top else below], [out])
         for name in names:
             self._join(position, name, layer)
 
     def _batch_first(self, name: str) -> str:
-        """Turn the time-major inputs of a layer back; return their name."""
+        """Transpose a time-major value to batch-first; return the new name."""
         turned = f"{name}_turned"
         self.add("Transpose", [name], [turned], perm=[1, 0, 2])
         return turned
 
     def _weights(self, prefix: str, layer: Any, k: int) -> list[str]:
         """Add the constants W, R and B of one layer of a stack."""
-        kind, directions = KINDS[_operator(layer)[0]], len(layer._suffixes)
+        first = k * layer.directions
         per_direction = [
-            weights.to_onnx(kind, layer._weights(k * directions + d)) for d in range(directions)
+            weights.to_onnx(layer.cell, arrays)
+            for arrays in layer.weights()[first : first + layer.directions]
         ]
         return [
             self.constant(f"{prefix}{name}_l{k}", np.stack(arrays))
@@ -174,11 +174,11 @@ class _Builder:
     def _initial(self, position: int, name: str, layer: Any) -> list[str]:
         """Add an input for the initial state; return the names of its parts by layer."""
         whole = self._state(f"{name}0", position)
-        shape = (len(layer._keys), "N", layer.hidden_size)
+        shape = (layer.num_layers * layer.directions, "N", layer.hidden_size)
         self.inputs.append(Value(whole, layer.dtype, shape))
         if layer.num_layers == 1:
             return [whole]
-        sizes = np.full(layer.num_layers, len(layer._suffixes), np.int64)
+        sizes = np.full(layer.num_layers, layer.directions, np.int64)
         parts = [f"{position}.{name}0_l{k}" for k in range(layer.num_layers)]
         self.add("Split", [whole, self.constant(f"{position}.split", sizes)], parts, axis=0)
         return parts
@@ -191,7 +191,8 @@ class _Builder:
     def _join(self, position: int, name: str, layer: Any) -> None:
         """Add an output for the final state."""
         whole = self._state(name, position)
-        self.outputs.append(Value(whole, layer.dtype, (len(layer._keys), "N", layer.hidden_size)))
+        shape = (layer.num_layers * layer.directions, "N", layer.hidden_size)
+        self.outputs.append(Value(whole, layer.dtype, shape))
         if layer.num_layers > 1:
             parts = [self._final(position, name, k, layer) for k in range(layer.num_layers)]
             self.add("Concat", parts, [whole], axis=0)
@@ -201,9 +202,9 @@ class _Builder:
 
 
 def _layers(model: Any) -> list[Layer]:
-    """Return the layers of a model in the order in which an input goes through them."""
+    """Return the layers of a model in the order of computation."""
     chain = getattr(model, "chain", [model] if isinstance(model, Layer) else model)
-    known = (*RECURRENT, Linear, Embedding)
+    known = (*RECURRENT.values(), Linear, Embedding)
     if not (isinstance(chain, (list, tuple)) and chain):
         chain = [chain]
     for layer in chain:
@@ -215,7 +216,7 @@ def _layers(model: Any) -> list[Layer]:
 
 
 def _check_chain(layers: Sequence[Any]) -> None:
-    """Check that each layer takes what the one before gives, and has its dtype."""
+    """Check that the sizes and dtypes of consecutive layers agree."""
     for position, (below, layer) in enumerate(pairwise(layers), 1):
         name = f"to_onnx: layer {position} ({type(layer).__name__})"
         if isinstance(layer, Embedding):
@@ -228,12 +229,12 @@ def _check_chain(layers: Sequence[Any]) -> None:
 
 
 def _width(layer: Any) -> int:
-    """Return the number of features that a layer gives."""
+    """Return the number of output features of a layer."""
     if isinstance(layer, Embedding):
         return layer.embedding_size
     if isinstance(layer, Linear):
         return layer.output_size
-    width: int = layer.hidden_size * len(layer._suffixes)
+    width: int = layer.hidden_size * layer.directions
     return width
 
 
@@ -244,14 +245,13 @@ def _dtype(layer: Any) -> DType:
 
 def _operator(layer: Any) -> tuple[str, dict[str, Any]]:
     """Return the operator of a recurrent layer with its attributes."""
-    op = next(op for op, kind in KINDS.items() if isinstance(layer, kind.layer))
     attributes: dict[str, Any] = {
         "hidden_size": layer.hidden_size,
         "direction": "bidirectional" if layer.bidirectional else "forward",
     }
-    if isinstance(layer, GRU):
+    if "reset_after" in layer.cell.options:
         attributes["linear_before_reset"] = int(layer.reset_after)
-    for names, options in KINDS[op].compiled.items():
-        if options and options == layer._options:
-            attributes["activations"] = [*names] * len(layer._suffixes)
-    return op, attributes
+    for names, options in layer.cell.activations.items():
+        if options and options == layer.options:
+            attributes["activations"] = [*names] * layer.directions
+    return layer.cell.title, attributes

@@ -1,4 +1,4 @@
-"""ONNX's protobuf to and from our graph: the one place, beside the backend, that needs onnx."""
+"""ONNX's protobuf to and from `Graph`; only this file and the backend need onnx."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from fastrnn import _storage
 from fastrnn._check import Array
 from fastrnn.convert._onnx.graph import DTYPES, TYPE_OF, Graph, Node, Value
 
-OPSETS = range(7, 23)  # of the files that we read
-OPSET = 14  # of those that we write
-IR_VERSION = 7  # of the release of ONNX that brought this opset
+OPSETS = range(7, 23)  # opsets that `from_onnx` reads
+OPSET = 14  # opset that `to_onnx` writes
+IR_VERSION = 7  # of the ONNX release with this opset
 
-# The attributes of a node Constant that we read, with the dtype of its array (None: its own).
+# The attributes of a Constant node, with the dtype of the array (None: that of the value).
 CONSTANTS = {
     "value": None,
     "value_float": np.float32,
@@ -33,7 +33,7 @@ def package(name: str = "onnx") -> Any:
     Raises
     ------
     ImportError
-        If it is not installed; says what installs it.
+        If it is not installed; the message has the pip command.
     """
     try:
         return import_module(name)
@@ -59,7 +59,7 @@ def load(path: str | os.PathLike[str]) -> Any:
     model = onnx.ModelProto()
     try:
         model.ParseFromString(data)
-    except Exception:  # protobuf's DecodeError, which has moved between its versions
+    except Exception:  # protobuf's DecodeError, whose place depends on the version
         raise ValueError(f"{os.fspath(path)}: not an ONNX file") from None
     if not (model.ir_version and model.opset_import and model.HasField("graph")):
         raise ValueError(f"{os.fspath(path)}: not an ONNX file")
@@ -76,7 +76,7 @@ def to_graph(owner: str, model: Any) -> Graph:
     Raises
     ------
     ValueError
-        If its opset is out of range, or a text or tensor in it is broken.
+        If the opset is out of range, or a text or tensor is broken.
     """
     try:
         opset = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), None)
@@ -90,22 +90,22 @@ def to_graph(owner: str, model: Any) -> Graph:
 
 
 def check(owner: str, model: Any) -> None:
-    """Let ONNX check a model.
+    """Check a model with the checker of ONNX.
 
     Raises
     ------
     ValueError
-        If it breaks the rules of ONNX.
+        If the model violates the rules of ONNX.
     """
     checker = package("onnx.checker")
     try:
         checker.check_model(model)
-    except (checker.ValidationError, ValueError) as error:  # ValueError: of a broken text
+    except (checker.ValidationError, ValueError) as error:  # ValueError: a broken text
         raise ValueError(f"{owner}: {_first_line(error)}") from None
 
 
 def write(path: str | os.PathLike[str], graph: Graph) -> None:
-    """Write a file; one that was there before stays whole if that fails.
+    """Write a file; after an error an existing file is unchanged.
 
     Raises
     ------
@@ -138,7 +138,7 @@ def _info(onnx: Any, value: Value) -> Any:
 
 
 def graph_of(proto: Any) -> Graph:
-    """Return a GraphProto as a graph; a node Constant becomes a constant."""
+    """Return a GraphProto as a graph; a Constant node becomes a constant."""
     constants = {tensor.name: _array(tensor) for tensor in proto.initializer}
     nodes = []
     for node in map(_node, proto.node):
@@ -151,7 +151,7 @@ def graph_of(proto: Any) -> Graph:
 
 
 def _node(proto: Any) -> Node:
-    """Return a NodeProto as a node; an operator of another domain has that before its name."""
+    """Return a NodeProto as a node; operators of other domains have the domain as a prefix."""
     values = {a.name: package("onnx.helper").get_attribute_value(a) for a in proto.attribute}
     domain = "" if proto.domain in ("", "ai.onnx") else f"{proto.domain}."
     return Node(

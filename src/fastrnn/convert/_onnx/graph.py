@@ -1,4 +1,4 @@
-"""A model as the other files see it: nodes, named values and constants, without protobuf."""
+"""A model without protobuf: nodes, named values and constants."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from fastrnn._check import Array, DType
 
-# The types of tensors that a graph here may have: TensorProto.DataType in onnx.proto3.
+# The supported types of tensors: TensorProto.DataType in onnx.proto3.
 DTYPES: dict[int, DType] = {
     1: np.dtype(np.float32),
     6: np.dtype(np.int32),
@@ -22,7 +22,7 @@ TYPE_OF = {dtype: number for number, dtype in DTYPES.items()}
 
 @dataclass(frozen=True)
 class Node:
-    """One operator; an input or output that is left out is ""."""
+    """One operator; a missing input or output is ""."""
 
     op: str
     inputs: tuple[str, ...]
@@ -30,7 +30,7 @@ class Node:
     attributes: Mapping[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        """Name it as messages do: by what it makes."""
+        """Return the name for messages: the operator and its outputs."""
         made = next((name for name in self.outputs if name), "")
         return f"{self.op} (of {made!r})"
 
@@ -46,7 +46,7 @@ class Value:
 
 @dataclass
 class Graph:
-    """Nodes in the order in which they run."""
+    """Nodes in the order of computation."""
 
     nodes: list[Node]
     inputs: list[Value]

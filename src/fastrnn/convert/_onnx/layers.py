@@ -1,7 +1,7 @@
-"""The layers of which an ONNX file consists.
+"""Recognition of the layers in an ONNX file.
 
-Sizes and options are guessed from the names that `to_onnx` gives and from the weights; then the
-graph that `to_onnx` would write for such layers must be that of the file.
+Sizes and options are guessed from the names of `to_onnx` and from the weights. Then the graph that
+`to_onnx` would write for these layers must be that of the file.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from fastrnn.convert._onnx.export import build
 from fastrnn.convert._onnx.graph import Graph, Node
 from fastrnn.convert._onnx.operators import Operator, Weights, set_cells
 from fastrnn.convert._onnx.program import Program
-from fastrnn.convert._onnx.weights import KINDS
+from fastrnn.convert._onnx.weights import OPERATORS
 from fastrnn.layers import Embedding, Layer, Linear
 
 
 def layers_of(program: Program) -> list[Layer]:
-    """Return the layers that make up a program.
+    """Return the layers of a program.
 
     Raises
     ------
@@ -35,7 +35,7 @@ def layers_of(program: Program) -> list[Layer]:
         names = {value.name for value in graph.inputs}
         state = any(name.startswith("h0") for name in names)
         wanted = build(layers, lengths="lengths" in names, state=state) if layers else None
-    except (ValueError, TypeError, KeyError):  # names as ours, but sizes that do not go together
+    except (ValueError, TypeError, KeyError):  # names as from `to_onnx`, but sizes that do not fit
         wanted = None
     if wanted is None or _form(wanted) != _form(graph):
         what = "neither a single recurrent operator nor a file as to_onnx writes it"
@@ -56,13 +56,13 @@ def _form(graph: Graph) -> Any:
 
 
 def _guess(program: Program) -> list[Layer]:
-    """Return the layers that the names of the constants "position.name" tell of."""
+    """Return the layers according to the constants' names "position.name"."""
     constants = program.graph.constants
     recurrent = iter(_recurrent(program))
     stacks: dict[str, list[tuple[Operator, Weights]]] = {}
     layers: dict[str, Layer] = {}
     for node in program.graph.nodes:
-        if node.op in KINDS:
+        if node.op in OPERATORS:
             position = node.inputs[1].partition(".")[0]
             stacks.setdefault(position, []).append(next(recurrent))
             layers[position] = _stack(stacks[position])
@@ -78,7 +78,7 @@ def _guess(program: Program) -> list[Layer]:
 
 
 def _stack(parts: list[tuple[Operator, Weights]], *, residual: bool = False) -> Layer:
-    """Return the stacked layer of single ones."""
+    """Return single layers as one stacked layer."""
     op, ready = parts[0]
     single = op.layer(ready)
     if len(parts) == 1:

@@ -1,4 +1,4 @@
-"""Models from ONNX files: `from_onnx`."""
+"""Import of ONNX files: `from_onnx`."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from fastrnn.layers import Layer
 def from_onnx(path: str | os.PathLike[str]) -> OnnxModel:
     """Read an ONNX file (opset 7 to 22) of the operators RNN, LSTM and GRU.
 
-    Between them there may be what `to_onnx` and PyTorch's export write there (Transpose, Reshape,
-    Gather, MatMul and the like; the message for any other names them). Weights must be constants of
-    the file, float32 or float64.
+    The other operators may be those that `to_onnx` and PyTorch's export write (Transpose, Reshape,
+    Gather, MatMul and others; the error message lists them). Weights must be constants of the file,
+    float32 or float64.
 
-    Other activations than the defaults (for RNN also Relu), ``clip``, ``input_forget`` and
-    peepholes run in NumPy, all others on the compiled kernels; a warning says so here, once.
+    Activations other than the defaults (for RNN also Relu), `clip`, `input_forget` and
+    peepholes run in NumPy instead of the compiled kernels, with one warning here.
 
     Parameters
     ----------
@@ -32,15 +32,15 @@ def from_onnx(path: str | os.PathLike[str]) -> OnnxModel:
     Returns
     -------
     OnnxModel
-        To call with the inputs of the file; its ``layer`` is the layer of fastrnn, if there is one.
+        A function of the inputs of the file; its `layer` is the fastrnn layer, if there is one.
 
     Raises
     ------
     OSError
         If the file is missing or not readable.
     ValueError
-        If it is not an ONNX file, or has an opset, an operator, an attribute or a shape that does
-        not fit, or weights that are no constants.
+        If it is not an ONNX file, has an unsupported opset, operator, attribute or shape, or has
+        weights that are not constants.
     TypeError
         If a dtype is neither float32 nor float64.
     ImportError
@@ -48,8 +48,8 @@ def from_onnx(path: str | os.PathLike[str]) -> OnnxModel:
 
     Notes
     -----
-    Where ONNX leaves it open, a sequence of length 0 passes its initial state through (ONNX
-    Runtime: zeros).
+    The final state of a sequence of length 0, which ONNX does not define, is the initial state (in
+    ONNX Runtime zeros).
     """
     owner = os.fspath(path)
     return OnnxModel(prepare(owner, files.load(path), constant_weights=True))
@@ -64,12 +64,12 @@ def prepare(owner: str, model: Any, *, constant_weights: bool) -> Program:
 
 
 class OnnxModel:
-    """A model from an ONNX file, with the meaning that ONNX gives it.
+    """A model from an ONNX file.
 
     Attributes
     ----------
     inputs, outputs : tuple of str
-        Their names in the file.
+        Names in the file.
     """
 
     def __init__(self, program: Program) -> None:
@@ -81,7 +81,7 @@ class OnnxModel:
             warnings.warn(message, stacklevel=3)  # of from_onnx, or of the backend's prepare
 
     def __call__(self, *inputs: Any, **named: Any) -> tuple[Array, ...]:
-        """Return the outputs, given all inputs in their order or by name.
+        """Return the outputs from all inputs in order or by name.
 
         Raises
         ------
@@ -97,10 +97,10 @@ class OnnxModel:
 
     @cached_property
     def layers(self) -> list[Layer]:
-        """The layers of fastrnn of which the file consists.
+        """The fastrnn layers of the file.
 
-        There are some where the file is one that `to_onnx` writes, or is a single recurrent
-        operator with constant weights and options that a layer has.
+        They exist if the file is from `to_onnx` or is a single recurrent operator with constant
+        weights and options of a layer.
 
         Raises
         ------
@@ -111,7 +111,7 @@ class OnnxModel:
 
     @property
     def layer(self) -> Layer:
-        """The one layer of fastrnn that is the file.
+        """The only fastrnn layer of the file.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""The operators RNN, GRU and LSTM of ONNX: attributes, checks, and their run on our cells."""
+"""The operators RNN, GRU and LSTM of ONNX: attributes, checks and computation."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from fastrnn import _check as check
 from fastrnn._check import Array
 from fastrnn.convert._onnx import activations, cells, weights
 from fastrnn.convert._onnx.graph import Node
-from fastrnn.convert._onnx.weights import KINDS, Layer
-from fastrnn.layers import GRU
+from fastrnn.convert._onnx.weights import OPERATORS
+from fastrnn.layers import RECURRENT
+from fastrnn.layers.recurrent import Recurrent
+from fastrnn.ops import _recurrent
 
-# Those of LSTM; the others have the first ones.
+# Inputs of LSTM; the others have the first ones.
 INPUTS = ("X", "W", "R", "B", "sequence_lens", "initial_h", "initial_c", "P")
 WEIGHTS = ("W", "R", "B", "P")
 DIRECTIONS = {"forward": (False,), "reverse": (True,), "bidirectional": (False, True)}
@@ -23,7 +25,7 @@ DIRECTIONS = {"forward": (False,), "reverse": (True,), "bidirectional": (False, 
 
 @dataclass(frozen=True)
 class Weights:
-    """The weights of all directions as our cells take them, and the peepholes (dirs, 3*H)."""
+    """The weights of all directions in fastrnn's layout, and the peepholes (dirs, 3*H)."""
 
     cells: list[list[Array | None]]
     peepholes: Array | None
@@ -35,14 +37,14 @@ class Operator:
     Parameters
     ----------
     owner : str
-        What messages begin with.
+        Start of messages.
     node : Node
         The operator.
 
     Attributes
     ----------
     rare : list of str
-        The options that our cells do not have, so that NumPy runs them; empty if none.
+        Options that only NumPy runs; may be empty.
 
     Raises
     ------
@@ -51,7 +53,8 @@ class Operator:
     """
 
     def __init__(self, owner: str, node: Node) -> None:
-        self.owner, self.op, self.kind = owner, node.op, KINDS[node.op]
+        self.owner, self.op, self.cell = owner, node.op, OPERATORS[node.op]
+        self.activations = next(iter(self.cell.activations))  # the default
         self.inputs = dict(zip(INPUTS, node.inputs, strict=False))
         given = node.attributes
         direction = check.option(owner, "direction", given.get("direction", "forward"), DIRECTIONS)
@@ -71,9 +74,9 @@ class Operator:
 
     def _activation_names(self, given: Mapping[str, Any]) -> list[tuple[str, ...]]:
         """Return the names of the activations of each direction."""
-        default, directions = self.kind.activations, len(self.reverse)
+        default, directions = self.activations, len(self.reverse)
         names = tuple(given.get("activations") or default * directions)
-        if names == 2 * default:  # the default of RNN in ONNX, whatever the direction
+        if names == 2 * default:  # the default of RNN in ONNX, for any direction
             names = default * directions
         count = len(default)
         if len(names) != count * directions:
@@ -89,11 +92,11 @@ class Operator:
             given.get("activation_alpha", ()),
             given.get("activation_beta", ()),
         )
-        count = len(self.kind.activations)
+        count = len(self.activations)
         return [flat[start : start + count] for start in range(0, len(flat), count)]
 
     def _rare(self) -> list[str]:
-        unusual = [names for names in self.names if names not in self.kind.compiled]
+        unusual = [names for names in self.names if names not in self.cell.activations]
         reasons = {
             "clip": self.clip is not None,
             "input_forget": self.input_forget,
@@ -105,7 +108,7 @@ class Operator:
     def weights(
         self, W: Array, R: Array, B: Array | None = None, P: Array | None = None
     ) -> Weights:
-        """Check the weights and bring them into the form of our cells.
+        """Check the weights and return them in fastrnn's layout.
 
         Raises
         ------
@@ -114,7 +117,7 @@ class Operator:
         TypeError
             If a dtype is wrong.
         """
-        owner, directions, G = self.owner, len(self.reverse), self.kind.cell.gates
+        owner, directions, G = self.owner, len(self.reverse), len(self.cell.gates)
         dtype = check.float_dtype(owner, "W", W)
         R = check.array(owner, "R", R, (directions, f"{G}*H", "H"), dtype)
         H = R.shape[2] if self.hidden_size is None else self.hidden_size
@@ -126,7 +129,7 @@ class Operator:
             P = check.array(owner, "P", P, (directions, 3 * H), dtype)
         per_direction = [
             weights.from_onnx(
-                self.kind, W[d], R[d], None if B is None else B[d], reset_after=self.reset_after
+                self.cell, W[d], R[d], None if B is None else B[d], reset_after=self.reset_after
             )
             for d in range(directions)
         ]
@@ -140,7 +143,7 @@ class Operator:
         initial_h: Any = None,
         initial_c: Any = None,
     ) -> tuple[Array, ...]:
-        """Return Y, Y_h and, of an LSTM, Y_c.
+        """Return Y, Y_h and, for an LSTM, Y_c.
 
         Raises
         ------
@@ -161,50 +164,62 @@ class Operator:
             lengths = check.integers(owner, "sequence_lens", lengths, (N,), T + 1)
         initial = [
             self._initial(f"initial_{name}", value, N, H, dtype)
-            for name, value in zip(self.kind.cell.states, (initial_h, initial_c), strict=False)
+            for name, value in zip(self.cell.states, (initial_h, initial_c), strict=False)
         ]
-        Y = np.empty((N, T, directions, H) if self.layout else (T, directions, N, H), dtype)
-        last = []
-        for d in range(directions):
-            y = Y[:, :, d] if self.layout else Y[:, d].swapaxes(0, 1)
-            last.append(self._direction(d, ready, x, [state[d] for state in initial], lengths, y))
-        axis = 1 if self.layout else 0
-        return Y, *(np.stack(parts, axis) for parts in zip(*last, strict=True))
+        run = self._run_rare if self.rare else self._run_compiled
+        y, last = run(ready, x, initial, lengths)
+        y = y.reshape(N, T, directions, H)
+        if self.layout:
+            return y, *(state.swapaxes(0, 1) for state in last)
+        return np.ascontiguousarray(y.transpose(1, 2, 0, 3)), *last
 
-    def _direction(
-        self,
-        d: int,
-        ready: Weights,
-        x: Array,
-        states: Sequence[Array],
-        lengths: Array | None,
-        y: Array,
-    ) -> Sequence[Array]:
-        """Run one direction: fill y, return the final states."""
-        if not self.rare:
-            _, last, _ = self.kind.cell.forward(
+    def _run_compiled(
+        self, ready: Weights, x: Array, initial: Sequence[Array], lengths: Array | None
+    ) -> tuple[Array, list[Array]]:
+        """Run on our cells; directions whose activations differ run one by one."""
+        options = [self.cell.activations[names] for names in self.names]
+        if options == options[:1] * len(options):
+            y, last, _ = _recurrent.forward(
+                self.cell,
                 x,
-                states,
-                ready.cells[d],
-                self.kind.compiled[self.names[d]],
+                initial,
+                ready.cells,
                 train=False,
+                options=options[0],
+                reverse=self.reverse,
                 lengths=lengths,
-                reverse=self.reverse[d],
-                out=y,
             )
-            return last
-        P = None if ready.peepholes is None else ready.peepholes[d]
-        options = cells.Options(self.functions[d], self.clip, self.input_forget, P)
-        return cells.run(
-            self.op,
-            x,
-            states,
-            ready.cells[d],
-            options,
-            lengths=lengths,
-            reverse=self.reverse[d],
-            out=y,
-        )
+            return y, last
+        runs = [
+            _recurrent.forward_one(
+                self.cell,
+                x,
+                [state[d] for state in initial],
+                ready.cells[d],
+                train=False,
+                options=options[d],
+                reverse=reverse,
+                lengths=lengths,
+            )
+            for d, reverse in enumerate(self.reverse)
+        ]
+        return _joined([(y, last) for y, last, _ in runs])
+
+    def _run_rare(
+        self, ready: Weights, x: Array, initial: Sequence[Array], lengths: Array | None
+    ) -> tuple[Array, list[Array]]:
+        """Run in NumPy what our cells do not have."""
+        runs = []
+        for d, reverse in enumerate(self.reverse):
+            P = None if ready.peepholes is None else ready.peepholes[d]
+            options = cells.Options(self.functions[d], self.clip, self.input_forget, P)
+            states = [state[d] for state in initial]
+            runs.append(
+                cells.run(
+                    self.op, x, states, ready.cells[d], options, lengths=lengths, reverse=reverse
+                )
+            )
+        return _joined(runs)
 
     def _batch_first(self, X: Array) -> Array:
         """Return X as (N, T, D)."""
@@ -217,7 +232,7 @@ class Operator:
         state = check.array_or_zeros(self.owner, name, value, shape, dtype)
         return state.swapaxes(0, 1) if self.layout else state
 
-    def layer(self, ready: Weights) -> Layer:
+    def layer(self, ready: Weights) -> Recurrent:
         """Return the layer that computes the same.
 
         Raises
@@ -225,7 +240,7 @@ class Operator:
         ValueError
             If there is none.
         """
-        options = [self.kind.compiled.get(names) for names in self.names]
+        options = [self.cell.activations.get(names) for names in self.names]
         reasons = list(self.rare)
         if self.reverse == (True,):
             reasons.append("direction reverse")
@@ -236,17 +251,24 @@ class Operator:
         Wx, Wh, *_ = ready.cells[0]
         assert Wx is not None and Wh is not None and options[0] is not None
         more: dict[str, Any] = dict(options[0])
-        if self.kind.layer is GRU:
+        if "reset_after" in self.cell.options:
             more["reset_after"] = self.reset_after
-        layer: Layer = self.kind.layer(
+        layer: Recurrent = RECURRENT[self.cell.name](
             len(Wx), len(Wh), bidirectional=len(self.reverse) == 2, dtype=Wx.dtype, rng=0, **more
         )
         set_cells(layer, ready.cells)
         return layer
 
 
-def set_cells(layer: Layer, values: Sequence[Sequence[Array | None]]) -> None:
+def _joined(runs: Sequence[tuple[Array, Sequence[Array]]]) -> tuple[Array, list[Array]]:
+    """Return the outputs of all directions side by side, and the states one after another."""
+    ys, finals = zip(*runs, strict=True)
+    return np.concatenate(ys, axis=2), [np.stack(states) for states in zip(*finals, strict=True)]
+
+
+def set_cells(layer: Recurrent, values: Sequence[Sequence[Array | None]]) -> None:
     """Put the weights of all layers and directions into a layer."""
-    for keys, arrays in zip(layer._keys, values, strict=True):
-        for key, array in zip(keys, arrays, strict=False):  # no key for the bh that is None
-            layer.params[key][...] = array
+    for params, arrays in zip(layer.weights(), values, strict=True):
+        for param, array in zip(params, arrays, strict=True):
+            if param is not None:
+                param[...] = array

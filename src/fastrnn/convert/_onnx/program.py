@@ -1,4 +1,4 @@
-"""A graph made ready to run: the recurrent operators, and the few that stand between them."""
+"""A graph prepared to run: the recurrent operators and those between them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fastrnn._check import Array
 from fastrnn.convert._onnx.between import BETWEEN
 from fastrnn.convert._onnx.graph import DTYPES, Graph, Node, Value
 from fastrnn.convert._onnx.operators import WEIGHTS, Operator, Weights
-from fastrnn.convert._onnx.weights import KINDS
+from fastrnn.convert._onnx.weights import OPERATORS
 
 Call: TypeAlias = Callable[..., Sequence[Array]]
 
@@ -22,23 +22,23 @@ class Program:
     Parameters
     ----------
     owner : str
-        What messages begin with.
+        Start of messages.
     graph : Graph
-        What to run.
+        Graph to run.
     constant_weights : bool
         Whether the weights of recurrent operators must be constants.
 
     Attributes
     ----------
     operators : list of Operator
-        The recurrent ones.
+        The recurrent operators.
     ready : list of Weights or None
-        Their weights, None where these are no constants.
+        Their weights, or None if these are not constants.
 
     Raises
     ------
     ValueError
-        If an attribute, a shape or a weight is wrong, or something is used that nothing makes.
+        If an attribute, a shape or a weight is wrong, or a value is used but not computed.
     TypeError
         If a dtype is wrong.
     """
@@ -56,7 +56,7 @@ class Program:
 
     @property
     def rare(self) -> list[str]:
-        """What NumPy will run, one line for each operator."""
+        """The operators that run in NumPy, one line for each."""
         return [f"{o.owner} has {', '.join(o.rare)}" for o in self.operators if o.rare]
 
     def run(self, feeds: Mapping[str, Any]) -> tuple[Array, ...]:
@@ -84,7 +84,7 @@ class Program:
     def _call(self, node: Node, constant_weights: bool) -> Call:
         """Return the node as a function of its inputs."""
         owner = f"{self.owner}: {node}"
-        if node.op in KINDS:
+        if node.op in OPERATORS:
             return self._recurrent(Operator(owner, node), constant_weights)
         if node.op == "Cast" and node.attributes.get("to") not in DTYPES:
             raise ValueError(f"{owner}: to must be one of {', '.join(map(str, DTYPES))}")
@@ -124,22 +124,22 @@ class Program:
 
 
 def check_known(owner: str, graph: Graph) -> None:
-    """Check that all operators are ones that a `Program` runs.
+    """Check that a `Program` supports all operators.
 
     Raises
     ------
     ValueError
-        If one is not.
+        If it does not.
     """
-    unknown = sorted({node.op for node in graph.nodes} - {*KINDS, *BETWEEN})
+    unknown = sorted({node.op for node in graph.nodes} - {*OPERATORS, *BETWEEN})
     if unknown:
-        known = ", ".join([*KINDS, *BETWEEN])
+        known = ", ".join([*OPERATORS, *BETWEEN])
         names = ", ".join(map(repr, unknown))
         raise ValueError(f"{owner}: unknown operators {names}; known are {known}")
 
 
 def _check_wiring(owner: str, graph: Graph) -> None:
-    """Check that everything which is used is made."""
+    """Check that every used value is computed."""
     made = {"", *graph.constants, *(value.name for value in graph.inputs)}
     for node in graph.nodes:
         if missing := [name for name in node.inputs if name not in made]:
@@ -151,7 +151,7 @@ def _check_wiring(owner: str, graph: Graph) -> None:
 
 
 def _checked(owner: str, value: Value, given: Any) -> Array:
-    """Return an input as an array of the dtype and shape that the graph declares."""
+    """Return an input as an array of the declared dtype and shape."""
     array, dtype = np.asarray(given), value.dtype
     assert dtype is not None
     if array.dtype.kind not in "iu" if dtype.kind == "i" else array.dtype != dtype:

@@ -1,84 +1,58 @@
-"""The recurrent operators beside our cells: order of gates, and weights in both directions.
+"""The recurrent operators and fastrnn's cells: order of gates and conversion of weights.
 
 ONNX has W (dirs, G*H, D), R (dirs, G*H, H) and B (dirs, 2*G*H), the biases Wb and Rb in one row.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from collections.abc import Sequence
 
 import numpy as np
 
+from fastrnn._cells import CELLS, Cell
 from fastrnn._check import Array
-from fastrnn.layers import GRU, LSTM, RNN
-from fastrnn.ops._recurrent import Cell
 
-Layer: TypeAlias = "RNN | GRU | LSTM"
-
-
-@dataclass(frozen=True)
-class Kind:
-    """An operator: our layer for it."""
-
-    layer: type[RNN] | type[GRU] | type[LSTM]
-    order: tuple[int, ...]  # for each gate of ONNX, in its order, the number of ours
-    compiled: Mapping[tuple[str, ...], Mapping[str, Any]]  # the options by activations; first: ours
-
-    @property
-    def cell(self) -> Cell:
-        """What `ops` knows of the cell."""
-        return self.layer._cell
-
-    @property
-    def activations(self) -> tuple[str, ...]:
-        """The default."""
-        return next(iter(self.compiled))
-
-    def to_rows(self, ours: Array) -> Array:
-        """Return (D, G*H) or (G*H,) with our gates as ONNX's rows."""
-        gates = np.split(ours.T, self.cell.gates)
-        return np.concatenate([gates[gate] for gate in self.order])
-
-    def from_rows(self, rows: Array) -> Array:
-        """Undo `to_rows`."""
-        gates = np.split(rows, self.cell.gates)
-        ordered = [gates[self.order.index(gate)] for gate in range(self.cell.gates)]
-        return np.ascontiguousarray(np.concatenate(ordered).T)
+OPERATORS = {cell.title: cell for cell in CELLS.values() if cell.activations}
+"""The cells by the names of ONNX's operators."""
 
 
-KINDS = {
-    "RNN": Kind(
-        RNN, (0,), {("Tanh",): {"nonlinearity": "tanh"}, ("Relu",): {"nonlinearity": "relu"}}
-    ),
-    "GRU": Kind(GRU, (1, 0, 2), {("Sigmoid", "Tanh"): {}}),  # z, r, h of our r, z, n
-    "LSTM": Kind(LSTM, (0, 3, 1, 2), {("Sigmoid", "Tanh", "Tanh"): {}}),  # i, o, f, c of i, f, g, o
-}
+def to_rows(cell: Cell, ours: Array) -> Array:
+    """Return (D, G*H) or (G*H,) with our gates as ONNX's rows."""
+    return _reordered(ours.T, cell.gates, cell.order("onnx"))
+
+
+def from_rows(cell: Cell, rows: Array) -> Array:
+    """Undo `to_rows`."""
+    return np.ascontiguousarray(_reordered(rows, cell.order("onnx"), cell.gates).T)
+
+
+def _reordered(rows: Array, order: Sequence[str], wanted: Sequence[str]) -> Array:
+    gates = dict(zip(order, np.split(rows, len(order)), strict=True))
+    return np.concatenate([gates[gate] for gate in wanted])
 
 
 def from_onnx(
-    kind: Kind, W: Array, R: Array, B: Array | None, *, reset_after: bool
+    cell: Cell, W: Array, R: Array, B: Array | None, *, reset_after: bool
 ) -> list[Array | None]:
-    """Return the weights of one direction as our cell takes them."""
+    """Return the weights of one direction in fastrnn's layout."""
     width = len(W)
     Wb, Rb = np.zeros((2, width), W.dtype) if B is None else np.split(B, 2)
     H = R.shape[1]
-    weights: list[Array | None] = [kind.from_rows(W), kind.from_rows(R)]
-    if kind.layer is not GRU:
-        return [*weights, kind.from_rows(Wb + Rb)]
+    weights: list[Array | None] = [from_rows(cell, W), from_rows(cell, R)]
+    if cell.split_bias is None:
+        return [*weights, from_rows(cell, Wb + Rb)]
     if not reset_after:
-        return [*weights, kind.from_rows(Wb + Rb), None]
+        return [*weights, from_rows(cell, Wb + Rb), None]
     outside = np.concatenate([Wb[: 2 * H] + Rb[: 2 * H], Wb[2 * H :]])
-    return [*weights, kind.from_rows(outside), Rb[2 * H :].copy()]
+    return [*weights, from_rows(cell, outside), Rb[2 * H :].copy()]
 
 
-def to_onnx(kind: Kind, weights: Sequence[Array | None]) -> tuple[Array, Array, Array]:
+def to_onnx(cell: Cell, weights: Sequence[Array | None]) -> tuple[Array, Array, Array]:
     """Return W, R and B of one direction, from the weights as our cell takes them."""
     Wx, Wh, b, *rest = weights
     assert Wx is not None and Wh is not None and b is not None
     inside = np.zeros_like(b)
     if rest and rest[0] is not None:
         inside[-len(Wh) :] = rest[0]  # n is the last gate in both orders
-    B = np.concatenate([kind.to_rows(b), kind.to_rows(inside)])
-    return kind.to_rows(Wx), kind.to_rows(Wh), B
+    B = np.concatenate([to_rows(cell, b), to_rows(cell, inside)])
+    return to_rows(cell, Wx), to_rows(cell, Wh), B

@@ -1,6 +1,12 @@
 /* Choosing among the logits of a row: the largest ones, or one by chance. What is NaN, or minus
  * infinity, is never chosen. */
-#include "softmax.h"
+#ifndef FASTRNN_SAMPLING_INL_H
+#define FASTRNN_SAMPLING_INL_H
+
+#include <math.h>
+
+#include "softmax-inl.h"
+#include "vec-inl.h"
 
 static double log_sum_exp(const void *row, fr_index count) {
     const real max = row_max(row, count);
@@ -99,3 +105,5 @@ static fr_index draw(const void *row, fr_index count, const fr_draw *how, void *
     }
     return nth(&f, kept - 1);
 }
+
+#endif

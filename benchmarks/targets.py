@@ -1,7 +1,8 @@
-"""What was promised: each bar with how it is measured and what was wanted of it.
+"""The targets: for each the figure that is measured and its bound.
 
-A ratio is our time in that of the best peer unless a bar says otherwise. Beside a bar on ratios
-stands what it would be if all its cells ran at the machine's limit.
+A ratio is time of fastrnn / time of the best peer unless a target says otherwise. Each ratio also
+has its value at the machine's limit. The bounds are goals of the project, set before the
+measurements.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ L2_BYTES = limits.cache_bytes(2, default=2**20)
 
 @dataclass(frozen=True)
 class Figure:
-    """What is made of the values of a question's records, where there are any: say the largest.
+    """A statistic of the values of a question's records, for example the largest.
 
-    With threads 0 the records of one thread, or of no number of threads, count.
+    With threads 0 it uses the records of one thread or without a number of threads.
     """
 
     fold: Callable[[list[float]], float]
@@ -35,7 +36,7 @@ class Figure:
         return self._folded(results, threads, self.value)
 
     def at_the_limit(self, results: Results, threads: int) -> float | None:
-        """The same for ratios, if our times were what the products need at the machine's limit."""
+        """The statistic of ratios if cells took only their products' time at the limit."""
 
         def best(record: Record) -> float | None:
             value, share = self.value(record), record.limit_share
@@ -54,8 +55,8 @@ class Figure:
 
 
 @dataclass(frozen=True)
-class Bar:
-    """A bound for each number of threads, 0 for what does not depend on it."""
+class Target:
+    """A bound for each number of threads; 0 if it does not depend on threads."""
 
     what: str
     wanted: dict[int, float]
@@ -74,15 +75,15 @@ class Verdict:
 
 
 def verdicts(results: Results) -> Iterator[Verdict]:
-    """Hold all bars, of which something was measured, against the results."""
-    for bar in BARS:
-        for threads, bound in bar.wanted.items():
-            if (found := bar.measured(results, threads)) is None:
+    """Compare all targets that were measured with the results."""
+    for target in TARGETS:
+        for threads, bound in target.wanted.items():
+            if (found := target.measured(results, threads)) is None:
                 continue
-            met = found >= bound if bar.at_least else found <= bound
-            wanted = f"at {'least' if bar.at_least else 'most'} {bound:g}"
-            best = None if bar.at_least else bar.measured.at_the_limit(results, threads)
-            yield Verdict(bar.what, threads, wanted, found, best, met)
+            met = found >= bound if target.at_least else found <= bound
+            wanted = f"at {'least' if target.at_least else 'most'} {bound:g}"
+            best = None if target.at_least else target.measured.at_the_limit(results, threads)
+            yield Verdict(target.what, threads, wanted, found, best, met)
 
 
 def ratio_to(peer: str, record: Record) -> float | None:
@@ -90,7 +91,7 @@ def ratio_to(peer: str, record: Record) -> float | None:
 
 
 def reads_memory(record: Record) -> bool:
-    """Whether reading the weights, more than a core's L2 holds, takes longer than the products."""
+    """Whether the weights exceed the L2 and reading them takes longer than the products."""
     if record.read_share is None or record.peak_share is None:
         return False
     return record.streamed_bytes > L2_BYTES and record.read_share > record.peak_share
@@ -104,8 +105,8 @@ def _case(*cases: str) -> Where:
     return lambda record: record.case in cases
 
 
-def _of_the_second(record: Record) -> float:
-    """The first figure of a record in its second."""
+def _first_by_second(record: Record) -> float:
+    """The first figure of a record / its second."""
     first, second, *_ = record.figures.values()
     return first / second
 
@@ -115,7 +116,7 @@ def _peak_share(record: Record) -> float | None:
 
 
 def _streams(record: Record) -> bool:
-    """Whether an LSTM's step is one row and reads more weights than an L1 can hold."""
+    """Whether an LSTM's step has one row and reads more weights than the L1 holds."""
     layer = record.layer
     return layer.cell == "lstm" and layer.N == 1 and record.streamed_bytes >= L2_BYTES // 4
 
@@ -135,19 +136,19 @@ def _wide(record: Record) -> bool:
 
 RESET_BEFORE = ("reset before, inference", "reset before, training")
 
-BARS = [
-    Bar(
+TARGETS = [
+    Target(
         "inference, every cell",
         {1: 1.0, 2: 1.0},
         Figure(max, "inference", lambda record: not reads_memory(record)),
     ),
-    Bar(
+    Target(
         "inference, every cell bound by reading memory",
         {1: 1.05, 2: 1.05},
         Figure(max, "inference", reads_memory),
     ),
-    Bar("steps, every cell", {1: 1.0}, Figure(max, "step")),
-    Bar(
+    Target("steps, every cell", {1: 1.0}, Figure(max, "step")),
+    Target(
         "inference not frozen, every cell of N*T >= 32",
         {1: 1.0, 2: 1.0},
         Figure(
@@ -158,7 +159,9 @@ BARS = [
         ),
     ),
     *(
-        Bar(f"{name} inference, geometric mean", wanted, Figure(geometric_mean, "inference", cells))
+        Target(
+            f"{name} inference, geometric mean", wanted, Figure(geometric_mean, "inference", cells)
+        )
         for name, wanted, cells in (
             ("LSTM", {1: 0.75, 2: 0.75}, _cell("lstm")),
             ("GRU (both)", {1: 0.62, 2: 0.65}, _cell("gru", "gru_before")),
@@ -166,7 +169,7 @@ BARS = [
         )
     ),
     *(
-        Bar(f"LSTM inference {name}", wanted, Figure(max, "inference", _lstm(*sizes)))
+        Target(f"LSTM inference {name}", wanted, Figure(max, "inference", _lstm(*sizes)))
         for name, sizes, wanted in (
             ("N32 T50 D=H=256", (32, 50, 256, 256), {1: 0.85, 2: 0.85}),
             ("N64 T50 D=H=512", (64, 50, 512, 512), {1: 0.82, 2: 0.85}),
@@ -176,9 +179,9 @@ BARS = [
             ("N1 T100 D=H=128", (1, 100, 128, 128), {1: 0.65, 2: 0.65}),
         )
     ),
-    Bar("training, every cell", {1: 0.90, 2: 0.95}, Figure(max, "training")),
+    Target("training, every cell", {1: 0.90, 2: 0.95}, Figure(max, "training")),
     *(
-        Bar(f"LSTM training {name}", wanted, Figure(max, "training", _lstm(*sizes)))
+        Target(f"LSTM training {name}", wanted, Figure(max, "training", _lstm(*sizes)))
         for name, sizes, wanted in (
             ("N32 T50 D=H=256", (32, 50, 256, 256), {1: 0.75, 2: 0.85}),
             ("N20 T35 D=H=100", (20, 35, 100, 100), {1: 0.60, 2: 0.85}),
@@ -186,62 +189,62 @@ BARS = [
             ("N1 T100 D=H=128", (1, 100, 128, 128), {1: 0.35, 2: 0.85}),
         )
     ),
-    Bar(
+    Target(
         "GRU and RNN training, geometric mean",
         {1: 0.45, 2: 0.50},
         Figure(geometric_mean, "training", _cell("gru", "rnn")),
     ),
     *(
-        Bar(
-            f"LSTM step D=H=128, of {peer}",
+        Target(
+            f"LSTM step D=H=128, fastrnn / {peer}",
             {1: wanted},
             Figure(max, "step", _lstm(1, 1, 128, 128), partial(ratio_to, peer)),
         )
         for peer, wanted in ((ONNX, 0.4), (PYTORCH, 0.05))
     ),
-    Bar(
+    Target(
         "additive attention, forward and backward",
         {1: 0.2, 2: 0.2},
         Figure(max, "attention", lambda record: record.case.startswith("additive")),
     ),
-    Bar(
-        "additive attention, peak memory",
+    Target(
+        "additive attention, peak memory, fastrnn / PyTorch",
         {0: 0.2},
         Figure(max, "memory", lambda record: record.case.startswith("attention")),
     ),
-    Bar(
+    Target(
         "LSTM inference, share of the FMA peak, best cell",
         {1: 0.80, 2: 0.80},
         Figure(max, "inference", _cell("lstm"), _peak_share),
         at_least=True,
     ),
-    Bar(
+    Target(
         "LSTM inference, share of the FMA peak, every cell of N >= 32, 256 <= H <= 512",
         {1: 0.75, 2: 0.75},
         Figure(min, "inference", _wide, _peak_share),
         at_least=True,
     ),
-    Bar(
+    Target(
         "LSTM step, share of the read bandwidth, best cell",
         {1: 0.85},
         Figure(max, "step", _streams, lambda record: record.read_share),
         at_least=True,
     ),
-    Bar(
+    Target(
         "LSTM inference N=1, share of the read bandwidth, best cell",
         {1: 0.85},
         Figure(max, "inference", _streams, lambda record: record.read_share),
         at_least=True,
     ),
-    Bar(
-        "LSTM inference N=1, the same with the inputs' product at the FMA peak, every cell",
+    Target(
+        "LSTM inference N=1, share of the read bandwidth with inputs, every cell",
         {1: 0.85},
         Figure(min, "inference", _streams, lambda record: record.bound_share),
         at_least=True,
     ),
     *(
-        Bar(
-            f"{question} on two threads in one, the slowest of N >= 32",
+        Target(
+            f"{question}, slowest cell of N >= 32, time on 1 thread / on 2",
             {2: 1.7},
             Figure(min, question, value=lambda record: record.speedup),
             at_least=True,
@@ -249,29 +252,31 @@ BARS = [
         for question in ("inference", "training")
     ),
     *(
-        Bar(
-            f"{question} on AVX2, of PyTorch on AVX2, geometric mean",
+        Target(
+            f"{question} on AVX2, fastrnn / PyTorch, geometric mean",
             {1: 1.0},
             Figure(geometric_mean, question, simd="avx2"),
         )
         for question in ("inference", "training")
     ),
-    Bar(
-        "training, peak memory in what must be kept and returned",
+    Target(
+        "training, peak memory / (kept + returned)",
         {0: 1.2},
         Figure(max, "memory", lambda record: "stash" in record.figures, _memory_ratio),
     ),
-    Bar(
-        "growth over 10,000 calls, MB",
+    Target(
+        "memory growth over 10,000 calls, MB",
         {0: 0.5},
         Figure(max, "growth", value=lambda record: record.figures[PLAIN] / 1e6),
     ),
     *(
-        Bar(what, {1: wanted, 2: wanted}, Figure(max, "variants", _case(*cases), _of_the_second))
+        Target(
+            what, {1: wanted, 2: wanted}, Figure(max, "variants", _case(*cases), _first_by_second)
+        )
         for what, wanted, cases in (
-            ("half of the steps, of all", 0.65, ("lengths, inference", "lengths, training")),
-            ("GRU, reset before, of reset after", 1.10, RESET_BEFORE),
-            ("denormals, of ordinary numbers", 1.05, ("denormals",)),
+            ("half of the steps / all steps", 0.65, ("lengths, inference", "lengths, training")),
+            ("GRU, reset before / reset after", 1.10, RESET_BEFORE),
+            ("denormals / ordinary numbers", 1.05, ("denormals",)),
         )
     ),
 ]

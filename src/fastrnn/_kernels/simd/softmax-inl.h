@@ -1,8 +1,12 @@
 /* Softmax of a row, and softmax cross-entropy in one pass over the logits. */
-#ifndef FASTRNN_SOFTMAX_H
-#define FASTRNN_SOFTMAX_H
+#ifndef FASTRNN_SOFTMAX_INL_H
+#define FASTRNN_SOFTMAX_INL_H
 
-#include "vmath.h"
+#include <math.h>
+
+#include "pointwise-inl.h"
+#include "vec-inl.h"
+#include "vmath-inl.h"
 
 INLINE real row_max(const real *x, fr_index count) {
     const real lowest = -(real)INFINITY;
@@ -32,10 +36,6 @@ INLINE real shifted_exp(real *dst, const real *src, fr_index count, real max, re
     }
     if (total) *total = sum_lanes(exponents);
     return sum_lanes(sum);
-}
-
-INLINE void scale_row(real *row, fr_index count, real factor) {
-    for (fr_index j = 0; j < count; j++) row[j] *= factor;
 }
 
 static void softmax(void *row, fr_index count) {

@@ -12,7 +12,16 @@
  *
  * Textbooks have h' = (1-z)*h + z*n. As 1 - sigmoid(a) = sigmoid(-a), their z is ours with another
  * sign before the sigmoid, and dz is theirs with another sign after it. */
-#include "cell.h"
+#ifndef FASTRNN_GRU_INL_H
+#define FASTRNN_GRU_INL_H
+
+#include <string.h>
+
+#include "../row_product-inl.h"
+#include "../vec-inl.h"
+#include "../vmath-inl.h"
+#include "cell-inl.h"
+#include "cell_backward-inl.h"
 
 /* The sign of z before its sigmoid. */
 INLINE real z_sign(const fr_cell *m) { return m->complement ? -1 : 1; }
@@ -162,7 +171,7 @@ static void gru_backward_after(const fr_cell_backward *m, fr_share share, fr_ind
     operand_step(m, share, s);
 }
 
-/* Up to the product with r*h; leaves dn, dz, the part of dh that passes by z, and r*h as operand. */
+/* Up to the product with r*h: leaves dn, dz, the part of dh that passes z, and r*h as operand. */
 static void gru_before_candidate(const fr_cell_backward *m, fr_share share, fr_index s) {
     const fr_cell *cell = &m->cell;
     const fr_index count = share_count(share, cell->batch.batch_sizes[s]);
@@ -227,26 +236,26 @@ static void gru_backward_step(const fr_cell_backward *m, fr_share share, fr_inde
         gru_backward_before(m, share, s);
 }
 
-/* work (5, H): r, z (or z, r), b_n + x Wn, then h Un or (r*h) Un, and r*h. */
-static void gru_single(const void *x, fr_index input, const void *h, fr_index hidden,
-                       const void *wx, const void *wh, const void *b, const void *bh,
-                       fr_index textbook, void *work, void *h_next) {
-    const fr_index columns = 3 * hidden;
-    const real *wh_n = (const real *)wh + 2 * hidden, *h_prev = h;
-    real *a = work, *r = textbook ? a + hidden : a, *z = textbook ? a : a + hidden;
-    real *n = a + 2 * hidden, *q = n + hidden, *reset_h = q + hidden;
-    memcpy(a, b, (size_t)columns * sizeof(real));
-    add_row_product(a, x, input, wx, columns, columns);
-    add_row_product(a, h, hidden, wh, 2 * hidden, columns);
-    if (textbook)
+/* r and z in the order of the columns, b_n + x Wn, then h Un or (r*h) Un, and r*h. */
+enum { gru_work_per_unit = 5 };
+
+static void gru_single(const fr_cell_single *m) {
+    const fr_index hidden = m->hidden, columns = 3 * hidden;
+    const real *wh_n = (const real *)m->wh + 2 * hidden, *h_prev = m->h;
+    real *a = m->work, *r = a + m->order[0] * hidden, *z = a + m->order[1] * hidden;
+    real *n = a + 2 * hidden, *q = n + hidden, *reset_h = q + hidden, *h_next = m->h_next;
+    memcpy(a, m->b, (size_t)columns * sizeof(real));
+    add_row_product(a, m->x, m->input, m->wx, columns, columns);
+    add_row_product(a, h_prev, hidden, m->wh, 2 * hidden, columns);
+    if (m->complement)
         for (fr_index i = 0; i < hidden; i++) z[i] = -z[i];
     for (fr_index unit = 0; unit < 2 * hidden; unit += VL) {
         const fr_index lanes = 2 * hidden - unit;
         store_part(a + unit, vsigmoid(load_part(a + unit, lanes)), lanes);
     }
-    if (bh) {
-        memcpy(q, bh, (size_t)hidden * sizeof(real));
-        add_row_product(q, h, hidden, wh_n, hidden, columns);
+    if (m->bh) {
+        memcpy(q, m->bh, (size_t)hidden * sizeof(real));
+        add_row_product(q, h_prev, hidden, wh_n, hidden, columns);
         for (fr_index i = 0; i < hidden; i++) n[i] += r[i] * q[i];
     } else {
         for (fr_index i = 0; i < hidden; i++) reset_h[i] = r[i] * h_prev[i];
@@ -256,6 +265,8 @@ static void gru_single(const void *x, fr_index input, const void *h, fr_index hi
         const fr_index lanes = hidden - unit;
         const vec value = blend(vtanh(load_part(n + unit, lanes)), load_part(z + unit, lanes),
                                 load_part(h_prev + unit, lanes));
-        store_part((real *)h_next + unit, value, lanes);
+        store_part(h_next + unit, value, lanes);
     }
 }
+
+#endif

@@ -8,10 +8,10 @@
  * infinity, so 2^n is 0 or infinity by itself at the ends, and nothing is left to be selected. A
  * NaN passes through the limits and meets each result as r, whatever its 2^n is.
  * The figures behind this form are in docs/decisions.md. */
-#ifndef FASTRNN_VMATH_H
-#define FASTRNN_VMATH_H
+#ifndef FASTRNN_VMATH_INL_H
+#define FASTRNN_VMATH_INL_H
 
-#include "vec.h"
+#include "vec-inl.h"
 
 #define EXPONENT_OF_INFINITY (EXPONENT_BIAS + 1)
 #if FR_REAL_BYTES == 4
@@ -31,10 +31,10 @@ static const real EXP_Q[] = {0.5f, 0.166665763f, 0.0416665524f, 0.00836323295f, 
 #define LN2 0.693147180559945309
 #define LN2_HIGH 0.6931471803691238
 #define LN2_LOW 1.9082149292705877e-10
-static const real EXP_Q[] = {
-    0.50000000000000011,    0.16666666666666669,    0.041666666666623824,   0.008333333333330039,
-    0.0013888888917367081,  0.00019841269863171557, 2.4801521057868204e-05, 2.7557268276905696e-06,
-    2.7620201591031547e-07, 2.5100472505694996e-08};
+static const real EXP_Q[] = {0.50000000000000011,    0.16666666666666669,    0.041666666666623824,
+                             0.008333333333330039,   0.0013888888917367081,  0.00019841269863171557,
+                             2.4801521057868204e-05, 2.7557268276905696e-06, 2.7620201591031547e-07,
+                             2.5100472505694996e-08};
 #endif
 
 /* Where e^x has become 0, and infinity. */
@@ -65,8 +65,8 @@ INLINE vec exp_q(vec r, vec r2) {
     return b * r + (a * r2 + EXP_Q[0]);
 }
 
-/* e^(sign * x) = two_to_n * the result, for sign * x in [EXP_LOW, EXP_HIGH]; r is accurate for every
- * n, its ln 2 being in two parts (Cody and Waite 1980). */
+/* e^(sign * x) = two_to_n * the result, for sign * x in [EXP_LOW, EXP_HIGH]; r is accurate for
+ * every n, its ln 2 being in two parts (Cody and Waite 1980). */
 INLINE vec exp_fraction(vec x, real sign, vec *two_to_n) {
     const vec n = round_product(x, sign * LOG2_E, two_to_n);
     const vec r = sign * x - n * LN2_HIGH - n * LN2_LOW, r2 = r * r;

@@ -1,10 +1,9 @@
 /* Vectors of one instruction set and real type, by GNU C vector extensions.
  *
- * Compiled with FR_ISA (the table's name), FR_VECTOR_BYTES (64, 32, 16) and FR_REAL_BYTES (4, 8). */
-#ifndef FASTRNN_VEC_H
-#define FASTRNN_VEC_H
+ * Compiled with FR_ISA (the set's name), FR_VECTOR_BYTES (64, 32, 16) and FR_REAL_BYTES (4, 8). */
+#ifndef FASTRNN_VEC_INL_H
+#define FASTRNN_VEC_INL_H
 
-#include <math.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -87,6 +86,25 @@ INLINE vec first_lanes(vec v, fr_index n) {
 INLINE real sum_lanes(vec v) {
     real sum = 0;
     for (fr_index i = 0; i < VL; i++) sum += v[i];
+    return sum;
+}
+
+/* The sum of all lanes, half on half: a chain of additions as short as it can be. */
+INLINE real sum_halves(vec v) {
+    typedef real quarter __attribute__((vector_size(16)));
+    quarter q[2] = {{0}};
+#if FR_VECTOR_BYTES == 64
+    typedef real half __attribute__((vector_size(32)));
+    half h[2];
+    memcpy(h, &v, sizeof h);
+    h[0] += h[1];
+    memcpy(q, h, sizeof q);
+#else
+    memcpy(q, &v, sizeof v);
+#endif
+    q[0] += q[1];
+    real sum = 0;
+    for (fr_index i = 0; i < 16 / FR_REAL_BYTES; i++) sum += q[0][i];
     return sum;
 }
 

@@ -1,6 +1,15 @@
 /* One step of the plain RNN (Elman 1990) for a share of the rows: h' = tanh or relu(bias + x Wx +
  * h Wh). Panels are plain: four vectors of neighbouring hidden units, the last panel narrower. */
-#include "cell.h"
+#ifndef FASTRNN_RNN_INL_H
+#define FASTRNN_RNN_INL_H
+
+#include <string.h>
+
+#include "../row_product-inl.h"
+#include "../vec-inl.h"
+#include "../vmath-inl.h"
+#include "cell-inl.h"
+#include "cell_backward-inl.h"
 
 /* max(a, 0), NaN kept. */
 INLINE vec vrelu(vec a) { return vselect(a < 0, broadcast(0), a); }
@@ -45,15 +54,18 @@ static void rnn_backward_step(const fr_cell_backward *m, fr_share share, fr_inde
     operand_step(m, share, s);
 }
 
-static void rnn_single(const void *x, fr_index input, const void *h, fr_index hidden,
-                       const void *wx, const void *wh, const void *b, fr_index relu,
-                       void *h_next) {
-    real *a = h_next;
-    memcpy(a, b, (size_t)hidden * sizeof(real));
-    add_row_product(a, x, input, wx, hidden, hidden);
-    add_row_product(a, h, hidden, wh, hidden, hidden);
+enum { rnn_work_per_unit = 0 };
+
+static void rnn_single(const fr_cell_single *m) {
+    const fr_index hidden = m->hidden, relu = m->relu;
+    real *a = m->h_next;
+    memcpy(a, m->b, (size_t)hidden * sizeof(real));
+    add_row_product(a, m->x, m->input, m->wx, hidden, hidden);
+    add_row_product(a, m->h, hidden, m->wh, hidden, hidden);
     for (fr_index unit = 0; unit < hidden; unit += VL) {
         const vec value = load_part(a + unit, hidden - unit);
         store_part(a + unit, relu ? vrelu(value) : vtanh(value), hidden - unit);
     }
 }
+
+#endif

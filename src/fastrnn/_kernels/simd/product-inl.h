@@ -1,8 +1,9 @@
-/* The packed product: the one multiply-add loop under every cell, projection and weight gradient. */
-#ifndef FASTRNN_PRODUCT_H
-#define FASTRNN_PRODUCT_H
+/* The packed product: the multiply-add loop under every cell, projection and weight gradient. */
+#ifndef FASTRNN_PRODUCT_INL_H
+#define FASTRNN_PRODUCT_INL_H
 
-#include "vec.h"
+#include "pack-inl.h"
+#include "vec-inl.h"
 
 /* A tile holds up to TILE_ROWS rows by up to TILE_VECTORS vectors of C in registers: 24 of the 32
  * of AVX-512, 12 of the 16 of AVX2 and SSE2, where a panel of four is computed in two halves. */
@@ -12,8 +13,6 @@
 #else
 #define TILE_VECTORS 2
 #endif
-
-#define PANEL (4 * VL) /* elements from one row of a tile buffer to the next */
 
 /* What a tile multiplies, see fr_product, and where in a row of `from` and `to` its vectors lie. */
 typedef struct {
@@ -29,8 +28,8 @@ static const fr_index neighbours[4] = {0, VL, 2 * VL, 3 * VL};
  * height. `at` is added to b and `to_at` read ahead of the loops, or GCC runs out of registers for
  * addresses: products of weight gradients then ran at 104 GF/s instead of 111 (peak 117, Zen 4). */
 INLINE void tile_body(const int rows, const int width, const tile_shape *shape,
-                      const real *const *from, real *const *to, fr_index at,
-                      const real *const *a, const real *b) {
+                      const real *const *from, real *const *to, fr_index at, const real *const *a,
+                      const real *b) {
     vec sum[TILE_ROWS][TILE_VECTORS];
     const real *row[TILE_ROWS];
 #pragma GCC unroll 8
@@ -86,14 +85,14 @@ TILES(2)
 TILES(3)
 TILES(4)
 static tile_function *const tiles[][TILE_ROWS - 1] = {TILE_NAMES(1), TILE_NAMES(2), TILE_NAMES(3),
-                                                  TILE_NAMES(4)};
+                                                      TILE_NAMES(4)};
 #else
 static tile_function *const tiles[][TILE_ROWS - 1] = {TILE_NAMES(1), TILE_NAMES(2)};
 #endif
 
 /* to = from + a b for one row and a whole panel. Four sums under way suffice: what bounds a single
- * row is the stream of the panel, and one is read faster than two side by side (165 against 137 GB/s
- * from L2). */
+ * row is the stream of the panel, and one is read faster than two side by side (165 against 137
+ * GB/s from L2). */
 INLINE void single_body(const int width, const tile_shape *shape, const real *from, real *to,
                         const real *a, const real *b) {
     vec sum[4];
@@ -138,12 +137,6 @@ INLINE fr_index tile_height(fr_index at, fr_index rows) {
     return (left + count - 1) / count;
 }
 
-/* Columns of vector v of panel p that exist. */
-INLINE fr_index columns_in(const fr_layout *l, fr_index p, fr_index v) {
-    const fr_index left = l->limit[v] - (l->start[v] + p * l->advance);
-    return left < 0 ? 0 : min_index(left, VL);
-}
-
 /* C of some rows and a panel whose vectors are not all full, or that begins with a bias and C. Its
  * columns meet in a buffer as packed ones lie: one after another. */
 static void product_edge(const fr_product *p, fr_index panel, fr_index i, fr_index height) {
@@ -162,7 +155,7 @@ static void product_edge(const fr_product *p, fr_index panel, fr_index i, fr_ind
         for (fr_index v = 0; p->bias && v < width; v++)
             store(line[r] + v * VL, load(line[r] + v * VL) + load(bias + v * VL));
     }
-    const tile_shape shape = {p->blocks, p->depth, p->a_step, p->a_block,
+    const tile_shape shape = {p->blocks, p->depth,   p->a_step, p->a_block,
                               p->b_step, neighbours, neighbours};
     tile(height, width, &shape, (const real *const *)line, line, (const real *const *)p->a + i,
          (const real *)p->b + panel * p->b_panel);
@@ -177,9 +170,8 @@ static void product_tile(const fr_product *p, fr_index panel, fr_index width, fr
                          fr_index height) {
     static const real zeros[PANEL];
     const fr_layout *l = &p->layout;
-    const tile_shape shape = {p->blocks, p->depth,
-                              p->a_step, p->a_block,
-                              p->b_step, p->accumulate ? l->start : neighbours,
+    const tile_shape shape = {p->blocks,  p->depth,  p->a_step,
+                              p->a_block, p->b_step, p->accumulate ? l->start : neighbours,
                               l->start};
     const real *start = p->bias ? (const real *)p->bias + panel * l->width * VL : zeros;
     const real *from[TILE_ROWS];
@@ -190,15 +182,6 @@ static void product_tile(const fr_product *p, fr_index panel, fr_index width, fr
     }
     tile(height, width, &shape, from, to, (const real *const *)p->a + i,
          (const real *)p->b + panel * p->b_panel);
-}
-
-/* Vectors of a panel if each of them is full, else 0. */
-INLINE fr_index full_vectors(const fr_layout *l, fr_index panel) {
-    fr_index width = l->width;
-    while (width > 0 && columns_in(l, panel, width - 1) == 0) width--;
-    for (fr_index v = 0; v < width; v++)
-        if (columns_in(l, panel, v) < VL) return 0;
-    return width;
 }
 
 static void product(const fr_product *p, fr_index row_begin, fr_index row_end) {
@@ -212,137 +195,6 @@ static void product(const fr_product *p, fr_index row_begin, fr_index row_end) {
                 product_edge(p, panel, i, height);
         }
     }
-}
-
-/* One row of a panel that is not full: the columns of its vectors one after another, then zeros. */
-INLINE void pack_edge(real *dst, const real *src, const fr_layout *l, fr_index panel) {
-    const fr_index size = l->width * VL;
-    fr_index at = 0;
-    for (fr_index v = 0; v < l->width; v++) {
-        const fr_index n = columns_in(l, panel, v);
-        memcpy(dst + at, src + l->start[v], (size_t)n * sizeof(real));
-        at += n;
-    }
-    memset(dst + at, 0, (size_t)(size - at) * sizeof(real));
-}
-
-/* Rows of src that are packed together. Panel by panel, each row is a jump in memory; a few rows at
- * a time stay in the cache meanwhile: 0.74 of the time of all rows for D=H=512, 0.88 for 256. */
-#define PACK_ROWS 4
-
-/* dst = the layout's columns of src, packed; the rows of src lie row_step elements apart. */
-static void pack_nn(void *dst, const void *src, fr_index depth, fr_index row_step,
-                 const fr_layout *l) {
-    const fr_index size = l->width * VL;
-    for (fr_index first = 0; first < depth; first += PACK_ROWS)
-        for (fr_index panel = 0; panel < l->panels; panel++) {
-            const fr_index end = min_index(depth, first + PACK_ROWS);
-            const int full = full_vectors(l, panel) == l->width;
-            const real *row = (const real *)src + first * row_step + panel * l->advance;
-            real *out = (real *)dst + (panel * depth + first) * size;
-            for (fr_index k = first; k < end; k++, row += row_step, out += size) {
-                if (!full) pack_edge(out, row, l, panel);
-                for (fr_index v = 0; full && v < l->width; v++)
-                    store(out + v * VL, load(row + l->start[v]));
-            }
-        }
-}
-
-/* Exchanges bit `d` of the number of a row with that of a lane. */
-INLINE void exchange(const fr_index d, vec *row) {
-    if (d >= VL) return;
-    ivec low, high;
-    for (fr_index lane = 0; lane < VL; lane++) {
-        low[lane] = (bits)(lane & d ? VL + lane - d : lane);
-        high[lane] = (bits)(lane & d ? VL + lane : lane + d);
-    }
-#pragma GCC unroll 16
-    for (fr_index i = 0; i < VL; i++)
-        if (!(i & d)) {
-            const vec a = row[i], b = row[i + d];
-            row[i] = __builtin_shuffle(a, b, low);
-            row[i + d] = __builtin_shuffle(a, b, high);
-        }
-}
-
-/* dst[lane*dst_step + j] = src[j*row_step + lane] for j < rows and lane < n, at most VL each; zeros
- * for the other j. */
-static void transpose_block(real *dst, fr_index dst_step, const real *src, fr_index row_step,
-                            fr_index rows, fr_index n) {
-    vec row[VL];
-#pragma GCC unroll 16
-    for (fr_index j = 0; j < VL; j++) row[j] = j < rows ? load_part(src + j * row_step, n) : (vec){0};
-    exchange(1, row);
-    exchange(2, row);
-    exchange(4, row);
-    exchange(8, row);
-#pragma GCC unroll 16
-    for (fr_index lane = 0; lane < VL; lane++)
-        if (lane < n) store(dst + lane * dst_step, row[lane]);
-}
-
-/* The transpose of a packed matrix, packed: src is (rows, columns of `l`); dst is
- * [panel of rows][(p, v, lane) of l][4][VL], zero where there is no row. */
-static void pack_nt(void *dst, const void *src, fr_index rows, fr_index row_step,
-                            const fr_layout *l) {
-    const fr_index size = l->width * VL;
-    real *out = dst;
-    for (fr_index first = 0; first < rows; first += PANEL)
-        for (fr_index p = 0; p < l->panels; p++, out += size * PANEL) {
-            const real *from = (const real *)src + first * row_step + p * l->advance;
-            real *at = out;
-            for (fr_index v = 0; v < l->width; v++) {
-                const fr_index n = columns_in(l, p, v);
-                for (fr_index j = 0; j < PANEL; j += VL)
-                    transpose_block(at + j, PANEL, from + j * row_step + (n ? l->start[v] : 0),
-                                    row_step, rows - first - j, n);
-                at += n * PANEL;
-            }
-        }
-}
-
-/* As pack_nn, from the transpose of its source: src is (columns of `l`, depth). */
-static void pack_tn(void *dst, const void *src, fr_index depth, fr_index row_step,
-                        const fr_layout *l) {
-    const fr_index size = l->width * VL;
-    real *out = dst;
-    for (fr_index p = 0; p < l->panels; p++, out += depth * size) {
-        fr_index at = 0;
-        if (full_vectors(l, p) < l->width) memset(out, 0, (size_t)(depth * size) * sizeof(real));
-        for (fr_index v = 0; v < l->width; v++) {
-            const fr_index n = columns_in(l, p, v);
-            if (n == 0) continue;
-            const real *from = (const real *)src + (l->start[v] + p * l->advance) * row_step;
-            /* What a block writes past its n columns, the next vector overwrites. */
-            for (fr_index k = 0; k < depth; k += VL)
-                transpose_block(out + k * size + at, size, from + k, row_step, n,
-                                min_index(depth - k, VL));
-            at += n;
-        }
-    }
-}
-
-/* As pack_nt, from the transpose of its source: src is (columns of `l`, rows). */
-static void pack_tt(void *dst, const void *src, fr_index rows, fr_index row_step,
-                                   const fr_layout *l) {
-    const fr_index size = l->width * VL;
-    real *out = dst;
-    for (fr_index first = 0; first < rows; first += PANEL)
-        for (fr_index p = 0; p < l->panels; p++, out += size * PANEL) {
-            real *at = out;
-            for (fr_index v = 0; v < l->width; v++) {
-                const fr_index n = columns_in(l, p, v);
-                if (n == 0) continue;
-                const real *from =
-                    (const real *)src + (l->start[v] + p * l->advance) * row_step + first;
-                for (fr_index lane = 0; lane < n; lane++, at += PANEL)
-                    for (fr_index j = 0; j < PANEL; j += VL) {
-                        const fr_index left = rows - first - j;
-                        store(at + j, left > 0 ? load_part(from + lane * row_step + j, left)
-                                               : (vec){0});
-                    }
-            }
-        }
 }
 
 #endif

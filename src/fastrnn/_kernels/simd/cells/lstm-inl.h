@@ -5,7 +5,16 @@
  *
  * A panel's four vectors are the gates i, f, g, o of VL hidden units, so that a tile ends with
  * everything the update of those units needs. */
-#include "cell.h"
+#ifndef FASTRNN_LSTM_INL_H
+#define FASTRNN_LSTM_INL_H
+
+#include <string.h>
+
+#include "../row_product-inl.h"
+#include "../vec-inl.h"
+#include "../vmath-inl.h"
+#include "cell-inl.h"
+#include "cell_backward-inl.h"
 
 static void lstm_step(const fr_cell *m, fr_share share, fr_index s, const void *const *acc_init) {
     const real *h_dropped = h_dropped_at(m, s), *c_prev = c_at(m, s);
@@ -74,23 +83,25 @@ static void lstm_backward_step(const fr_cell_backward *m, fr_share share, fr_ind
     operand_step(m, share, s);
 }
 
-/* work (4, H) */
-static void lstm_single(const void *x, fr_index input, const void *h, const void *c,
-                        fr_index hidden, const void *wx, const void *wh, const void *b,
-                        const fr_index *order, void *work, void *h_next, void *c_next) {
-    real *a = work;
-    const real *a_i = a + order[0] * hidden, *a_f = a + order[1] * hidden;
-    const real *a_g = a + order[2] * hidden, *a_o = a + order[3] * hidden;
-    const fr_index columns = 4 * hidden;
-    memcpy(a, b, (size_t)columns * sizeof(real));
-    add_row_product(a, x, input, wx, columns, columns);
-    add_row_product(a, h, hidden, wh, columns, columns);
+enum { lstm_work_per_unit = 4 };
+
+static void lstm_single(const fr_cell_single *m) {
+    const fr_index hidden = m->hidden, columns = 4 * hidden;
+    real *a = m->work, *h_next = m->h_next, *c_next = m->c_next;
+    const real *c_prev = m->c;
+    const real *a_i = a + m->order[0] * hidden, *a_f = a + m->order[1] * hidden;
+    const real *a_g = a + m->order[2] * hidden, *a_o = a + m->order[3] * hidden;
+    memcpy(a, m->b, (size_t)columns * sizeof(real));
+    add_row_product(a, m->x, m->input, m->wx, columns, columns);
+    add_row_product(a, m->h, hidden, m->wh, columns, columns);
     for (fr_index unit = 0; unit < hidden; unit += VL) {
         const fr_index n = hidden - unit;
         const vec i = vsigmoid(load_part(a_i + unit, n)), f = vsigmoid(load_part(a_f + unit, n));
         const vec g = vtanh(load_part(a_g + unit, n)), o = vsigmoid(load_part(a_o + unit, n));
-        const vec new_c = f * load_part((const real *)c + unit, n) + i * g;
-        store_part((real *)c_next + unit, new_c, n);
-        store_part((real *)h_next + unit, o * vtanh(new_c), n);
+        const vec c = f * load_part(c_prev + unit, n) + i * g;
+        store_part(c_next + unit, c, n);
+        store_part(h_next + unit, o * vtanh(c), n);
     }
 }
+
+#endif

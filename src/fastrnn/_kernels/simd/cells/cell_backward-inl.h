@@ -1,0 +1,121 @@
+/* What the cells share in a step of the backward. */
+#ifndef FASTRNN_CELL_BACKWARD_INL_H
+#define FASTRNN_CELL_BACKWARD_INL_H
+
+#include "../product-inl.h"
+#include "../vec-inl.h"
+#include "cell-inl.h"
+
+INLINE fr_index chunk_number(const fr_cell_backward *m, fr_index s, fr_index row) {
+    return m->cell.batch.offset[s] - m->chunk_first + row;
+}
+
+INLINE real *dgates_at(const fr_cell_backward *m, fr_index panel, fr_index number) {
+    return (real *)m->dgates + (panel * m->chunk_rows + number) * PANEL;
+}
+
+/* dy of a row's vector of hidden units. */
+INLINE vec upstream(const fr_cell_backward *m, fr_index row, fr_index s, fr_index unit) {
+    return load_part(view_at(m->dy, row, s) + unit, m->cell.hidden - unit);
+}
+
+/* Rows that one call of product takes, so that each panel of weights is read once for many rows. */
+#define ROW_GROUP 96
+
+/* The rows of step s that a share has, from number `at` on: pointers to their dgates in `panel` and
+ * to `out`, (rows, ld). Returns how many. */
+static fr_index point_at_rows(const fr_cell_backward *m, fr_share share, fr_index s, fr_index at,
+                              fr_index panel, fr_index first, real *out, void **a, void **c) {
+    const fr_index count = share_count(share, m->cell.batch.batch_sizes[s]) - at;
+    const fr_index height = min_index(ROW_GROUP, count);
+    for (fr_index i = 0; i < height; i++) {
+        const fr_index row = share_row(share, at + i);
+        a[i] = dgates_at(m, panel, chunk_number(m, s, row)) + first;
+        c[i] = out + row * m->cell.ld;
+    }
+    return height;
+}
+
+/* out[row] (+)= dgates W^T for the share's rows and vectors of step s: the backward of h W. A panel
+ * of dgates has `units` hidden units; gates first .. first+gates-1 of each take part. */
+static void through_hidden(const fr_cell_backward *m, fr_share share, fr_index s, fr_index units,
+                           fr_index first, fr_index gates, const void *w_t, real *out,
+                           int accumulate) {
+    const fr_index full = m->cell.hidden / units, left = m->cell.hidden % units, ld = m->cell.ld;
+    void *a[ROW_GROUP], *c[ROW_GROUP];
+    const fr_product whole = {.blocks = full,
+                              .depth = gates * units,
+                              .a = a,
+                              .a_step = 1,
+                              .a_block = m->chunk_rows * PANEL,
+                              .b = w_t,
+                              .b_step = 4,
+                              .b_panel = (full + (left > 0)) * gates * units * PANEL,
+                              .layout = {.width = 4,
+                                         .advance = PANEL,
+                                         .start = {0, VL, 2 * VL, 3 * VL},
+                                         .limit = {ld, ld, ld, ld}},
+                              .begin = share.begin / 4,
+                              .end = (share.end + 3) / 4,
+                              .c = c,
+                              .accumulate = accumulate};
+    fr_product rest = whole; /* of the last panel, which is not full */
+    rest.blocks = 1;
+    rest.depth = gates * left;
+    rest.b = (const real *)w_t + full * gates * units * PANEL;
+    rest.accumulate = accumulate || full;
+    for (fr_index at = 0, height;
+         (height = point_at_rows(m, share, s, at, 0, first * units, out, a, c)) > 0; at += height) {
+        if (full) product(&whole, 0, height);
+        if (!left) continue;
+        point_at_rows(m, share, s, at, full, first * left, out, a, c);
+        product(&rest, 0, height);
+    }
+}
+
+/* dh (+)= drop_h * dh_dropped, the backward of drop_h*h, for the share's rows and vectors of step
+ * s. */
+static void through_dropout(const fr_cell_backward *m, fr_share share, fr_index s,
+                            const real *dh_dropped, int accumulate) {
+    const fr_cell *cell = &m->cell;
+    const fr_index count = share_count(share, cell->batch.batch_sizes[s]);
+    for (fr_index i = 0; i < count; i++)
+        for (fr_index v = share.begin; v < share.end; v++) {
+            const fr_index at = share_row(share, i) * cell->ld + v * VL;
+            real *dh = (real *)m->dh + at;
+            const vec d = drop_h(cell, load(dh_dropped + at), at);
+            store(dh, accumulate ? load(dh) + d : d);
+        }
+}
+
+INLINE real *operand_at(const fr_cell_backward *m, fr_index vector, fr_index number) {
+    return (real *)m->operand + (vector * m->chunk_rows + number) * VL;
+}
+
+/* Copies vectors begin .. end-1 of one row into the operand of the weight gradient, in which the
+ * row's vectors are from `first` on. */
+INLINE void operand_row(const fr_cell_backward *m, fr_index first, fr_index number,
+                        const real *from, fr_index size, fr_index begin, fr_index end) {
+    for (fr_index v = begin; v < end; v++)
+        store(operand_at(m, first + v, number), load_part(from + v * VL, size - v * VL));
+}
+
+/* The x, and the h after dropout, that made step s, beside the dgates that step s has just left. */
+static void operand_step(const fr_cell_backward *m, fr_share share, fr_index s) {
+    const fr_cell *cell = &m->cell;
+    const fr_index count = share_count(share, cell->batch.batch_sizes[s]);
+    const fr_index in = vectors_of(cell->input), vectors = cell->ld / VL;
+    const fr_index begin = in * share.begin / vectors, end = in * share.end / vectors;
+    const real *h_prev = h_at(cell, s);
+    for (fr_index i = 0; i < count; i++) {
+        const fr_index row = share_row(share, i), number = chunk_number(m, s, row);
+        operand_row(m, 0, number, view_at(cell->x, row, s), cell->input, begin, end);
+        for (fr_index v = share.begin; v < share.end; v++) {
+            const fr_index at = row * cell->ld + v * VL;
+            const vec h = load_part(h_prev + at, cell->hidden - v * VL);
+            store(operand_at(m, in + v, number), drop_h(cell, h, at));
+        }
+    }
+}
+
+#endif

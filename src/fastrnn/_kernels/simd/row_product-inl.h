@@ -1,0 +1,96 @@
+/* Products with matrices as they lie, where each is read too few times to be packed. */
+#ifndef FASTRNN_ROW_PRODUCT_INL_H
+#define FASTRNN_ROW_PRODUCT_INL_H
+
+#include "vec-inl.h"
+
+/* work += v W for `rows` rows of W, as many as v has numbers, that lie w_step apart. */
+INLINE void add_rows_product(const int rows, real *work, const real *v, const real *w,
+                             fr_index columns, fr_index w_step) {
+    vec factor[4];
+#pragma GCC unroll 4
+    for (int i = 0; i < rows; i++) factor[i] = broadcast(v[i]);
+    fr_index j = 0;
+    for (; j + 2 * VL <= columns; j += 2 * VL) {
+        vec first = load(work + j), second = load(work + j + VL);
+#pragma GCC unroll 4
+        for (int i = 0; i < rows; i++) {
+            first += factor[i] * load(w + i * w_step + j);
+            second += factor[i] * load(w + i * w_step + j + VL);
+        }
+        store(work + j, first);
+        store(work + j + VL, second);
+    }
+    for (; j < columns; j += VL) {
+        const fr_index n = columns - j;
+        vec sum = load_part(work + j, n);
+#pragma GCC unroll 4
+        for (int i = 0; i < rows; i++) sum += factor[i] * load_part(w + i * w_step + j, n);
+        store_part(work + j, sum, n);
+    }
+}
+
+/* work += v W for one row v and W (depth, columns) as it lies, its rows w_step apart: four whole
+ * rows of W at a time, which lie in four streams. Beside strips of 16 vectors, which stay in
+ * registers for all of W but jump from row to row, GB/s of an LSTM's weights with D=H (Zen 4): H64
+ * 103 and 108, H128 104 and 93, H512 67 and 60, H650 56 and 48, H1024 22 and 11. */
+static void add_row_product(real *work, const real *v, fr_index depth, const real *w,
+                            fr_index columns, fr_index w_step) {
+    fr_index k = 0;
+    for (; k + 4 <= depth; k += 4)
+        add_rows_product(4, work, v + k, w + k * w_step, columns, w_step);
+    for (; k < depth; k++) add_rows_product(1, work, v + k, w + k * w_step, columns, w_step);
+}
+
+/* Rows of a and of b whose products are summed at once: as many as registers hold. */
+#define DOT_ROWS 4
+#if FR_VECTOR_BYTES == 64
+#define DOT_COLUMNS 4
+#else
+#define DOT_COLUMNS 2
+#endif
+
+/* c[i][j] = a[i] . b[j] for a few rows. */
+INLINE void dot_block(const int rows, const int columns, real *c, fr_index c_step, const real *a,
+                      fr_index a_step, const real *b, fr_index b_step, fr_index depth) {
+    vec sum[DOT_ROWS][DOT_COLUMNS] = {0};
+    for (fr_index d = 0; d < depth; d += VL) {
+        vec column[DOT_COLUMNS];
+#pragma GCC unroll 4
+        for (int j = 0; j < columns; j++) column[j] = load_part(b + j * b_step + d, depth - d);
+#pragma GCC unroll 4
+        for (int i = 0; i < rows; i++) {
+            const vec row = load_part(a + i * a_step + d, depth - d);
+#pragma GCC unroll 4
+            for (int j = 0; j < columns; j++) sum[i][j] += row * column[j];
+        }
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < rows; i++)
+#pragma GCC unroll 4
+        for (int j = 0; j < columns; j++) c[i * c_step + j] = sum_halves(sum[i][j]);
+}
+
+/* Some rows of c; the last columns one by one. */
+INLINE void dot_strip(const int rows, real *c, fr_index c_step, const real *a, fr_index a_step,
+                      const real *b, fr_index b_rows, fr_index b_step, fr_index depth) {
+    fr_index j = 0;
+    for (; j + DOT_COLUMNS <= b_rows; j += DOT_COLUMNS)
+        dot_block(rows, DOT_COLUMNS, c + j, c_step, a, a_step, b + j * b_step, b_step, depth);
+    for (; j < b_rows; j++)
+        dot_block(rows, 1, c + j, c_step, a, a_step, b + j * b_step, b_step, depth);
+}
+
+static void row_products(void *c, fr_index c_step, const void *a, fr_index a_rows, fr_index a_step,
+                         const void *b, fr_index b_rows, fr_index b_step, fr_index depth) {
+    real *out = c;
+    const real *row = a;
+    fr_index i = 0;
+    for (; i + DOT_ROWS <= a_rows; i += DOT_ROWS)
+        dot_strip(DOT_ROWS, out + i * c_step, c_step, row + i * a_step, a_step, b, b_rows, b_step,
+                  depth);
+    for (; i < a_rows; i++)
+        dot_strip(1, out + i * c_step, c_step, row + i * a_step, a_step, b, b_rows, b_step, depth);
+}
+
+#endif
