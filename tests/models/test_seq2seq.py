@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.gradient_check import assert_gradients
 
+from fastrnn._cells import CELLS
 from fastrnn.data import Batches
 from fastrnn.models import Seq2Seq
 from fastrnn.training import Adam, Trainer
 
-CELLS = ("rnn", "lstm", "gru")
 ATTENTIONS = (None, "dot", "scaled_dot", "general", "additive")
 OPTIONS = [
     {"peeky": peeky, "reverse_source": reverse, "bidirectional_encoder": both, "num_layers": layers}
