@@ -97,7 +97,7 @@ def test_a_sentence_alone_gives_what_it_gives_in_a_batch(
 
 @settings(deadline=None, max_examples=25)
 @given(
-    cell=st.sampled_from(CELLS),
+    cell=st.sampled_from(list(CELLS)),
     attention=st.sampled_from(ATTENTIONS),
     options=st.sampled_from(OPTIONS),
     count=st.integers(1, 5),
