@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,7 @@ from support.problems import VARIANTS, recurrent_problem
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from fastrnn import _kernels
-from fastrnn._kernels.runtime import thread_groups
+from fastrnn._kernels.runtime import openmp_env, thread_groups
 
 
 @pytest.fixture
@@ -94,6 +95,16 @@ def test_updates_on_any_number_of_threads(update, dtype, restored_threads):
         results.append([changed, norm])
         assert norm == pytest.approx(float(np.sum(changed[0].astype(np.float64) ** 2)), rel=1e-12)
     np.testing.assert_equal(results[1:], results[:1] * 2)
+
+
+def test_openmp_is_loaded_with_our_setting():
+    environment = {**os.environ, "OMP_DISPLAY_ENV": "verbose"}
+    for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT"):
+        environment.pop(name, None)
+    command = [sys.executable, "-c", "import fastrnn._kernels"]
+    shown = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    # GNU's OpenMP says what it found when it was loaded; another one knows no such setting.
+    assert re.findall("GOMP_SPINCOUNT = '(.*)'", shown.stderr) in ([openmp_env.SPINS], [])
 
 
 @pytest.mark.skipif(

@@ -90,7 +90,6 @@ cdef int refuse_reshaped(list referred, str names) except -1:
                 f"backward: {names} must have the shapes that forward found, got {array.shape} for "
                 f"{shape}"
             )
-    return 0
 
 
 cdef tuple project_memory(
@@ -412,7 +411,6 @@ cdef int run(AttentionJob *job, fr_work *share, double work, object num_threads)
     memory = give_workspace(job, threads, 1)
     with nogil:
         parallel_for(share, job, threads)
-    return 0
 
 
 cdef Buffer give_workspace(AttentionJob *job, int threads, fr_index least_side):

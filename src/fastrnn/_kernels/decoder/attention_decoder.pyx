@@ -198,13 +198,11 @@ cdef class AttentionDecoder:
             context = tape["heads"]
             loop.heads = plane(owner, context)
         loop.attention_job.context = matrices(owner, context, self.heads)
-        return 0
 
     cdef int begin_layers(self, dict tape) except -1:
         cdef Recurrence layer
         for layer, inputs in zip(self.layers, tape["inputs"]):
             layer.begin(inputs, layer.weights, self.steps, False)
-        return 0
 
     cdef int open_layers(
         self, Loop *loop, list owner, dict tape, object states, bint train, object num_threads
@@ -235,7 +233,6 @@ cdef class AttentionDecoder:
             loop.heads_weights = affine(k, owner, self.weights[3], None, num_threads)
         if self.readout is not None:
             loop.readout = affine(k, owner, self.readout[0], self.readout[1], num_threads)
-        return 0
 
     cdef int open_embedding(self, Loop *loop, list owner, object num_threads) except -1:
         """What the rows of the embedding give the first layer's steps to begin with."""
@@ -249,7 +246,6 @@ cdef class AttentionDecoder:
         loop.projected = <const char *>projected.data
         loop.projected_bytes = packed_columns(self.kernels, &layout) * self.kernels.itemsize
         loop.ids = plane(owner, self.ids[:, :, None])
-        return 0
 
     cdef double work(self, const Loop *loop):
         """Multiply-adds of the forward."""
@@ -270,7 +266,6 @@ cdef class AttentionDecoder:
         for i, layer in enumerate(self.layers):
             layer.close_forward([final[i] for final in finals])
             layer.weights.drop()
-        return 0
 
     cdef int keep(self, dict tape, object memory) except -1:
         """Keep the tape, and the shapes of the caller's arrays that it refers to."""
@@ -279,7 +274,6 @@ cdef class AttentionDecoder:
             del self.tape["attention"]  # the mean of the heads'
         arrays = [memory, *self.weights, *(self.readout or ()), self.drops, self.embedding]
         self.referred = [(array, array.shape) for array in arrays if array is not None]
-        return 0
 
     cdef int check_shapes(self) except -1:
         """Refuse a backward after somebody has reshaped, in place, what the tape refers to."""
@@ -287,7 +281,6 @@ cdef class AttentionDecoder:
         for layer in self.layers:
             layer.check_shapes()
         refuse_reshaped(self.referred, "memory, weights, readout, drops and embedding")
-        return 0
 
     cdef object backward(
         self, object dfeatures, object dattention, object dfed, object dstates, object num_threads
@@ -398,7 +391,6 @@ cdef class AttentionDecoder:
             b.heads_weights_t = affine_transposed(k, owner, self.weights[3], num_threads)
         if self.readout is not None:
             b.readout_t = affine_transposed(k, owner, self.readout[0], num_threads)
-        return 0
 
     cdef int open_attention(self, BackwardLoop *b, list owner, dict grads) except -1:
         cdef AttentionJob *m = &b.forward.attention_job
@@ -414,7 +406,6 @@ cdef class AttentionDecoder:
         if self.score == "additive":
             b.dscore_v = plane(owner, grads["dscore_v"][0])
             m.dv = matrices(owner, grads["dscore_v"][1])
-        return 0
 
     cdef int limit_rows(self, const AttentionJob *m) except -1:
         """Let what the gradients of the memory read end with each sequence's last step."""
@@ -426,7 +417,6 @@ cdef class AttentionDecoder:
                 shorten(&m.attention[head], steps)
                 shorten(&m.dcontext[head], steps)
                 shorten(&m.dscore[head], steps)
-        return 0
 
     cdef list open_layers_backward(
         self, BackwardLoop *b, list owner, dict grads, object dstates, object num_threads
@@ -460,7 +450,6 @@ cdef class AttentionDecoder:
         cdef Recurrence layer
         for i, layer in enumerate(self.layers):
             layer.close_backward(&b.cells[<fr_index>i], [dstate[i] for dstate in dstates0])
-        return 0
 
     cdef tuple attention_gradients(self, dict grads, object num_threads):
         """Gradients of the memory and of the weights of the score."""
@@ -557,4 +546,3 @@ cdef int give_memory(Loop *loop, list owner, int threads) except -1:
     now.q, now.dq = moving(owner, m.q, n), moving(owner, m.dq, n)
     now.attention, now.dscore = moving(owner, m.attention, n), moving(owner, m.dscore, n)
     now.context, now.dcontext = moving(owner, m.context, n), moving(owner, m.dcontext, n)
-    return 0

@@ -100,7 +100,6 @@ cdef class StepDecoder:
         )
         self.memory_steps, self.memory_size = memory.shape[1], memory.shape[2]
         self.owner.append(lengths)
-        return 0
 
     cdef object dtype(self):
         return np.float32 if self.kernels.itemsize == 4 else np.float64

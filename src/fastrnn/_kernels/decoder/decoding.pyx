@@ -429,7 +429,6 @@ cdef class Decoding:
         for t in range(self.threads):
             if workers[t].failed:
                 raise MemoryError("fastrnn: no memory for the hypotheses of a search")
-        return 0
 
     cdef int set_up(self, Worker *w) except -1:
         """Give a thread its memory."""
@@ -453,7 +452,6 @@ cdef class Decoding:
             s.coverage = <double *>self.reserve(m.beam * m.covered, sizeof(double))
             s.next_coverage = <double *>self.reserve(m.beam * m.covered, sizeof(double))
             s.history.beam, s.history.attention_bytes = m.beam, attention_bytes
-        return 0
 
     cdef tuple target(self, fr_index n, const Found *found):
         """Tokens and, if wanted, attention of what was found."""

@@ -83,7 +83,6 @@ cdef int run_product(
                 mode = flush_denormals()
                 k.product(product, rows * t // threads, rows * (t + 1) // threads)
                 restore_mode(mode)
-    return 0
 
 
 cdef fr_index packed_bytes(const fr_kernels *k, fr_index rows, fr_index columns) noexcept nogil:

@@ -122,7 +122,6 @@ cdef int run_update(fr_update *update, tuple arrays, fr_update_options options) 
     threads = threads_for(None, MOVE_WORK * job.count, blocks_of(job.count))
     with nogil:
         parallel_for(update_share, &job, threads)
-    return 0
 
 
 cdef void update_share(void *job, int t, int threads) noexcept nogil:

@@ -101,7 +101,6 @@ cdef class GRUWeights(Weights):
         else:
             layout = plain_layout(self.kernels, self.hidden(), 2 * self.hidden())
             self.wh_n = packed(self.kernels, self.Wh, &layout, num_threads)
-        return 0
 
     cdef tuple gradients(self, fr_index ahead=0):
         dbh = None if self.bh is None else empty_like(self.bh)
@@ -121,7 +120,6 @@ cdef class GRUWeights(Weights):
             buffer = packed_transposed(self.kernels, self.Wh, &layout, num_threads)
             scratch.append(buffer)
             m.wh_n_t = buffer.data
-        return 0
 
     cdef int extra_part(
         self, const fr_cell *m, fr_index first_h, tuple gradients, GradientPart *part

@@ -86,7 +86,6 @@ cdef int embedding_gradients(
     threads = threads_for(num_threads, 2 * work, V)
     with nogil:
         parallel_for(gradients_share, &job, threads)
-    return 0
 
 
 cdef void gradients_share(void *job, int t, int threads) noexcept nogil:

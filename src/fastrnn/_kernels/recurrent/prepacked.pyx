@@ -112,7 +112,6 @@ cdef class Prepacked:
         self.store(&memory, out, rows)
         if not taken:
             self.scratch_taken = False
-        return 0
 
     def forward(self, x, state, lengths, num_threads):
         """Run over time: a new (y, state). `lengths` and `num_threads` have been checked."""
@@ -155,7 +154,6 @@ cdef class Prepacked:
             for direction in range(2)
         ]
         run_directions(calls, work, num_threads)
-        return 0
 
     cpdef int run_cell(
         self, fr_index index, x, lengths, state, final, y, num_threads
@@ -166,7 +164,6 @@ cdef class Prepacked:
         run.forward(
             self.of_cell(state, index), self.of_cell(final, index), y, False, num_threads, None
         )
-        return 0
 
     cdef list of_cell(self, object state, fr_index index):
         """The arrays (N, H) of one cell."""

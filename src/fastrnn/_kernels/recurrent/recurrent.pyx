@@ -58,7 +58,6 @@ cdef class Recurrence:
         self.cell.hidden = weights.hidden()
         self.cell.ld = (self.cell.hidden + lanes - 1) // lanes * lanes
         self.first_h = 0 if embedding is not None else (self.cell.input + lanes - 1) // lanes
-        return 0
 
     cdef void *reserve(self, list owner, fr_index count, bint zeroed=False) except NULL:
         """Memory for `count` numbers that lives as long as `owner`."""
@@ -98,7 +97,6 @@ cdef class Recurrence:
             run_forward(k, self.weights.step, &self.cell, &projection, groups)
         self.batch.clear_padding(y)
         self.close_forward(finals)
-        return 0
 
     cdef int open_forward(
         self, list states, object y, bint train, list scratch, object drop_h=None
@@ -123,7 +121,6 @@ cdef class Recurrence:
         if m.wh_n:
             m.reset_h = self.reserve(scratch, m.batch.rows * m.ld)
             m.pre_activations = self.reserve(scratch, 4 * m.batch.rows * m.ld)
-        return 0
 
     cdef int close_forward(self, list finals) except -1:
         """Write the final states; keep no way to what is about to go."""
@@ -133,7 +130,6 @@ cdef class Recurrence:
         self.state_of_sequences(finals[0], m.h, m.h_slots)
         if len(finals) == 2:
             self.state_of_sequences(finals[1], m.c, m.c_slots)
-        return 0
 
     cdef fr_view view(self, list owner, object array):
         """A caller's array in processing order."""
@@ -192,7 +188,6 @@ cdef class Recurrence:
             for gradient in gradients:
                 if gradient is not None:
                     gradient.fill(0)
-        return 0
 
     cdef int open_sums(
         self, Backward *b, list scratch, fr_index count, fr_view ids
@@ -201,14 +196,12 @@ cdef class Recurrence:
         cdef fr_index panel = 4 * self.kernels.lanes
         b.ids, b.sum_count = ids, count
         b.sums = self.reserve(scratch, b.layout_x.panels * count * panel, zeroed=True)
-        return 0
 
     cdef int close_backward(self, const Backward *b, list dstates0) except -1:
         """Write the gradients of the initial states."""
         self.state_of_sequences(dstates0[0], b.m.dh, 1)
         if len(dstates0) == 2:
             self.state_of_sequences(dstates0[1], b.m.dc, 1)
-        return 0
 
     cdef int check_shapes(self) except -1:
         """Refuse a backward after somebody has reshaped, in place, what the tape refers to."""
@@ -218,7 +211,6 @@ cdef class Recurrence:
         longer = m.batch.rows and self.x.shape[1] != self.batch.length
         if longer or found != (m.batch.rows, (m.input,), m.input, m.hidden):
             raise ValueError("backward: x, Wx and Wh must have the shapes that forward found")
-        return 0
 
     cdef void *state_rows(self, list owner, fr_index slots, object state) except NULL:
         """Slots for a state or its gradient in processing order, a copy of it in the first."""
@@ -253,7 +245,6 @@ cdef int plan_projection(
     )
     plan.thread_bytes = (plan.thread_bytes + 63) // 64 * 64
     plan.memory = <char *>run.reserve(scratch, groups.threads * plan.thread_bytes // k.itemsize)
-    return 0
 
 
 cdef int plan_gradients(Recurrence run, Backward *b, list scratch, tuple gradients) except -1:
@@ -288,4 +279,3 @@ cdef int plan_gradients(Recurrence run, Backward *b, list scratch, tuple gradien
     one = np.ones(1, dWx.dtype)
     scratch.append(one)
     b.one = cnp.PyArray_DATA(one)
-    return 0

@@ -37,7 +37,6 @@ cdef class Weights:
         self.wh = packed(self.kernels, self.Wh, &self.layout_h, num_threads)
         self.bias = packed(self.kernels, self.b, &self.layout_x, num_threads)
         self.pack_extras(num_threads)
-        return 0
 
     cdef void drop(self) noexcept:
         """Forget the packed copies, except `bias_h`, by which a backward knows its variant."""
@@ -58,16 +57,13 @@ cdef class Weights:
 
     cdef int pack_extras(self, object num_threads) except -1:
         """Make `bias_h` and `wh_n`, if the cell has them."""
-        return 0
 
     cdef int backward_extras(
         self, fr_cell_backward *m, list scratch, object num_threads
     ) except -1:
         """Set what only this cell's backward reads; scratch memory goes to `scratch`."""
-        return 0
 
     cdef int extra_part(
         self, const fr_cell *m, fr_index first_h, tuple gradients, GradientPart *part
     ) except -1:
         """Set a fourth part of the weight gradients; return whether there is one."""
-        return 0
