@@ -124,10 +124,8 @@ class Attention(Layer):
 
         Raises
         ------
-        ValueError
-            If a shape or a length is wrong.
-        TypeError
-            If a dtype is wrong.
+        ValueError, TypeError
+            ValueError if a shape or a length is wrong; TypeError if a dtype is.
         """
         params = tuple(self.param(key) for key in self.grads)
         arrays = (query, keys, keys if values is None else values, params)
@@ -167,10 +165,9 @@ class Attention(Layer):
 
         Raises
         ------
-        ValueError
-            If a shape is wrong, or there was no forward in train mode.
-        TypeError
-            If a dtype is wrong.
+        ValueError, TypeError
+            ValueError if a shape is wrong, or there was no forward in train mode; TypeError if a
+            dtype is.
         """
         stash, shared = self._recorded()
         dquery, dkeys, dvalues, grads = ops.attention_backward(

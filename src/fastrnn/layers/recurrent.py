@@ -197,10 +197,8 @@ class Recurrent(Layer):
 
         Raises
         ------
-        ValueError
-            If a shape, a length or a row's number is wrong.
-        TypeError
-            If a dtype is wrong.
+        ValueError, TypeError
+            ValueError if a shape, a length or a row's number is wrong; TypeError if a dtype is.
         """
         packed = self._packed
         if packed is not None and embedding is not None:
@@ -298,10 +296,9 @@ class Recurrent(Layer):
 
         Raises
         ------
-        ValueError
-            If a shape is wrong, or there was no forward in train mode.
-        TypeError
-            If a dtype is wrong.
+        ValueError, TypeError
+            ValueError if a shape is wrong, or there was no forward in train mode; TypeError if a
+            dtype is.
         """
         (N, T), stashes, drops = self._recorded()
         width = self.directions * self.hidden_size
@@ -350,10 +347,8 @@ class Recurrent(Layer):
 
         Raises
         ------
-        ValueError
-            If a shape is wrong, or the layer is bidirectional.
-        TypeError
-            If a dtype is wrong.
+        ValueError, TypeError
+            ValueError if a shape is wrong, or the layer is bidirectional; TypeError if a dtype is.
         """
         packed = self._packed
         if packed is not None:

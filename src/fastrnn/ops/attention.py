@@ -56,10 +56,8 @@ def attention(
         The number of keys of each sequence, 0 to Tk; those beyond get the weight 0.
     num_heads : int, default 1
         Of multi_head; it divides A.
-    num_threads : int, optional
-        For this call; the default is that of `fastrnn.get_num_threads`.
-    backend : {"compiled", "reference"}, optional
-        For this call; the default is that of `fastrnn.backend`.
+    num_threads, backend : int and {"compiled", "reference"}, optional
+        For this call; the defaults are those of `fastrnn.get_num_threads` and `fastrnn.backend`.
 
     Returns
     -------
@@ -70,10 +68,8 @@ def attention(
 
     Raises
     ------
-    ValueError
-        If a shape, a length or an option is wrong.
-    TypeError
-        If a dtype is wrong.
+    ValueError, TypeError
+        ValueError if a shape, a length or an option is wrong; TypeError if a dtype is.
 
     References
     ----------
@@ -128,10 +124,9 @@ def attention_backward(
 
     Raises
     ------
-    ValueError
-        If a shape is wrong, or keys and values of different shapes are said to be shared.
-    TypeError
-        If a dtype is wrong.
+    ValueError, TypeError
+        ValueError if a shape is wrong, or keys and values of different shapes are said to be
+        shared; TypeError if a dtype is.
     """
     stash = _backend.open_stash("Attention", stash)
     dcontext = check.array_or_zeros("Attention", "dcontext", dcontext, stash.shapes[0], stash.dtype)

@@ -95,10 +95,8 @@ def attention_decoder(
         Factors on the inputs of all layers but the first: 0 or 1 / (1 - p) for dropout.
     drop_h : array (L, N, H), optional
         Factors on the states h where they meet Wh, the same at each step.
-    num_threads : int, optional
-        For this call; the default is that of `fastrnn.get_num_threads`.
-    backend : {"compiled", "reference"}, optional
-        For this call; the default is that of `fastrnn.backend`.
+    num_threads, backend : int and {"compiled", "reference"}, optional
+        For this call; the defaults are those of `fastrnn.get_num_threads` and `fastrnn.backend`.
 
     Returns
     -------
@@ -113,10 +111,8 @@ def attention_decoder(
 
     Raises
     ------
-    ValueError
-        If a shape, a length or an option is wrong.
-    TypeError
-        If a dtype is wrong.
+    ValueError, TypeError
+        ValueError if a shape, a length or an option is wrong; TypeError if a dtype is.
 
     Notes
     -----
@@ -187,10 +183,8 @@ def attention_decoder_backward(
 
     Raises
     ------
-    ValueError
-        If a shape is wrong.
-    TypeError
-        If a dtype is wrong.
+    ValueError, TypeError
+        ValueError if a shape is wrong; TypeError if a dtype is.
     """
     stash = _backend.open_stash(_NAME, stash)
     features, attention, states, *rest = stash.shapes

@@ -130,10 +130,8 @@ def decode_greedy(
         fed to the decoder after `start`, as scheduled sampling needs them (Bengio et al. 2015).
     return_attention : bool
         Whether to return the attention weights.
-    num_threads : int, optional
-        For this call; the default is that of `fastrnn.get_num_threads`.
-    backend : {"compiled", "reference"}, optional
-        For this call; the default is that of `fastrnn.backend`.
+    num_threads, backend : int and {"compiled", "reference"}, optional
+        For this call; the defaults are those of `fastrnn.get_num_threads` and `fastrnn.backend`.
 
     Returns
     -------
@@ -141,10 +139,9 @@ def decode_greedy(
 
     Raises
     ------
-    ValueError
-        If a shape, a token or an option is wrong, or options contradict each other.
-    TypeError
-        If a type or a dtype is wrong.
+    ValueError, TypeError
+        ValueError if a shape, a token or an option is wrong, or options contradict each other;
+        TypeError if a type or a dtype is.
     """
     arguments = _arguments(weights, states, memory, lengths, constant, exclude)
     options = _options(arguments, start, end, max_length, return_attention, num_threads)

@@ -28,10 +28,8 @@ def linear(
         Weights. Their dtype, float32 or float64, is that of all arrays.
     b : array (O,), optional
         Bias.
-    num_threads : int, optional
-        For this call; the default is that of `fastrnn.get_num_threads`.
-    backend : {"compiled", "reference"}, optional
-        For this call; the default is that of `fastrnn.backend`.
+    num_threads, backend : int and {"compiled", "reference"}, optional
+        For this call; the defaults are those of `fastrnn.get_num_threads` and `fastrnn.backend`.
 
     Returns
     -------
@@ -39,10 +37,8 @@ def linear(
 
     Raises
     ------
-    ValueError
-        If a shape or an option is wrong.
-    TypeError
-        If a dtype is wrong.
+    ValueError, TypeError
+        ValueError if a shape or an option is wrong; TypeError if a dtype is.
     """
     return linear_forward(x, W, b, num_threads=num_threads, backend=backend)[0]
 

@@ -34,10 +34,8 @@ def softmax_cross_entropy(
     label_smoothing : float, default 0.0
         Wanted is not the target alone, but ``(1 - label_smoothing) * onehot + label_smoothing / V``
         (Szegedy et al. 2016, section 7), in [0, 1).
-    num_threads : int, optional
-        For this call; the default is that of `fastrnn.get_num_threads`.
-    backend : {"compiled", "reference"}, optional
-        For this call; the default is that of `fastrnn.backend`.
+    num_threads, backend : int and {"compiled", "reference"}, optional
+        For this call; the defaults are those of `fastrnn.get_num_threads` and `fastrnn.backend`.
 
     Returns
     -------
@@ -45,10 +43,8 @@ def softmax_cross_entropy(
 
     Raises
     ------
-    ValueError
-        If a shape, a target or an option is wrong.
-    TypeError
-        If a dtype is wrong.
+    ValueError, TypeError
+        ValueError if a shape, a target or an option is wrong; TypeError if a dtype is.
     """
     return _run(logits, targets, False, ignore_index, label_smoothing, num_threads, backend)[0]
 
