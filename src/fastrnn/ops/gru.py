@@ -73,15 +73,7 @@ def gru(
     K. Cho et al., "Learning phrase representations using RNN encoder-decoder", 2014, eq. 5 to 8.
     """
     y, (h,), _ = forward_one(
-        CELL,
-        x,
-        (h0,),
-        (Wx, Wh, b, bh),
-        train=False,
-        lengths=lengths,
-        reverse=reverse,
-        num_threads=num_threads,
-        backend=backend,
+        CELL, x, (h0,), (Wx, Wh, b, bh), lengths, reverse, num_threads, backend
     )
     return y, h
 
@@ -105,20 +97,10 @@ def gru_forward(
     Parameters
     ----------
     drop_h : array (N, H), optional
-        Factors of h where it meets Wh, at every step the same: variational dropout (Gal and
-        Ghahramani 2016) has 0 with probability p, else 1 / (1 - p).
+        As for `lstm_forward`, before r, z and n are made; ``z*h`` has all of h.
     """
     y, (h,), stash = forward_one(
-        CELL,
-        x,
-        (h0,),
-        (Wx, Wh, b, bh),
-        train=True,
-        lengths=lengths,
-        reverse=reverse,
-        drop_h=drop_h,
-        num_threads=num_threads,
-        backend=backend,
+        CELL, x, (h0,), (Wx, Wh, b, bh), lengths, reverse, num_threads, backend, drop_h, train=True
     )
     return y, h, stash
 
@@ -130,14 +112,8 @@ def gru_backward(
 
     Parameters
     ----------
-    dy : array (N, T, H) or None
-        Gradient of y; None is zeros.
-    dh : array (N, H) or None
-        Gradient of the final state; None is zeros.
-    stash : Stash
-        From `gru_forward`; the backward runs on the backend that ran it.
-    num_threads : int, optional
-        For this call.
+    dy, dh, stash, num_threads
+        As for `lstm_backward`; the stash is that of `gru_forward`.
     """
     return backward_one(CELL, dy, (dh,), stash, num_threads)
 

@@ -64,15 +64,7 @@ def lstm(
     forget gate: F. A. Gers, J. Schmidhuber and F. Cummins, "Learning to forget", 2000.
     """
     y, (h, c), _ = forward_one(
-        CELL,
-        x,
-        (h0, c0),
-        (Wx, Wh, b),
-        train=False,
-        lengths=lengths,
-        reverse=reverse,
-        num_threads=num_threads,
-        backend=backend,
+        CELL, x, (h0, c0), (Wx, Wh, b), lengths, reverse, num_threads, backend
     )
     return y, h, c
 
@@ -100,16 +92,7 @@ def lstm_forward(
         Ghahramani 2016) has 0 with probability p, else 1 / (1 - p).
     """
     y, (h, c), stash = forward_one(
-        CELL,
-        x,
-        (h0, c0),
-        (Wx, Wh, b),
-        train=True,
-        lengths=lengths,
-        reverse=reverse,
-        drop_h=drop_h,
-        num_threads=num_threads,
-        backend=backend,
+        CELL, x, (h0, c0), (Wx, Wh, b), lengths, reverse, num_threads, backend, drop_h, train=True
     )
     return y, h, c, stash
 

@@ -65,18 +65,8 @@ def rnn(
     ----------
     J. L. Elman, "Finding structure in time", Cognitive Science 14, 1990.
     """
-    y, (h,), _ = forward_one(
-        CELL,
-        x,
-        (h0,),
-        (Wx, Wh, b),
-        options=_options(nonlinearity),
-        train=False,
-        lengths=lengths,
-        reverse=reverse,
-        num_threads=num_threads,
-        backend=backend,
-    )
+    arguments = x, (h0,), (Wx, Wh, b), lengths, reverse, num_threads, backend
+    y, (h,), _ = forward_one(CELL, *arguments, options=_options(nonlinearity))
     return y, h
 
 
@@ -99,22 +89,11 @@ def rnn_forward(
     Parameters
     ----------
     drop_h : array (N, H), optional
-        Factors of h where it meets Wh, at every step the same: variational dropout (Gal and
-        Ghahramani 2016) has 0 with probability p, else 1 / (1 - p).
+        As for `lstm_forward`.
     """
-    y, (h,), stash = forward_one(
-        CELL,
-        x,
-        (h0,),
-        (Wx, Wh, b),
-        options=_options(nonlinearity),
-        train=True,
-        lengths=lengths,
-        reverse=reverse,
-        drop_h=drop_h,
-        num_threads=num_threads,
-        backend=backend,
-    )
+    arguments = x, (h0,), (Wx, Wh, b), lengths, reverse, num_threads, backend, drop_h
+    options = _options(nonlinearity)
+    y, (h,), stash = forward_one(CELL, *arguments, options=options, train=True)
     return y, h, stash
 
 
@@ -125,14 +104,8 @@ def rnn_backward(
 
     Parameters
     ----------
-    dy : array (N, T, H) or None
-        Gradient of y; None is zeros.
-    dh : array (N, H) or None
-        Gradient of the final state; None is zeros.
-    stash : Stash
-        From `rnn_forward`; the backward runs on the backend that ran it.
-    num_threads : int, optional
-        For this call.
+    dy, dh, stash, num_threads
+        As for `lstm_backward`; the stash is that of `rnn_forward`.
     """
     return backward_one(CELL, dy, (dh,), stash, num_threads)
 
@@ -152,8 +125,5 @@ def rnn_step(
 
 
 def _options(nonlinearity: str) -> dict[str, str]:
-    return {
-        "nonlinearity": check.option(
-            "RNN", "nonlinearity", nonlinearity, CELL.options["nonlinearity"]
-        )
-    }
+    check.option("RNN", "nonlinearity", nonlinearity, CELL.options["nonlinearity"])
+    return {"nonlinearity": nonlinearity}
