@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import DTypeLike
 
@@ -50,6 +48,7 @@ class GRU(Recurrent):
     """
 
     cell = CELLS["gru"]
+    _arguments = (*Recurrent._arguments, "reset_after")
 
     def __init__(
         self,
@@ -77,7 +76,3 @@ class GRU(Recurrent):
             dtype=dtype,
             rng=rng,
         )
-
-    def config(self) -> dict[str, Any]:
-        """Return the constructor's arguments, except `rng`, as JSON has them."""
-        return super().config() | {"reset_after": self.reset_after}

@@ -40,6 +40,16 @@ class Recurrent(Layer):
 
     cell: ClassVar[Cell]
     options: Options = NO_OPTIONS
+    _arguments: ClassVar[tuple[str, ...]] = (
+        "input_size",
+        "hidden_size",
+        "num_layers",
+        "bidirectional",
+        "dropout",
+        "recurrent_dropout",
+        "residual",
+        "dtype",
+    )
     _split_bias: bool = True  # whether there is a bias bh, if the cell may have one
 
     def __init__(
@@ -78,19 +88,6 @@ class Recurrent(Layer):
             self._add_cell(index, keys)
         self._packed: Prepacked | None = None  # while frozen, if the backend packs
         self._to_thaw: list[Array] | None = None  # while frozen, what was writeable before
-
-    def config(self) -> dict[str, Any]:
-        """Return the constructor's arguments, except `rng`, as JSON has them."""
-        return {
-            "input_size": self.input_size,
-            "hidden_size": self.hidden_size,
-            "num_layers": self.num_layers,
-            "bidirectional": self.bidirectional,
-            "dropout": self.dropout,
-            "recurrent_dropout": self.recurrent_dropout,
-            "residual": self.residual,
-            "dtype": self.dtype.name,
-        }
 
     def init_state(self, batch_size: int = 1) -> State:
         """Return a state of zeros."""

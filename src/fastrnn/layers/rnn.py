@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import DTypeLike
 
@@ -49,6 +47,7 @@ class RNN(Recurrent):
     """
 
     cell = CELLS["rnn"]
+    _arguments = (*Recurrent._arguments, "nonlinearity")
 
     def __init__(
         self,
@@ -78,7 +77,3 @@ class RNN(Recurrent):
             dtype=dtype,
             rng=rng,
         )
-
-    def config(self) -> dict[str, Any]:
-        """Return the constructor's arguments, except `rng`, as JSON has them."""
-        return super().config() | {"nonlinearity": self.nonlinearity}
