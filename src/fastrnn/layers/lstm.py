@@ -13,10 +13,8 @@ class LSTM(Recurrent):
 
     Parameters
     ----------
-    input_size, hidden_size : int
-        Width of the inputs and of the state.
-    num_layers : int
-        Layers, each over the outputs of the one below.
+    input_size, hidden_size, num_layers : int
+        Widths of inputs and state; how many layers, each over the outputs of the one below.
     bidirectional : bool
         Whether each layer also runs from the last step to the first.
     dropout : float
@@ -27,10 +25,8 @@ class LSTM(Recurrent):
     residual : bool
         Whether the outputs of each layer from the third on are the sum of its h and its inputs
         before dropout (Wu et al. 2016, section 3.1).
-    dtype : dtype
-        float32 or float64.
-    rng : numpy.random.Generator or int, optional
-        What draws the initial parameters and the dropout.
+    dtype, rng
+        float32 or float64; a numpy.random.Generator or a seed of the parameters and the dropout.
 
     Notes
     -----

@@ -18,10 +18,8 @@ class RNN(Recurrent):
 
     Parameters
     ----------
-    input_size, hidden_size : int
-        Width of the inputs and of the state.
-    num_layers : int
-        Layers, each over the outputs of the one below.
+    input_size, hidden_size, num_layers : int
+        Widths of inputs and state; how many layers, each over the outputs of the one below.
     nonlinearity : {"tanh", "relu"}
         What the state goes through.
     bidirectional : bool
@@ -34,10 +32,8 @@ class RNN(Recurrent):
     residual : bool
         Whether the outputs of each layer from the third on are the sum of its h and its inputs
         before dropout (Wu et al. 2016, section 3.1).
-    dtype : dtype
-        float32 or float64.
-    rng : numpy.random.Generator or int, optional
-        What draws the initial parameters and the dropout.
+    dtype, rng
+        float32 or float64; a numpy.random.Generator or a seed of the parameters and the dropout.
 
     Notes
     -----
