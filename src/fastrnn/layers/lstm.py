@@ -25,8 +25,10 @@ class LSTM(Recurrent):
     residual : bool
         Whether the outputs of each layer from the third on are the sum of its h and its inputs
         before dropout (Wu et al. 2016, section 3.1).
-    dtype, rng
-        float32 or float64; a numpy.random.Generator or a seed of the parameters and the dropout.
+    dtype : dtype
+        float32 or float64.
+    rng : numpy.random.Generator or int, optional
+        What draws the initial parameters and the dropout.
 
     Notes
     -----
