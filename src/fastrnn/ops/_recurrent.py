@@ -111,11 +111,7 @@ def forward(
 
 
 def backward(
-    cell: Cell,
-    dy: Any,
-    dstates: Sequence[Any],
-    stash: Any,
-    num_threads: int | None = None,
+    cell: Cell, dy: Any, dstates: Sequence[Any], stash: Any, num_threads: int | None = None
 ) -> tuple[Array, list[Array], list[Weights]]:
     """Return the gradients of x, of the initial states and, by direction, of the weights."""
     name = cell.title

@@ -11,12 +11,7 @@ from fastrnn.ops._backend import Stash
 
 
 def linear(
-    x: Any,
-    W: Any,
-    b: Any = None,
-    *,
-    num_threads: int | None = None,
-    backend: str | None = None,
+    x: Any, W: Any, b: Any = None, *, num_threads: int | None = None, backend: str | None = None
 ) -> Array:
     """Return ``x W + b``.
 
@@ -44,12 +39,7 @@ def linear(
 
 
 def linear_forward(
-    x: Any,
-    W: Any,
-    b: Any = None,
-    *,
-    num_threads: int | None = None,
-    backend: str | None = None,
+    x: Any, W: Any, b: Any = None, *, num_threads: int | None = None, backend: str | None = None
 ) -> tuple[Array, Stash]:
     """Return (y, stash), y as of `linear`."""
     dtype = check.float_dtype("Linear", "W", W)
