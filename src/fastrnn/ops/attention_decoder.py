@@ -124,8 +124,8 @@ def attention_decoder(
     input: D. Bahdanau, K. Cho and Y. Bengio, 2015, eq. 4 to 6;
     residual: Y. Wu et al., 2016, section 3.1.
     """
-    inputs = (weights, x, fed, states, memory)
-    return _run(*inputs, False, lengths, steps, drops, drop_h, num_threads, backend)[:4]
+    inputs = (weights, x, fed, states, memory, lengths, steps, drops, drop_h)
+    return _run(False, *inputs, num_threads, backend)[:4]
 
 
 @_or_its_arrays
@@ -144,8 +144,8 @@ def attention_decoder_forward(
     backend: str | None = None,
 ) -> tuple[Array, Array, Array | None, list[Array], Stash]:
     """Run as `attention_decoder` does; return (features, attention, fed, states, stash)."""
-    inputs = (weights, x, fed, states, memory)
-    return _run(*inputs, True, lengths, steps, drops, drop_h, num_threads, backend)
+    inputs = (weights, x, fed, states, memory, lengths, steps, drops, drop_h)
+    return _run(True, *inputs, num_threads, backend)
 
 
 @renamed(dalignment="dattention")
@@ -201,21 +201,9 @@ def attention_decoder_backward(
     )
 
 
-def _run(
-    weights: Any,
-    x: Any,
-    fed: Any,
-    states: Any,
-    memory: Any,
-    train: bool,
-    lengths: Any,
-    steps: Any,
-    drops: Any,
-    drop_h: Any,
-    num_threads: int | None,
-    backend: str | None,
-) -> tuple[Array, Array, Array | None, list[Array], Stash]:
-    """Check and compute; the stash is worth something only if `train`."""
+def _run(train: bool, *arguments: Any) -> tuple[Array, Array, Array | None, list[Array], Stash]:
+    """Check and compute, all arguments in their order; the stash serves only if `train`."""
+    weights, x, fed, states, memory, lengths, steps, drops, drop_h, num_threads, backend = arguments
     decoder, D, H, dtype = check_cells(_NAME, weights)
     feeding = check.option(_NAME, "context", decoder.context, CONTEXTS) == "input_feeding"
     decoder, x, E = _inputs(decoder, x, dtype)
