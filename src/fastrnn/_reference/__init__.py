@@ -8,6 +8,8 @@ returns None in that place.
 
 from typing import TYPE_CHECKING
 
+from .activations import tanh as tanh
+from .activations import tanh_backward as tanh_backward
 from .attention import attention_backward as attention_backward
 from .attention import attention_forward as attention_forward
 from .attention_decoder import attention_decoder_backward as attention_decoder_backward
@@ -32,8 +34,6 @@ from .recurrent import recurrent_forward as recurrent_forward
 from .recurrent import recurrent_freeze as recurrent_freeze
 from .recurrent import recurrent_step as recurrent_step
 from .softmax_cross_entropy import softmax_cross_entropy as softmax_cross_entropy
-from .tanh import tanh as tanh
-from .tanh import tanh_backward as tanh_backward
 
 if not TYPE_CHECKING:  # mypy takes the exports from the imports
     __all__ = [name for name, value in globals().items() if callable(value)]

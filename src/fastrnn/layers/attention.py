@@ -130,12 +130,8 @@ class Attention(Layer):
 
         Parameters
         ----------
-        dcontext : array (N, Tq, Dv)
-            Gradient of the context.
-        dattention : array (N, Tq, Tk), optional
-            Gradient of the attention weights; the default is zeros.
-        num_threads : int, optional
-            For this call.
+        dcontext, dattention, num_threads
+            As for `fastrnn.ops.attention_backward`.
 
         Returns
         -------

@@ -31,8 +31,7 @@ class GRU(Recurrent):
         the same units at every step of a sequence (Gal and Ghahramani 2016). They are dropped
         before r, z and n are made; ``z*h`` has all of h.
     residual : bool
-        Whether the outputs of each layer from the third on are the sum of its h and its inputs
-        before dropout (Wu et al. 2016, section 3.1).
+        Whether layers from the third on give h plus their inputs before dropout (Wu et al. 2016).
     dtype : dtype
         float32 or float64.
     rng : numpy.random.Generator or int, optional

@@ -39,10 +39,8 @@ def gru(
         Initial state; None is zeros.
     Wx : array (D, 3*H)
         Input weights, gates r, z, n. Their dtype, float32 or float64, is that of all arrays.
-    Wh : array (H, 3*H)
-        Recurrent weights.
-    b : array (3*H,)
-        Bias.
+    Wh, b : array (H, 3*H) and (3*H,)
+        Recurrent weights and bias.
     bh : array (H,), optional
         Recurrent bias of n; with it the reset gate acts after the recurrent product.
     lengths : integer array (N,), optional

@@ -35,10 +35,8 @@ def lstm(
         Initial state; None is zeros.
     Wx : array (D, 4*H)
         Input weights, gates i, f, g, o. Their dtype, float32 or float64, is that of all arrays.
-    Wh : array (H, 4*H)
-        Recurrent weights.
-    b : array (4*H,)
-        Bias.
+    Wh, b : array (H, 4*H) and (4*H,)
+        Recurrent weights and bias.
     lengths : integer array (N,), optional
         The steps of each sequence, 0 to T. Beyond them y is 0 and the state stays.
     reverse : bool

@@ -36,10 +36,8 @@ def rnn(
         Initial state; None is zeros.
     Wx : array (D, H)
         Input weights. Their dtype, float32 or float64, is that of all arrays.
-    Wh : array (H, H)
-        Recurrent weights.
-    b : array (H,)
-        Bias.
+    Wh, b : array (H, H) and (H,)
+        Recurrent weights and bias.
     nonlinearity : {"tanh", "relu"}
         What the state goes through.
     lengths : integer array (N,), optional
