@@ -28,10 +28,8 @@ def embedding(ids: Any, W: Any, *, backend: str | None = None) -> Array:
 
     Raises
     ------
-    ValueError
-        If a shape, an id or an option is wrong.
-    TypeError
-        If a dtype is wrong.
+    ValueError, TypeError
+        ValueError if a shape, an id or an option is wrong; TypeError if a dtype is.
     """
     return embedding_forward(ids, W, backend=backend)[0]
 

@@ -26,10 +26,8 @@ def tanh(x: Any, *, backend: str | None = None) -> Array:
 
     Raises
     ------
-    ValueError
-        If an option is wrong.
-    TypeError
-        If a dtype is wrong.
+    ValueError, TypeError
+        ValueError if an option is wrong; TypeError if a dtype is.
     """
     return tanh_forward(x, backend=backend)[0]
 
