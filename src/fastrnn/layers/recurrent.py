@@ -375,13 +375,14 @@ class Recurrent(Layer):
             check.output(self._name, f"out {name}", part, shape, self.dtype)
         return [out[0], *parts]
 
-    def weights(self) -> list[list[Array | None]]:
+    def weights(self) -> list[list[Any]]:
         """Return the weights of each layer and direction, in the order of `cell.weights`.
 
         A GRU without `reset_after` has None for bh.
         """
-        missing = [None] * (len(self.cell.weights) - len(self._keys[0]))
-        return [[*map(self.param, keys.values()), *missing] for keys in self._keys]
+        weights = [[self.param(key) for key in keys.values()] for keys in self._keys]
+        whole = len(weights[0]) == len(self.cell.weights)
+        return weights if whole else [[*arrays, None] for arrays in weights]
 
     def adds_inputs(self, layer: int) -> bool:
         """Return whether the outputs of a layer are the sum of its h and its inputs."""
