@@ -78,15 +78,7 @@ class CellLayer(Layer):
 
 
 class Step(CellLayer):
-    """The base class of single steps of cells with the state h only."""
-
-    def forward(self, x: Any, h_prev: Any) -> Any:
-        """Return the next h (N, H) from x (N, D) and h."""
-        return self._forward(x, h_prev)[0]
-
-    def backward(self, dh_next: Any) -> tuple[Array, ...]:
-        """Fill `grads` and return the gradients of x and h_prev from that of the next h."""
-        return self._backward(dh_next)
+    """The base class of single steps; a subclass names the states."""
 
     def _forward(self, x: Any, *states: Any) -> tuple[Array, ...]:
         """Return the states after one more step."""
@@ -113,7 +105,19 @@ class Step(CellLayer):
         ]
 
 
-class RNN(Step):
+class HiddenStep(Step):
+    """The base class of single steps of cells with the state h only."""
+
+    def forward(self, x: Any, h_prev: Any) -> Array:
+        """Return the next h (N, H) from x (N, D) and h."""
+        return self._forward(x, h_prev)[0]
+
+    def backward(self, dh_next: Any) -> tuple[Array, ...]:
+        """Fill `grads` and return the gradients of x and h_prev from that of the next h."""
+        return self._backward(dh_next)
+
+
+class RNN(HiddenStep):
     """One step of a simple recurrent network: ``h' = tanh(x Wx + h Wh + b)``.
 
     Parameters
@@ -140,16 +144,16 @@ class LSTM(Step):
 
     _cell = CELLS["lstm"]
 
-    def forward(self, x: Any, h_prev: Any, c_prev: Any) -> tuple[Array, ...]:  # type: ignore[override]
+    def forward(self, x: Any, h_prev: Any, c_prev: Any) -> tuple[Array, ...]:
         """Return the next h and c (N, H) from x (N, D), h and c."""
         return self._forward(x, h_prev, c_prev)
 
-    def backward(self, dh_next: Any, dc_next: Any) -> tuple[Array, ...]:  # type: ignore[override]
+    def backward(self, dh_next: Any, dc_next: Any) -> tuple[Array, ...]:
         """Fill `grads`; return the gradients of x, h_prev and c_prev from those of the next."""
         return self._backward(dh_next, dc_next)
 
 
-class GRU(Step):
+class GRU(HiddenStep):
     """One step of a gated recurrent unit; gates in the order z, r, h.
 
     ``h' = (1-z)*h + z*tanh(x Wx_h + (r*h) Wh_h + b_h)``: the reset comes before the product.
