@@ -126,21 +126,14 @@ class _Builder:
         self, position: int, layer: Any, x: str, y: str, *, lengths: bool, state: bool
     ) -> None:
         """Add a stack: time-major inside, as ONNX Runtime has no other layout."""
-        prefix, count = f"{position}.", layer.num_layers
+        prefix, states = f"{position}.", layer.cell.states
         op, attributes = _operator(layer)
-        initial = []
-        for name in layer.cell.states if state else ():
-            whole, parts = self._state(position, layer, f"{name}0")
-            self.inputs.append(whole)
-            if count > 1:
-                sizes = self.constant(f"{prefix}split", np.full(count, layer.directions, np.int64))
-                self.add("Split", [whole.name, sizes], parts, axis=0)
-            initial.append(parts)
-        final = [self._state(position, layer, name) for name in layer.cell.states]
+        initial = [self._initial(position, layer, f"{name}0") for name in states if state]
+        final = [self._state(position, layer, name) for name in states]
         shape = self.constant(f"{prefix}shape", np.array([0, 0, _width(layer)], np.int64))
         self.add("Transpose", [x], [f"{prefix}x_l0"], perm=[1, 0, 2])
-        for k in range(count):
-            top = k == count - 1
+        for k in range(layer.num_layers):
+            top = k == layer.num_layers - 1
             below, Y, turned = (f"{prefix}{name}_l{k}" for name in ("x", "Y", "turned"))
             inputs = [below, *self._weights(prefix, layer, k), "sequence_lens" if lengths else ""]
             inputs += [parts[k] for parts in initial]
@@ -158,7 +151,7 @@ class _Builder:
             self.add("Add", [own, below], [out])
         for whole, parts in final:
             self.outputs.append(whole)
-            if count > 1:
+            if len(parts) > 1:
                 self.add("Concat", parts, [whole.name], axis=0)
 
     def _weights(self, prefix: str, layer: Any, k: int) -> list[str]:
@@ -172,6 +165,16 @@ class _Builder:
             "B": [np.concatenate([weights.bx, weights.bh]) for weights in theirs],
         }
         return [self.constant(f"{prefix}{name}_l{k}", np.stack(a)) for name, a in arrays.items()]
+
+    def _initial(self, position: int, layer: Any, name: str) -> list[str]:
+        """Add an input for an initial state; return the names of its parts."""
+        whole, parts = self._state(position, layer, name)
+        self.inputs.append(whole)
+        if len(parts) > 1:
+            sizes = np.full(len(parts), layer.directions, np.int64)
+            constant = self.constant(f"{position}.split", sizes)
+            self.add("Split", [whole.name, constant], parts, axis=0)
+        return parts
 
     def _state(self, position: int, layer: Any, name: str) -> tuple[Value, list[str]]:
         """Return an initial or final state, and the names of its parts by layer of the stack."""

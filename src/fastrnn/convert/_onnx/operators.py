@@ -61,6 +61,7 @@ class Operator:
         self.input_forget = bool(given.get("input_forget", 0))
         self.reset_after = bool(given.get("linear_before_reset", 0))
         self.names = self._activation_names(given)
+        self.differ = len({*self.names}) > 1  # the directions
         self.functions = self._functions(given)
         unusual = [names for names in self.names if names not in self.cell.activations]
         reasons = {
@@ -150,7 +151,7 @@ class Operator:
     ) -> tuple[Array, list[Array]]:
         """Run on our cells, or direction by direction if these or their options do not fit."""
         forward = partial(_recurrent.forward, self.cell, x, lengths=lengths, train=False)
-        if not self.rare and len({*self.names}) == 1:
+        if not (self.rare or self.differ):
             options = self.cell.activations[self.names[0]]
             return forward(initial, ready.cells, options=options, reverse=self.reverse)[:2]
         runs = []
@@ -165,16 +166,14 @@ class Operator:
                 run = forward(states, [weights], options=options, reverse=way, stacked=False)[:2]
             runs.append(run)
         ys, finals = zip(*runs, strict=True)
-        return np.concatenate(ys, axis=2), [
-            np.stack(states) for states in zip(*finals, strict=True)
-        ]
+        return np.concatenate(ys, axis=2), [np.stack(s) for s in zip(*finals, strict=True)]
 
     def layer(self, ready: Weights) -> Recurrent:
         """Return the layer that computes the same, or raise ValueError if there is none."""
         reasons = list(self.rare)
         if self.reverse == (True,):
             reasons.append("direction reverse")
-        if not self.rare and len({*self.names}) > 1:
+        if not self.rare and self.differ:
             reasons.append("activations that differ by direction")
         if reasons:
             raise ValueError(f"{self.owner}: no layer of fastrnn has {', '.join(reasons)}")

@@ -18,14 +18,8 @@ Call: TypeAlias = Callable[..., Sequence[Array]]
 class Program:
     """The nodes of a graph as functions.
 
-    Parameters
-    ----------
-    owner : str
-        Start of messages.
-    graph : Graph
-        Graph to run.
-    constant_weights : bool
-        Whether the weights of recurrent operators must be constants.
+    `owner` begins the messages; with `constant_weights` those of recurrent operators must be
+    constants.
 
     Attributes
     ----------
