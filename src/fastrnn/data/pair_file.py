@@ -8,11 +8,10 @@ import stat
 import weakref
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import NamedTuple, overload
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fastrnn.data.lines import Pair, Path, decoded, parsed
 from fastrnn.data.subset import Subset
@@ -62,7 +61,9 @@ class PairFile(Sequence[Pair]):
         if not stat.S_ISREG(os.fstat(self._file.fileno()).st_mode):
             raise ValueError(f"PairFile: path must be a regular file, got {os.fspath(path)}")
         self._seen = self._stamp()
-        self._starts, self.digest = self._index()
+        starts = array("q")
+        self.digest = digest_of_pairs(self._index(starts))
+        self._starts = np.frombuffer(starts, dtype=np.int64)
         if self._stamp() != self._seen:
             raise self._changed()
 
@@ -85,19 +86,18 @@ class PairFile(Sequence[Pair]):
         for start, stop in self._pieces():
             yield from self._read(start, stop)
 
-    def _index(self) -> tuple[NDArray[np.int64], str]:
-        """Read all lines; return where each pair begins, the end of the file, and the digest."""
-        starts, position, digest = array("q"), 0, _PairDigest()
+    def _index(self, starts: array[int]) -> Iterator[Pair]:
+        """Yield the pairs of all lines; append where each begins, then the end of the file."""
+        position = 0
         for number, line in enumerate(self._file, start=1):
             text = decoded(self._path, number, line)
             if text:
-                digest.add(parsed(self._path, number, text))
                 starts.append(position)
+                yield parsed(self._path, number, text)
             position += len(line)
         if not starts:
             raise ValueError(f"{os.fspath(self._path)}: no pairs in the file")
         starts.append(position)
-        return np.frombuffer(starts, dtype=np.int64), digest.text
 
     def _read(self, start: int, stop: int) -> Iterator[Pair]:
         block = self._block(start, stop)
@@ -128,14 +128,11 @@ class PairFile(Sequence[Pair]):
 
     def _digest_now(self) -> str | None:
         """Return the digest of the current pairs, or None if a line is no longer a pair."""
-        digest = _PairDigest()
+        pieces = (self._pairs(*piece, self._block(*piece)) for piece in self._pieces())
         try:
-            for start, stop in self._pieces():
-                for pair in self._pairs(start, stop, self._block(start, stop)):
-                    digest.add(pair)
+            return digest_of_pairs(chain.from_iterable(pieces))
         except ValueError:
             return None
-        return digest.text
 
     def _pieces(self) -> Iterator[tuple[int, int]]:
         """Split the rows into chunks that are read at once."""
@@ -150,23 +147,9 @@ class PairFile(Sequence[Pair]):
         return ValueError(f"{os.fspath(self._path)}: the file has changed since it was first read")
 
 
-class _PairDigest:
-    """A digest of pairs that are added one by one."""
-
-    def __init__(self) -> None:
-        self._hash = hashlib.blake2b(digest_size=16)
-
-    def add(self, pair: Pair) -> None:
-        self._hash.update("{}\t{}\n".format(*pair).encode())
-
-    @property
-    def text(self) -> str:
-        return self._hash.hexdigest()
-
-
 def digest_of_pairs(pairs: Iterable[Pair]) -> str:
     """Return a digest of the pairs and their order, as 32 hexadecimal digits."""
-    digest = _PairDigest()
-    for pair in pairs:
-        digest.add(pair)
-    return digest.text
+    digest = hashlib.blake2b(digest_size=16)
+    for source, target in pairs:
+        digest.update(f"{source}\t{target}\n".encode())
+    return digest.hexdigest()
