@@ -6,11 +6,12 @@ import argparse
 import sys
 import warnings
 from collections.abc import Iterator
+from functools import partial
 from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
-from fastrnn.cli.arguments import Commands, Group, add_command, at_least
+from fastrnn.cli.arguments import Commands, Group, add_command, add_model, add_option, at_least
 from fastrnn.cli.messages import warn_of_missing, warn_of_unknown
 from fastrnn.models import Translator
 from fastrnn.models.serialization import check_writable
@@ -21,42 +22,38 @@ _LINES_AT_ONCE = 64
 def add(commands: Commands) -> None:
     """Add the command."""
     command = add_command(commands, "translate", run, "translate texts with a trained model")
-    command.add_argument(
-        "model", type=Path, metavar="MODEL", help="model file written by `fastrnn train`"
-    )
-    command.add_argument(
-        "text", nargs="*", metavar="TEXT",
-        help="texts to translate (default: the lines of standard input)",
-    )  # fmt: skip
+    add_model(command, "train")
+    text = "texts to translate (default: the lines of standard input)"
+    command.add_argument("text", nargs="*", metavar="TEXT", help=text)
     add_search(command)
-    command.add_argument(
-        "--nbest", type=at_least(1), metavar="N",
-        help="print the N best translations, each after the text's number and its score",
-    )  # fmt: skip
-    command.add_argument(
-        "--attention-plot", type=Path, metavar="FILE",
-        help="draw the attention weights of one TEXT to FILE.png, .svg or .pdf",
-    )  # fmt: skip
+    option = partial(add_option, command)
+    option(
+        "--nbest N",
+        "print the N best translations, each after the text's number and its score",
+        at_least(1),
+    )
+    option(
+        "--attention-plot FILE",
+        "draw the attention weights of one TEXT to FILE.png, .svg or .pdf",
+        Path,
+    )
 
 
 def add_search(command: Group) -> None:
     """Add the options of decoding."""
-    command.add_argument(
-        "--max-length", type=int, default=100, metavar="N",
-        help="maximum number of tokens of a translation",
-    )  # fmt: skip
-    command.add_argument(
-        "--beam", type=at_least(1), default=1, metavar="K", help="beam width (1: greedy decoding)"
+    option = partial(add_option, command)
+    option("--max-length N=100", "maximum number of tokens of a translation", int)
+    option("--beam K=1", "beam width (1: greedy decoding)", at_least(1))
+    option(
+        "--length-penalty A=0.0",
+        "length penalty of beam search, usually 0.6 to 1 (0: none)",
+        float,
     )
-    command.add_argument(
-        "--length-penalty", type=float, default=0.0, metavar="A",
-        help="length penalty of beam search, usually 0.6 to 1 (0: none)",
-    )  # fmt: skip
-    command.add_argument(
-        "--coverage-penalty", type=float, default=0.0, metavar="B",
-        help="coverage penalty of beam search, which prefers attention to all of the source "
-        "(0: none)",
-    )  # fmt: skip
+    option(
+        "--coverage-penalty B=0.0",
+        "coverage penalty of beam search, which prefers attention to all of the source (0: none)",
+        float,
+    )
 
 
 def search_options(arguments: argparse.Namespace) -> dict[str, Any]:
