@@ -13,6 +13,7 @@ import math
 import operator
 import reprlib
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from functools import partial
 from types import EllipsisType
 from typing import Any, TypeAlias
@@ -41,7 +42,10 @@ def array(
         raise TypeError(f"{layer}: {name} must be {dtype}, got {_dtype_text(value, came.dtype)}")
     if came.shape != shape and not _fits(came.shape, shape):
         raise ValueError(f"{layer}: {name} must have shape {_text(shape)}, got {came.shape}")
-    return came if ready else _laid_out(came, dtype, contiguous)
+    if ready:
+        return came
+    whole = contiguous or not _last_axis_contiguous(came)
+    return np.require(came, dtype, ["C", "A"] if whole else ["A"])
 
 
 def weights(
@@ -112,7 +116,8 @@ def integers(
 ) -> Array:
     """Return `value` as C-contiguous int64; with `stop`, in 0..stop-1 or equal to `ignore`."""
     came = _as_array(layer, name, value)
-    if came.dtype.kind not in "iu" and not _from_empty_list(came):
+    empty_list = came.size == 0 and came.dtype is _FLOAT64
+    if came.dtype.kind not in "iu" and not empty_list:
         raise TypeError(f"{layer}: {name} must be integers, got {_dtype_text(value, came.dtype)}")
     if not _fits(came.shape, shape):
         raise ValueError(f"{layer}: {name} must have shape {_text(shape)}, got {came.shape}")
@@ -227,13 +232,11 @@ def generator(layer: str, value: Any) -> np.random.Generator:
 
 def dtype(layer: str, value: Any) -> DType:
     """Return the dtype of a layer: float32 or float64."""
-    try:
-        came: DType | None = np.dtype(value)
-    except TypeError:
-        came = None
-    if came is None or came not in (_FLOAT32, _FLOAT64):
-        raise TypeError(f"{layer}: dtype must be float32 or float64, got {_shown(value)}")
-    return came
+    with suppress(TypeError):
+        came: DType = np.dtype(value)
+        if came in (_FLOAT32, _FLOAT64):
+            return came
+    raise TypeError(f"{layer}: dtype must be float32 or float64, got {_shown(value)}")
 
 
 def seeded(layer: str, rng: Rng, name: str = "rng") -> np.random.Generator:
@@ -254,18 +257,6 @@ def _as_array(layer: str, name: str, value: Any) -> Array:
     except ValueError:
         came = f"a ragged {type(value).__name__}"
         raise ValueError(f"{layer}: {name} must be an array, got {came}") from None
-
-
-def _laid_out(came: Array, dtype: DType, contiguous: bool) -> Array:
-    """Return an array of the right shape in the memory layout that backends read."""
-    if contiguous or not _last_axis_contiguous(came):
-        return np.require(came, dtype, ["C", "A"])
-    return np.require(came, dtype, ["A"])
-
-
-def _from_empty_list(came: Array) -> bool:
-    """Tell whether these may be integers that NumPy had to guess the dtype of."""
-    return came.size == 0 and came.dtype is _FLOAT64
 
 
 def _last_axis_contiguous(value: Array) -> bool:
@@ -300,4 +291,4 @@ def _shown(value: Any) -> str:
 def _text(shape: Shape) -> str:
     """Write a wanted shape as NumPy writes shapes."""
     entries = ["..." if entry is ... else str(entry) for entry in shape]
-    return f"({entries[0]},)" if len(entries) == 1 else f"({', '.join(entries)})"
+    return f"({', '.join(entries)}{',' * (len(entries) == 1)})"

@@ -24,11 +24,6 @@ def add(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the command."""
-    demo.run(
-        epochs=arguments.epochs,
-        count=arguments.count,
-        hidden_size=arguments.hidden,
-        seed=arguments.seed,
-        rounds=arguments.rounds,
-        out_dir=arguments.out_dir,
-    )
+    same = ("epochs", "count", "seed", "rounds", "out_dir")
+    options = {name: getattr(arguments, name) for name in same}
+    demo.run(hidden_size=arguments.hidden, **options)

@@ -9,21 +9,14 @@ import weakref
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, pairwise
-from typing import NamedTuple, overload
+from typing import overload
 
 import numpy as np
 
-from fastrnn.data.lines import Pair, Path, decoded, parsed
+from fastrnn.data.lines import Pair, Path, decoded, parsed, placed_pairs
 from fastrnn.data.subset import Subset
 
 _ROWS_AT_ONCE = 64
-
-
-class _Stamp(NamedTuple):
-    """Size and time of a file, which change when it is written to."""
-
-    size: int
-    modified: int  # nanoseconds
 
 
 class PairFile(Sequence[Pair]):
@@ -87,17 +80,11 @@ class PairFile(Sequence[Pair]):
             yield from self._read(start, stop)
 
     def _index(self, starts: array[int]) -> Iterator[Pair]:
-        """Yield the pairs of all lines; append where each begins, then the end of the file."""
-        position = 0
-        for number, line in enumerate(self._file, start=1):
-            text = decoded(self._path, number, line)
-            if text:
-                starts.append(position)
-                yield parsed(self._path, number, text)
-            position += len(line)
-        if not starts:
-            raise ValueError(f"{os.fspath(self._path)}: no pairs in the file")
-        starts.append(position)
+        """Yield all pairs; append where each begins, then the end of the file."""
+        for position, pair in placed_pairs(self._path, self._file):
+            starts.append(position)
+            yield pair
+        starts.append(self._file.tell())
 
     def _read(self, start: int, stop: int) -> Iterator[Pair]:
         block = self._block(start, stop)
@@ -122,7 +109,7 @@ class PairFile(Sequence[Pair]):
     def _look_again(self) -> None:
         """Raise if the file has changed in more than its time."""
         now = self._stamp()
-        if now.size != self._seen.size or self._digest_now() != self.digest:
+        if now[0] != self._seen[0] or self._digest_now() != self.digest:
             raise self._changed()
         self._seen = now
 
@@ -139,9 +126,10 @@ class PairFile(Sequence[Pair]):
         for start in range(0, len(self), _ROWS_AT_ONCE):
             yield start, min(start + _ROWS_AT_ONCE, len(self))
 
-    def _stamp(self) -> _Stamp:
+    def _stamp(self) -> tuple[int, int]:
+        """Return the size and the time of the file, which change when it is written to."""
         status = os.fstat(self._file.fileno())
-        return _Stamp(status.st_size, status.st_mtime_ns)
+        return status.st_size, status.st_mtime_ns
 
     def _changed(self) -> ValueError:
         return ValueError(f"{os.fspath(self._path)}: the file has changed since it was first read")
