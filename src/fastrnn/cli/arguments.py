@@ -52,13 +52,13 @@ def add_command(commands: Commands, name: str, run: Run, text: str) -> Parser:
 
 
 def add_option(group: Group, usage: str, text: str, kind: Kind | None = None) -> None:
-    """Add an option such as ``"--beam K=1"``.
+    """Add an option such as ``"--beam K=1"``, or an argument such as ``"model MODEL"``.
 
     Parameters
     ----------
     group : Group
     usage : str
-        Names, a word for the value and the default; a choice has no such word.
+        Names, a word for the value and the default; choices have no such word.
     text : str
         Help text.
     kind : callable or collection of str, optional
@@ -74,23 +74,6 @@ def add_option(group: Group, usage: str, text: str, kind: Kind | None = None) ->
         group.add_argument(usage, help=text, choices=list(kind), default=default or None)
 
 
-def add_model(command: Parser, source: str) -> None:
-    """Add the model file that a command named `source` wrote."""
-    text = f"model file written by `fastrnn {source}`"
-    command.add_argument("model", type=Path, metavar="MODEL", help=text)
-
-
-def add_text(command: Parser) -> None:
-    """Add the file of plain text."""
-    command.add_argument("text", type=Path, metavar="TEXT.txt", help="text file in UTF-8")
-
-
-def add_pairs(command: Parser, rest: str) -> None:
-    """Add the file of pairs; `rest` is the end of its help text."""
-    text = f"lines of source, tab, target; {rest}"
-    command.add_argument("pairs", type=Path, metavar="PAIRS.tsv", help=text)
-
-
 def at_least(least: int) -> Callable[[str], int]:
     """Return an argument type: integers of at least `least`."""
 
@@ -101,11 +84,6 @@ def at_least(least: int) -> Callable[[str], int]:
         return value
 
     return integer
-
-
-def add_output(command: Group, default: str) -> None:
-    """Add ``--output``."""
-    add_option(command, f"-o --output FILE={default}", "file for the model", Path)
 
 
 def add_level(group: Group) -> None:
@@ -123,8 +101,3 @@ def add_validation(group: Group, what: str) -> None:
     add_option(validation, "--valid FILE", "file to validate on", Path)
     text = f"fraction of the {what} held out for validation (0: none)"
     add_option(validation, "--valid-fraction P=0.1", text, float)
-
-
-def add_json(command: Group) -> None:
-    """Add ``--json``."""
-    add_option(command, "--json", "print the results as one JSON object")

@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 from dataclasses import asdict
+from functools import partial
+from pathlib import Path
 
-from fastrnn.cli.arguments import Commands, add_command, add_json, add_model, add_pairs
+from fastrnn.cli.arguments import Commands, add_command, add_option
 from fastrnn.cli.messages import warn_of_unknown
 from fastrnn.cli.translate import add_search, search_options
 from fastrnn.data import read_pairs
@@ -16,10 +18,12 @@ from fastrnn.models import Translator, evaluate
 def add(commands: Commands) -> None:
     """Add the command."""
     command = add_command(commands, "evaluate", run, "measure a translation model on text pairs")
-    add_model(command, "train")
-    add_pairs(command, "the targets of equal sources are all correct answers")
+    option = partial(add_option, command)
+    option("model MODEL", "model file written by `fastrnn train`", Path)
+    text = "lines of source, tab, target; the targets of equal sources are all correct answers"
+    option("pairs PAIRS.tsv", text, Path)
     add_search(command)
-    add_json(command)
+    option("--json", "print the results as one JSON object")
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -6,10 +6,18 @@ import argparse
 import json
 import math
 from functools import partial
+from pathlib import Path
 
 from fastrnn import _check as check
-from fastrnn.cli import arguments as shared
-from fastrnn.cli.arguments import Commands, Parser, add_command, add_option, at_least
+from fastrnn.cli.arguments import (
+    Commands,
+    Parser,
+    add_command,
+    add_level,
+    add_option,
+    add_validation,
+    at_least,
+)
 from fastrnn.cli.messages import warn_of_unknown
 from fastrnn.cli.training import (
     Validate,
@@ -34,11 +42,11 @@ def add(commands: Commands) -> None:
 
 
 def _add_train(command: Parser) -> None:
-    shared.add_text(command)
-    shared.add_output(command, "lm.safetensors")
+    add_option(command, "text TEXT.txt", "text file in UTF-8", Path)
+    add_option(command, "-o --output FILE=lm.safetensors", "file for the model", Path)
     data = command.add_argument_group("data")
-    shared.add_level(data)
-    shared.add_validation(data, "text (its last lines)")
+    add_level(data)
+    add_validation(data, "text (its last lines)")
     model = command.add_argument_group("model")
     add_cell(model, hidden=256)
     add_option(model, "--layers N=1", "number of recurrent layers", int)
@@ -48,14 +56,12 @@ def _add_train(command: Parser) -> None:
 
 
 def _add_sample(command: Parser) -> None:
-    shared.add_model(command, "lm train")
     option = partial(add_option, command)
+    option("model MODEL", "model file written by `fastrnn lm train`", Path)
     option("--length N=200", "number of tokens to generate", at_least(0))
     option("--start TEXT", "text to continue (default: a new line)", str)
     option(
-        "--temperature T=1.0",
-        "divisor of the logits; 0 always takes the most probable token",
-        float,
+        "--temperature T=1", "divisor of the logits; 0 always takes the most probable token", float
     )
     option("--top-k K", "sample from the K most probable tokens", int)
     option(
@@ -68,9 +74,9 @@ def _add_sample(command: Parser) -> None:
 
 
 def _add_evaluate(command: Parser) -> None:
-    shared.add_model(command, "lm train")
-    shared.add_text(command)
-    shared.add_json(command)
+    add_option(command, "model MODEL", "model file written by `fastrnn lm train`", Path)
+    add_option(command, "text TEXT.txt", "text file in UTF-8", Path)
+    add_option(command, "--json", "print the results as one JSON object")
 
 
 def run_train(arguments: argparse.Namespace) -> None:

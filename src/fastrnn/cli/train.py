@@ -11,8 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from fastrnn.cli import arguments as shared
-from fastrnn.cli.arguments import Commands, Group, add_command, add_option, at_least
+from fastrnn.cli.arguments import (
+    Commands,
+    Group,
+    add_command,
+    add_level,
+    add_option,
+    add_validation,
+    at_least,
+)
 from fastrnn.cli.training import (
     Validate,
     add_cell,
@@ -33,14 +40,18 @@ from fastrnn.training import InverseSigmoidSampling, LinearSampling, SamplingSch
 Pairs = Sequence[tuple[str, str]]
 
 _DECAYS = ("constant", "linear", "inverse-sigmoid")
+_OPTIONS = (
+    "decoder_layers attention context readout readout_size bridge peeky hidden_only tie_embeddings"
+)
 _METRICS = ("valid_loss", "token_accuracy", "exact_match")
 
 
 def add(commands: Commands) -> None:
     """Add the command."""
     command = add_command(commands, "train", run, "train a translation model on a file of pairs")
-    shared.add_pairs(command, "a third column is ignored")
-    shared.add_output(command, "model.safetensors")
+    text = "lines of source, tab, target; a third column is ignored"
+    add_option(command, "pairs PAIRS.tsv", text, Path)
+    add_option(command, "-o --output FILE=model.safetensors", "file for the model", Path)
     _add_data(command.add_argument_group("data"))
     _add_model(command.add_argument_group("model"))
     add_training(command, batch_size=128, unit="pairs")
@@ -48,7 +59,7 @@ def add(commands: Commands) -> None:
 
 def _add_data(group: Group) -> None:
     option = partial(add_option, group)
-    shared.add_level(group)
+    add_level(group)
     levels = ("char", "word")
     option("--source-level", "kind of tokens in the sources", levels)
     option("--target-level", "kind of tokens in the targets", levels)
@@ -58,7 +69,7 @@ def _add_data(group: Group) -> None:
         at_least(1),
     )
     option("--stream", "read the pairs from the file batch by batch")
-    shared.add_validation(group, "pairs")
+    add_validation(group, "pairs")
     option("--monitor", "metric that selects the best weights (default: valid_loss)", _METRICS)
 
 
@@ -116,20 +127,11 @@ def run(arguments: argparse.Namespace) -> None:
         source_level=levels[0],
         target_level=levels[1],
         max_source_length=arguments.max_length,
-        decoder_layers=arguments.decoder_layers,
-        attention=None if arguments.attention == "none" else arguments.attention,
         num_heads=arguments.heads,
-        context=arguments.context,
-        readout=arguments.readout,
-        readout_size=arguments.readout_size,
-        bridge=None if arguments.bridge == "none" else arguments.bridge,
-        peeky=arguments.peeky,
         reverse_source=arguments.reverse,
         bidirectional_encoder=arguments.bidirectional,
-        hidden_only=arguments.hidden_only,
-        tie_embeddings=arguments.tie_embeddings,
         sampling_rate=0.0 if sampling else arguments.sampling_rate or 0.0,
-        **model_options(arguments),
+        **model_options(arguments, _OPTIONS),
     )
     options: dict[str, Any] = {
         "batch_size": arguments.batch_size,

@@ -22,6 +22,9 @@ _OPTIMIZERS: dict[str, type[Optimizer]] = {
     kind.__name__.lower(): kind for kind in (SGD, Momentum, AdaGrad, RMSprop, Adam, AdamW)
 }
 _SCHEDULES = ("constant", "cosine", "step", "plateau")
+_OF_ALL_MODELS = (
+    "cell dropout embedding_dropout recurrent_dropout residual label_smoothing min_count"
+)
 # Options that may change on a resume, because they do not change the results.
 _FREE = {
     "run", "threads", "output", "checkpoint", "checkpoint_seconds", "resume",
@@ -81,13 +84,11 @@ def add_training(command: argparse.ArgumentParser, *, batch_size: int, unit: str
     option("--resume", "continue from the checkpoint with the same options")
 
 
-def model_options(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return the options of both kinds of models as their keyword arguments."""
-    same = (
-        "min_count", "cell", "dropout", "embedding_dropout", "recurrent_dropout", "residual",
-        "label_smoothing",
-    )  # fmt: skip
-    options = {name: getattr(arguments, name) for name in same}
+def model_options(arguments: argparse.Namespace, own: str = "") -> dict[str, Any]:
+    """Return the options of both kinds of models, and those in `own`, as keyword arguments."""
+    names = f"{_OF_ALL_MODELS} {own}".split()
+    values = ((name, getattr(arguments, name)) for name in names)
+    options = {name: None if value == "none" else value for name, value in values}
     return {**options, "num_layers": arguments.layers, "rng": arguments.seed}
 
 

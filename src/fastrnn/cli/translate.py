@@ -11,7 +11,7 @@ from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
-from fastrnn.cli.arguments import Commands, Group, add_command, add_model, add_option, at_least
+from fastrnn.cli.arguments import Commands, Group, add_command, add_option, at_least
 from fastrnn.cli.messages import warn_of_missing, warn_of_unknown
 from fastrnn.models import Translator
 from fastrnn.models.serialization import check_writable
@@ -22,11 +22,11 @@ _LINES_AT_ONCE = 64
 def add(commands: Commands) -> None:
     """Add the command."""
     command = add_command(commands, "translate", run, "translate texts with a trained model")
-    add_model(command, "train")
+    option = partial(add_option, command)
+    option("model MODEL", "model file written by `fastrnn train`", Path)
     text = "texts to translate (default: the lines of standard input)"
     command.add_argument("text", nargs="*", metavar="TEXT", help=text)
     add_search(command)
-    option = partial(add_option, command)
     option(
         "--nbest N",
         "print the N best translations, each after the text's number and its score",
@@ -45,12 +45,10 @@ def add_search(command: Group) -> None:
     option("--max-length N=100", "maximum number of tokens of a translation", int)
     option("--beam K=1", "beam width (1: greedy decoding)", at_least(1))
     option(
-        "--length-penalty A=0.0",
-        "length penalty of beam search, usually 0.6 to 1 (0: none)",
-        float,
+        "--length-penalty A=0", "length penalty of beam search, usually 0.6 to 1 (0: none)", float
     )
     option(
-        "--coverage-penalty B=0.0",
+        "--coverage-penalty B=0",
         "coverage penalty of beam search, which prefers attention to all of the source (0: none)",
         float,
     )
@@ -58,16 +56,12 @@ def add_search(command: Group) -> None:
 
 def search_options(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the options of decoding as keyword arguments of `Translator`."""
-    for name in ("length_penalty", "coverage_penalty"):
-        if getattr(arguments, name) and arguments.beam == 1:
+    penalties = {name: getattr(arguments, name) for name in ("length_penalty", "coverage_penalty")}
+    for name, penalty in penalties.items():
+        if penalty and arguments.beam == 1:
             option = name.replace("_", "-")
             raise ValueError(f"translate: --{option} needs a --beam of at least 2")
-    return {
-        "beam_size": arguments.beam,
-        "max_length": arguments.max_length,
-        "length_penalty": arguments.length_penalty,
-        "coverage_penalty": arguments.coverage_penalty,
-    }
+    return {"beam_size": arguments.beam, "max_length": arguments.max_length, **penalties}
 
 
 def run(arguments: argparse.Namespace) -> None:
