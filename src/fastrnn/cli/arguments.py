@@ -86,17 +86,13 @@ def at_least(least: int) -> Callable[[str], int]:
     return integer
 
 
-def add_level(group: Group) -> None:
-    """Add ``--chars``, ``--words`` and ``--min-count``."""
+def add_data(group: Group, what: str) -> None:
+    """Add the options of tokens and those of the validation on a part of `what`."""
     level = group.add_mutually_exclusive_group()
     add_option(level, "--chars", "tokens are characters (the default)")
     add_option(level, "--words", "tokens are words")
     text = "replace tokens that occur fewer than N times by the unknown token"
     add_option(group, "--min-count N=1", text, at_least(1))
-
-
-def add_validation(group: Group, what: str) -> None:
-    """Add ``--valid`` and ``--valid-fraction``."""
     validation = group.add_mutually_exclusive_group()
     add_option(validation, "--valid FILE", "file to validate on", Path)
     text = f"fraction of the {what} held out for validation (0: none)"

@@ -9,24 +9,9 @@ from functools import partial
 from pathlib import Path
 
 from fastrnn import _check as check
-from fastrnn.cli.arguments import (
-    Commands,
-    Parser,
-    add_command,
-    add_level,
-    add_option,
-    add_validation,
-    at_least,
-)
+from fastrnn.cli import training
+from fastrnn.cli.arguments import Commands, Parser, add_command, add_data, add_option, at_least
 from fastrnn.cli.messages import warn_of_unknown
-from fastrnn.cli.training import (
-    Validate,
-    add_cell,
-    add_training,
-    checkpoint_path,
-    model_options,
-    run_training,
-)
 from fastrnn.data import digest_of_pairs, read_text
 from fastrnn.models import LanguageModel, TextModel
 
@@ -44,14 +29,12 @@ def add(commands: Commands) -> None:
 def _add_train(command: Parser) -> None:
     add_option(command, "text TEXT.txt", "text file in UTF-8", Path)
     add_option(command, "-o --output FILE=lm.safetensors", "file for the model", Path)
-    data = command.add_argument_group("data")
-    add_level(data)
-    add_validation(data, "text (its last lines)")
+    add_data(command.add_argument_group("data"), "text (its last lines)")
     model = command.add_argument_group("model")
-    add_cell(model, hidden=256)
+    training.add_cell(model, hidden=256)
     add_option(model, "--layers N=1", "number of recurrent layers", int)
     add_option(model, "--tie-weights", "use the embedding matrix in the output layer, too")
-    add_training(command, batch_size=32, unit="text streams")
+    training.add_options(command, batch_size=32, unit="text streams")
     add_option(command, "--steps N=64", "time steps of truncated backpropagation", at_least(1))
 
 
@@ -60,16 +43,14 @@ def _add_sample(command: Parser) -> None:
     option("model MODEL", "model file written by `fastrnn lm train`", Path)
     option("--length N=200", "number of tokens to generate", at_least(0))
     option("--start TEXT", "text to continue (default: a new line)", str)
-    option(
-        "--temperature T=1", "divisor of the logits; 0 always takes the most probable token", float
-    )
+    text = "divisor of the logits; 0 always takes the most probable token"
+    option("--temperature T=1", text, float)
     option("--top-k K", "sample from the K most probable tokens", int)
-    option(
-        "--top-p P",
-        "nucleus sampling: sample from the smallest set of tokens whose probabilities sum "
-        "to at least P",
-        float,
+    text = (
+        "nucleus sampling: sample from the smallest set of tokens whose probabilities "
+        "sum to at least P"
     )
+    option("--top-p P", text, float)
     option("--seed N", "seed of the sampling (default: a random one)", at_least(0))
 
 
@@ -81,7 +62,7 @@ def _add_evaluate(command: Parser) -> None:
 
 def run_train(arguments: argparse.Namespace) -> None:
     """Run ``fastrnn lm train``."""
-    checkpoint = checkpoint_path(arguments, arguments.text, arguments.valid)
+    checkpoint = training.checkpoint_path(arguments, arguments.text, arguments.valid)
     train, valid = _read(arguments)
     model = TextModel.from_text(
         train,
@@ -89,9 +70,9 @@ def run_train(arguments: argparse.Namespace) -> None:
         arguments.hidden,
         level="word" if arguments.words else "char",
         tie_weights=arguments.tie_weights,
-        **model_options(arguments),
+        **training.model_options(arguments),
     )
-    run_training(
+    training.run(
         arguments,
         model.model,
         model.batches(train, batch_size=arguments.batch_size, num_steps=arguments.steps),
@@ -119,7 +100,7 @@ def _read(arguments: argparse.Namespace) -> tuple[str, str]:
     return "".join(lines[:-held_out]), "".join(lines[-held_out:])
 
 
-def _validation(model: TextModel, text: str) -> Validate[LanguageModel]:
+def _validation(model: TextModel, text: str) -> training.Validate[LanguageModel]:
     batches = model.in_order(text)
 
     def validate(trained: LanguageModel) -> dict[str, float]:

@@ -11,23 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from fastrnn.cli.arguments import (
-    Commands,
-    Group,
-    add_command,
-    add_level,
-    add_option,
-    add_validation,
-    at_least,
-)
-from fastrnn.cli.training import (
-    Validate,
-    add_cell,
-    add_training,
-    checkpoint_path,
-    model_options,
-    run_training,
-)
+from fastrnn.cli import training
+from fastrnn.cli.arguments import Commands, Group, add_command, add_data, add_option, at_least
 from fastrnn.data import PairFile, Subset, digest_of_pairs, read_pairs, split_rows
 from fastrnn.models import Seq2Seq, Translator
 from fastrnn.models.bridge import BRIDGES
@@ -54,67 +39,52 @@ def add(commands: Commands) -> None:
     add_option(command, "-o --output FILE=model.safetensors", "file for the model", Path)
     _add_data(command.add_argument_group("data"))
     _add_model(command.add_argument_group("model"))
-    add_training(command, batch_size=128, unit="pairs")
+    training.add_options(command, batch_size=128, unit="pairs")
 
 
 def _add_data(group: Group) -> None:
+    add_data(group, "pairs")
     option = partial(add_option, group)
-    add_level(group)
     levels = ("char", "word")
     option("--source-level", "kind of tokens in the sources", levels)
     option("--target-level", "kind of tokens in the targets", levels)
-    option(
-        f"--max-length N={MAX_SOURCE_LENGTH}",
-        "leave out pairs with more tokens on either side; the model refuses longer sources",
-        at_least(1),
-    )
+    text = "leave out pairs with more tokens on either side; the model refuses longer sources"
+    option(f"--max-length N={MAX_SOURCE_LENGTH}", text, at_least(1))
     option("--stream", "read the pairs from the file batch by batch")
-    add_validation(group, "pairs")
     option("--monitor", "metric that selects the best weights (default: valid_loss)", _METRICS)
 
 
 def _add_model(group: Group) -> None:
     option = partial(add_option, group)
-    add_cell(group, hidden=256)
+    training.add_cell(group, hidden=256)
     option("--layers --encoder-layers N=1", "number of recurrent layers of the encoder", int)
-    option(
-        "--decoder-layers N", "number of recurrent layers of the decoder (default: --layers)", int
-    )
+    text = "number of recurrent layers of the decoder (default: --layers)"
+    option("--decoder-layers N", text, int)
     option("--bidirectional", "use a bidirectional encoder")
     option("--reverse", "reverse the sources")
-    option(
-        "--bridge=none",
-        "map from the encoder's final state to the decoder's initial state",
-        ("none", *BRIDGES),
-    )
+    text = "map from the encoder's final state to the decoder's initial state"
+    option("--bridge=none", text, ("none", *BRIDGES))
     option("--hidden-only", "pass h of an LSTM to the decoder, but not c")
     option("--peeky", "feed the encoder's final state to the decoder at every step")
     option("--attention=dot", "attention score function", ("none", *SCORES))
     option("--heads N=1", "heads of --attention multi_head", int)
     option("--context=output", "where the decoder uses the attention context", CONTEXTS)
-    option(
-        "--readout=concat",
-        "how the attention context and the state are combined for the output layer",
-        READOUTS,
-    )
+    text = "how the attention context and the state are combined for the output layer"
+    option("--readout=concat", text, READOUTS)
     option("--readout-size R", "output size of --readout tanh (default: --hidden)", int)
     option("--tie-embeddings", "use the target embedding in the output layer, too")
-    option(
-        "--sampling-rate P",
-        "scheduled sampling: probability of feeding the decoder its own previous token",
-        float,
+    text = "scheduled sampling: probability of feeding the decoder its own previous token"
+    option("--sampling-rate P", text, float)
+    text = (
+        "change of the sampling rate over the epochs: linear from 0 to "
+        "--sampling-rate, or inverse-sigmoid from 0 to 1"
     )
-    option(
-        "--sampling-decay=constant",
-        "change of the sampling rate over the epochs: linear from 0 to --sampling-rate, or "
-        "inverse-sigmoid from 0 to 1",
-        _DECAYS,
-    )
+    option("--sampling-decay=constant", text, _DECAYS)
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the command."""
-    checkpoint = checkpoint_path(arguments, arguments.pairs, arguments.valid)
+    checkpoint = training.checkpoint_path(arguments, arguments.pairs, arguments.valid)
     sampling = _sampling(arguments)
     levels = _levels(arguments)
     train, valid = _read(arguments, levels)
@@ -131,14 +101,14 @@ def run(arguments: argparse.Namespace) -> None:
         reverse_source=arguments.reverse,
         bidirectional_encoder=arguments.bidirectional,
         sampling_rate=0.0 if sampling else arguments.sampling_rate or 0.0,
-        **model_options(arguments, _OPTIONS),
+        **training.model_options(arguments, _OPTIONS),
     )
     options: dict[str, Any] = {
         "batch_size": arguments.batch_size,
         "bucket": True,
         "stream": arguments.stream,
     }
-    run_training(
+    training.run(
         arguments,
         translator.model,
         translator.batches(train, seed=arguments.seed, **options),
@@ -210,7 +180,9 @@ def _short_pairs(path: Path, arguments: argparse.Namespace, levels: tuple[str, s
     return Subset(pairs, rows)
 
 
-def _validation(translator: Translator, pairs: Pairs, options: dict[str, Any]) -> Validate[Seq2Seq]:
+def _validation(
+    translator: Translator, pairs: Pairs, options: dict[str, Any]
+) -> training.Validate[Seq2Seq]:
     batches = translator.batches(pairs, shuffle=False, **options)
 
     def validate(model: Seq2Seq) -> dict[str, float]:

@@ -38,20 +38,16 @@ def add_cell(group: Group, *, hidden: int) -> None:
     option("--cell=lstm", "recurrent cell", CELLS)
     option(f"--hidden H={hidden}", "size of the recurrent layers", int)
     option("--embedding D=64", "size of the embeddings", int)
-    option(
-        "--dropout P=0.0", "dropout between the recurrent layers and before the output layer", float
-    )
+    text = "dropout between the recurrent layers and before the output layer"
+    option("--dropout P=0.0", text, float)
     option("--embedding-dropout P", "dropout after the embeddings (default: --dropout)", float)
     option("--recurrent-dropout P=0.0", "dropout of the hidden state between time steps", float)
     option("--residual", "add the input of each layer from the third on to its output")
-    option(
-        "--label-smoothing P=0.0",
-        "fraction of the target distribution spread evenly over all tokens",
-        float,
-    )
+    text = "fraction of the target distribution spread evenly over all tokens"
+    option("--label-smoothing P=0.0", text, float)
 
 
-def add_training(command: argparse.ArgumentParser, *, batch_size: int, unit: str) -> None:
+def add_options(command: argparse.ArgumentParser, *, batch_size: int, unit: str) -> None:
     """Add the options of training."""
     option = partial(add_option, command.add_argument_group("training"))
     option("--epochs N=10", "total number of epochs", at_least(1))
@@ -61,25 +57,18 @@ def add_training(command: argparse.ArgumentParser, *, batch_size: int, unit: str
     option("--weight-decay RATE", "weight decay of --optimizer adamw (default: 0.01)", float)
     option("--clip NORM=5.0", "maximum norm of the gradients", float)
     option("--schedule=constant", "learning rate schedule", _SCHEDULES)
-    option(
-        "--decay FACTOR",
-        "factor by which --schedule step and plateau multiply the rate (default: 0.5)",
-        float,
-    )
-    option(
-        "--decay-epochs N",
+    text = "factor by which --schedule step and plateau multiply the rate (default: 0.5)"
+    option("--decay FACTOR", text, float)
+    text = (
         "epochs between decays of --schedule step, epochs without improvement before a "
-        "decay of --schedule plateau (default: 1)",
-        at_least(1),
+        "decay of --schedule plateau (default: 1)"
     )
+    option("--decay-epochs N", text, at_least(1))
     option("--patience N", "stop after N epochs without improvement", int)
     option("--seed N=0", "seed of the random numbers", at_least(0))
     option = partial(add_option, command.add_argument_group("checkpoints"))
-    option(
-        "--checkpoint FILE",
-        "file for the checkpoints (default: OUTPUT with the suffix .checkpoint)",
-        Path,
-    )
+    text = "file for the checkpoints (default: OUTPUT with the suffix .checkpoint)"
+    option("--checkpoint FILE", text, Path)
     option("--checkpoint-seconds S=300.0", "seconds between checkpoints within an epoch", float)
     option("--resume", "continue from the checkpoint with the same options")
 
@@ -105,7 +94,7 @@ def checkpoint_path(arguments: argparse.Namespace, *inputs: Path | None) -> Path
     return checkpoint
 
 
-def run_training(
+def run(
     arguments: argparse.Namespace,
     model: M,
     batches: BatchSource,

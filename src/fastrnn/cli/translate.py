@@ -7,7 +7,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from functools import partial
-from itertools import count, islice
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -27,16 +27,10 @@ def add(commands: Commands) -> None:
     text = "texts to translate (default: the lines of standard input)"
     command.add_argument("text", nargs="*", metavar="TEXT", help=text)
     add_search(command)
-    option(
-        "--nbest N",
-        "print the N best translations, each after the text's number and its score",
-        at_least(1),
-    )
-    option(
-        "--attention-plot FILE",
-        "draw the attention weights of one TEXT to FILE.png, .svg or .pdf",
-        Path,
-    )
+    text = "print the N best translations, each after the text's number and its score"
+    option("--nbest N", text, at_least(1))
+    text = "draw the attention weights of one TEXT to FILE.png, .svg or .pdf"
+    option("--attention-plot FILE", text, Path)
 
 
 def add_search(command: Group) -> None:
@@ -44,14 +38,10 @@ def add_search(command: Group) -> None:
     option = partial(add_option, command)
     option("--max-length N=100", "maximum number of tokens of a translation", int)
     option("--beam K=1", "beam width (1: greedy decoding)", at_least(1))
-    option(
-        "--length-penalty A=0", "length penalty of beam search, usually 0.6 to 1 (0: none)", float
-    )
-    option(
-        "--coverage-penalty B=0",
-        "coverage penalty of beam search, which prefers attention to all of the source (0: none)",
-        float,
-    )
+    text = "length penalty of beam search, usually 0.6 to 1 (0: none)"
+    option("--length-penalty A=0", text, float)
+    text = "coverage penalty of beam search, which prefers attention to all of the source (0: none)"
+    option("--coverage-penalty B=0", text, float)
 
 
 def search_options(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -77,11 +67,16 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.attention_plot:
         _draw(translator, arguments, options)
         return
-    numbers, warned = count(1), False
+    number, warned = 0, False
     for texts in _groups(arguments):
         warned = warned or warn_of_unknown(translator.source, texts, "sources")
-        for answer in _answers(translator, texts, arguments.nbest, options, numbers):
-            print(answer, flush=True)
+        if not arguments.nbest:
+            print(*translator(texts, **options), sep="\n", flush=True)
+            continue
+        for found in translator.n_best(texts, n_best=arguments.nbest, **options):
+            number += 1
+            for each in found:
+                print(f"{number}\t{each.score:.4f}\t{each.text}", flush=True)
 
 
 def _groups(arguments: argparse.Namespace) -> Iterator[list[str]]:
@@ -96,22 +91,6 @@ def _lines() -> Iterator[str]:
     """Yield the lines of standard input; a byte order mark is dropped, as from a file of pairs."""
     for number, line in enumerate(sys.stdin):
         yield (line if number else line.removeprefix("\ufeff")).rstrip("\r\n")
-
-
-def _answers(
-    translator: Translator,
-    texts: list[str],
-    nbest: int | None,
-    options: dict[str, Any],
-    numbers: Iterator[int],
-) -> Iterator[str]:
-    if nbest is None:
-        yield from translator(texts, **options)
-        return
-    found = translator.n_best(texts, n_best=nbest, **options)
-    for translations, number in zip(found, numbers, strict=False):
-        for each in translations:
-            yield f"{number}\t{each.score:.4f}\t{each.text}"
 
 
 def _check_plot(arguments: argparse.Namespace) -> None:

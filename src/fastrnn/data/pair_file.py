@@ -8,6 +8,7 @@ import stat
 import weakref
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from itertools import chain, pairwise
 from typing import overload
 
@@ -109,17 +110,13 @@ class PairFile(Sequence[Pair]):
     def _look_again(self) -> None:
         """Raise if the file has changed in more than its time."""
         now = self._stamp()
-        if now[0] != self._seen[0] or self._digest_now() != self.digest:
-            raise self._changed()
-        self._seen = now
-
-    def _digest_now(self) -> str | None:
-        """Return the digest of the current pairs, or None if a line is no longer a pair."""
         pieces = (self._pairs(*piece, self._block(*piece)) for piece in self._pieces())
-        try:
-            return digest_of_pairs(chain.from_iterable(pieces))
-        except ValueError:
-            return None
+        with suppress(ValueError):  # of a line that is no longer a pair
+            same = digest_of_pairs(chain.from_iterable(pieces)) == self.digest
+            if same and now[0] == self._seen[0]:
+                self._seen = now
+                return
+        raise self._changed()
 
     def _pieces(self) -> Iterator[tuple[int, int]]:
         """Split the rows into chunks that are read at once."""
