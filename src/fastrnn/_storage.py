@@ -25,9 +25,11 @@ def write(
     """
     from safetensors.numpy import save
 
-    native = {key: _plain(array) for key, array in arrays.items()}
-    data = save(native, {**metadata, _MARKER: _VERSION})
-    write_bytes(path, _ordered(data))
+    native = {  # and C-contiguous, because safetensors copies the bytes
+        key: np.asarray(array, dtype=array.dtype.newbyteorder("="), order="C")
+        for key, array in arrays.items()
+    }
+    write_bytes(path, _ordered(save(native, {**metadata, _MARKER: _VERSION})))
 
 
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
@@ -120,8 +122,3 @@ def _ordered(data: bytes) -> bytes:
     text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)  # the arrays begin at a multiple of 8
     return b"".join([len(text).to_bytes(8, "little"), text, memoryview(data)[end:]])
-
-
-def _plain(array: NDArray[Any]) -> NDArray[Any]:
-    """Return a C-contiguous native array, because safetensors copies the bytes."""
-    return np.asarray(array, dtype=array.dtype.newbyteorder("="), order="C")

@@ -112,8 +112,8 @@ class PairFile(Sequence[Pair]):
         now = self._stamp()
         pieces = (self._pairs(*piece, self._block(*piece)) for piece in self._pieces())
         with suppress(ValueError):  # of a line that is no longer a pair
-            same = digest_of_pairs(chain.from_iterable(pieces)) == self.digest
-            if same and now[0] == self._seen[0]:
+            same_size = now[0] == self._seen[0]
+            if same_size and digest_of_pairs(chain.from_iterable(pieces)) == self.digest:
                 self._seen = now
                 return
         raise self._changed()

@@ -40,3 +40,12 @@ class EarlyStopping:
         """Restore the best weights, if there are any."""
         for key, weights in self.weights.items():
             params[key][...] = weights
+
+    def state(self) -> dict[str, float]:
+        """Return the state for a checkpoint, without the weights."""
+        return {"best": self.best, "bad_epochs": self.bad_epochs}
+
+    def load_state(self, state: dict[str, Any], weights: Arrays) -> None:
+        """Restore a state returned by `state`, and the best weights."""
+        self.best, self.bad_epochs = state["best"], state["bad_epochs"]
+        self.weights = dict(weights)

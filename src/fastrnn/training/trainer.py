@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 from threading import Event
-from typing import Any, Generic, Protocol, TypeVar, cast
+from typing import Any, Generic, TypeVar
 
 from numpy.typing import NDArray
 
@@ -55,12 +55,6 @@ class _Position:
         if self.batch == 0:
             return f"after epoch {self.epoch}"
         return f"in epoch {self.epoch + 1} after batch {self.batch} of {self.batches}"
-
-
-class _Sampled(Protocol):
-    """A model with scheduled sampling."""
-
-    sampling_rate: float
 
 
 class Trainer(Generic[M]):
@@ -208,11 +202,6 @@ class Trainer(Generic[M]):
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a checkpoint of the current run."""
         early = self._early
-        stopping = early and {
-            "monitor": self._monitor,
-            "best": early.best,
-            "bad_epochs": early.bad_epochs,
-        }
         Checkpoint(
             params=self.model.params,
             buffers=self.model.buffers,
@@ -229,7 +218,7 @@ class Trainer(Generic[M]):
                     "now": self.optimizer.lr,
                     "schedule": self._schedule.state() if self._schedule else {},
                 },
-                "early_stopping": stopping,
+                "early_stopping": early and {"monitor": self._monitor, **early.state()},
             },
         ).write(path)
 
@@ -256,16 +245,15 @@ class Trainer(Generic[M]):
         saved.require_model(path, self.model)
         stopping = self._early and state["early_stopping"]
         if stopping:
-            monitors = ({"kind": kind} for kind in (stopping["monitor"], self._monitor))
-            require_same(path, "monitored value", *monitors)
+            there, here = {"kind": stopping["monitor"]}, {"kind": self._monitor}
+            require_same(path, "monitored value", there, here)
         with reporting_damage(path):
             history, at = History(**state["history"]), _Position(**state["position"])
             self._rehearse(saved)
             self.model.load_buffers(dict(saved.buffers))
         self.optimizer.load_state(saved.optimizer)
         if self._early and stopping:
-            self._early.best, self._early.bad_epochs = stopping["best"], stopping["bad_epochs"]
-            self._early.weights = dict(saved.best)
+            self._early.load_state(stopping, saved.best)
         rate = state["learning_rate"]
         self.optimizer.lr, self._initial_lr = rate["now"], rate["initial"]
         if self._schedule:
@@ -353,7 +341,8 @@ class Trainer(Generic[M]):
 
     def _set_sampling_rate(self) -> None:
         if self._sampling:
-            cast(_Sampled, self.model).sampling_rate = self._sampling.rate(self._at.epochs)
+            model: Any = self.model  # has the attribute, as the constructor checked
+            model.sampling_rate = self._sampling.rate(self._at.epochs)
 
     def _require_finite(self, what: str, value: float) -> None:
         if not math.isfinite(value):
