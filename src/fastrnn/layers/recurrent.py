@@ -353,12 +353,14 @@ class Recurrent(Layer):
 
     def _step(self, x: Array, states: list[Array]) -> tuple[Array, State]:
         """Run one time step on checked arguments and the weights as they lie."""
-        new = []
+        new = [np.empty_like(state) for state in states]
         for k, weights in enumerate(self.weights()):
             own = [state[k] for state in states]
-            new.append(_recurrent.run_step(self.cell, x, own, weights, self.options, self._backend))
-            x = new[k][0] + x if self.adds_inputs(k) else new[k][0]
-        return x, self._join([np.stack(parts) for parts in zip(*new, strict=True)])
+            last = _recurrent.run_step(self.cell, x, own, weights, self.options, self._backend)
+            for array, value in zip(new, last, strict=True):  # quicker than np.stack
+                array[k] = value
+            x = last[0] + x if self.adds_inputs(k) else last[0]
+        return x, self._join(new)
 
     def _outputs(self, out: Any, states: list[Array]) -> list[Array]:
         """Return the arrays of `out`, y and those of the state, checked."""
