@@ -148,9 +148,6 @@ def _log_softmax(logits: Array) -> Array:
     return result
 
 
-# --- sampling -----------------------------------------------------------------------------------
-
-
 def _uniform(seed: int, t: int) -> float:
     """Return number t of a seed's sequence in [0, 1): SplitMix64 (Steele, Lea and Flood 2014)."""
     mask = 2**64 - 1
@@ -182,9 +179,6 @@ def _draw(
     below = np.cumsum(weights[:kept])
     number = int(np.searchsorted(below, u * below[-1], side="right"))
     return int(order[min(number, kept - 1)])
-
-
-# --- beam search --------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from .activations import sigmoid
+from .maps import sigmoid
 from .sequence import dropped
 from .types import Array, Stash
 

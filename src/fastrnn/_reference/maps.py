@@ -1,4 +1,4 @@
-"""Maps of each entry, row or vector on its own: linear, embedding, dropout and tanh."""
+"""Maps of each entry, row or vector on its own: linear, embedding, dropout, tanh and sigmoid."""
 
 from __future__ import annotations
 
@@ -54,3 +54,13 @@ def tanh_backward(dy: Array, y: Array) -> Array:
     """Return dx given dy and ``y = tanh(x)``."""
     dx: Array = dy * (1 - y * y)  # y = np.tanh(x)
     return dx
+
+
+def sigmoid(x: Array) -> Array:
+    """Return ``1 / (1 + exp(-x))`` with full relative accuracy at both ends.
+
+    Only ``exp(-|x|)`` is ever formed, so nothing overflows; NaN stays NaN.
+    """
+    e = np.exp(-np.abs(x))
+    y: Array = np.where(x < 0, e, 1) / (1 + e)
+    return y

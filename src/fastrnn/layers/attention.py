@@ -28,10 +28,7 @@ class Attention(Layer):
         Width in which additive compares them, and of all heads of multi_head together; the default
         is `query_size`.
     score : {"dot", "scaled_dot", "general", "additive", "multi_head"}
-        The score of a query q and a key k: ``q.k``, ``q.k / sqrt(key_size)``, ``q W k`` or
-        ``v.tanh(q Wq + k Wk)``. With multi_head several heads attend by scaled_dot, each between
-        its own columns of ``query Wq``, ``keys Wk`` and ``values Wv``, and their contexts, side by
-        side, meet Wo (Vaswani et al. 2017, section 3.2.2, without biases).
+        The score of a query and a key; `fastrnn.ops.attention` has the formulas.
     num_heads : int, default 1
         Of multi_head; it divides `attention_size`.
     value_size : int, optional
@@ -109,13 +106,8 @@ class Attention(Layer):
         """
         params = tuple(self.param(key) for key in self.grads)
         arrays = (query, keys, keys if values is None else values, params)
-        options: dict[str, Any] = {
-            "score": self.score,
-            "lengths": lengths,
-            "num_heads": self.num_heads,
-            "num_threads": num_threads,
-            "backend": self._backend,
-        }
+        options: dict[str, Any] = {"score": self.score, "num_heads": self.num_heads}
+        options |= {"lengths": lengths, "num_threads": num_threads, "backend": self._backend}
         if not self.training:
             return ops.attention(*arrays, **options)
         context, attention, stash = ops.attention_forward(*arrays, **options)

@@ -24,11 +24,9 @@ class RNN(Recurrent):
         What the state goes through.
     bidirectional : bool
         Whether each layer also runs from the last step to the first.
-    dropout : float
-        Probability of dropping an output between two layers in train mode, in [0, 1).
-    recurrent_dropout : float
-        Probability of dropping a unit of h where it meets its weights Wh, in train mode, in [0, 1):
-        the same units at every step of a sequence (Gal and Ghahramani 2016).
+    dropout, recurrent_dropout : float
+        Probabilities of dropping in train mode, in [0, 1): an output between two layers; a unit of
+        h where it meets Wh, at every step of a sequence the same (Gal and Ghahramani 2016).
     residual : bool
         Whether layers from the third on give h plus their inputs before dropout (Wu et al. 2016).
     dtype : dtype

@@ -224,17 +224,13 @@ def _checked(
     D = len(check.weights(name, "Wx", weights[0][0], shape, dtype, as_they_lie=as_they_lie))
     shape = ("H", f"{G}*H")
     H = len(check.weights(name, "Wh", weights[0][1], shape, dtype, as_they_lie=as_they_lie))
-    return (
-        [
-            tuple(
-                None
-                if array is None and key == "bh"
-                else check.weights(name, key, array, wanted, dtype, as_they_lie=as_they_lie)
-                for (key, wanted), array in zip(cell.shapes(D, H).items(), arrays, strict=True)
-            )
-            for arrays in weights
-        ],
-        D,
-        H,
-        dtype,
-    )
+    ready = [
+        tuple(
+            None
+            if array is None and key == "bh"
+            else check.weights(name, key, array, wanted, dtype, as_they_lie=as_they_lie)
+            for (key, wanted), array in zip(cell.shapes(D, H).items(), arrays, strict=True)
+        )
+        for arrays in weights
+    ]
+    return ready, D, H, dtype

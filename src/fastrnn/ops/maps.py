@@ -115,8 +115,7 @@ def embedding_backward(dy: Any, stash: Stash) -> Array:
     ids, V = stash.data
     dy = check.array("Embedding", "dy", dy, stash.shapes[0], stash.dtype, contiguous=True)
     rows = dy.reshape(len(ids), dy.shape[-1])
-    dW = _backend.get(stash.backend).embedding_backward(rows, ids, V)
-    return dW
+    return _backend.get(stash.backend).embedding_backward(rows, ids, V)
 
 
 def dropout(x: Any, p: float, *, rng: np.random.Generator, backend: str | None = None) -> Array:
@@ -203,7 +202,7 @@ def tanh_forward(x: Any, *, backend: str | None = None) -> tuple[Array, Stash]:
     dtype = check.float_dtype("Tanh", "x", x)
     x = check.array("Tanh", "x", x, (...,), dtype, contiguous=True)
     chosen = _backend.choose(backend)
-    y: Array = _backend.get(chosen).tanh(x)
+    y = _backend.get(chosen).tanh(x)
     return y, Stash("Tanh", chosen, dtype, (y.shape,), y.copy())  # y is the caller's
 
 
@@ -211,5 +210,4 @@ def tanh_backward(dy: Any, stash: Stash) -> Array:
     """Return the gradient of x given that of y."""
     stash = _backend.open_stash("Tanh", stash)
     dy = check.array("Tanh", "dy", dy, stash.shapes[0], stash.dtype, contiguous=True)
-    dx: Array = _backend.get(stash.backend).tanh_backward(dy, stash.data)
-    return dx
+    return _backend.get(stash.backend).tanh_backward(dy, stash.data)

@@ -83,7 +83,6 @@ def _run(train: bool, *arguments: Any) -> tuple[float, Stash]:
         ignore_index = check.integer(_LAYER, "ignore_index", ignore_index)
     targets = check.integers(_LAYER, "targets", targets, tuple(outer), V, ignore=ignore_index)
     label_smoothing = check.probability(_LAYER, "label_smoothing", label_smoothing)
-    num_threads = check.threads(_LAYER, num_threads)
     chosen = _backend.choose(backend)
     loss, dlogits = _backend.get(chosen).softmax_cross_entropy(
         logits.reshape(targets.size, V),
@@ -91,7 +90,7 @@ def _run(train: bool, *arguments: Any) -> tuple[float, Stash]:
         ignore_index=ignore_index,
         train=train,
         label_smoothing=label_smoothing,
-        num_threads=num_threads,
+        num_threads=check.threads(_LAYER, num_threads),
     )
     if dlogits is not None:
         dlogits = dlogits.reshape(logits.shape)
