@@ -7,11 +7,14 @@ from typing import Any
 from fastrnn._cells import CELLS
 from fastrnn.layers.attention import Attention
 from fastrnn.layers.base import Layer
+from fastrnn.layers.dropout import Dropout
+from fastrnn.layers.embedding import Embedding
 from fastrnn.layers.gru import GRU
+from fastrnn.layers.linear import Linear
 from fastrnn.layers.lstm import LSTM
-from fastrnn.layers.maps import Dropout, Embedding, Linear, Tanh
 from fastrnn.layers.rnn import RNN
 from fastrnn.layers.softmax_cross_entropy import SoftmaxCrossEntropy
+from fastrnn.layers.tanh import Tanh
 
 RECURRENT: dict[str, type[Any]] = {cell.name: globals()[cell.title] for cell in CELLS.values()}
 """The recurrent layers by the names of their cells."""
