@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fastrnn._reference.maps import sigmoid
+from fastrnn._reference.activations import sigmoid
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

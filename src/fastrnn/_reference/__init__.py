@@ -1,6 +1,6 @@
 """Every operation of fastrnn in plain NumPy: the definition that the kernels are held to.
 
-One file an operation, and `maps.py` for the small ones. Arguments are taken as checked: arrays of
+One file an operation. Arguments are taken as checked: arrays of
 one float dtype, lengths and ids int64. `num_threads` is accepted everywhere and means nothing here.
 A forward with ``train=True`` also returns a stash for its backward, which may be run more than
 once; with ``train=False`` it returns None in that place.
@@ -8,6 +8,8 @@ once; with ``train=False`` it returns None in that place.
 
 from typing import TYPE_CHECKING
 
+from .activations import tanh as tanh
+from .activations import tanh_backward as tanh_backward
 from .attention import attention_backward as attention_backward
 from .attention import attention_forward as attention_forward
 from .attention_decoder import attention_decoder_backward as attention_decoder_backward
@@ -15,13 +17,11 @@ from .attention_decoder import attention_decoder_forward as attention_decoder_fo
 from .decoding import decode_beam as decode_beam
 from .decoding import decode_greedy as decode_greedy
 from .decoding import decode_sample as decode_sample
-from .maps import dropout as dropout
-from .maps import embedding_backward as embedding_backward
-from .maps import embedding_forward as embedding_forward
-from .maps import linear_backward as linear_backward
-from .maps import linear_forward as linear_forward
-from .maps import tanh as tanh
-from .maps import tanh_backward as tanh_backward
+from .dropout import dropout as dropout
+from .embedding import embedding_backward as embedding_backward
+from .embedding import embedding_forward as embedding_forward
+from .linear import linear_backward as linear_backward
+from .linear import linear_forward as linear_forward
 from .optimizers import adagrad_update as adagrad_update
 from .optimizers import adam_update as adam_update
 from .optimizers import momentum_update as momentum_update

@@ -16,7 +16,7 @@ import numpy as np
 
 from . import sequence
 from .decoder_step import step, step_backward
-from .maps import embedding_backward, embedding_forward
+from .embedding import embedding_backward, embedding_forward
 from .sequence import add_to, rows_of, zeros_of
 from .types import Array, Stash, Weights
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from .maps import sigmoid
+from .activations import sigmoid
 from .sequence import dropped
 from .types import Array, Stash
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from fastrnn._cells import Cell, Options
 
-from .maps import embedding_backward, embedding_forward
+from .embedding import embedding_backward, embedding_forward
 from .sequence import add_to, rows_of, steps, zeros_of
 from .textbook import from_textbook, to_textbook
 from .types import Array, Stash, Weights

@@ -19,26 +19,23 @@ from fastrnn.ops.decoding import Hypothesis as Hypothesis
 from fastrnn.ops.decoding import decode_beam as decode_beam
 from fastrnn.ops.decoding import decode_greedy as decode_greedy
 from fastrnn.ops.decoding import decode_sample as decode_sample
+from fastrnn.ops.dropout import dropout as dropout
+from fastrnn.ops.dropout import dropout_backward as dropout_backward
+from fastrnn.ops.dropout import dropout_forward as dropout_forward
+from fastrnn.ops.embedding import embedding as embedding
+from fastrnn.ops.embedding import embedding_backward as embedding_backward
+from fastrnn.ops.embedding import embedding_forward as embedding_forward
 from fastrnn.ops.gru import gru as gru
 from fastrnn.ops.gru import gru_backward as gru_backward
 from fastrnn.ops.gru import gru_forward as gru_forward
 from fastrnn.ops.gru import gru_step as gru_step
+from fastrnn.ops.linear import linear as linear
+from fastrnn.ops.linear import linear_backward as linear_backward
+from fastrnn.ops.linear import linear_forward as linear_forward
 from fastrnn.ops.lstm import lstm as lstm
 from fastrnn.ops.lstm import lstm_backward as lstm_backward
 from fastrnn.ops.lstm import lstm_forward as lstm_forward
 from fastrnn.ops.lstm import lstm_step as lstm_step
-from fastrnn.ops.maps import dropout as dropout
-from fastrnn.ops.maps import dropout_backward as dropout_backward
-from fastrnn.ops.maps import dropout_forward as dropout_forward
-from fastrnn.ops.maps import embedding as embedding
-from fastrnn.ops.maps import embedding_backward as embedding_backward
-from fastrnn.ops.maps import embedding_forward as embedding_forward
-from fastrnn.ops.maps import linear as linear
-from fastrnn.ops.maps import linear_backward as linear_backward
-from fastrnn.ops.maps import linear_forward as linear_forward
-from fastrnn.ops.maps import tanh as tanh
-from fastrnn.ops.maps import tanh_backward as tanh_backward
-from fastrnn.ops.maps import tanh_forward as tanh_forward
 from fastrnn.ops.optimizers import adagrad_update as adagrad_update
 from fastrnn.ops.optimizers import adam_update as adam_update
 from fastrnn.ops.optimizers import momentum_update as momentum_update
@@ -57,6 +54,9 @@ from fastrnn.ops.softmax_cross_entropy import (
 from fastrnn.ops.softmax_cross_entropy import (
     softmax_cross_entropy_forward as softmax_cross_entropy_forward,
 )
+from fastrnn.ops.tanh import tanh as tanh
+from fastrnn.ops.tanh import tanh_backward as tanh_backward
+from fastrnn.ops.tanh import tanh_forward as tanh_forward
 
 if not TYPE_CHECKING:  # mypy takes the exports from the imports
     __all__ = [name for name, value in globals().items() if callable(value)]

@@ -1,4 +1,4 @@
-"""Affine layer: the functions of `fastrnn._reference.maps`, compiled."""
+"""Affine layer: the functions of `fastrnn._reference.linear`, compiled."""
 
 cimport numpy as cnp
 import numpy as np

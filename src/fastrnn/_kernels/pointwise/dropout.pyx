@@ -1,4 +1,4 @@
-"""Dropout: the function of `fastrnn._reference.maps`, compiled."""
+"""Dropout: the function of `fastrnn._reference.dropout`, compiled."""
 
 cimport numpy as cnp
 import numpy as np

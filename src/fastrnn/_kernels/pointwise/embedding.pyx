@@ -1,4 +1,4 @@
-"""Embedding: the functions of `fastrnn._reference.maps`, compiled."""
+"""Embedding: the functions of `fastrnn._reference.embedding`, compiled."""
 
 cimport numpy as cnp
 from libc.string cimport memcpy, memset

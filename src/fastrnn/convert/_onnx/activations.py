@@ -14,7 +14,7 @@ from typing import TypeAlias
 import numpy as np
 
 from fastrnn._check import Array
-from fastrnn._reference.maps import sigmoid
+from fastrnn._reference.activations import sigmoid
 
 Function: TypeAlias = Callable[[Array], Array]
 
