@@ -52,7 +52,7 @@ def test_links_between_files(page: Path) -> None:
 
 # Where a path in a document may begin.
 ROOTS = [ROOT, *(ROOT / "src/fastrnn").glob("**/"), *(ROOT / n for n in ("tests", "examples"))]
-PATH = re.compile(r"`([\w./-]+\.(?:py|pyx|pxd|pyi|h|c|def|sh|toml|md)|[\w/-]+/)`")
+PATH = re.compile(r"`(\w[\w./-]*\.(?:py|pyx|pxd|pyi|h|c|def|sh|toml|md)|[\w/-]+/)`")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
