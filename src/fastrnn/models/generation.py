@@ -13,8 +13,8 @@ from fastrnn import ops
 from fastrnn.data import BOS, EOS
 from fastrnn.models.base import Array, Model, evaluating
 from fastrnn.models.decoder import Decoder
-from fastrnn.models.encoder import Encoder, reversal
-from fastrnn.ops import Decoded, Hypothesis
+from fastrnn.models.encoder import Encoder
+from fastrnn.ops import Hypothesis
 
 __all__ = ["Generation", "Hypothesis"]
 
@@ -86,13 +86,12 @@ class Generation(Model):
         TypeError
             If one is of a wrong type.
         """
-        source, lengths = self._check_source(source, lengths)
-        found: Decoded = self._decode(
+        found, order = self._decode(
             ops.decode_greedy, source, lengths, max_length, return_attention
         )
-        if found.attention is None:
-            return found.tokens
-        order = self._reading_order(source.shape, lengths)
+        if not return_attention:
+            ids: Array = found.tokens
+            return ids
         return found.tokens, np.take_along_axis(found.attention, order[:, None], axis=2)
 
     def sample(
@@ -112,13 +111,8 @@ class Generation(Model):
         ----------
         source, lengths, max_length
             As for `generate`.
-        temperature : float
-            Divisor of the logits; 0 always takes the most probable token.
-        top_k : int, optional
-            Draw only from this number of most probable tokens.
-        top_p : float, optional
-            Then draw only from the smallest set of tokens whose probabilities sum to at least this
-            fraction, in (0, 1], of those left (nucleus sampling).
+        temperature, top_k, top_p
+            As for `LanguageModel.sample`.
         seed : int or integer array (N,), optional
             Seed of each source, or one for all, with which equal sources get equal targets. The
             default is a new seed for each source.
@@ -130,17 +124,13 @@ class Generation(Model):
 
         Raises
         ------
-        ValueError
-            If an argument is wrong.
-        TypeError
-            If one is of a wrong type.
+        ValueError, TypeError
+            As for `generate`.
         """
-        source, lengths = self._check_source(source, lengths)
         options = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
-        found: Decoded = self._decode(
-            ops.decode_sample, source, lengths, max_length, False, **options
-        )
-        return found.tokens
+        found, _ = self._decode(ops.decode_sample, source, lengths, max_length, False, **options)
+        ids: Array = found.tokens
+        return ids
 
     def beam_search(
         self,
@@ -177,13 +167,10 @@ class Generation(Model):
 
         Raises
         ------
-        ValueError
-            If an argument is wrong, or `return_attention` is set for a model without attention.
-        TypeError
-            If one is of a wrong type.
+        ValueError, TypeError
+            As for `generate`.
         """
-        source, lengths = self._check_source(source, lengths)
-        found: list[list[Hypothesis]] = self._decode(
+        found, order = self._decode(
             ops.decode_beam,
             source,
             lengths,
@@ -194,13 +181,13 @@ class Generation(Model):
             length_penalty=length_penalty,
             coverage_penalty=coverage_penalty,
         )
-        if not return_attention:
-            return found
-        order = self._reading_order(source.shape, lengths)
-        return [
-            [_reordered(hypothesis, own) for hypothesis in results]
-            for results, own in zip(found, order, strict=True)
-        ]
+        if return_attention:
+            found = [
+                [each._replace(attention=each.attention[:, own]) for each in hypotheses]
+                for hypotheses, own in zip(found, order, strict=True)
+            ]
+        best: list[list[Hypothesis]] = found
+        return best
 
     def _check_source(
         self, source: npt.ArrayLike, lengths: npt.ArrayLike | None
@@ -211,19 +198,20 @@ class Generation(Model):
     def _decode(
         self,
         decode: Callable[..., Any],
-        source: Array,
-        lengths: Array | None,
+        source: npt.ArrayLike,
+        lengths: npt.ArrayLike | None,
         max_length: int,
         return_attention: bool,
         **options: Any,
-    ) -> Any:
-        """Encode the sources and decode the targets."""
+    ) -> tuple[Any, Array]:
+        """Return what `decode` finds, and the positions (N, S) of the tokens in its memory."""
+        source, lengths = self._check_source(source, lengths)
         max_length = check.size("Seq2Seq", "max_length", max_length)
         if return_attention and self.decoder.attention is None:
             raise ValueError("Seq2Seq: return_attention needs a model with attention")
         with evaluating(self):
             memory = self.encoder.forward(source, lengths)
-            return decode(
+            found = decode(
                 self.decoder.weights(),
                 **self.decoder.given(memory),
                 start=BOS,
@@ -232,14 +220,4 @@ class Generation(Model):
                 return_attention=return_attention,
                 **options,
             )
-
-    def _reading_order(self, shape: tuple[int, ...], lengths: Array | None) -> Array:
-        """Return the step (N, S) at which the encoder read each token."""
-        if self.encoder.reverse:
-            return reversal(shape, lengths)  # the reversal is its own inverse
-        return np.broadcast_to(np.arange(shape[1]), shape)
-
-
-def _reordered(hypothesis: Hypothesis, order: Array) -> Hypothesis:
-    assert hypothesis.attention is not None
-    return hypothesis._replace(attention=hypothesis.attention[:, order])
+        return found, self.encoder.order(source.shape, lengths)

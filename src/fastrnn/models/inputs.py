@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from fastrnn.layers import Dropout, Embedding
@@ -22,18 +20,17 @@ class TokenInputs:
         self.dropout = dropout
         self._whole = False  # whether the last `forward` passed the embedding on
 
-    def forward(self, tokens: Array) -> tuple[Array, dict[str, Any]]:
-        """Return x for the recurrent layers and their keyword arguments."""
-        self._whole = not (self.dropout.training and self.dropout.p)
-        if self._whole:
-            return tokens, {"embedding": self.embedding.params["W"]}
-        return self.rows(tokens), {}
+    def forward(self, tokens: Array) -> tuple[Array, Array | None]:
+        """Return x for the recurrent layers and their argument `embedding`."""
+        if self.dropout.training and self.dropout.p:
+            return self.rows(tokens), None
+        self._whole = True
+        return tokens, self.embedding.params["W"]
 
     def rows(self, tokens: Array) -> Array:
         """Return the vectors (N, T, D) of the tokens (N, T)."""
         self._whole = False
-        x: Array = self.dropout(self.embedding(tokens))
-        return x
+        return self.dropout.forward(self.embedding(tokens))
 
     def backward(self, dx: Array) -> None:
         """Fill the embedding's gradient from that of the recurrent layers' inputs."""

@@ -17,7 +17,6 @@ from fastrnn.layers.recurrent import Recurrent
 from fastrnn.models.base import (
     Array,
     Model,
-    State,
     add_tied_gradient,
     arrays_of,
     build_rnn,
@@ -88,7 +87,7 @@ class LanguageModel(Model):
         dtype: npt.DTypeLike = np.float32,
         rng: Rng = None,
     ) -> None:
-        self._config = config = checked_one_by_one("LanguageModel", arguments_of(locals()))
+        config = checked_one_by_one("LanguageModel", arguments_of(locals()))
         if tie_weights and embedding_size != hidden_size:
             raise ValueError(
                 "LanguageModel: tie_weights needs embedding_size == hidden_size, "
@@ -105,7 +104,7 @@ class LanguageModel(Model):
         self.criterion = SoftmaxCrossEntropy(label_smoothing=label_smoothing)
         self.vocab_size = self.embedding.num_embeddings
         self.tie_weights = config["tie_weights"]
-        self._state: State | None = None
+        self._state: Any = None  # of the recurrent layers after the last batch
         super().__init__(
             {
                 "embedding": self.embedding,
@@ -116,12 +115,9 @@ class LanguageModel(Model):
                 "criterion": self.criterion,
             },
             rng,
+            config=config,
             tied=["output.W"] if tie_weights else [],
         )
-
-    def config(self) -> dict[str, Any]:
-        """Return the constructor's arguments, without `rng`."""
-        return dict(self._config)
 
     def loss(self, inputs: npt.ArrayLike, targets: npt.ArrayLike) -> float:
         """Return the mean cross-entropy of `targets` after `inputs`, in nats per token.
@@ -142,19 +138,15 @@ class LanguageModel(Model):
         return float(self.criterion(logits, targets))
 
     def _run(
-        self, inputs: npt.ArrayLike, targets: npt.ArrayLike, state: State | None
-    ) -> tuple[Array, Array, State]:
+        self, inputs: npt.ArrayLike, targets: npt.ArrayLike, state: Any
+    ) -> tuple[Array, Array, Any]:
         """Check and run a batch; return logits (N, T, V), the targets and the new state."""
         owner, size = "LanguageModel", self.vocab_size
         inputs = check.integers(owner, "inputs", inputs, ("N", "T"), size)
         targets = check.integers(owner, "targets", targets, inputs.shape, size)
-        x, table = self.inputs.forward(inputs)
-        y, state = self.rnn(x, state, **table)
-        return self._classify(self.dropout_out(y)), targets, state
-
-    def _classify(self, y: Array) -> Array:
-        logits: Array = self.chain[-1](y)
-        return logits
+        x, embedding = self.inputs.forward(inputs)
+        y, state = self.rnn(x, state, embedding=embedding)
+        return self.chain[-1](self.dropout_out(y)), targets, state
 
     @property
     def chain(self) -> tuple[Embedding, Recurrent, Linear]:
@@ -197,15 +189,12 @@ class LanguageModel(Model):
         ValueError
             If the names are not those of the cell's state.
         """
-        if not buffers:
-            self._state = None
-            return
         names = self._state_names
-        if set(buffers) != set(names):
+        if buffers and set(buffers) != set(names):
             raise ValueError(
                 f"LanguageModel: buffers must be {', '.join(names)}, got {', '.join(buffers)}"
             )
-        self._state = state_of([np.array(buffers[name]) for name in names])
+        self._state = state_of([np.array(buffers[name]) for name in names]) if buffers else None
 
     def perplexity(self, batches: BatchSource) -> float:
         """Return the perplexity: the exponential of the mean cross-entropy per token.
@@ -227,7 +216,7 @@ class LanguageModel(Model):
 
     def _outputs(self, batches: BatchSource) -> Iterator[tuple[Array, Array]]:
         """Yield the logits and targets of each batch; the state runs through all batches."""
-        state: State | None = None
+        state = None
         for inputs, targets in batches.epoch(0):
             logits, wanted, state = self._run(inputs, targets, state)
             yield logits, wanted
@@ -269,10 +258,8 @@ class LanguageModel(Model):
 
         Raises
         ------
-        ValueError
-            If an argument is out of range.
-        TypeError
-            If an argument has a wrong type.
+        ValueError, TypeError
+            ValueError if an argument is out of range; TypeError if one has a wrong type.
         """
         owner = "LanguageModel"
         start = check.integers(owner, "start", start, ("length",), self.vocab_size)
@@ -282,8 +269,13 @@ class LanguageModel(Model):
         own_seed = int(check.seeded(owner, seed, "seed").integers(2**63))
         with evaluating(self):
             _, state = self.rnn(self.embedding(start[None, :-1]))
+            embedding, rnn, output = self.chain
+            params = output.params
+            weights = decoder_weights(
+                rnn, embedding=embedding.params["W"], output=(params["W"], params["b"])
+            )
             decoded = ops.decode_sample(
-                self._weights(),
+                weights,
                 arrays_of(state),
                 start=start[-1],
                 end=None,
@@ -296,16 +288,6 @@ class LanguageModel(Model):
             )
         tokens: Array = decoded.tokens[0, :length]
         return tokens
-
-    def _weights(self) -> ops.DecoderWeights:
-        """Return the weights as those of a decoder without attention."""
-        embedding, rnn, output = self.chain
-        return decoder_weights(
-            self._config["cell"],
-            rnn,
-            embedding=embedding.params["W"],
-            output=(output.params["W"], output.params["b"]),
-        )
 
     def _excluded(self, exclude: Collection[int]) -> Array:
         """Return a boolean array (V,) of the tokens that are never drawn."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from types import SimpleNamespace
 from typing import Any, TypeAlias
 
 from fastrnn import _check as check
@@ -84,62 +85,51 @@ def checked_options(**options: Any) -> dict[str, Any]:
     """Check the arguments of a `Seq2Seq` and return them as JSON values."""
     checked = checked_one_by_one(_OWNER, options)
     check_heads(_OWNER, "multi_head", checked["num_heads"], checked["hidden_size"])
-    _require_compatible(**checked)
-    if checked["tie_embeddings"]:
-        _require_tieable(**checked)
+    for is_wrong, message in _contradictions(checked):
+        if is_wrong:
+            raise ValueError(f"{_OWNER}: {message}")
     return checked
 
 
-def _require_compatible(
-    *,
-    target_size: int,
-    hidden_size: int,
-    num_layers: int,
-    decoder_layers: int,
-    attention: str | None,
-    num_heads: int,
-    context: str,
-    readout: str,
-    readout_size: int | None,
-    bridge: str | None,
-    bidirectional_encoder: bool,
-    hidden_only: bool,
-    **others: Any,
-) -> None:
-    """Raise if one option contradicts another."""
-    if target_size <= EOS:
-        raise ValueError(f"{_OWNER}: target_size must be at least {EOS + 1}, got {target_size}")
-    if bidirectional_encoder and hidden_size % 2:
-        wanted = "even for a bidirectional encoder, which splits it in two"
-        raise ValueError(f"{_OWNER}: hidden_size must be {wanted}, got {hidden_size}")
-    if decoder_layers > num_layers:
-        wanted = f"at most num_layers, {num_layers}"
-        raise ValueError(f"{_OWNER}: decoder_layers must be {wanted}, got {decoder_layers}")
-    for name, value, plain in (("context", context, "output"), ("readout", readout, "concat")):
-        if value != plain and attention is None:
-            raise ValueError(f"{_OWNER}: {name} {value!r} needs attention, got None")
-    if num_heads != 1 and attention != "multi_head":
-        raise ValueError(f"{_OWNER}: num_heads needs attention='multi_head', got {attention!r}")
-    if readout_size is not None and readout != "tanh":
-        raise ValueError(f"{_OWNER}: readout_size needs readout='tanh', got {readout!r}")
-    if bridge is not None and hidden_only:
-        raise ValueError(f"{_OWNER}: hidden_only needs bridge=None, got {bridge!r}")
-
-
-def _require_tieable(
-    *,
-    embedding_size: int,
-    hidden_size: int,
-    attention: str | None,
-    readout: str,
-    readout_size: int | None,
-    peeky: bool,
-    **others: Any,
-) -> None:
-    """Raise if the sizes of embedding and classifier do not allow one matrix for both."""
-    context_size = 0 if attention is None else hidden_size
-    features = features_size(readout, context_size, hidden_size, readout_size or hidden_size)
-    width = features + (hidden_size if peeky else 0)
-    if embedding_size != width:
-        wanted = f"embedding_size to be the width of the classifier's input, {width}"
-        raise ValueError(f"{_OWNER}: tie_embeddings needs {wanted}, got {embedding_size}")
+def _contradictions(options: Mapping[str, Any]) -> list[tuple[bool, str]]:
+    """Return whether options contradict each other, with the message for it."""
+    o = SimpleNamespace(**options)
+    half = "even for a bidirectional encoder, which splits it in two"
+    width = features_size(options) + (o.hidden_size if o.peeky else 0)
+    tied = f"embedding_size to be the width of the classifier's input, {width}"
+    attends = o.attention is not None
+    return [
+        (o.target_size <= EOS, f"target_size must be at least {EOS + 1}, got {o.target_size}"),
+        (
+            o.bidirectional_encoder and o.hidden_size % 2 == 1,
+            f"hidden_size must be {half}, got {o.hidden_size}",
+        ),
+        (
+            o.decoder_layers > o.num_layers,
+            f"decoder_layers must be at most num_layers, {o.num_layers}, got {o.decoder_layers}",
+        ),
+        (
+            o.context != "output" and not attends,
+            f"context {o.context!r} needs attention, got None",
+        ),
+        (
+            o.readout != "concat" and not attends,
+            f"readout {o.readout!r} needs attention, got None",
+        ),
+        (
+            o.num_heads != 1 and o.attention != "multi_head",
+            f"num_heads needs attention='multi_head', got {o.attention!r}",
+        ),
+        (
+            o.readout_size is not None and o.readout != "tanh",
+            f"readout_size needs readout='tanh', got {o.readout!r}",
+        ),
+        (
+            o.bridge is not None and o.hidden_only,
+            f"hidden_only needs bridge=None, got {o.bridge!r}",
+        ),
+        (
+            o.tie_embeddings and o.embedding_size != width,
+            f"tie_embeddings needs {tied}, got {o.embedding_size}",
+        ),
+    ]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
@@ -17,8 +15,8 @@ from fastrnn.models.decoder import Decoder
 from fastrnn.models.encoder import Encoder, Memory
 from fastrnn.models.generation import Generation
 from fastrnn.models.options import arguments_of, checked_options
+from fastrnn.models.padding import Padding
 from fastrnn.models.scores import TokenScores, score_tokens
-from fastrnn.models.steps import Steps
 from fastrnn.training import BatchSource, exact_match
 
 
@@ -126,7 +124,7 @@ class Seq2Seq(Generation):
         dtype: npt.DTypeLike = np.float32,
         rng: Rng = None,
     ) -> None:
-        self._config = config = checked_options(**arguments_of(locals()))
+        config = checked_options(**arguments_of(locals()))
         self.source_size, self.target_size = config["source_size"], config["target_size"]
         rng = check.seeded("Seq2Seq", rng)
         self.encoder = Encoder(config, rng)
@@ -137,12 +135,9 @@ class Seq2Seq(Generation):
             | {f"decoder.{name}": layer for name, layer in self.decoder.layers.items()}
             | {"criterion": self.criterion},
             rng,
+            config=config,
             tied=["decoder.output.W"] if config["tie_embeddings"] else [],
         )
-
-    def config(self) -> dict[str, Any]:
-        """Return the constructor's arguments, without `rng`."""
-        return dict(self._config)
 
     @property
     def sampling_rate(self) -> float:
@@ -185,8 +180,10 @@ class Seq2Seq(Generation):
         target = check.integers("Seq2Seq", "target", target, shape, self.target_size)
         memory = self.encoder.forward(source, lengths)
         fed = np.insert(self._given(target, memory), 0, BOS, axis=1)[:, :-1]
-        steps = Steps(_lengths(target), *target.shape)
-        return self.decoder.forward(fed, memory, steps), steps.taken(target)
+        numbers = np.arange(1, target.shape[1] + 1)
+        lasts = (numbers * (target != PAD)).max(axis=1, initial=0)
+        padding = Padding(lasts, *target.shape)
+        return self.decoder.forward(fed, memory, padding), padding.remove(target)
 
     def _given(self, target: Array, memory: Memory) -> Array:
         """Return the target, in training with some tokens replaced by the model's own.
@@ -247,10 +244,3 @@ class Seq2Seq(Generation):
         with evaluating(self):
             outputs = (self._run(*batch) for batch in batches.epoch(0))
             return score_tokens("Seq2Seq", self.criterion, outputs)
-
-
-def _lengths(target: Array) -> Array:
-    """Return the number of tokens of each target up to the last that is not padding."""
-    counted = np.arange(1, target.shape[1] + 1) * (target != PAD)
-    lengths: Array = counted.max(axis=1, initial=0)
-    return lengths
