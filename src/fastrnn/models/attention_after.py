@@ -1,4 +1,4 @@
-"""The decoder's recurrent layers with attention after them, for all steps at once."""
+"""The decoder's recurrent layers with attention after them (Luong), for all steps at once."""
 
 from __future__ import annotations
 
@@ -16,15 +16,8 @@ class AttentionAfter:
     """Attention after the recurrent layers (Luong): its queries are h of the top layer.
 
     This is the global attention of M.-T. Luong, H. Pham and C. D. Manning, 2015, section 3.1. Its
-    results are not inputs of the recurrence, so it is computed for all steps at once.
-
-    Parameters
-    ----------
-    rnn : Recurrent
-    attention : Attention, optional
-        Without attention the features are h.
-    readout : Readout
-        Computes the features from the context and h; not used without attention.
+    results are not inputs of the recurrence, so it is computed for all steps at once. The readout
+    computes the features from the context and h; without attention they are h.
     """
 
     def __init__(self, rnn: Recurrent, attention: Attention | None, readout: Readout) -> None:

@@ -1,4 +1,4 @@
-"""The decoder's recurrent layers with attention inside the recurrence."""
+"""The decoder's recurrent layers with attention inside them (Bahdanau; input feeding)."""
 
 from __future__ import annotations
 
@@ -20,15 +20,7 @@ class AttentionInside(Layer):
 
     The result of attention at a step is an input of the next step, so the whole loop is one call of
     `fastrnn.ops.attention_decoder`, which defines it. Parameters and gradients are in the layers.
-
-    Parameters
-    ----------
-    rnn : Recurrent
-        Its inputs are x beside the features (input feeding) or the context.
-    attention : Attention
-    readout : Readout
-    context : {"input_feeding", "input"}
-        Whether the features or the context are an input of the recurrent layers.
+    The inputs of `rnn` are x beside the features ("input_feeding") or the context ("input").
     """
 
     def __init__(
@@ -58,23 +50,18 @@ class AttentionInside(Layer):
         options: dict[str, Any] = {"lengths": memory.lengths, "steps": padding.lengths}
         if not self.training:
             return padding.remove(ops.attention_decoder(*arguments, **options)[0])
-        options |= self._drawn(*padding.shape)
+        L, H = self.rnn.num_layers, self.rnn.hidden_size
+        options["drops"] = self._draw(self.rnn.dropout, L - 1, *padding.shape, H)
+        options["drop_h"] = self._draw(self.rnn.recurrent_dropout, L, len(x), H)
         features, _, _, states, stash = ops.attention_decoder_forward(*arguments, **options)
         self._tape = stash, len(states), padding
         return padding.remove(features)
 
-    def _drawn(self, N: int, T: int) -> dict[str, Array]:
-        """Draw the dropout of h and of the inputs of all recurrent layers but the first."""
-        rnn = self.rnn
-        L, H = rnn.num_layers, rnn.hidden_size
-        drawn = {}
-        if rnn.dropout and L > 1:
-            ones = np.ones((L - 1, N, T, H), rnn.dtype)
-            drawn["drops"] = ops.dropout(ones, rnn.dropout, rng=self.rng)
-        if rnn.recurrent_dropout:
-            ones = np.ones((L, N, H), rnn.dtype)
-            drawn["drop_h"] = ops.dropout(ones, rnn.recurrent_dropout, rng=self.rng)
-        return drawn
+    def _draw(self, p: float, layers: int, *shape: int) -> Array | None:
+        """Draw the factors of dropout of some layers; None without any."""
+        if not (p and layers):
+            return None
+        return ops.dropout(np.ones((layers, *shape), self.rnn.dtype), p, rng=self.rng)
 
     def backward(self, dfeatures: Array) -> tuple[Array, Array, list[Array]]:
         """Return the gradients of x or the embedding, and of the memory's outputs and states."""

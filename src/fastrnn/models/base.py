@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from fastrnn import layers
 from fastrnn._cells import CELLS, NO_OPTIONS
-from fastrnn.layers import Attention, Embedding, Layer, Linear
+from fastrnn.layers import Attention, Layer
 from fastrnn.layers.recurrent import Recurrent
 from fastrnn.ops import DecoderWeights
 
@@ -68,12 +68,12 @@ class Model(ABC):
         return self._collect(lambda layer: layer.grads)
 
     def _collect(self, arrays_of: Callable[[Layer], dict[str, Array]]) -> dict[str, Array]:
-        named = {
-            f"{name}.{key}": array
+        return {
+            dotted: array
             for name, layer in self.layers.items()
             for key, array in arrays_of(layer).items()
+            if (dotted := f"{name}.{key}") not in self._tied
         }
-        return {key: array for key, array in named.items() if key not in self._tied}
 
     @property
     def buffers(self) -> dict[str, Array]:
@@ -130,10 +130,7 @@ class Model(ABC):
             owner, names = type(self).__name__, ", ".join(frozen)
             raise ValueError(f"{owner}: train needs unfreeze() first, frozen are {names}")
         for layer in self.layers.values():
-            if training:
-                layer.train()
-            else:
-                layer.eval()
+            (layer.train if training else layer.eval)()
         self.training = training
         return self
 
@@ -190,19 +187,6 @@ def decoder_weights(
         weights = tuple(attention.params.values())
         others |= {"score": attention.score, "num_heads": attention.num_heads, "weights": weights}
     return DecoderWeights(cell=rnn.cell.name, cells=rnn.weights(), residual=rnn.residual, **others)
-
-
-def tie_weights(embedding: Embedding, output: Linear) -> None:
-    """Make a classifier use an embedding's matrix, transposed (Press and Wolf 2017).
-
-    Call it before each forward, because a copy of the model or its user may replace the array.
-    """
-    output.params["W"] = embedding.params["W"].T
-
-
-def add_tied_gradient(embedding: Embedding, output: Linear) -> None:
-    """Add the classifier's gradient of a tied matrix to the embedding's, after both backwards."""
-    embedding.grads["W"] += output.grads["W"].T
 
 
 def arrays_of(state: Any) -> list[Array]:

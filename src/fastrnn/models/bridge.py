@@ -17,14 +17,10 @@ BRIDGES = ("linear", "tanh")
 class Bridge:
     """Select the last layers of a state and optionally map each with its own weights.
 
-    Parameters
-    ----------
-    options : mapping
-        The checked arguments of a `Seq2Seq`. Its `bridge` None passes the state unchanged; "linear"
-        maps h (and c) of each layer with its own `W` and `b`; "tanh" also applies tanh, as
-        D. Bahdanau, K. Cho and Y. Bengio, 2015, appendix A.2.2, do for their single layer.
-        `hidden_only` passes zeros instead of an LSTM's c.
-    rng : numpy.random.Generator
+    `options` are the checked arguments of a `Seq2Seq`. `bridge` None passes the state unchanged;
+    "linear" maps h (and c) of each layer with its own `W` and `b`; "tanh" also applies tanh, as
+    D. Bahdanau, K. Cho and Y. Bengio, 2015, appendix A.2.2, do for their single layer.
+    `hidden_only` passes zeros instead of an LSTM's c.
     """
 
     def __init__(self, options: Mapping[str, Any], rng: np.random.Generator) -> None:

@@ -10,13 +10,7 @@ import numpy as np
 from fastrnn.layers import Attention, Dropout, Embedding, Layer, Linear
 from fastrnn.models.attention_after import AttentionAfter
 from fastrnn.models.attention_inside import AttentionInside
-from fastrnn.models.base import (
-    Array,
-    add_tied_gradient,
-    build_rnn,
-    decoder_weights,
-    tie_weights,
-)
+from fastrnn.models.base import Array, build_rnn, decoder_weights
 from fastrnn.models.encoder import Memory, MemoryGradients
 from fastrnn.models.inputs import TokenInputs
 from fastrnn.models.padding import Padding
@@ -29,25 +23,17 @@ class Decoder:
 
     The input of the classifier is the features from the recurrent layers and the attention. With
     `peeky` the encoder's final hidden state is appended to them and to the embedding (Cho et al.
-    2014).
-
-    Parameters
-    ----------
-    options : mapping
-        The checked arguments of a `Seq2Seq`.
-    rng : numpy.random.Generator
+    2014). `options` are the checked arguments of a `Seq2Seq`.
     """
 
     def __init__(self, options: Mapping[str, Any], rng: np.random.Generator) -> None:
         V, D, H = (options[name] for name in ("target_size", "embedding_size", "hidden_size"))
         common: dict[str, Any] = {"dtype": options["dtype"], "rng": rng}
         attends = options["attention"] is not None
-        self.context: Any = options["context"] if attends else None
+        self.context = options["context"] if attends else None
         self.peeky = options["peeky"]
-        self.tie_embeddings = options["tie_embeddings"]
         self.embedding = Embedding(V, D, **common)
         self.dropout_in = Dropout(options["embedding_dropout"], rng=rng)
-        self.inputs = TokenInputs(self.embedding, self.dropout_in)
         self.readout = Readout(options, rng)
         summary_size = H if self.peeky else 0
         fed_back = {None: 0, "output": 0, "input_feeding": self.readout.size, "input": H}
@@ -59,6 +45,8 @@ class Decoder:
             self.attention = Attention(H, H, score=options["attention"], num_heads=heads, **common)
         self.dropout_out = Dropout(options["dropout"], rng=rng)
         self.output = Linear(self.readout.size + summary_size, V, **common)
+        tied = self.output if options["tie_embeddings"] else None
+        self.inputs = TokenInputs(self.embedding, self.dropout_in, tied)
         self.layers: dict[str, Layer] = {
             "embedding": self.embedding,
             "dropout_in": self.dropout_in,
@@ -67,23 +55,17 @@ class Decoder:
             "dropout_out": self.dropout_out,
             "output": self.output,
         }
-        self.recurrence = self._recurrence()
-
-    def _recurrence(self) -> AttentionAfter | AttentionInside:
-        """Combine the recurrent layers, the attention and the readout."""
-        if self.attention is None:
-            return AttentionAfter(self.rnn, None, self.readout)
-        self.layers["attention"] = self.attention
-        if self.context == "output":
-            return AttentionAfter(self.rnn, self.attention, self.readout)
-        inside = AttentionInside(self.rnn, self.attention, self.readout, self.context)
-        self.layers["recurrence"] = inside
-        return inside
+        self.recurrence: AttentionAfter | AttentionInside
+        self.recurrence = AttentionAfter(self.rnn, self.attention, self.readout)
+        if self.attention is not None:
+            self.layers["attention"] = self.attention
+            if (context := options["context"]) != "output":
+                inside = AttentionInside(self.rnn, self.attention, self.readout, context)
+                self.recurrence = self.layers["recurrence"] = inside
 
     def weights(self) -> DecoderWeights:
         """Return the weights for `fastrnn.ops.decode_greedy` and the other decodings."""
-        if self.tie_embeddings:
-            tie_weights(self.embedding, self.output)
+        self.inputs.tie()
         return decoder_weights(
             self.rnn,
             self.attention,
@@ -115,8 +97,7 @@ class Decoder:
         else:
             x, embedding = self.inputs.forward(tokens)
             features = self.recurrence.forward(x, memory, padding, embedding)
-        if self.tie_embeddings:
-            tie_weights(self.embedding, self.output)
+        self.inputs.tie()
         logits: Array = self.output(self.dropout_out(features))
         return logits
 
@@ -127,8 +108,6 @@ class Decoder:
         dx, doutputs, dstates = self.recurrence.backward(dfeatures)
         dx, dfirst = np.split(dx, [self.embedding.embedding_size], axis=-1)
         self.inputs.backward(dx)
-        if self.tie_embeddings:
-            add_tied_gradient(self.embedding, self.output)
         dsummary = None
         if self.peeky:
             # the summary is an input of every step and of the classifier

@@ -44,13 +44,9 @@ class MemoryGradients(NamedTuple):
 class Encoder:
     """An encoder: embedding and recurrent layers over the source.
 
-    Parameters
-    ----------
-    options : mapping
-        The checked arguments of a `Seq2Seq`. A bidirectional encoder gives each direction
-        ``hidden_size // 2`` units. Reading each source from its last token to its first is from
-        Sutskever, Vinyals and Le 2014.
-    rng : numpy.random.Generator
+    `options` are the checked arguments of a `Seq2Seq`. A bidirectional encoder gives each direction
+    ``hidden_size // 2`` units. Reading each source from its last token to its first is from
+    Sutskever, Vinyals and Le 2014.
     """
 
     def __init__(self, options: Mapping[str, Any], rng: np.random.Generator) -> None:

@@ -10,20 +10,17 @@ import numpy.typing as npt
 
 from fastrnn import _check as check
 from fastrnn import ops
-from fastrnn._cells import CELLS
 from fastrnn._check import Rng
 from fastrnn.layers import Dropout, Embedding, Linear, SoftmaxCrossEntropy
 from fastrnn.layers.recurrent import Recurrent
 from fastrnn.models.base import (
     Array,
     Model,
-    add_tied_gradient,
     arrays_of,
     build_rnn,
     decoder_weights,
     evaluating,
     state_of,
-    tie_weights,
 )
 from fastrnn.models.inputs import TokenInputs
 from fastrnn.models.options import arguments_of, checked_one_by_one
@@ -97,27 +94,18 @@ class LanguageModel(Model):
         common: dict[str, Any] = {"dtype": dtype, "rng": rng}
         self.embedding = Embedding(vocab_size, embedding_size, **common)
         self.dropout_in = Dropout(config["embedding_dropout"], rng=rng)
-        self.inputs = TokenInputs(self.embedding, self.dropout_in)
         self.rnn = build_rnn(config, embedding_size, rng)
         self.dropout_out = Dropout(dropout, rng=rng)
         self.output = Linear(hidden_size, vocab_size, **common)
+        tied = self.output if tie_weights else None
+        self.inputs = TokenInputs(self.embedding, self.dropout_in, tied)
         self.criterion = SoftmaxCrossEntropy(label_smoothing=label_smoothing)
         self.vocab_size = self.embedding.num_embeddings
-        self.tie_weights = config["tie_weights"]
+        self._state_names = [f"state.{name}" for name in self.rnn.cell.states]
         self._state: Any = None  # of the recurrent layers after the last batch
-        super().__init__(
-            {
-                "embedding": self.embedding,
-                "dropout_in": self.dropout_in,
-                "rnn": self.rnn,
-                "dropout_out": self.dropout_out,
-                "output": self.output,
-                "criterion": self.criterion,
-            },
-            rng,
-            config=config,
-            tied=["output.W"] if tie_weights else [],
-        )
+        names = ("embedding", "dropout_in", "rnn", "dropout_out", "output", "criterion")
+        layers = {name: getattr(self, name) for name in names}
+        super().__init__(layers, rng, config=config, tied=["output.W"] if tie_weights else [])
 
     def loss(self, inputs: npt.ArrayLike, targets: npt.ArrayLike) -> float:
         """Return the mean cross-entropy of `targets` after `inputs`, in nats per token.
@@ -151,8 +139,7 @@ class LanguageModel(Model):
     @property
     def chain(self) -> tuple[Embedding, Recurrent, Linear]:
         """The layers from ids to logits in eval mode, in order."""
-        if self.tie_weights:
-            tie_weights(self.embedding, self.output)
+        self.inputs.tie()
         return self.embedding, self.rnn, self.output
 
     def backward(self) -> None:
@@ -167,8 +154,6 @@ class LanguageModel(Model):
         dy = self.dropout_out.backward(self.output.backward(dlogits))
         dx, _ = self.rnn.backward(dy)
         self.inputs.backward(dx)
-        if self.tie_weights:
-            add_tied_gradient(self.embedding, self.output)
 
     @property
     def buffers(self) -> dict[str, Array]:
@@ -176,10 +161,6 @@ class LanguageModel(Model):
         if self._state is None:
             return {}
         return dict(zip(self._state_names, arrays_of(self._state), strict=True))
-
-    @property
-    def _state_names(self) -> list[str]:
-        return [f"state.{name}" for name in CELLS[self._config["cell"]].states]
 
     def load_buffers(self, buffers: Mapping[str, Array]) -> None:
         """Restore the state that `buffers` returned.

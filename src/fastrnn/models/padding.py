@@ -10,13 +10,8 @@ from fastrnn.models.base import Array
 class Padding:
     """The positions (N, T) of a batch: L belong to its sequences, the others are padding.
 
-    The layers after the recurrence treat each position alone, so they get only those L.
-
-    Parameters
-    ----------
-    lengths : integer array (N,) or None
-        Number of steps of each sequence; None means T.
-    N, T : int
+    The layers after the recurrence treat each position alone, so they get only those L. `lengths`
+    (N,) are the numbers of steps of the sequences; None means T.
     """
 
     def __init__(self, lengths: Array | None, N: int, T: int) -> None:

@@ -24,11 +24,7 @@ def features_size(options: Mapping[str, Any]) -> int:
 class Readout:
     """Features ``[c; h]`` or ``tanh([c; h] W + b)`` (Luong, Pham and Manning 2015, equation 5).
 
-    Parameters
-    ----------
-    options : mapping
-        The checked arguments of a `Seq2Seq`.
-    rng : numpy.random.Generator
+    `options` are the checked arguments of a `Seq2Seq`.
     """
 
     def __init__(self, options: Mapping[str, Any], rng: np.random.Generator) -> None:
