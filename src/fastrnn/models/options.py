@@ -31,32 +31,23 @@ def _dtype(owner: str, name: str, value: Any) -> str:
     return check.dtype(owner, value).name
 
 
+_SIZES = (
+    "vocab_size source_size target_size embedding_size hidden_size num_layers decoder_layers "
+    "num_heads readout_size"
+)
+_SWITCHES = (
+    "peeky reverse_source bidirectional_encoder hidden_only residual tie_embeddings tie_weights"
+)
+_PROBABILITIES = "dropout embedding_dropout recurrent_dropout label_smoothing"
 _CHECKS: dict[str, Check] = {
-    "vocab_size": check.size,
-    "source_size": check.size,
-    "target_size": check.size,
-    "embedding_size": check.size,
-    "hidden_size": check.size,
+    **dict.fromkeys(_SIZES.split(), check.size),
+    **dict.fromkeys(_SWITCHES.split(), _switch),
+    **dict.fromkeys(_PROBABILITIES.split(), check.probability),
     "cell": _one_of(CELLS),
-    "num_layers": check.size,
-    "decoder_layers": check.size,
     "attention": _one_of(SCORES),
-    "num_heads": check.size,
     "context": _one_of(CONTEXTS),
     "readout": _one_of(READOUTS),
-    "readout_size": check.size,
     "bridge": _one_of(BRIDGES),
-    "peeky": _switch,
-    "reverse_source": _switch,
-    "bidirectional_encoder": _switch,
-    "hidden_only": _switch,
-    "dropout": check.probability,
-    "embedding_dropout": check.probability,
-    "recurrent_dropout": check.probability,
-    "residual": _switch,
-    "tie_embeddings": _switch,
-    "tie_weights": _switch,
-    "label_smoothing": check.probability,
     "sampling_rate": check.rate,
     "dtype": _dtype,
 }
@@ -85,51 +76,32 @@ def checked_options(**options: Any) -> dict[str, Any]:
     """Check the arguments of a `Seq2Seq` and return them as JSON values."""
     checked = checked_one_by_one(_OWNER, options)
     check_heads(_OWNER, "multi_head", checked["num_heads"], checked["hidden_size"])
-    for is_wrong, message in _contradictions(checked):
-        if is_wrong:
-            raise ValueError(f"{_OWNER}: {message}")
+    if problem := _contradiction(checked):
+        raise ValueError(f"{_OWNER}: {problem}")
     return checked
 
 
-def _contradictions(options: Mapping[str, Any]) -> list[tuple[bool, str]]:
-    """Return whether options contradict each other, with the message for it."""
+def _contradiction(options: Mapping[str, Any]) -> str | None:
+    """Return what is wrong if one option contradicts another."""
     o = SimpleNamespace(**options)
-    half = "even for a bidirectional encoder, which splits it in two"
+    if o.target_size <= EOS:
+        return f"target_size must be at least {EOS + 1}, got {o.target_size}"
+    if o.bidirectional_encoder and o.hidden_size % 2:
+        wanted = "even for a bidirectional encoder, which splits it in two"
+        return f"hidden_size must be {wanted}, got {o.hidden_size}"
+    if o.decoder_layers > o.num_layers:
+        return f"decoder_layers must be at most num_layers, {o.num_layers}, got {o.decoder_layers}"
+    for name, plain in (("context", "output"), ("readout", "concat")):
+        if options[name] != plain and o.attention is None:
+            return f"{name} {options[name]!r} needs attention, got None"
+    if o.num_heads != 1 and o.attention != "multi_head":
+        return f"num_heads needs attention='multi_head', got {o.attention!r}"
+    if o.readout_size is not None and o.readout != "tanh":
+        return f"readout_size needs readout='tanh', got {o.readout!r}"
+    if o.bridge is not None and o.hidden_only:
+        return f"hidden_only needs bridge=None, got {o.bridge!r}"
     width = features_size(options) + (o.hidden_size if o.peeky else 0)
-    tied = f"embedding_size to be the width of the classifier's input, {width}"
-    attends = o.attention is not None
-    return [
-        (o.target_size <= EOS, f"target_size must be at least {EOS + 1}, got {o.target_size}"),
-        (
-            o.bidirectional_encoder and o.hidden_size % 2 == 1,
-            f"hidden_size must be {half}, got {o.hidden_size}",
-        ),
-        (
-            o.decoder_layers > o.num_layers,
-            f"decoder_layers must be at most num_layers, {o.num_layers}, got {o.decoder_layers}",
-        ),
-        (
-            o.context != "output" and not attends,
-            f"context {o.context!r} needs attention, got None",
-        ),
-        (
-            o.readout != "concat" and not attends,
-            f"readout {o.readout!r} needs attention, got None",
-        ),
-        (
-            o.num_heads != 1 and o.attention != "multi_head",
-            f"num_heads needs attention='multi_head', got {o.attention!r}",
-        ),
-        (
-            o.readout_size is not None and o.readout != "tanh",
-            f"readout_size needs readout='tanh', got {o.readout!r}",
-        ),
-        (
-            o.bridge is not None and o.hidden_only,
-            f"hidden_only needs bridge=None, got {o.bridge!r}",
-        ),
-        (
-            o.tie_embeddings and o.embedding_size != width,
-            f"tie_embeddings needs {tied}, got {o.embedding_size}",
-        ),
-    ]
+    if o.tie_embeddings and o.embedding_size != width:
+        wanted = f"embedding_size to be the width of the classifier's input, {width}"
+        return f"tie_embeddings needs {wanted}, got {o.embedding_size}"
+    return None

@@ -71,27 +71,15 @@ class Seq2Seq(Generation):
     dropout : float
         Probability of dropping a value after the embeddings, between the recurrent layers and
         before the classifier.
-    embedding_dropout : float, optional
-        The same after the embeddings; the default is `dropout`.
-    recurrent_dropout : float
-        Probability of dropping a value of h before the recurrent weights, the same values at each
-        step of a sequence (Gal and Ghahramani 2016).
-    residual : bool
-        Add the input of each layer from the third on to its output (Wu et al. 2016, section 3.1).
+    embedding_dropout, recurrent_dropout, residual, label_smoothing, dtype, rng
+        As for `LanguageModel`.
     tie_embeddings : bool
         Use the target embedding's matrix, transposed, in the classifier (Press and Wolf 2017); its
         size must be that of the classifier's input.
-    label_smoothing : float
-        Fraction of the target distribution that is spread evenly over all tokens, in [0, 1), in
-        train mode (Szegedy et al. 2016, section 7).
     sampling_rate : float
         Probability, in [0, 1], of feeding the decoder in training its own most probable token
         instead of the target's (scheduled sampling: Bengio et al. 2015, section 2.4). It may be set
         at any time; the trainer sets it by a `fastrnn.training.SamplingSchedule`.
-    dtype : dtype
-        float32 or float64.
-    rng : int, numpy.random.Generator or None
-        Seed or generator for the initial parameters and dropout.
     """
 
     def __init__(
