@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal, overload
+from typing import Any, Literal, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,8 @@ from fastrnn.models.encoder import Encoder
 from fastrnn.ops import Hypothesis
 
 __all__ = ["Generation", "Hypothesis"]
+
+Found = TypeVar("Found")
 
 
 class Generation(Model):
@@ -89,9 +91,8 @@ class Generation(Model):
         found, order = self._decode(
             ops.decode_greedy, source, lengths, max_length, return_attention
         )
-        if not return_attention:
-            ids: Array = found.tokens
-            return ids
+        if found.attention is None:
+            return found.tokens
         return found.tokens, np.take_along_axis(found.attention, order[:, None], axis=2)
 
     def sample(
@@ -129,8 +130,7 @@ class Generation(Model):
         """
         options = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
         found, _ = self._decode(ops.decode_sample, source, lengths, max_length, False, **options)
-        ids: Array = found.tokens
-        return ids
+        return found.tokens
 
     def beam_search(
         self,
@@ -181,13 +181,12 @@ class Generation(Model):
             length_penalty=length_penalty,
             coverage_penalty=coverage_penalty,
         )
-        if return_attention:
-            found = [
-                [each._replace(attention=each.attention[:, own]) for each in hypotheses]
-                for hypotheses, own in zip(found, order, strict=True)
-            ]
-        best: list[list[Hypothesis]] = found
-        return best
+        if not return_attention:
+            return found
+        return [
+            [each._replace(attention=np.asarray(each.attention)[:, own]) for each in hypotheses]
+            for hypotheses, own in zip(found, order, strict=True)
+        ]
 
     def _check_source(
         self, source: npt.ArrayLike, lengths: npt.ArrayLike | None
@@ -197,13 +196,13 @@ class Generation(Model):
 
     def _decode(
         self,
-        decode: Callable[..., Any],
+        decode: Callable[..., Found],
         source: npt.ArrayLike,
         lengths: npt.ArrayLike | None,
         max_length: int,
         return_attention: bool,
         **options: Any,
-    ) -> tuple[Any, Array]:
+    ) -> tuple[Found, Array]:
         """Return what `decode` finds, and the positions (N, S) of the tokens in its memory."""
         source, lengths = self._check_source(source, lengths)
         max_length = check.size("Seq2Seq", "max_length", max_length)
