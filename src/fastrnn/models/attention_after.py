@@ -33,8 +33,8 @@ class AttentionAfter:
         With an `embedding` x has the row numbers (N, T) instead.
         """
         self._padding = padding
-        state, lengths = state_of(memory.states), padding.lengths
-        h, _ = self.rnn(x, state, lengths=lengths, embedding=embedding)
+        state = state_of(memory.states)
+        h, _ = self.rnn(x, state, lengths=padding.lengths, embedding=embedding)
         if self.attention is None:
             return padding.remove(h)
         context, _ = self.attention(h, memory.outputs, lengths=memory.lengths)
