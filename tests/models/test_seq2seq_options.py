@@ -220,7 +220,7 @@ def test_without_a_bridge_the_decoder_starts_from_the_encoders_last_layers(
 ) -> None:
     model = make(num_layers=3, decoder_layers=2, bidirectional_encoder=bidirectional)
     source, lengths, _ = random_batch(6)
-    h, c = model.encoder.forward(source, lengths).state
+    h, c = model.encoder.forward(source, lengths).states
     _, state = model.encoder.rnn(model.encoder.embedding(source), lengths=lengths)
     for mine, theirs in zip((h, c), state, strict=True):
         last = theirs[-2:] if not bidirectional else theirs[-4:].reshape(2, 2, len(source), 2)

@@ -91,7 +91,7 @@ def test_other_files(tmp_path: Path) -> None:
         TextModel.load(path)
     for extra in ({}, {"vocabulary": 3}, {"vocabulary": Vocabulary("ab").to_dict()}):
         save(LanguageModel(7, 3, 4), path, extra=extra)
-        with pytest.raises(ValueError, match=f"^{path}: no vocabulary that fits the model: "):
+        with pytest.raises(ValueError, match=f"^{path}: no vocabularies that fit the model: "):
             TextModel.load(path)
     with pytest.raises(ValueError, match=r"^TextModel: vocabulary must have 7 tokens, got 6$"):
         TextModel(LanguageModel(7, 3, 4), Vocabulary("ab"))

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from fastrnn import layers
-from fastrnn._cells import CELLS
-from fastrnn.layers import Attention, Embedding, Layer, Linear
+from fastrnn._cells import CELLS, NO_OPTIONS
+from fastrnn.layers import Attention, Layer
 from fastrnn.layers.recurrent import Recurrent
 from fastrnn.ops import DecoderWeights
 
@@ -20,23 +20,15 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 Array: TypeAlias = npt.NDArray[Any]
-State: TypeAlias = "Array | tuple[Array, Array]"
 
-_RECURRENT = (
-    "hidden_size",
-    "num_layers",
-    "dropout",
-    "recurrent_dropout",
-    "residual",
-    "dtype",
-)
+_RECURRENT = ("hidden_size", "num_layers", "dropout", "recurrent_dropout", "residual", "dtype")
 
 
 class Model(ABC):
     """The base class of models: layers with dotted names, trained with one loss.
 
-    A subclass passes its layers to `__init__` and defines `loss`, `backward` and
-    `config`. A parameter is named ``<layer>.<key>``, for example `encoder.rnn.Wx_l0`; the
+    A subclass passes its layers to `__init__` and defines `loss`, `backward` and, unless it passes
+    one, `config`. A parameter is named ``<layer>.<key>``, for example `encoder.rnn.Wx_l0`; the
     arrays are those of the layers, so an optimizer that updates them in place updates the layers.
 
     Parameters
@@ -45,6 +37,8 @@ class Model(ABC):
         Every layer that has parameters or a train mode.
     rng : numpy.random.Generator
         The generator of all layers, for initial parameters and dropout.
+    config : mapping, optional
+        The constructor's arguments, without `rng`, as JSON can hold them.
     tied : collection of str, optional
         Names of parameters that share the array of another layer; `params` leaves them out.
     """
@@ -54,11 +48,13 @@ class Model(ABC):
         layers: Mapping[str, Layer],
         rng: np.random.Generator,
         *,
+        config: Mapping[str, Any] = NO_OPTIONS,
         tied: Collection[str] = (),
     ) -> None:
         self.layers = dict(layers)
         self.rng = rng
         self.training = True
+        self._config = dict(config)
         self._tied = frozenset(tied)
 
     @property
@@ -72,12 +68,12 @@ class Model(ABC):
         return self._collect(lambda layer: layer.grads)
 
     def _collect(self, arrays_of: Callable[[Layer], dict[str, Array]]) -> dict[str, Array]:
-        named = {
-            f"{name}.{key}": array
+        return {
+            dotted: array
             for name, layer in self.layers.items()
             for key, array in arrays_of(layer).items()
+            if (dotted := f"{name}.{key}") not in self._tied
         }
-        return {key: array for key, array in named.items() if key not in self._tied}
 
     @property
     def buffers(self) -> dict[str, Array]:
@@ -134,10 +130,7 @@ class Model(ABC):
             owner, names = type(self).__name__, ", ".join(frozen)
             raise ValueError(f"{owner}: train needs unfreeze() first, frozen are {names}")
         for layer in self.layers.values():
-            if training:
-                layer.train()
-            else:
-                layer.eval()
+            (layer.train if training else layer.eval)()
         self.training = training
         return self
 
@@ -153,9 +146,9 @@ class Model(ABC):
     def backward(self) -> None:
         """Fill `grads` with the gradients of the last `loss` in train mode."""
 
-    @abstractmethod
     def config(self) -> dict[str, Any]:
         """Return the constructor's arguments, without `rng`, as JSON can hold them."""
+        return dict(self._config)
 
 
 @contextmanager
@@ -186,64 +179,21 @@ def build_rnn(
     return layer(input_size, rng=rng, **given)
 
 
-def cells_of(rnn: Recurrent) -> list[list[Array]]:
-    """Return the weights of each layer of one direction, as `fastrnn.ops` takes them."""
-    params = list(rnn.params.values())
-    count = len(params) // rnn.num_layers
-    return [params[i : i + count] for i in range(0, len(params), count)]
-
-
 def decoder_weights(
-    cell: str, rnn: Recurrent, attention: Attention | None = None, **others: Any
+    rnn: Recurrent, attention: Attention | None = None, **others: Any
 ) -> DecoderWeights:
     """Return the weights of recurrent layers of one direction and of attention as a decoder."""
-    attending: dict[str, Any] = {}
     if attention is not None:
         weights = tuple(attention.params.values())
-        attending = {
-            "score": attention.score,
-            "num_heads": attention.num_heads,
-            "weights": weights,
-        }
-    return DecoderWeights(
-        cell=cell, cells=cells_of(rnn), residual=rnn.residual, **attending, **others
-    )
+        others |= {"score": attention.score, "num_heads": attention.num_heads, "weights": weights}
+    return DecoderWeights(cell=rnn.cell.name, cells=rnn.weights(), residual=rnn.residual, **others)
 
 
-def tie_weights(embedding: Embedding, output: Linear) -> None:
-    """Make a classifier use an embedding's matrix, transposed (Press and Wolf 2017).
-
-    Call it before each forward, because a copy of the model or its user may replace the array.
-    """
-    output.params["W"] = embedding.params["W"].T
-
-
-def add_tied_gradient(embedding: Embedding, output: Linear) -> None:
-    """Add the classifier's gradient of a tied matrix to the embedding's, after both backwards."""
-    embedding.grads["W"] += output.grads["W"].T
-
-
-def map_state(function: Callable[[Array], Array], state: State) -> State:
-    """Apply `function` to h and, if the cell has one, to c."""
-    if isinstance(state, tuple):
-        h, c = state
-        return function(h), function(c)
-    return function(state)
-
-
-def arrays_of(state: State) -> list[Array]:
-    """Return h and, if the cell has one, c."""
+def arrays_of(state: Any) -> list[Array]:
+    """Return the arrays of a state of recurrent layers: h, or h and c."""
     return list(state) if isinstance(state, tuple) else [state]
 
 
-def state_of(arrays: Sequence[Array]) -> State:
-    """Return the state made of these arrays."""
-    if len(arrays) == 1:
-        return arrays[0]
-    h, c = arrays
-    return h, c
-
-
-def hidden(state: State) -> Array:
-    """Return h (L, N, H) of a state of any cell."""
-    return state[0] if isinstance(state, tuple) else state
+def state_of(arrays: Sequence[Array]) -> Any:
+    """Return the state made of these arrays, as recurrent layers take it."""
+    return arrays[0] if len(arrays) == 1 else tuple(arrays)

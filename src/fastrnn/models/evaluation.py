@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -107,9 +109,8 @@ def _compared(
 
     ours = [ids(answers[source]) for source, targets in references.items() for _ in targets]
     theirs = [ids(target) for targets in references.values() for target in targets]
-    edits, lengths = edit_distance(ours, theirs), np.array([len(each) for each in theirs])
-    owners = np.repeat(np.arange(len(references)), [len(each) for each in references.values()])
-    order = np.lexsort((edits, owners))
-    _, firsts = np.unique(owners[order], return_index=True)
-    nearest = order[firsts]
-    return edits[nearest], lengths[nearest]
+    compared = zip(edit_distance(ours, theirs), map(len, theirs), strict=True)
+    counts = map(len, references.values())
+    nearest = [min(islice(compared, count), key=itemgetter(0)) for count in counts]
+    edits, lengths = np.array(nearest).T
+    return edits, lengths

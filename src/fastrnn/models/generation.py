@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal, overload
+from typing import Any, Literal, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -13,10 +13,12 @@ from fastrnn import ops
 from fastrnn.data import BOS, EOS
 from fastrnn.models.base import Array, Model, evaluating
 from fastrnn.models.decoder import Decoder
-from fastrnn.models.encoder import Encoder, reversal
-from fastrnn.ops import Decoded, Hypothesis
+from fastrnn.models.encoder import Encoder
+from fastrnn.ops import Hypothesis
 
 __all__ = ["Generation", "Hypothesis"]
+
+Found = TypeVar("Found")
 
 
 class Generation(Model):
@@ -86,13 +88,11 @@ class Generation(Model):
         TypeError
             If one is of a wrong type.
         """
-        source, lengths = self._check_source(source, lengths)
-        found: Decoded = self._decode(
+        found, order = self._decode(
             ops.decode_greedy, source, lengths, max_length, return_attention
         )
         if found.attention is None:
             return found.tokens
-        order = self._reading_order(source.shape, lengths)
         return found.tokens, np.take_along_axis(found.attention, order[:, None], axis=2)
 
     def sample(
@@ -112,13 +112,8 @@ class Generation(Model):
         ----------
         source, lengths, max_length
             As for `generate`.
-        temperature : float
-            Divisor of the logits; 0 always takes the most probable token.
-        top_k : int, optional
-            Draw only from this number of most probable tokens.
-        top_p : float, optional
-            Then draw only from the smallest set of tokens whose probabilities sum to at least this
-            fraction, in (0, 1], of those left (nucleus sampling).
+        temperature, top_k, top_p
+            As for `LanguageModel.sample`.
         seed : int or integer array (N,), optional
             Seed of each source, or one for all, with which equal sources get equal targets. The
             default is a new seed for each source.
@@ -130,16 +125,11 @@ class Generation(Model):
 
         Raises
         ------
-        ValueError
-            If an argument is wrong.
-        TypeError
-            If one is of a wrong type.
+        ValueError, TypeError
+            As for `generate`.
         """
-        source, lengths = self._check_source(source, lengths)
         options = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed}
-        found: Decoded = self._decode(
-            ops.decode_sample, source, lengths, max_length, False, **options
-        )
+        found, _ = self._decode(ops.decode_sample, source, lengths, max_length, False, **options)
         return found.tokens
 
     def beam_search(
@@ -177,13 +167,10 @@ class Generation(Model):
 
         Raises
         ------
-        ValueError
-            If an argument is wrong, or `return_attention` is set for a model without attention.
-        TypeError
-            If one is of a wrong type.
+        ValueError, TypeError
+            As for `generate`.
         """
-        source, lengths = self._check_source(source, lengths)
-        found: list[list[Hypothesis]] = self._decode(
+        found, order = self._decode(
             ops.decode_beam,
             source,
             lengths,
@@ -196,10 +183,9 @@ class Generation(Model):
         )
         if not return_attention:
             return found
-        order = self._reading_order(source.shape, lengths)
         return [
-            [_reordered(hypothesis, own) for hypothesis in results]
-            for results, own in zip(found, order, strict=True)
+            [each._replace(attention=np.asarray(each.attention)[:, own]) for each in hypotheses]
+            for hypotheses, own in zip(found, order, strict=True)
         ]
 
     def _check_source(
@@ -210,20 +196,21 @@ class Generation(Model):
 
     def _decode(
         self,
-        decode: Callable[..., Any],
-        source: Array,
-        lengths: Array | None,
+        decode: Callable[..., Found],
+        source: npt.ArrayLike,
+        lengths: npt.ArrayLike | None,
         max_length: int,
         return_attention: bool,
         **options: Any,
-    ) -> Any:
-        """Encode the sources and decode the targets."""
+    ) -> tuple[Found, Array]:
+        """Return what `decode` finds, and the positions (N, S) of the tokens in its memory."""
+        source, lengths = self._check_source(source, lengths)
         max_length = check.size("Seq2Seq", "max_length", max_length)
         if return_attention and self.decoder.attention is None:
             raise ValueError("Seq2Seq: return_attention needs a model with attention")
         with evaluating(self):
             memory = self.encoder.forward(source, lengths)
-            return decode(
+            found = decode(
                 self.decoder.weights(),
                 **self.decoder.given(memory),
                 start=BOS,
@@ -232,14 +219,4 @@ class Generation(Model):
                 return_attention=return_attention,
                 **options,
             )
-
-    def _reading_order(self, shape: tuple[int, ...], lengths: Array | None) -> Array:
-        """Return the step (N, S) at which the encoder read each token."""
-        if self.encoder.reverse:
-            return reversal(shape, lengths)  # the reversal is its own inverse
-        return np.broadcast_to(np.arange(shape[1]), shape)
-
-
-def _reordered(hypothesis: Hypothesis, order: Array) -> Hypothesis:
-    assert hypothesis.attention is not None
-    return hypothesis._replace(attention=hypothesis.attention[:, order])
+        return found, self.encoder.order(source.shape, lengths)

@@ -10,21 +10,17 @@ import numpy.typing as npt
 
 from fastrnn import _check as check
 from fastrnn import ops
-from fastrnn._cells import CELLS
 from fastrnn._check import Rng
 from fastrnn.layers import Dropout, Embedding, Linear, SoftmaxCrossEntropy
 from fastrnn.layers.recurrent import Recurrent
 from fastrnn.models.base import (
     Array,
     Model,
-    State,
-    add_tied_gradient,
     arrays_of,
     build_rnn,
     decoder_weights,
     evaluating,
     state_of,
-    tie_weights,
 )
 from fastrnn.models.inputs import TokenInputs
 from fastrnn.models.options import arguments_of, checked_one_by_one
@@ -88,7 +84,7 @@ class LanguageModel(Model):
         dtype: npt.DTypeLike = np.float32,
         rng: Rng = None,
     ) -> None:
-        self._config = config = checked_one_by_one("LanguageModel", arguments_of(locals()))
+        config = checked_one_by_one("LanguageModel", arguments_of(locals()))
         if tie_weights and embedding_size != hidden_size:
             raise ValueError(
                 "LanguageModel: tie_weights needs embedding_size == hidden_size, "
@@ -98,30 +94,18 @@ class LanguageModel(Model):
         common: dict[str, Any] = {"dtype": dtype, "rng": rng}
         self.embedding = Embedding(vocab_size, embedding_size, **common)
         self.dropout_in = Dropout(config["embedding_dropout"], rng=rng)
-        self.inputs = TokenInputs(self.embedding, self.dropout_in)
         self.rnn = build_rnn(config, embedding_size, rng)
         self.dropout_out = Dropout(dropout, rng=rng)
         self.output = Linear(hidden_size, vocab_size, **common)
+        tied = self.output if tie_weights else None
+        self.inputs = TokenInputs(self.embedding, self.dropout_in, tied)
         self.criterion = SoftmaxCrossEntropy(label_smoothing=label_smoothing)
         self.vocab_size = self.embedding.num_embeddings
-        self.tie_weights = config["tie_weights"]
-        self._state: State | None = None
-        super().__init__(
-            {
-                "embedding": self.embedding,
-                "dropout_in": self.dropout_in,
-                "rnn": self.rnn,
-                "dropout_out": self.dropout_out,
-                "output": self.output,
-                "criterion": self.criterion,
-            },
-            rng,
-            tied=["output.W"] if tie_weights else [],
-        )
-
-    def config(self) -> dict[str, Any]:
-        """Return the constructor's arguments, without `rng`."""
-        return dict(self._config)
+        self._state_names = [f"state.{name}" for name in self.rnn.cell.states]
+        self._state: Any = None  # of the recurrent layers after the last batch
+        names = ("embedding", "dropout_in", "rnn", "dropout_out", "output", "criterion")
+        layers = {name: getattr(self, name) for name in names}
+        super().__init__(layers, rng, config=config, tied=["output.W"] if tie_weights else [])
 
     def loss(self, inputs: npt.ArrayLike, targets: npt.ArrayLike) -> float:
         """Return the mean cross-entropy of `targets` after `inputs`, in nats per token.
@@ -142,25 +126,20 @@ class LanguageModel(Model):
         return float(self.criterion(logits, targets))
 
     def _run(
-        self, inputs: npt.ArrayLike, targets: npt.ArrayLike, state: State | None
-    ) -> tuple[Array, Array, State]:
+        self, inputs: npt.ArrayLike, targets: npt.ArrayLike, state: Any
+    ) -> tuple[Array, Array, Any]:
         """Check and run a batch; return logits (N, T, V), the targets and the new state."""
         owner, size = "LanguageModel", self.vocab_size
         inputs = check.integers(owner, "inputs", inputs, ("N", "T"), size)
         targets = check.integers(owner, "targets", targets, inputs.shape, size)
-        x, table = self.inputs.forward(inputs)
-        y, state = self.rnn(x, state, **table)
-        return self._classify(self.dropout_out(y)), targets, state
-
-    def _classify(self, y: Array) -> Array:
-        logits: Array = self.chain[-1](y)
-        return logits
+        x, embedding = self.inputs.forward(inputs)
+        y, state = self.rnn(x, state, embedding=embedding)
+        return self.chain[-1](self.dropout_out(y)), targets, state
 
     @property
     def chain(self) -> tuple[Embedding, Recurrent, Linear]:
         """The layers from ids to logits in eval mode, in order."""
-        if self.tie_weights:
-            tie_weights(self.embedding, self.output)
+        self.inputs.tie()
         return self.embedding, self.rnn, self.output
 
     def backward(self) -> None:
@@ -175,8 +154,6 @@ class LanguageModel(Model):
         dy = self.dropout_out.backward(self.output.backward(dlogits))
         dx, _ = self.rnn.backward(dy)
         self.inputs.backward(dx)
-        if self.tie_weights:
-            add_tied_gradient(self.embedding, self.output)
 
     @property
     def buffers(self) -> dict[str, Array]:
@@ -184,10 +161,6 @@ class LanguageModel(Model):
         if self._state is None:
             return {}
         return dict(zip(self._state_names, arrays_of(self._state), strict=True))
-
-    @property
-    def _state_names(self) -> list[str]:
-        return [f"state.{name}" for name in CELLS[self._config["cell"]].states]
 
     def load_buffers(self, buffers: Mapping[str, Array]) -> None:
         """Restore the state that `buffers` returned.
@@ -197,15 +170,12 @@ class LanguageModel(Model):
         ValueError
             If the names are not those of the cell's state.
         """
-        if not buffers:
-            self._state = None
-            return
         names = self._state_names
-        if set(buffers) != set(names):
+        if buffers and set(buffers) != set(names):
             raise ValueError(
                 f"LanguageModel: buffers must be {', '.join(names)}, got {', '.join(buffers)}"
             )
-        self._state = state_of([np.array(buffers[name]) for name in names])
+        self._state = state_of([np.array(buffers[name]) for name in names]) if buffers else None
 
     def perplexity(self, batches: BatchSource) -> float:
         """Return the perplexity: the exponential of the mean cross-entropy per token.
@@ -227,7 +197,7 @@ class LanguageModel(Model):
 
     def _outputs(self, batches: BatchSource) -> Iterator[tuple[Array, Array]]:
         """Yield the logits and targets of each batch; the state runs through all batches."""
-        state: State | None = None
+        state = None
         for inputs, targets in batches.epoch(0):
             logits, wanted, state = self._run(inputs, targets, state)
             yield logits, wanted
@@ -269,10 +239,8 @@ class LanguageModel(Model):
 
         Raises
         ------
-        ValueError
-            If an argument is out of range.
-        TypeError
-            If an argument has a wrong type.
+        ValueError, TypeError
+            ValueError if an argument is out of range; TypeError if one has a wrong type.
         """
         owner = "LanguageModel"
         start = check.integers(owner, "start", start, ("length",), self.vocab_size)
@@ -282,8 +250,13 @@ class LanguageModel(Model):
         own_seed = int(check.seeded(owner, seed, "seed").integers(2**63))
         with evaluating(self):
             _, state = self.rnn(self.embedding(start[None, :-1]))
+            embedding, rnn, output = self.chain
+            params = output.params
+            weights = decoder_weights(
+                rnn, embedding=embedding.params["W"], output=(params["W"], params["b"])
+            )
             decoded = ops.decode_sample(
-                self._weights(),
+                weights,
                 arrays_of(state),
                 start=start[-1],
                 end=None,
@@ -296,16 +269,6 @@ class LanguageModel(Model):
             )
         tokens: Array = decoded.tokens[0, :length]
         return tokens
-
-    def _weights(self) -> ops.DecoderWeights:
-        """Return the weights as those of a decoder without attention."""
-        embedding, rnn, output = self.chain
-        return decoder_weights(
-            self._config["cell"],
-            rnn,
-            embedding=embedding.params["W"],
-            output=(output.params["W"], output.params["b"]),
-        )
 
     def _excluded(self, exclude: Collection[int]) -> Array:
         """Return a boolean array (V,) of the tokens that are never drawn."""

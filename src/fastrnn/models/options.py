@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from types import SimpleNamespace
 from typing import Any, TypeAlias
 
 from fastrnn import _check as check
@@ -30,32 +31,23 @@ def _dtype(owner: str, name: str, value: Any) -> str:
     return check.dtype(owner, value).name
 
 
+_SIZES = (
+    "vocab_size source_size target_size embedding_size hidden_size num_layers decoder_layers "
+    "num_heads readout_size"
+)
+_SWITCHES = (
+    "peeky reverse_source bidirectional_encoder hidden_only residual tie_embeddings tie_weights"
+)
+_PROBABILITIES = "dropout embedding_dropout recurrent_dropout label_smoothing"
 _CHECKS: dict[str, Check] = {
-    "vocab_size": check.size,
-    "source_size": check.size,
-    "target_size": check.size,
-    "embedding_size": check.size,
-    "hidden_size": check.size,
+    **dict.fromkeys(_SIZES.split(), check.size),
+    **dict.fromkeys(_SWITCHES.split(), _switch),
+    **dict.fromkeys(_PROBABILITIES.split(), check.probability),
     "cell": _one_of(CELLS),
-    "num_layers": check.size,
-    "decoder_layers": check.size,
     "attention": _one_of(SCORES),
-    "num_heads": check.size,
     "context": _one_of(CONTEXTS),
     "readout": _one_of(READOUTS),
-    "readout_size": check.size,
     "bridge": _one_of(BRIDGES),
-    "peeky": _switch,
-    "reverse_source": _switch,
-    "bidirectional_encoder": _switch,
-    "hidden_only": _switch,
-    "dropout": check.probability,
-    "embedding_dropout": check.probability,
-    "recurrent_dropout": check.probability,
-    "residual": _switch,
-    "tie_embeddings": _switch,
-    "tie_weights": _switch,
-    "label_smoothing": check.probability,
     "sampling_rate": check.rate,
     "dtype": _dtype,
 }
@@ -84,62 +76,32 @@ def checked_options(**options: Any) -> dict[str, Any]:
     """Check the arguments of a `Seq2Seq` and return them as JSON values."""
     checked = checked_one_by_one(_OWNER, options)
     check_heads(_OWNER, "multi_head", checked["num_heads"], checked["hidden_size"])
-    _require_compatible(**checked)
-    if checked["tie_embeddings"]:
-        _require_tieable(**checked)
+    if problem := _contradiction(checked):
+        raise ValueError(f"{_OWNER}: {problem}")
     return checked
 
 
-def _require_compatible(
-    *,
-    target_size: int,
-    hidden_size: int,
-    num_layers: int,
-    decoder_layers: int,
-    attention: str | None,
-    num_heads: int,
-    context: str,
-    readout: str,
-    readout_size: int | None,
-    bridge: str | None,
-    bidirectional_encoder: bool,
-    hidden_only: bool,
-    **others: Any,
-) -> None:
-    """Raise if one option contradicts another."""
-    if target_size <= EOS:
-        raise ValueError(f"{_OWNER}: target_size must be at least {EOS + 1}, got {target_size}")
-    if bidirectional_encoder and hidden_size % 2:
+def _contradiction(options: Mapping[str, Any]) -> str | None:
+    """Return what is wrong if one option contradicts another."""
+    o = SimpleNamespace(**options)
+    if o.target_size <= EOS:
+        return f"target_size must be at least {EOS + 1}, got {o.target_size}"
+    if o.bidirectional_encoder and o.hidden_size % 2:
         wanted = "even for a bidirectional encoder, which splits it in two"
-        raise ValueError(f"{_OWNER}: hidden_size must be {wanted}, got {hidden_size}")
-    if decoder_layers > num_layers:
-        wanted = f"at most num_layers, {num_layers}"
-        raise ValueError(f"{_OWNER}: decoder_layers must be {wanted}, got {decoder_layers}")
-    for name, value, plain in (("context", context, "output"), ("readout", readout, "concat")):
-        if value != plain and attention is None:
-            raise ValueError(f"{_OWNER}: {name} {value!r} needs attention, got None")
-    if num_heads != 1 and attention != "multi_head":
-        raise ValueError(f"{_OWNER}: num_heads needs attention='multi_head', got {attention!r}")
-    if readout_size is not None and readout != "tanh":
-        raise ValueError(f"{_OWNER}: readout_size needs readout='tanh', got {readout!r}")
-    if bridge is not None and hidden_only:
-        raise ValueError(f"{_OWNER}: hidden_only needs bridge=None, got {bridge!r}")
-
-
-def _require_tieable(
-    *,
-    embedding_size: int,
-    hidden_size: int,
-    attention: str | None,
-    readout: str,
-    readout_size: int | None,
-    peeky: bool,
-    **others: Any,
-) -> None:
-    """Raise if the sizes of embedding and classifier do not allow one matrix for both."""
-    context_size = 0 if attention is None else hidden_size
-    features = features_size(readout, context_size, hidden_size, readout_size or hidden_size)
-    width = features + (hidden_size if peeky else 0)
-    if embedding_size != width:
+        return f"hidden_size must be {wanted}, got {o.hidden_size}"
+    if o.decoder_layers > o.num_layers:
+        return f"decoder_layers must be at most num_layers, {o.num_layers}, got {o.decoder_layers}"
+    for name, plain in (("context", "output"), ("readout", "concat")):
+        if options[name] != plain and o.attention is None:
+            return f"{name} {options[name]!r} needs attention, got None"
+    if o.num_heads != 1 and o.attention != "multi_head":
+        return f"num_heads needs attention='multi_head', got {o.attention!r}"
+    if o.readout_size is not None and o.readout != "tanh":
+        return f"readout_size needs readout='tanh', got {o.readout!r}"
+    if o.bridge is not None and o.hidden_only:
+        return f"hidden_only needs bridge=None, got {o.bridge!r}"
+    width = features_size(options) + (o.hidden_size if o.peeky else 0)
+    if o.tie_embeddings and o.embedding_size != width:
         wanted = f"embedding_size to be the width of the classifier's input, {width}"
-        raise ValueError(f"{_OWNER}: tie_embeddings needs {wanted}, got {embedding_size}")
+        return f"tie_embeddings needs {wanted}, got {o.embedding_size}"
+    return None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
@@ -17,8 +15,8 @@ from fastrnn.models.decoder import Decoder
 from fastrnn.models.encoder import Encoder, Memory
 from fastrnn.models.generation import Generation
 from fastrnn.models.options import arguments_of, checked_options
+from fastrnn.models.padding import Padding
 from fastrnn.models.scores import TokenScores, score_tokens
-from fastrnn.models.steps import Steps
 from fastrnn.training import BatchSource, exact_match
 
 
@@ -73,27 +71,15 @@ class Seq2Seq(Generation):
     dropout : float
         Probability of dropping a value after the embeddings, between the recurrent layers and
         before the classifier.
-    embedding_dropout : float, optional
-        The same after the embeddings; the default is `dropout`.
-    recurrent_dropout : float
-        Probability of dropping a value of h before the recurrent weights, the same values at each
-        step of a sequence (Gal and Ghahramani 2016).
-    residual : bool
-        Add the input of each layer from the third on to its output (Wu et al. 2016, section 3.1).
+    embedding_dropout, recurrent_dropout, residual, label_smoothing, dtype, rng
+        As for `LanguageModel`.
     tie_embeddings : bool
         Use the target embedding's matrix, transposed, in the classifier (Press and Wolf 2017); its
         size must be that of the classifier's input.
-    label_smoothing : float
-        Fraction of the target distribution that is spread evenly over all tokens, in [0, 1), in
-        train mode (Szegedy et al. 2016, section 7).
     sampling_rate : float
         Probability, in [0, 1], of feeding the decoder in training its own most probable token
         instead of the target's (scheduled sampling: Bengio et al. 2015, section 2.4). It may be set
         at any time; the trainer sets it by a `fastrnn.training.SamplingSchedule`.
-    dtype : dtype
-        float32 or float64.
-    rng : int, numpy.random.Generator or None
-        Seed or generator for the initial parameters and dropout.
     """
 
     def __init__(
@@ -126,7 +112,7 @@ class Seq2Seq(Generation):
         dtype: npt.DTypeLike = np.float32,
         rng: Rng = None,
     ) -> None:
-        self._config = config = checked_options(**arguments_of(locals()))
+        config = checked_options(**arguments_of(locals()))
         self.source_size, self.target_size = config["source_size"], config["target_size"]
         rng = check.seeded("Seq2Seq", rng)
         self.encoder = Encoder(config, rng)
@@ -137,12 +123,9 @@ class Seq2Seq(Generation):
             | {f"decoder.{name}": layer for name, layer in self.decoder.layers.items()}
             | {"criterion": self.criterion},
             rng,
+            config=config,
             tied=["decoder.output.W"] if config["tie_embeddings"] else [],
         )
-
-    def config(self) -> dict[str, Any]:
-        """Return the constructor's arguments, without `rng`."""
-        return dict(self._config)
 
     @property
     def sampling_rate(self) -> float:
@@ -185,8 +168,10 @@ class Seq2Seq(Generation):
         target = check.integers("Seq2Seq", "target", target, shape, self.target_size)
         memory = self.encoder.forward(source, lengths)
         fed = np.insert(self._given(target, memory), 0, BOS, axis=1)[:, :-1]
-        steps = Steps(_lengths(target), *target.shape)
-        return self.decoder.forward(fed, memory, steps), steps.taken(target)
+        numbers = np.arange(1, target.shape[1] + 1)
+        lasts = (numbers * (target != PAD)).max(axis=1, initial=0)
+        padding = Padding(lasts, *target.shape)
+        return self.decoder.forward(fed, memory, padding), padding.remove(target)
 
     def _given(self, target: Array, memory: Memory) -> Array:
         """Return the target, in training with some tokens replaced by the model's own.
@@ -247,10 +232,3 @@ class Seq2Seq(Generation):
         with evaluating(self):
             outputs = (self._run(*batch) for batch in batches.epoch(0))
             return score_tokens("Seq2Seq", self.criterion, outputs)
-
-
-def _lengths(target: Array) -> Array:
-    """Return the number of tokens of each target up to the last that is not padding."""
-    counted = np.arange(1, target.shape[1] + 1) * (target != PAD)
-    lengths: Array = counted.max(axis=1, initial=0)
-    return lengths

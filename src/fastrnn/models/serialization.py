@@ -10,24 +10,25 @@ import math
 import os
 import pathlib
 import tempfile
-from collections.abc import Mapping
-from typing import Any, TypeAlias
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 
 from fastrnn import _storage, layers
-from fastrnn._cells import CELLS
 from fastrnn.layers import Layer
 from fastrnn.models.base import Array, Model
 from fastrnn.models.language_model import LanguageModel
 from fastrnn.models.seq2seq import Seq2Seq
 
 Path: TypeAlias = "str | os.PathLike[str]"
+M = TypeVar("M", bound=Model)
+Built = TypeVar("Built")
 
 _CLASSES: dict[str, type[Model] | type[Layer]] = {
     cls.__name__: cls
     for cls in (
-        *(getattr(layers, cell.title) for cell in CELLS.values()),
+        *layers.RECURRENT.values(),
         layers.Embedding,
         layers.Linear,
         layers.Dropout,
@@ -116,6 +117,17 @@ def load_with_extra(path: Path) -> tuple[Any, dict[str, Any]]:
     return model, extra
 
 
+def load_as(path: Path, kind: type[M], build: Callable[[M, dict[str, Any]], Built]) -> Built:
+    """Return what `build` makes of a model of this class, in eval mode, and of its `extra`."""
+    model, extra = load_with_extra(path)
+    if not isinstance(model, kind):
+        raise ValueError(f"{path}: holds a {type(model).__name__}, not a {kind.__name__}")
+    try:
+        return build(model.eval(), extra)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ValueError(f"{path}: no vocabularies that fit the model: {error}") from error
+
+
 def check_writable(path: Path) -> None:
     """Raise before long work, rather than after it, if `save` could not write a file.
 
@@ -158,20 +170,17 @@ def _build(cls: type[Model] | type[Layer], config: dict[str, Any], arrays: dict[
     allowance = _Allowance(2 * sum(array.size for array in arrays.values()))
     built: Any = cls(**config, rng=allowance)
     rng = np.random.Generator(allowance.bit_generator)
-    within: list[Layer] = list(built.layers.values()) if isinstance(built, Model) else []
-    for part in (built, *within):
+    for part in (built, *getattr(built, "layers", {}).values()):
         part.rng = rng
     return built
 
 
 def _fill(file: str, params: dict[str, Array], arrays: dict[str, Array]) -> None:
     """Copy the arrays of a file into the parameters; raise if the names differ."""
-    for problem, names in (
-        ("missing", params.keys() - arrays.keys()),
-        ("not a parameter of the model", arrays.keys() - params.keys()),
-    ):
-        if names:
-            raise ValueError(f"{file}: {problem}: {', '.join(sorted(names))}")
+    if missing := params.keys() - arrays.keys():
+        raise ValueError(f"{file}: missing: {', '.join(sorted(missing))}")
+    if surplus := arrays.keys() - params.keys():
+        raise ValueError(f"{file}: not a parameter of the model: {', '.join(sorted(surplus))}")
     for key, param in params.items():
         came = arrays[key]
         if (came.shape, came.dtype) != (param.shape, param.dtype):

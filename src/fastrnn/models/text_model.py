@@ -10,7 +10,7 @@ from fastrnn.data import EOS, UNK, StreamBatches, Vocabulary
 from fastrnn.models.base import Array
 from fastrnn.models.language_model import LanguageModel
 from fastrnn.models.scores import TokenScores
-from fastrnn.models.serialization import Path, load_with_extra, save
+from fastrnn.models.serialization import Path, load_as, save
 
 
 class TextModel:
@@ -132,13 +132,9 @@ class TextModel:
         ids = self.encode(start)
         if not len(ids):
             raise ValueError(f"TextModel: start must have a token, got {start!r}")
-        drawn = self.model.sample(ids, length, exclude=self._unwritable(), **options)
-        return self.decode(drawn)
-
-    def _unwritable(self) -> list[int]:
-        """Return the tokens that are not text."""
-        ends_lines = self.vocabulary.level == "word"
-        return [i for i in range(UNK + 1) if not (i == EOS and ends_lines)]
+        lines_end = self.vocabulary.level == "word"
+        unwritable = [i for i in range(UNK + 1) if not (i == EOS and lines_end)]
+        return self.decode(self.model.sample(ids, length, exclude=unwritable, **options))
 
     def save(self, path: Path) -> None:
         """Write the model and its vocabulary to one safetensors file."""
@@ -150,15 +146,11 @@ class TextModel:
 
         Raises
         ------
-        OSError
-            If the file is missing or cannot be read.
-        ValueError
-            If the file is not complete, or of another model, or without a vocabulary.
+        OSError, ValueError
+            As for `fastrnn.load`; ValueError also for another model, or without a vocabulary.
         """
-        model, extra = load_with_extra(path)
-        if not isinstance(model, LanguageModel):
-            raise ValueError(f"{path}: holds a {type(model).__name__}, not a LanguageModel")
-        try:
-            return cls(model.eval(), Vocabulary.from_dict(extra["vocabulary"]))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise ValueError(f"{path}: no vocabulary that fits the model: {error}") from error
+        return load_as(
+            path,
+            LanguageModel,
+            lambda model, extra: cls(model, Vocabulary.from_dict(extra["vocabulary"])),
+        )

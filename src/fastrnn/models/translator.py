@@ -14,7 +14,7 @@ from fastrnn.data import PairBatches, TextPairBatches, Vocabulary, pad
 from fastrnn.models.base import Array
 from fastrnn.models.generation import Hypothesis
 from fastrnn.models.seq2seq import Seq2Seq
-from fastrnn.models.serialization import Path, load_with_extra, save
+from fastrnn.models.serialization import Path, load_as, save
 from fastrnn.models.token_attention import TokenAttention
 
 MAX_SOURCE_LENGTH = 1000
@@ -72,14 +72,11 @@ class Translator:
         *,
         max_source_length: int = MAX_SOURCE_LENGTH,
     ) -> None:
-        for name, vocabulary, size in (
-            ("source", source, model.source_size),
-            ("target", target, model.target_size),
-        ):
+        given = {"source": (source, model.source_size), "target": (target, model.target_size)}
+        for name, (vocabulary, size) in given.items():
             if len(vocabulary) != size:
-                raise ValueError(
-                    f"Translator: {name} must have {size} tokens, got {len(vocabulary)}"
-                )
+                wanted = f"{size} tokens"
+                raise ValueError(f"Translator: {name} must have {wanted}, got {len(vocabulary)}")
         self.model = model
         self.source = source
         self.target = target
@@ -124,10 +121,8 @@ class Translator:
         if not pairs:
             raise ValueError("Translator: pairs must hold at least one pair, got none")
         source, target = (
-            Vocabulary.from_texts(
-                (pair[side] for pair in pairs), level=own or level, min_count=min_count
-            )
-            for side, own in enumerate((source_level, target_level))
+            Vocabulary.from_texts((pair[k] for pair in pairs), level=own, min_count=min_count)
+            for k, own in enumerate((source_level or level, target_level or level))
         )
         model = Seq2Seq(len(source), len(target), embedding_size, hidden_size, **options)
         return cls(model, source, target, max_source_length=max_source_length)
@@ -177,10 +172,8 @@ class Translator:
 
         Raises
         ------
-        TypeError
-            If `texts` is one string, or an option has a wrong type.
-        ValueError
-            If an option is out of range, or a text is longer than `max_source_length`.
+        ValueError, TypeError
+            As for `n_best`.
         """
         found = self.n_best(
             texts,
@@ -227,7 +220,7 @@ class Translator:
             raise TypeError("Translator: texts must be several strings, got one; put it in a list")
         if not texts:
             return []
-        encoded = self._encoded(texts)
+        encoded = [self._encoded(i, text) for i, text in enumerate(texts)]
         ids, lengths = pad(encoded)
         found = self.model.beam_search(
             ids,
@@ -247,15 +240,14 @@ class Translator:
             for source, hypotheses in zip(encoded, found, strict=True)
         ]
 
-    def _encoded(self, texts: Sequence[str]) -> list[Array]:
-        """Return the ids (T,) of each text."""
-        encoded: list[Array] = [self.source.encode(text) for text in texts]
-        for i, ids in enumerate(encoded):
-            if len(ids) > self.max_source_length:
-                wanted = f"at most {self.max_source_length} tokens"
-                came = f"{len(ids)}: {reprlib.repr(texts[i])}"
-                raise ValueError(f"Translator: texts[{i}] must have {wanted}, got {came}")
-        return encoded
+    def _encoded(self, i: int, text: str) -> Array:
+        """Return the ids (T,) of the text with this number."""
+        ids = self.source.encode(text)
+        if len(ids) > self.max_source_length:
+            wanted = f"at most {self.max_source_length} tokens"
+            came = f"{len(ids)}: {reprlib.repr(text)}"
+            raise ValueError(f"Translator: texts[{i}] must have {wanted}, got {came}")
+        return ids
 
     def attention(self, text: str, *, max_length: int = 100) -> TokenAttention:
         """Translate one text and return its attention weights.
@@ -303,17 +295,13 @@ class Translator:
 
         Raises
         ------
-        OSError
-            If the file is missing or cannot be read.
-        ValueError
-            If the file is not complete, or of another model, or without vocabularies.
+        OSError, ValueError
+            As for `fastrnn.load`; ValueError also for another model, or without vocabularies.
         """
-        model, extra = load_with_extra(path)
-        if not isinstance(model, Seq2Seq):
-            raise ValueError(f"{path}: holds a {type(model).__name__}, not a Seq2Seq")
-        try:
+
+        def build(model: Seq2Seq, extra: dict[str, Any]) -> Translator:
             source, target = (Vocabulary.from_dict(extra[name]) for name in ("source", "target"))
             longest = extra.get("max_source_length", MAX_SOURCE_LENGTH)
-            return cls(model.eval(), source, target, max_source_length=longest)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise ValueError(f"{path}: no vocabularies that fit the model: {error}") from error
+            return cls(model, source, target, max_source_length=longest)
+
+        return load_as(path, Seq2Seq, build)
