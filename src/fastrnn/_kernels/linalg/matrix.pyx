@@ -1,17 +1,22 @@
 """Products of plain matrices on the packed product: shared by threads, or small ones inside one."""
 
 cimport numpy as cnp
-from cython.parallel cimport prange
 
-from fastrnn._kernels.runtime.cpu cimport flush_denormals, restore_mode
 from fastrnn._kernels.linalg.packing cimport (
     packed, packed_by, packed_columns, packed_transposed, plain_layout
 )
-from fastrnn._kernels.runtime.memory cimport Buffer
+from fastrnn._kernels.runtime.memory cimport Buffer, empty
+from fastrnn._kernels.runtime.threads cimport run_parallel
 from fastrnn._kernels.simd cimport fr_index, fr_kernels, fr_layout, fr_product
-from fastrnn._kernels.runtime.threads cimport threads_for
 
 cnp.import_array()
+
+
+# A product whose rows are split over threads.
+cdef struct Rows:
+    const fr_kernels *kernels
+    const fr_product *product
+    fr_index count
 
 
 cdef Matrix as_matrix(object array) noexcept:
@@ -28,10 +33,19 @@ cdef Matrix item(cnp.ndarray array, fr_index index) noexcept nogil:
     )
 
 
+cdef char *row_of(Matrix matrix, fr_index row) noexcept nogil:
+    return matrix.data + row * matrix.row_bytes
+
+
+cdef Matrix some_rows(Matrix matrix, fr_index first, fr_index end) noexcept nogil:
+    """Rows first .. end-1."""
+    return Matrix(row_of(matrix, first), end - first, matrix.columns, matrix.row_bytes)
+
+
 cdef void point_rows(void **pointers, Matrix matrix) noexcept nogil:
     cdef fr_index r
     for r in range(matrix.rows):
-        pointers[r] = matrix.data + r * matrix.row_bytes
+        pointers[r] = row_of(matrix, r)
 
 
 cdef void point_columns(void **pointers, Matrix matrix, fr_index itemsize) noexcept nogil:
@@ -67,22 +81,17 @@ cdef fr_product plain_product(
 
 
 cdef int run_product(
-    const fr_kernels *k, fr_product *product, fr_index rows, object num_threads
+    const fr_kernels *k, const fr_product *product, fr_index rows, object num_threads
 ) except -1:
     """Every row of a product, split over threads."""
+    cdef Rows job = Rows(k, product, rows)
     cdef double work = <double>rows * product.depth * product.layout.limit[0]
-    cdef int t, threads = threads_for(num_threads, work, rows)
-    cdef unsigned mode
-    with nogil:
-        if threads == 1:
-            mode = flush_denormals()
-            k.product(product, 0, rows)
-            restore_mode(mode)
-        else:
-            for t in prange(threads, num_threads=threads, schedule="static", chunksize=1):
-                mode = flush_denormals()
-                k.product(product, rows * t // threads, rows * (t + 1) // threads)
-                restore_mode(mode)
+    run_parallel(multiply_rows, &job, num_threads, work, rows)
+
+
+cdef void multiply_rows(void *job, int t, int threads) noexcept nogil:
+    cdef Rows *m = <Rows *>job
+    m.kernels.product(m.product, m.count * t // threads, m.count * (t + 1) // threads)
 
 
 cdef fr_index packed_bytes(const fr_kernels *k, fr_index rows, fr_index columns) noexcept nogil:
@@ -138,8 +147,29 @@ cdef void apply_pointed(
     const fr_kernels *k, const Affine *affine, Workspace work, fr_index rows
 ) noexcept nogil:
     """The affine map of so many rows, to which and to whose results the workspace points."""
+    cdef fr_product product = affine_product(k, affine, work.rows, work.results)
+    k.product(&product, 0, rows)
+
+
+cdef object applied(const fr_kernels *k, const Affine *affine, object x, object num_threads):
+    """The affine map of x as a new array; its rows are split over threads."""
+    cdef Matrix X = as_matrix(x)
+    cdef Buffer rows = row_pointers(X.rows), results = row_pointers(X.rows)
+    y = empty((X.rows, affine.columns), x.dtype)
+    point_rows(<void **>rows.data, X)
+    point_rows(<void **>results.data, as_matrix(y))
+    cdef fr_product product = affine_product(
+        k, affine, <void **>rows.data, <void **>results.data
+    )
+    run_product(k, &product, X.rows, num_threads)
+    return y
+
+
+cdef fr_product affine_product(
+    const fr_kernels *k, const Affine *affine, void **rows, void **results
+) noexcept nogil:
     cdef fr_product product = plain_product(
-        k, work.rows, 1, affine.depth, affine.W, affine.packed_depth, work.results, affine.columns
+        k, rows, 1, affine.depth, affine.W, affine.packed_depth, results, affine.columns
     )
     product.bias = affine.b
-    k.product(&product, 0, rows)
+    return product
