@@ -5,28 +5,30 @@ import numpy as np
 from libc.string cimport memset
 
 from fastrnn._kernels.attention.attention cimport (
-    AttentionJob, attention_work, give_workspace, matrices, memory_share, new_job,
-    project_memory, project_memory_backward, refuse_reshaped, run,
+    AttentionJob, attention_work, give_workspace, matrices, memory_share, new_job, project_memory,
+    project_memory_backward, refuse_reshaped, run,
 )
-from fastrnn._kernels.recurrent.backward cimport Backward
 from fastrnn._kernels.decoder.decoder_loop cimport (
     BackwardLoop, Loop, Plane, forward_steps, run_steps_backward
 )
-from fastrnn._kernels.recurrent.cells cimport cell_weights
-from fastrnn._kernels.linalg.packing cimport packed, packed_columns, packed_transposed
 from fastrnn._kernels.linalg.linear cimport column_sums, weight_gradient
 from fastrnn._kernels.linalg.matrix cimport Matrix, affine, affine_transposed
-from fastrnn._kernels.runtime.memory cimport Buffer, empty, empty_like
-from fastrnn._kernels.recurrent.recurrent cimport Recurrence
+from fastrnn._kernels.linalg.packing cimport packed, packed_columns, packed_transposed
+from fastrnn._kernels.recurrent.backward cimport Backward
 from fastrnn._kernels.recurrent.batch_order cimport BatchOrder
-from fastrnn._kernels.simd cimport fr_cell, fr_index, fr_kernels, fr_layout, fr_batch
+from fastrnn._kernels.recurrent.cells cimport Weights, cell_weights
 from fastrnn._kernels.recurrent.embedding_projection cimport (
-    embedding_gradients, worth_projecting, project_embedding
+    embedding_gradients, project_embedding, worth_projecting
 )
+from fastrnn._kernels.recurrent.prepacked cimport adds_inputs
+from fastrnn._kernels.recurrent.recurrent cimport Recurrence
+from fastrnn._kernels.runtime.memory cimport Buffer, empty, empty_like
 from fastrnn._kernels.runtime.threads cimport parallel_for, threads_for
-from fastrnn._kernels.recurrent.weights cimport Weights
+from fastrnn._kernels.simd cimport (
+    fr_batch, fr_cell, fr_cell_backward, fr_index, fr_kernels, fr_layout
+)
 
-from fastrnn._cells import CELLS, FIRST_RESIDUAL
+from fastrnn._cells import CELLS
 from fastrnn._kernels.pointwise.embedding import embedding_backward, embedding_forward
 
 cnp.import_array()
@@ -93,6 +95,7 @@ cdef class AttentionDecoder:
     ):
         """All that `attention_decoder_forward` returns."""
         cdef Loop loop
+        cdef Recurrence layer
         cdef list owner = []
         cdef int threads
         if steps is not None:
@@ -103,7 +106,8 @@ cdef class AttentionDecoder:
         finals = [empty_like(state) for state in states]
         self.memory = project_memory(memory, memory, self.weights, self.score, lengths, num_threads)
         tape = self.new_tape(x, states[0], memory, train)
-        self.begin_layers(tape)
+        for layer, inputs in zip(self.layers, tape["inputs"]):
+            layer.begin(inputs, layer.weights, self.steps, False)
         self.open_loop(&loop, owner, tape)
         if not self.projects:
             loop.x = plane(owner, self.vectors(x))
@@ -114,7 +118,7 @@ cdef class AttentionDecoder:
         self.open_layers(&loop, owner, tape, states, train, num_threads)
         threads = threads_for(num_threads, self.work(&loop), loop.batch.rows)
         if loop.batch.rows:
-            give_memory(&loop, owner, threads)
+            owner.append(workspace_of(&loop, threads))
             with nogil:
                 parallel_for(forward_steps, &loop, threads)
         self.close_layers(tape, finals)
@@ -122,7 +126,11 @@ cdef class AttentionDecoder:
         last = self.last_fed(fed, features) if self.feeding else None
         if not train:
             return features, attention, last, finals, None
-        self.keep(tape, memory)
+        self.tape = tape
+        if self.heads > 1:
+            del tape["attention"]  # the mean of the heads'
+        arrays = [memory, *self.weights, *(self.readout or ()), drops, self.embedding]
+        self.referred = [(array, array.shape) for array in arrays if array is not None]
         return features.copy(), attention.copy(), last, finals, self
 
     cdef object vectors(self, object x):
@@ -181,7 +189,7 @@ cdef class AttentionDecoder:
         memset(loop, 0, sizeof(Loop))
         loop.kernels, loop.batch, loop.order = self.kernels, batch.c, batch.order
         loop.layers, loop.feeding = len(self.layers), self.feeding
-        loop.residual = self.residual and loop.layers > FIRST_RESIDUAL
+        loop.residual = adds_inputs(self.residual, loop.layers - 1)
         loop.x = loop.first_x = plane(owner, first[:, :, :E])
         loop.first_fed = plane(owner, first[:, :, E:])
         loop.joined, loop.c = plane(owner, joined), plane(owner, joined[:, :, :M])
@@ -198,11 +206,6 @@ cdef class AttentionDecoder:
             context = tape["heads"]
             loop.heads = plane(owner, context)
         loop.attention_job.context = matrices(owner, context, self.heads)
-
-    cdef int begin_layers(self, dict tape) except -1:
-        cdef Recurrence layer
-        for layer, inputs in zip(self.layers, tape["inputs"]):
-            layer.begin(inputs, layer.weights, self.steps, False)
 
     cdef int open_layers(
         self, Loop *loop, list owner, dict tape, object states, bint train, object num_threads
@@ -267,30 +270,20 @@ cdef class AttentionDecoder:
             layer.close_forward([final[i] for final in finals])
             layer.weights.drop()
 
-    cdef int keep(self, dict tape, object memory) except -1:
-        """Keep the tape, and the shapes of the caller's arrays that it refers to."""
-        self.tape = dict(tape)
-        if self.heads > 1:
-            del self.tape["attention"]  # the mean of the heads'
-        arrays = [memory, *self.weights, *(self.readout or ()), self.drops, self.embedding]
-        self.referred = [(array, array.shape) for array in arrays if array is not None]
-
-    cdef int check_shapes(self) except -1:
-        """Refuse a backward after somebody has reshaped, in place, what the tape refers to."""
-        cdef Recurrence layer
-        for layer in self.layers:
-            layer.check_shapes()
-        refuse_reshaped(self.referred, "memory, weights, readout, drops and embedding")
-
     cdef object backward(
         self, object dfeatures, object dattention, object dfed, object dstates, object num_threads
     ):
         """All that `attention_decoder_backward` returns."""
         cdef BackwardLoop b
-        cdef AttentionJob *attention
+        cdef AttentionJob *attention = &b.forward.attention_job
+        cdef Recurrence layer
+        cdef const fr_cell_backward *m
         cdef list owner = []
         cdef int threads
-        self.check_shapes()
+        cdef fr_index i
+        for layer in self.layers:
+            layer.check_shapes()
+        refuse_reshaped(self.referred, "memory, weights, readout, drops and embedding")
         memset(&b, 0, sizeof(BackwardLoop))
         self.open_loop(&b.forward, owner, self.tape)
         grads = self.new_gradients(dfeatures, dattention, dfed)
@@ -299,13 +292,14 @@ cdef class AttentionDecoder:
         dcells = self.open_layers_backward(&b, owner, grads, dstates, num_threads)
         threads = threads_for(num_threads, 2 * self.work(&b.forward), b.forward.batch.rows)
         if b.forward.batch.rows:
-            give_memory(&b.forward, owner, threads)
+            owner.append(workspace_of(&b.forward, threads))
             with nogil:
                 run_steps_backward(&b, threads)
-        attention = &b.forward.attention_job
         run(attention, memory_share, attention_work(attention), num_threads)
         dstates0 = [empty_like(dstate) for dstate in dstates]
-        self.close_layers_backward(&b, dstates0)
+        for i in range(b.forward.layers):
+            layer, m = self.layers[i], &b.cells[i].m
+            layer.copy_states([dstate[i] for dstate in dstates0], m.dh, 1, m.dc, 1)
         dmemory, dweights = self.attention_gradients(grads, num_threads)
         dreadout = ()
         if self.readout is not None:  # z = [c; h] Wc + bc
@@ -330,8 +324,7 @@ cdef class AttentionDecoder:
         dembedding = empty_like(self.embedding)
         wx_t = packed_transposed(self.kernels, self.Wx, &layout, num_threads)
         embedding_gradients(
-            self.kernels, &b.cells[0], wx_t.data, self.embedding, dembedding,
-            dWx[: len(self.Wx)], num_threads,
+            b.cells, wx_t.data, self.embedding, dembedding, dWx[: len(self.Wx)], num_threads
         )
         return dembedding
 
@@ -400,23 +393,12 @@ cdef class AttentionDecoder:
         m.dvalues = matrices(owner, grads["dv"], self.heads)
         m.shared = grads["dk"] is grads["dv"]
         if self.steps is not None:
-            self.limit_rows(m)
+            m.steps = <const cnp.int64_t *>cnp.PyArray_DATA(self.steps)
         if grads["dattention"] is not None:
             m.dattention = matrices(owner, grads["dattention"])
         if self.score == "additive":
             b.dscore_v = plane(owner, grads["dscore_v"][0])
             m.dv = matrices(owner, grads["dscore_v"][1])
-
-    cdef int limit_rows(self, const AttentionJob *m) except -1:
-        """Let what the gradients of the memory read end with each sequence's last step."""
-        cdef fr_index n, head, steps
-        for n in range(m.sequences):
-            steps = self.steps[n]
-            for head in range(n * m.heads, (n + 1) * m.heads):
-                shorten(&m.q[head], steps)
-                shorten(&m.attention[head], steps)
-                shorten(&m.dcontext[head], steps)
-                shorten(&m.dscore[head], steps)
 
     cdef list open_layers_backward(
         self, BackwardLoop *b, list owner, dict grads, object dstates, object num_threads
@@ -444,12 +426,6 @@ cdef class AttentionDecoder:
             (<fr_cell *>steps.data)[i] = layer.cell
             b.row_bytes = max(b.row_bytes, b.cells[i].row_bytes)
         return dcells
-
-    cdef int close_layers_backward(self, const BackwardLoop *b, list dstates0) except -1:
-        """Write the gradients of the initial states."""
-        cdef Recurrence layer
-        for i, layer in enumerate(self.layers):
-            layer.close_backward(&b.cells[<fr_index>i], [dstate[i] for dstate in dstates0])
 
     cdef tuple attention_gradients(self, dict grads, object num_threads):
         """Gradients of the memory and of the weights of the score."""
@@ -519,30 +495,7 @@ cdef const Plane *planes(list owner, list arrays) except NULL:
     return <const Plane *>buffer.data
 
 
-cdef const Matrix *moving(list owner, const Matrix *whole, fr_index count) except? NULL:
-    """Room for one row of each of these matrices, if there are any."""
-    cdef Buffer buffer
-    if whole == NULL:
-        return NULL
-    buffer = Buffer(count, sizeof(Matrix))
-    owner.append(buffer)
-    return <const Matrix *>buffer.data
-
-
-cdef inline void shorten(const Matrix *matrix, fr_index rows) noexcept:
-    (<Matrix *>matrix).rows = rows
-
-
-cdef int give_memory(Loop *loop, list owner, int threads) except -1:
-    """The workspace of each thread, and what points at the step that it is at."""
-    cdef AttentionJob *m = &loop.attention_job
-    cdef AttentionJob *now = &loop.now
-    cdef fr_index all_rows = loop.batch.rows, n = all_rows * m.heads
-    cdef fr_index rows = (all_rows + threads - 1) // threads
-    owner.append(give_workspace(m, threads, 2 * rows))  # three pointers a row, see input_gradient
-    now[0] = m[0]
-    now.mean = moving(owner, m.mean, all_rows)
-    now.dattention = moving(owner, m.dattention, all_rows)
-    now.q, now.dq = moving(owner, m.q, n), moving(owner, m.dq, n)
-    now.attention, now.dscore = moving(owner, m.attention, n), moving(owner, m.dscore, n)
-    now.context, now.dcontext = moving(owner, m.context, n), moving(owner, m.dcontext, n)
+cdef Buffer workspace_of(Loop *loop, int threads):
+    """Memory for the products of each thread; see step_input_gradient for three pointers a row."""
+    cdef fr_index rows = (loop.batch.rows + threads - 1) // threads
+    return give_workspace(&loop.attention_job, threads, 2 * rows)

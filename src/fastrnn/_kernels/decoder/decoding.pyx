@@ -15,11 +15,11 @@ from libc.string cimport memcpy, memset
 from fastrnn._kernels.attention.attention cimport keys_of
 from fastrnn._kernels.decoder.decoder_step cimport StepDecoder, StepRows
 from fastrnn._kernels.decoder.hypotheses cimport (
-    Found, History, Shown, discard, enter, forget, make_room, show,
+    Found, History, Shown, discard, enter, forget, make_room, show
 )
 from fastrnn._kernels.runtime.memory cimport Buffer
-from fastrnn._kernels.simd cimport fr_draw, fr_index, fr_kernels
 from fastrnn._kernels.runtime.threads cimport parallel_for, threads_for
+from fastrnn._kernels.simd cimport fr_draw, fr_index, fr_kernels
 
 cnp.import_array()
 

@@ -1,15 +1,25 @@
-"""The forward time loop of every cell: each thread runs its share of all steps."""
+"""The forward time loop of every cell: each thread runs its share of all steps.
+
+    in each thread, for its rows and hidden units:
+        for each step:
+            every so many steps, unless the step itself multiplies x by Wx:
+                bias + x Wx for these steps, in one product (or looked up, for an embedding)
+            gates = that + h Wh, and the new state, in C: simd/cells/
+            wait for the threads that share these rows, if there are any
+
+A thread that has rows of its own waits for nobody.
+"""
 
 cimport numpy as cnp
 from cython.parallel cimport parallel, threadid
 
-from fastrnn._kernels.runtime.cpu cimport flush_denormals, restore_mode
 from fastrnn._kernels.linalg.packing cimport packed_columns, packed_layout
-from fastrnn._kernels.simd cimport (
-    fr_cell, fr_index, fr_kernels, fr_layout, fr_barrier_wait, fr_product, fr_share, fr_step
-)
+from fastrnn._kernels.runtime.cpu cimport flush_denormals, restore_mode
 from fastrnn._kernels.runtime.thread_groups cimport (
     Barriers, ThreadGroups, actual_groups, open_barriers, record_lateness, share_of
+)
+from fastrnn._kernels.simd cimport (
+    fr_barrier_wait, fr_cell, fr_index, fr_kernels, fr_layout, fr_product, fr_share, fr_step
 )
 
 # What one thread projects: the columns of its panels of Wx, for the rows of its share. With an
@@ -66,6 +76,7 @@ cdef fr_index project(
 ) noexcept nogil:
     """Project the share's steps from `first`, as many as fit; returns where it stopped."""
     cdef fr_index s = first, i, n = 0, count, row
+    cdef cnp.int64_t id
     while s < m.batch.steps:
         count = in_share(m, share, s)
         if count == 0 or n + count > most_rows:
@@ -73,7 +84,8 @@ cdef fr_index project(
         for i in range(count):
             row = share.first + i * share.stride
             if own.projected:
-                own.results[n] = embedding_row(m, own, row, s)
+                id = (<const cnp.int64_t *>m.x.row[row])[s * m.x.step]
+                own.results[n] = <void *>(own.projected + id * own.row_bytes)
             else:
                 own.rows[n] = <char *>m.x.row[row] + s * m.x.step * k.itemsize
                 own.results[n] = own.memory + n * own.row_bytes
@@ -82,14 +94,6 @@ cdef fr_index project(
     if own.projected == NULL:
         k.product(&own.product, 0, n)
     return s
-
-
-cdef inline void *embedding_row(
-    const fr_cell *m, const Projected *own, fr_index row, fr_index s
-) noexcept nogil:
-    """What the id of a row at step s stands for."""
-    cdef cnp.int64_t id = (<const cnp.int64_t *>m.x.row[row])[s * m.x.step]
-    return <void *>(own.projected + id * own.row_bytes)
 
 
 cdef void forward_share(
