@@ -176,13 +176,6 @@ cdef void clear_rows(const fr_kernels *kernels, Matrix matrix, fr_index first) n
         memset(row_of(matrix, r), 0, matrix.columns * kernels.itemsize)
 
 
-cdef void scale_numbers(
-    const fr_kernels *kernels, void *row, fr_index count, double factor
-) noexcept nogil:
-    if factor != 1:
-        kernels.scale(row, count, factor)
-
-
 cdef void row_products(const fr_kernels *k, Matrix a, Matrix b, Matrix c) noexcept nogil:
     """c = a b^T."""
     k.row_products(
@@ -246,7 +239,8 @@ cdef void attend(
         kernels.additive_scores(&problem)
     for i in range(attention.rows):
         row = row_of(attention, i)
-        scale_numbers(kernels, row, keys, m.scale)
+        if m.scale != 1:
+            kernels.scale(row, keys, m.scale)
         kernels.softmax(row, keys)
         memset(row + keys * kernels.itemsize, 0, (attention.columns - keys) * kernels.itemsize)
     small_product(
@@ -273,7 +267,8 @@ cdef void score_gradient(
             kernels.add_rows(row, row_of(m.dattention[n // m.heads], first + i), keys)
         # attention = softmax(score)
         kernels.softmax_backward(row, row_of(m.attention[n], first + i), keys)
-        scale_numbers(kernels, row, keys, m.scale)
+        if m.scale != 1:
+            kernels.scale(row, keys, m.scale)
 
 
 cdef void query_gradient(
@@ -327,10 +322,8 @@ cdef void average_heads(
     clear_rows(kernels, mean, 0)
     for i in range(mean.rows):
         for head in range(n * m.heads, (n + 1) * m.heads):
-            kernels.add_rows(
-                row_of(mean, i), row_of(m.attention[head], first + i), mean.columns
-            )
-        scale_numbers(kernels, row_of(mean, i), mean.columns, 1.0 / m.heads)
+            kernels.add_rows(row_of(mean, i), row_of(m.attention[head], first + i), mean.columns)
+        kernels.scale(row_of(mean, i), mean.columns, 1.0 / m.heads)
 
 
 cdef fr_index keys_of(const AttentionJob *m, fr_index n) noexcept nogil:

@@ -38,6 +38,8 @@ def attention_decoder_forward(
     decoder, x, fed, states, memory, *, lengths, steps, drops, drop_h, bint train, num_threads=None
 ):
     cdef AttentionDecoder run = AttentionDecoder(decoder, x)
+    if x.ndim == 2 and not run.projects:
+        x = embedding_forward(run.ids.ravel(), decoder.embedding).reshape(*x.shape, -1)
     return run.forward(x, fed, states, memory, lengths, steps, drops, drop_h, train, num_threads)
 
 
@@ -56,14 +58,9 @@ cdef class AttentionDecoder:
 
     cdef const fr_kernels *kernels
     cdef list layers     # a Recurrence for each
-    cdef object weights
-    cdef object readout
-    cdef object drops
-    cdef object drop_h
-    cdef object score
+    cdef object weights, readout, drops, drop_h, score
     cdef fr_index heads
-    cdef bint feeding
-    cdef bint residual
+    cdef bint feeding, residual
     cdef object ids        # of the embedding's rows that are the inputs, or None
     cdef object embedding
     cdef bint projects     # whether the embedding is projected, rather than its rows looked up
@@ -75,6 +72,7 @@ cdef class AttentionDecoder:
     cdef list referred   # arrays of the caller, with the shapes that they had in the forward
 
     def __cinit__(self, decoder, x):
+        cdef Recurrence layer  # its batch is to come
         cells = decoder.cells
         if x.ndim == 2:
             self.ids, self.embedding = x.copy(), decoder.embedding  # a backward trusts the ids
@@ -83,8 +81,12 @@ cdef class AttentionDecoder:
             (Wx, *others), *above = cells
             self.Wx, rest = Wx[: self.embedding.shape[1]], Wx[self.embedding.shape[1] :]
             cells = [(rest, *others), *above]
-        self.layers = [new_layer(CELLS[decoder.cell], arrays) for arrays in cells]
-        self.kernels = (<Recurrence>self.layers[0]).weights.kernels
+        self.layers = []
+        for arrays in cells:
+            layer = Recurrence.__new__(Recurrence)
+            layer.weights = cell_weights(CELLS[decoder.cell], arrays, {})
+            self.layers.append(layer)
+        self.kernels = layer.weights.kernels
         self.weights, self.readout = decoder.weights, decoder.readout
         self.score, self.heads = decoder.score, decoder.num_heads
         self.feeding, self.residual = decoder.context == "input_feeding", decoder.residual
@@ -110,7 +112,7 @@ cdef class AttentionDecoder:
             layer.begin(inputs, layer.weights, self.steps, False)
         self.open_loop(&loop, owner, tape)
         if not self.projects:
-            loop.x = plane(owner, self.vectors(x))
+            loop.x = plane(owner, x)
         if self.heads > 1:
             loop.attention_job.mean = matrices(owner, tape["attention"])
         if self.feeding:
@@ -132,13 +134,6 @@ cdef class AttentionDecoder:
         arrays = [memory, *self.weights, *(self.readout or ()), drops, self.embedding]
         self.referred = [(array, array.shape) for array in arrays if array is not None]
         return features.copy(), attention.copy(), last, finals, self
-
-    cdef object vectors(self, object x):
-        """The inputs (N, T, E)."""
-        if self.ids is None:
-            return x
-        rows = embedding_forward(self.ids.ravel(), self.embedding)
-        return rows.reshape(*self.ids.shape, rows.shape[1])
 
     cdef object last_fed(self, object fed, object features):
         """What each sequence would feed to the step after its last."""
@@ -308,9 +303,7 @@ cdef class AttentionDecoder:
         dx = self.input_gradients(&b, grads["dx"], dcells[0][0], num_threads)
         return dx, grads["dfed"], dstates0, dmemory, dcells, dweights, dreadout
 
-    cdef object input_gradients(
-        self, BackwardLoop *b, object dx, object dWx, object num_threads
-    ):
+    cdef object input_gradients(self, BackwardLoop *b, object dx, object dWx, object num_threads):
         """The gradient of x; or that of the embedding, and of what meets it, the first of dWx."""
         cdef Recurrence layer = self.layers[0]
         cdef fr_layout layout = layer.weights.layout_x
@@ -340,9 +333,7 @@ cdef class AttentionDecoder:
             "dfed": dfed.copy() if self.feeding else None,
             "djoined": scratch(joined.shape, dtype),
             "dc": empty(context, dtype),
-            "dquery": scratch(hidden, dtype),
-            "dy": scratch(hidden, dtype),
-            "dbelow": scratch(hidden, dtype),
+            **{name: scratch(hidden, dtype) for name in ("dquery", "dy", "dbelow")},
             "dfirst": scratch(first.shape, dtype),
             "dx": empty((N, T, first.shape[2] - (F if self.feeding else context[2])), dtype),
             "dattention": dattention,
@@ -452,13 +443,6 @@ cdef class AttentionDecoder:
         if self.steps is None:
             return array.reshape(-1, array.shape[2])
         return array[np.arange(array.shape[1]) < self.steps[:, None]]
-
-
-cdef Recurrence new_layer(object cell, object arrays):
-    """The recurrence of one layer; its batch is to come."""
-    cdef Recurrence layer = Recurrence.__new__(Recurrence)
-    layer.weights = cell_weights(cell, arrays, {})
-    return layer
 
 
 cdef object same_rows(object rows, fr_index steps):

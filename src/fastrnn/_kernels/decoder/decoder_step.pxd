@@ -34,27 +34,17 @@ cdef class StepDecoder:
     cdef const fr_kernels *kernels
     cdef Prepacked stack
     cdef list owner
-    cdef fr_index sentences
-    cdef fr_index vocabulary
-    cdef fr_index memory_steps
-    cdef fr_index memory_size
-    cdef fr_index features
-    cdef bint attends
-    cdef bint attends_before
-    cdef bint feeds_features
-    cdef Matrix embedding
-    cdef Matrix constant
+    cdef object dtype
+    cdef fr_index sentences, vocabulary, memory_steps, memory_size, features
+    cdef bint attends, attends_before, feeds_features
+    cdef Matrix embedding, constant
     cdef const char *states[2]  # first ones: h and, if the cell has it, c
     cdef AttentionJob score
-    cdef Affine query
-    cdef Affine heads_output
-    cdef Affine readout
-    cdef Affine output
+    cdef Affine query, heads_output, readout, output
     cdef double row_work
     cdef int attend_to(
         self, object decoder, object memory, object lengths, object num_threads
     ) except -1
-    cdef object dtype(self)
     cdef StepRows rows_at(self, char *memory, fr_index most) noexcept nogil
     cdef void step(self, StepRows *rows) noexcept nogil
     cdef void carry_states(self, StepRows *rows) noexcept nogil

@@ -5,7 +5,6 @@ over all rows. A row's numbers do not depend on the other rows.
 """
 
 cimport numpy as cnp
-import numpy as np
 from libc.string cimport memcpy, memset
 
 from fastrnn._kernels.attention.attention cimport (
@@ -49,7 +48,7 @@ cdef class StepDecoder:
         cdef fr_index P = 0 if constant is None else constant.shape[1]
         W, b = decoder.output
         self.owner = [states, decoder, constant]
-        self.kernels = kernels_for(W.itemsize)
+        self.kernels, self.dtype = kernels_for(W.itemsize), W.dtype
         self.stack = recurrent_freeze(
             CELLS[decoder.cell], decoder.cells, options={}, directions=1,
             residual=decoder.residual, owners=(), num_threads=num_threads,
@@ -87,9 +86,6 @@ cdef class StepDecoder:
         self.score = memory_job(self.owner, score, decoder.num_heads, keys, weights, values, lengths)
         self.memory_steps, self.memory_size = memory.shape[1], memory.shape[2]
         self.owner.append(lengths)
-
-    cdef object dtype(self):
-        return np.float32 if self.kernels.itemsize == 4 else np.float64
 
     cdef StepRows rows_at(self, char *memory, fr_index most) noexcept nogil:
         """Lay out the memory for steps of at most so many rows; `bytes` says how much it is."""

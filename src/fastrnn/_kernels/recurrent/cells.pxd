@@ -10,21 +10,11 @@ cdef class Weights:
     cdef const fr_kernels *kernels
     cdef fr_step *step
     cdef fr_backward_step *backward_step
-    cdef fr_layout layout_x
-    cdef fr_layout layout_h
+    cdef fr_layout layout_x, layout_h
     cdef fr_index h_gate
-    cdef bint gated
-    cdef bint relu
-    cdef bint complement
-    cdef object Wx
-    cdef object Wh
-    cdef object b
-    cdef object bh
-    cdef Buffer wx
-    cdef Buffer wh
-    cdef Buffer bias
-    cdef Buffer bias_h
-    cdef Buffer wh_n
+    cdef bint gated, relu, complement
+    cdef object Wx, Wh, b, bh
+    cdef Buffer wx, wh, bias, bias_h, wh_n
     cdef int pack(self, object num_threads) except -1
     cdef int pack_extras(self, object num_threads) except -1
     cdef void drop(self) noexcept

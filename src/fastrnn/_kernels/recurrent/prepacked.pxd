@@ -17,15 +17,11 @@ cdef struct StepMemory:
 cdef class Prepacked:
     cdef const fr_kernels *kernels
     cdef fr_step *kernel
-    cdef tuple cells
-    cdef tuple owners
-    cdef fr_index count
-    cdef fr_index directions
-    cdef fr_index states
+    cdef tuple cells, owners
+    cdef fr_index count, directions, states
     cdef bint residual    # whether there are layers that add their inputs to their outputs
     cdef int typenum
-    cdef fr_index input
-    cdef fr_index hidden
+    cdef fr_index input, hidden
     cdef double row_work
     cdef Buffer prototypes
     cdef fr_cell *prototype  # of each cell

@@ -12,8 +12,7 @@ cdef class Recurrence:
     cdef fr_cell cell
     cdef fr_index first_h
     cdef BatchOrder batch
-    cdef object x
-    cdef object embedding
+    cdef object x, embedding
     cdef Weights weights
     cdef list tape
     cdef fr_index packed_weights(self) noexcept
