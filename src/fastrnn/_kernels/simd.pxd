@@ -162,3 +162,5 @@ cdef extern from "fastrnn_simd.h" nogil:
         fr_update *adagrad
         fr_update *rmsprop
         fr_update *adam
+
+    const fr_kernels *fr_find(const char *isa, int real_bytes)

@@ -1,7 +1,6 @@
 cimport numpy as cnp
 
 from fastrnn._kernels.linalg.matrix cimport Matrix, Workspace
-from fastrnn._kernels.runtime.memory cimport Buffer
 from fastrnn._kernels.runtime.threads cimport fr_work
 from fastrnn._kernels.simd cimport fr_index, fr_kernels
 
@@ -58,6 +57,7 @@ cdef void average_heads(
     const AttentionJob *m, fr_index n, fr_index first, fr_index end
 ) noexcept nogil
 cdef fr_index keys_of(const AttentionJob *m, fr_index n) noexcept nogil
+cdef Workspace workspace_of(const AttentionJob *m, int t) noexcept nogil
 cdef void memory_share(void *job, int t, int threads) noexcept nogil
 cdef Matrix *matrices(list owner, cnp.ndarray array, fr_index heads=*) except NULL
 cdef AttentionJob memory_job(
@@ -69,4 +69,4 @@ cdef AttentionJob new_job(
     object lengths, object attention,
 )
 cdef int run(AttentionJob *job, fr_work *share, double work, object num_threads) except -1
-cdef Buffer give_workspace(AttentionJob *job, int threads, fr_index least_side)
+cdef int give_workspace(AttentionJob *job, list owner, int threads) except -1

@@ -11,8 +11,8 @@ from libc.math cimport sqrt
 from libc.string cimport memset
 
 from fastrnn._kernels.linalg.matrix cimport (
-    Matrix, Workspace, item, packed_bytes, plain_product, point_columns, point_rows, row_of,
-    some_rows, workspace_at, workspace_bytes,
+    Matrix, Workspace, packed_bytes, plain_product, point_columns, point_rows, row_of, some_rows,
+    workspace_at, workspace_bytes,
 )
 from fastrnn._kernels.linalg.packing cimport plain_layout
 from fastrnn._kernels.runtime.cpu cimport kernels_for
@@ -291,7 +291,7 @@ cdef void query_gradient(
 cdef void memory_gradient(
     const AttentionJob *m, fr_index n, fr_index keys, fr_index end, Workspace work
 ) noexcept nogil:
-    """Gradients of values and, unless the score is additive, of k from the first queries in head n."""
+    """Gradients of values and, unless the score is additive, of k in head n."""
     cdef const fr_kernels *kernels = m.kernels
     cdef Matrix attention = first_columns(some_rows(m.attention[n], 0, end), keys)
     cdef Matrix dscore = first_columns(some_rows(m.dscore[n], 0, end), keys)
@@ -331,10 +331,15 @@ cdef fr_index keys_of(const AttentionJob *m, fr_index n) noexcept nogil:
     return m.lengths[n] if m.lengths else m.k[n * m.heads].rows
 
 
+cdef Workspace workspace_of(const AttentionJob *m, int t) noexcept nogil:
+    """Where a thread makes its products."""
+    return workspace_at(m.memory + t * m.thread_bytes, m.largest_side)
+
+
 cdef void attention_share(void *job, int t, int threads) noexcept nogil:
     """A thread's sequences, forward or backward."""
     cdef const AttentionJob *m = <const AttentionJob *>job
-    cdef Workspace work = workspace_at(m.memory + t * m.thread_bytes, m.largest_side)
+    cdef Workspace work = workspace_of(m, t)
     cdef fr_index n, head, keys
     for n in range(m.sequences * t // threads, m.sequences * (t + 1) // threads):
         keys = keys_of(m, n)
@@ -354,7 +359,7 @@ cdef void attention_share(void *job, int t, int threads) noexcept nogil:
 cdef void memory_share(void *job, int t, int threads) noexcept nogil:
     """The gradients of a thread's keys and values, once those of scores and context are known."""
     cdef const AttentionJob *m = <const AttentionJob *>job
-    cdef Workspace work = workspace_at(m.memory + t * m.thread_bytes, m.largest_side)
+    cdef Workspace work = workspace_of(m, t)
     cdef fr_index n, head
     for n in range(m.sequences * t // threads, m.sequences * (t + 1) // threads):
         for head in range(n * m.heads, (n + 1) * m.heads):
@@ -368,14 +373,13 @@ cdef Matrix *matrices(list owner, cnp.ndarray array, fr_index heads=1) except NU
     """
     cdef Buffer buffer = Buffer(array.shape[0] * heads, sizeof(Matrix))
     cdef Matrix *each = <Matrix *>buffer.data
-    cdef Matrix whole
     cdef fr_index n, head, columns = array.shape[2] // heads
-    cdef fr_index itemsize = cnp.PyArray_ITEMSIZE(array)
     for n in range(array.shape[0]):
-        whole = item(array, n)
         for head in range(heads):
             each[n * heads + head] = Matrix(
-                whole.data + head * columns * itemsize, whole.rows, columns, whole.row_bytes
+                cnp.PyArray_BYTES(array) + n * array.strides[0]
+                + head * columns * cnp.PyArray_ITEMSIZE(array),
+                array.shape[1], columns, array.strides[1],
             )
     owner += (array, buffer)
     return each
@@ -407,19 +411,23 @@ cdef AttentionJob new_job(
 
 cdef int run(AttentionJob *job, fr_work *share, double work, object num_threads) except -1:
     """Give each thread its workspace, and all of them the sequences."""
+    cdef list owner = []
     cdef int threads = threads_for(num_threads, work, job.sequences)
-    cdef Buffer memory
     if job.sequences == 0:
         return 0
-    memory = give_workspace(job, threads, 1)
+    give_workspace(job, owner, threads)
     with nogil:
         parallel_for(share, job, threads)
 
 
-cdef Buffer give_workspace(AttentionJob *job, int threads, fr_index least_side):
-    """Memory for the products of each thread, of which no side is longer, none packs more."""
+cdef int give_workspace(AttentionJob *job, list owner, int threads) except -1:
+    """Memory for the products of each thread, of which no side is longer, none packs more.
+
+    A decoder needs three pointers for each sequence of a thread: see `step_input_gradient`.
+    """
     cdef Matrix q = job.q[0], k = job.k[0], values = job.values[0]
-    job.largest_side = max(least_side, job.queries, q.columns, k.rows, values.columns)
+    cdef fr_index own = (job.sequences + threads - 1) // threads
+    job.largest_side = max(2 * own, job.queries, q.columns, k.rows, values.columns)
     job.thread_bytes = workspace_bytes(job.largest_side, max(
         packed_bytes(job.kernels, k.rows, q.columns),
         packed_bytes(job.kernels, k.rows, values.columns),
@@ -427,5 +435,5 @@ cdef Buffer give_workspace(AttentionJob *job, int threads, fr_index least_side):
         packed_bytes(job.kernels, job.queries, values.columns),
     ))
     cdef Buffer memory = Buffer(threads, job.thread_bytes)
+    owner.append(memory)
     job.memory = <char *>memory.data
-    return memory

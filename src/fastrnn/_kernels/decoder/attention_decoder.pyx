@@ -12,7 +12,7 @@ from fastrnn._kernels.decoder.decoder_loop cimport (
     BackwardLoop, Loop, Plane, forward_steps, run_steps_backward
 )
 from fastrnn._kernels.linalg.linear cimport column_sums, weight_gradient
-from fastrnn._kernels.linalg.matrix cimport Matrix, affine, affine_transposed
+from fastrnn._kernels.linalg.matrix cimport affine, affine_transposed
 from fastrnn._kernels.linalg.packing cimport packed, packed_columns, packed_transposed
 from fastrnn._kernels.recurrent.backward cimport Backward
 from fastrnn._kernels.recurrent.batch_order cimport BatchOrder
@@ -37,10 +37,11 @@ cnp.import_array()
 def attention_decoder_forward(
     decoder, x, fed, states, memory, *, lengths, steps, drops, drop_h, bint train, num_threads=None
 ):
-    cdef AttentionDecoder run = AttentionDecoder(decoder, x)
-    if x.ndim == 2 and not run.projects:
-        x = embedding_forward(run.ids.ravel(), decoder.embedding).reshape(*x.shape, -1)
-    return run.forward(x, fed, states, memory, lengths, steps, drops, drop_h, train, num_threads)
+    cdef AttentionDecoder own = AttentionDecoder(decoder, x)
+    if x.ndim == 2 and not own.projects:
+        x = embedding_forward(own.ids.ravel(), own.embedding)
+        x = x.reshape(*own.ids.shape, x.shape[1])
+    return own.forward(x, fed, states, memory, lengths, steps, drops, drop_h, train, num_threads)
 
 
 def attention_decoder_backward(
@@ -58,14 +59,14 @@ cdef class AttentionDecoder:
 
     cdef const fr_kernels *kernels
     cdef list layers     # a Recurrence for each
-    cdef object weights, readout, drops, drop_h, score
+    cdef object weights, score, lengths, drops, drop_h
+    cdef object Wq, Wo, Wc, bc  # of the query, of the heads, of the readout, or None
     cdef fr_index heads
     cdef bint feeding, residual
     cdef object ids        # of the embedding's rows that are the inputs, or None
     cdef object embedding
     cdef bint projects     # whether the embedding is projected, rather than its rows looked up
     cdef object Wx         # what projects it
-    cdef object lengths
     cdef object steps    # of each sequence, or None: all
     cdef tuple memory    # keys and values, and what queries meet of them
     cdef dict tape
@@ -87,8 +88,10 @@ cdef class AttentionDecoder:
             layer.weights = cell_weights(CELLS[decoder.cell], arrays, {})
             self.layers.append(layer)
         self.kernels = layer.weights.kernels
-        self.weights, self.readout = decoder.weights, decoder.readout
-        self.score, self.heads = decoder.score, decoder.num_heads
+        self.weights, self.score, self.heads = decoder.weights, decoder.score, decoder.num_heads
+        self.Wq = decoder.weights[0] if decoder.weights else None
+        self.Wo = decoder.weights[3] if decoder.score == "multi_head" else None
+        self.Wc, self.bc = decoder.readout or (None, None)
         self.feeding, self.residual = decoder.context == "input_feeding", decoder.residual
 
     cdef object forward(
@@ -120,7 +123,7 @@ cdef class AttentionDecoder:
         self.open_layers(&loop, owner, tape, states, train, num_threads)
         threads = threads_for(num_threads, self.work(&loop), loop.batch.rows)
         if loop.batch.rows:
-            owner.append(workspace_of(&loop, threads))
+            give_workspace(&loop.attention_job, owner, threads)
             with nogil:
                 parallel_for(forward_steps, &loop, threads)
         self.close_layers(tape, finals)
@@ -129,9 +132,8 @@ cdef class AttentionDecoder:
         if not train:
             return features, attention, last, finals, None
         self.tape = tape
-        if self.heads > 1:
-            del tape["attention"]  # the mean of the heads'
-        arrays = [memory, *self.weights, *(self.readout or ()), drops, self.embedding]
+        del tape["attention"]  # the mean of the heads'; of one head, it is "each", too
+        arrays = [memory, *self.weights, self.Wc, self.bc, drops, self.embedding]
         self.referred = [(array, array.shape) for array in arrays if array is not None]
         return features.copy(), attention.copy(), last, finals, self
 
@@ -152,26 +154,22 @@ cdef class AttentionDecoder:
         cdef Recurrence first = self.layers[0]
         N, T = x.shape[:2]
         _, S, M = memory.shape
-        H, L, dtype = h.shape[2], len(self.layers), memory.dtype
-        tape = {"attention": empty((N, T, S), dtype)}
-        inputs = [tape_rows((N, T, first.weights.input()), dtype, train)]
-        tape["inputs"] = inputs + [tape_rows((N, T, H), dtype, train) for _ in range(L - 1)]
-        if self.readout is None:
-            tape["joined"] = tape["f"] = empty((N, T, M + H), dtype)
-        else:
-            tape["joined"] = tape_rows((N, T, M + H), dtype, train)
-            tape["f"] = empty((N, T, self.readout[0].shape[1]), dtype)
-        if self.feeding:
-            tape["query"] = tape["joined"][:, :, M:]
-        else:
-            tape["query"] = tape_rows((N, T, H), dtype, train)
+        H, dtype = h.shape[2], memory.dtype
+        widths = [first.weights.input] + [H] * (len(self.layers) - 1)
+        tape = {"inputs": [step_rows((N, T, width), dtype, train) for width in widths]}
+        tape["attention"] = tape["each"] = empty((N, T, S), dtype)
+        if self.heads > 1:
+            tape["each"] = step_rows((N * self.heads, T, S), dtype, train)
+        joined = tape["joined"] = step_rows((N, T, M + H), dtype, train or self.Wc is None)
+        tape["f"] = joined if self.Wc is None else empty((N, T, self.Wc.shape[1]), dtype)
+        tape["heads"], tape["query"] = joined[:, :, :M], joined[:, :, M:]
+        if self.Wo is not None:
+            tape["heads"] = step_rows((N, T, self.Wo.shape[0]), dtype, train)
+        if not self.feeding:
+            tape["query"] = step_rows((N, T, H), dtype, train)
         tape["q"] = tape["query"]
         if self.weights:
-            tape["q"] = tape_rows((N, T, self.weights[0].shape[1]), dtype, train)
-        if self.score == "multi_head":
-            tape["heads"] = tape_rows((N, T, self.weights[3].shape[0]), dtype, train)
-        if self.heads > 1:
-            tape["each"] = tape_rows((N * self.heads, T, S), dtype, train)
+            tape["q"] = step_rows((N, T, self.Wq.shape[1]), dtype, train)
         return tape
 
     cdef int open_loop(self, Loop *loop, list owner, dict tape) except -1:
@@ -192,15 +190,11 @@ cdef class AttentionDecoder:
         loop.q = plane(owner, tape["q"])
         if self.drops is not None:
             loop.drops = planes(owner, list(self.drops))
-        each = tape["each"] if self.heads > 1 else tape["attention"]
+        loop.heads = plane(owner, tape["heads"])
         loop.attention_job = new_job(
-            owner, self.score, self.heads, tape["q"], k, self.weights, v, self.lengths, each
+            owner, self.score, self.heads, tape["q"], k, self.weights, v, self.lengths, tape["each"]
         )
-        context = joined[:, :, :M]
-        if self.score == "multi_head":
-            context = tape["heads"]
-            loop.heads = plane(owner, context)
-        loop.attention_job.context = matrices(owner, context, self.heads)
+        loop.attention_job.context = matrices(owner, tape["heads"], self.heads)
 
     cdef int open_layers(
         self, Loop *loop, list owner, dict tape, object states, bint train, object num_threads
@@ -224,13 +218,10 @@ cdef class AttentionDecoder:
         loop.step, loop.cells = layer.weights.step, <const fr_cell *>cells.data
         loop.outputs = planes(owner, outputs)
         if loop.residual:
-            loop.below = plane(owner, scratch(h.shape, h.dtype))
-        if self.weights:
-            loop.query_weights = affine(k, owner, self.weights[0], None, num_threads)
-        if self.score == "multi_head":
-            loop.heads_weights = affine(k, owner, self.weights[3], None, num_threads)
-        if self.readout is not None:
-            loop.readout = affine(k, owner, self.readout[0], self.readout[1], num_threads)
+            loop.below = plane(owner, step_rows(h.shape, h.dtype, False))
+        loop.query_weights = affine(k, owner, self.Wq, None, num_threads)
+        loop.heads_weights = affine(k, owner, self.Wo, None, num_threads)
+        loop.readout = affine(k, owner, self.Wc, self.bc, num_threads)
 
     cdef int open_embedding(self, Loop *loop, list owner, object num_threads) except -1:
         """What the rows of the embedding give the first layer's steps to begin with."""
@@ -251,8 +242,8 @@ cdef class AttentionDecoder:
         cdef Recurrence layer
         for layer in self.layers:
             row += layer.packed_weights()
-        for matrix in (*self.weights[:1], *self.weights[3:], *(self.readout or ())[:1]):
-            row += matrix.size
+        for matrix in (self.Wq, self.Wo, self.Wc):
+            row += 0 if matrix is None else matrix.size
         cdef const fr_batch *batch = &loop.batch
         return row * batch.offset[batch.steps] + attention_work(&loop.attention_job)
 
@@ -287,7 +278,7 @@ cdef class AttentionDecoder:
         dcells = self.open_layers_backward(&b, owner, grads, dstates, num_threads)
         threads = threads_for(num_threads, 2 * self.work(&b.forward), b.forward.batch.rows)
         if b.forward.batch.rows:
-            owner.append(workspace_of(&b.forward, threads))
+            give_workspace(attention, owner, threads)
             with nogil:
                 run_steps_backward(&b, threads)
         run(attention, memory_share, attention_work(attention), num_threads)
@@ -297,7 +288,7 @@ cdef class AttentionDecoder:
             layer.copy_states([dstate[i] for dstate in dstates0], m.dh, 1, m.dc, 1)
         dmemory, dweights = self.attention_gradients(grads, num_threads)
         dreadout = ()
-        if self.readout is not None:  # z = [c; h] Wc + bc
+        if self.Wc is not None:  # z = [c; h] Wc + bc
             joined, dz = self.flat(self.tape["joined"]), self.flat(grads["dz"])
             dreadout = weight_gradient(joined, dz, num_threads), column_sums(dz, num_threads)
         dx = self.input_gradients(&b, grads["dx"], dcells[0][0], num_threads)
@@ -331,19 +322,19 @@ cdef class AttentionDecoder:
         grads = {
             "dfeatures": dfeatures,
             "dfed": dfed.copy() if self.feeding else None,
-            "djoined": scratch(joined.shape, dtype),
+            "djoined": step_rows(joined.shape, dtype, False),
             "dc": empty(context, dtype),
-            **{name: scratch(hidden, dtype) for name in ("dquery", "dy", "dbelow")},
-            "dfirst": scratch(first.shape, dtype),
+            **{name: step_rows(hidden, dtype, False) for name in ("dquery", "dy", "dbelow")},
+            "dfirst": step_rows(first.shape, dtype, False),
             "dx": empty((N, T, first.shape[2] - (F if self.feeding else context[2])), dtype),
             "dattention": dattention,
             "dscore": empty((N * self.heads, T, keys.shape[1]), dtype),
             "dk": empty_like(k),
         }
-        grads["dz"] = grads["djoined"] if self.readout is None else empty((N, T, F), dtype)
+        grads["dz"] = grads["djoined"] if self.Wc is None else empty((N, T, F), dtype)
         grads["dq"] = empty(tape["q"].shape, dtype) if self.weights else grads["dquery"]
         grads["dheads"] = grads["dc"]
-        if self.score == "multi_head":
+        if self.Wo is not None:
             grads["dheads"] = empty(tape["heads"].shape, dtype)
         grads["dv"] = grads["dk"] if k is v else empty_like(v)
         if self.heads > 1 and dattention is not None:  # attention = mean of the heads'
@@ -369,12 +360,9 @@ cdef class AttentionDecoder:
         b.dfirst_fed = plane(owner, grads["dfirst"][:, :, b.dx.columns :])
         if self.feeding:
             b.dfed = plane(owner, same_rows(grads["dfed"], b.forward.batch.steps))
-        if self.weights:
-            b.query_weights_t = affine_transposed(k, owner, self.weights[0], num_threads)
-        if self.score == "multi_head":
-            b.heads_weights_t = affine_transposed(k, owner, self.weights[3], num_threads)
-        if self.readout is not None:
-            b.readout_t = affine_transposed(k, owner, self.readout[0], num_threads)
+        b.query_weights_t = affine_transposed(k, owner, self.Wq, num_threads)
+        b.heads_weights_t = affine_transposed(k, owner, self.Wo, num_threads)
+        b.readout_t = affine_transposed(k, owner, self.Wc, num_threads)
 
     cdef int open_attention(self, BackwardLoop *b, list owner, dict grads) except -1:
         cdef AttentionJob *m = &b.forward.attention_job
@@ -433,7 +421,7 @@ cdef class AttentionDecoder:
         last = ()
         if self.score == "additive":
             last = (grads["dscore_v"][0].sum(axis=(0, 1)),)
-        if self.score == "multi_head":  # c = heads Wo
+        if self.Wo is not None:  # c = heads Wo
             heads, dc = self.flat(self.tape["heads"]), self.flat(grads["dc"])
             last = (weight_gradient(heads, dc, num_threads),)
         return dmemory, (dWq, *dweights, *last)
@@ -451,14 +439,9 @@ cdef object same_rows(object rows, fr_index steps):
     return np.ndarray(shape, rows.dtype, rows, 0, strides)
 
 
-cdef object scratch(tuple shape, object dtype):
-    """An array (N, T, width) that has the same memory for every step."""
-    return same_rows(empty((shape[0], shape[2]), dtype), shape[1])
-
-
-cdef object tape_rows(tuple shape, object dtype, bint train):
-    """An array (N, T, width) of what only a backward needs of every step."""
-    return empty(shape, dtype) if train else scratch(shape, dtype)
+cdef object step_rows(tuple shape, object dtype, bint each):
+    """An array (N, T, width) with memory for each step, or with the same for all."""
+    return empty(shape, dtype) if each else same_rows(empty(shape[::2], dtype), shape[1])
 
 
 cdef Plane plane(list owner, cnp.ndarray array):
@@ -477,9 +460,3 @@ cdef const Plane *planes(list owner, list arrays) except NULL:
         (<Plane *>buffer.data)[i] = plane(owner, arrays[i])
     owner.append(buffer)
     return <const Plane *>buffer.data
-
-
-cdef Buffer workspace_of(Loop *loop, int threads):
-    """Memory for the products of each thread; see step_input_gradient for three pointers a row."""
-    cdef fr_index rows = (loop.batch.rows + threads - 1) // threads
-    return give_workspace(&loop.attention_job, threads, 2 * rows)

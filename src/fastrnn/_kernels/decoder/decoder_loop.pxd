@@ -35,7 +35,7 @@ cdef struct Loop:
     Plane query           # the h of `joined`; or a copy of the state of the top layer
     Plane q               # what asks the memory: the query, or its projection by
     Affine query_weights
-    Plane heads           # of multi_head: the contexts of all heads side by side, which meet
+    Plane heads           # c; or, of multi_head, the contexts of all heads side by side, which meet
     Affine heads_weights
     Plane f
     Affine readout

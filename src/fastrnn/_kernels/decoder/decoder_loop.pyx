@@ -8,19 +8,19 @@
                 c = attention to h                      h = a step of every layer
             features = [c; h], or tanh of their readout
 
-The backward walks the same lines from the last to the first, in the chunks of `backward.pyx`; the
-weight gradients of a chunk come after its steps. No thread waits for another during the steps. Rows
-come in the order of the layers' batch, by falling number of steps; arrays lie in the caller's order.
-The cells run as they do in a plain recurrent layer.
+The backward runs the same lines from the last to the first, in the chunks of `backward.pyx`; the
+weight gradients of a chunk come after its steps. No thread waits for another during the steps.
+Rows come in the order of the layers' batch, by falling number of steps; arrays lie in the caller's
+order. The cells run as they do in a plain recurrent layer.
 """
 
 cimport numpy as cnp
 from libc.string cimport memcpy
 
 from fastrnn._kernels.attention.attention cimport (
-    AttentionJob, attend, average_heads, keys_of, query_gradient, score_gradient
+    AttentionJob, attend, average_heads, keys_of, query_gradient, score_gradient, workspace_of
 )
-from fastrnn._kernels.linalg.matrix cimport Affine, Workspace, apply_pointed, workspace_at
+from fastrnn._kernels.linalg.matrix cimport Affine, Workspace, apply_pointed
 from fastrnn._kernels.recurrent.backward cimport (
     Backward, add_weight_gradients, chunk_before, point_at_chunk, sum_by_id, through_input
 )
@@ -52,11 +52,6 @@ cdef OwnRows rows_at(const Loop *d, int t, int threads, fr_index s) noexcept nog
 cdef fr_share step_share(const Loop *d, OwnRows own) noexcept nogil:
     """The same rows for a step of a cell, which takes all hidden units."""
     return fr_share(own.first, own.stride, 0, d.cells[0].ld // d.kernels.lanes, NULL, 1, 0)
-
-
-cdef Workspace work_of(const Loop *d, int t) noexcept nogil:
-    cdef const AttentionJob *m = &d.attention_job
-    return workspace_at(m.memory + t * m.thread_bytes, m.largest_side)
 
 
 cdef inline fr_index sequence(OwnRows own, fr_index i) noexcept nogil:
@@ -109,7 +104,7 @@ cdef void copy_state(const Loop *d, Lines to, const fr_cell *m, fr_index s) noex
 cdef void forward_steps(void *loop, int t, int threads) noexcept nogil:
     """Every step of a thread's rows."""
     cdef const Loop *d = <const Loop *>loop
-    cdef Workspace work = work_of(d, t)
+    cdef Workspace work = workspace_of(&d.attention_job, t)
     cdef OwnRows own
     cdef fr_index s
     for s in range(d.batch.steps):
@@ -198,7 +193,7 @@ cdef void run_steps_backward(BackwardLoop *b, int threads) noexcept nogil:
 cdef void backward_steps(void *loop, int t, int threads) noexcept nogil:
     """The steps of the chunk of a thread's rows."""
     cdef const BackwardLoop *b = <const BackwardLoop *>loop
-    cdef Workspace work = work_of(&b.forward, t)
+    cdef Workspace work = workspace_of(&b.forward.attention_job, t)
     cdef OwnRows own
     cdef fr_index s
     for s in range(b.cells.end - 1, b.cells.first - 1, -1):

@@ -5,7 +5,7 @@ from fastrnn._kernels.linalg.matrix cimport Affine, Matrix, Workspace
 from fastrnn._kernels.recurrent.prepacked cimport Prepacked
 from fastrnn._kernels.simd cimport fr_index, fr_kernels
 
-# The rows of a step, and where one thread's steps keep them: each is a hypothesis of a sentence, and
+# The rows of a step, and where one thread's steps keep them: each is a hypothesis of a sentence;
 # those of one sentence are neighbours. Of what a step leaves to the next there are two, in turn.
 cdef struct StepRows:
     fr_index most

@@ -1,7 +1,7 @@
 """One step of a decoder for many rows, as `fastrnn._reference.decoder_step` defines it.
 
-The cells run as `Prepacked` runs them, attention sentence by sentence, and everything else as products
-over all rows. A row's numbers do not depend on the other rows.
+The cells run as `Prepacked` runs them, attention sentence by sentence, and everything else as
+products over all rows. A row's numbers do not depend on the other rows.
 """
 
 cimport numpy as cnp
@@ -13,7 +13,7 @@ from fastrnn._kernels.attention.attention cimport (
 from fastrnn._kernels.linalg.matrix cimport (
     Matrix, affine, apply, as_matrix, packed_bytes, row_of, some_rows, workspace_at, workspace_bytes
 )
-from fastrnn._kernels.recurrent.prepacked cimport Prepacked, StepMemory, rows_of_state
+from fastrnn._kernels.recurrent.prepacked cimport StepMemory, rows_of_state
 from fastrnn._kernels.runtime.cpu cimport kernels_for
 from fastrnn._kernels.runtime.memory cimport carve
 from fastrnn._kernels.runtime.thread_groups cimport ThreadGroups
@@ -66,9 +66,8 @@ cdef class StepDecoder:
         self.attends_before = decoder.context == "input"
         self.feeds_features = decoder.context == "input_feeding"
         self.output = affine(self.kernels, self.owner, W, b, num_threads)
-        if decoder.readout is not None:
-            Wc, bc = decoder.readout
-            self.readout = affine(self.kernels, self.owner, Wc, bc, num_threads)
+        Wc, bc = decoder.readout or (None, None)
+        self.readout = affine(self.kernels, self.owner, Wc, bc, num_threads)
         self.row_work = self.stack.row_work + W.size
         if self.attends:
             self.attend_to(decoder, memory, lengths, num_threads)
@@ -83,7 +82,9 @@ cdef class StepDecoder:
             self.query = affine(self.kernels, self.owner, weights[0], None, num_threads)
         if score == "multi_head":
             self.heads_output = affine(self.kernels, self.owner, weights[3], None, num_threads)
-        self.score = memory_job(self.owner, score, decoder.num_heads, keys, weights, values, lengths)
+        self.score = memory_job(
+            self.owner, score, decoder.num_heads, keys, weights, values, lengths
+        )
         self.memory_steps, self.memory_size = memory.shape[1], memory.shape[2]
         self.owner.append(lengths)
 
@@ -91,7 +92,7 @@ cdef class StepDecoder:
         """Lay out the memory for steps of at most so many rows; `bytes` says how much it is."""
         cdef StepRows rows
         cdef char *at = memory
-        cdef fr_index itemsize = self.kernels.itemsize, P = self.constant.columns, S, side
+        cdef fr_index itemsize = self.kernels.itemsize, P = self.constant.columns, side
         cdef fr_index state_bytes = self.stack.memory_at(NULL, most).bytes
         memset(&rows, 0, sizeof(rows))
         rows.most = most
@@ -111,11 +112,10 @@ cdef class StepDecoder:
             rows.joined = carve_matrix(&at, most, self.readout.depth, itemsize)
         rows.attention = carve_matrix(&at, most, self.memory_steps, itemsize)
         rows.logits = carve_matrix(&at, most, self.vocabulary, itemsize)
-        S = self.memory_steps
-        side = max(most, S, 1)
+        side = max(most, self.memory_steps, 1)
         rows.work = workspace_at(at, side)
         at += workspace_bytes(side, packed_bytes(
-            self.kernels, S, max(self.memory_size, self.heads_output.depth)
+            self.kernels, self.memory_steps, max(self.memory_size, self.heads_output.depth)
         ))
         rows.bytes = at - memory
         return rows

@@ -38,34 +38,21 @@ cdef fr_index FIRST_ROOM = 32
 
 # A target that was found: where it ends in the history of its sentence, and how good it is.
 cdef struct Found:
-    double score
-    double log_probability
+    double score, log_probability
     bint finished
     fr_index length  # tokens to be shown
     fr_index row     # as which the last of them went on
     fr_index at      # of its tokens, once they are shown
 
 
-# How the hypotheses of one sentence came about, [room][beam].
-cdef struct History:
-    fr_index beam
-    fr_index attention_bytes  # of a row; 0: not kept
-    fr_index room             # steps
-    fr_index *parent          # of what went on as this row, the row before
-    fr_index *token           # and the token
-    char *attention           # of each row of the step
-
-
 # Tokens of targets one after another, and their attention.
 cdef struct Shown:
-    fr_index attention_bytes
-    fr_index used
-    fr_index room
+    fr_index used, room
     cnp.int64_t *tokens
     char *attention
 
 
-# A sentence in a block.
+# A sentence in a block, and how its hypotheses came about.
 cdef struct Sentence:
     fr_index number
     fr_index steps           # made so far
@@ -75,7 +62,10 @@ cdef struct Sentence:
     double *coverage         # [rows][covered], the attention that each step of the memory got
     double *next_log_probability
     double *next_coverage
-    History history
+    fr_index room            # of the history, in steps
+    fr_index *parent         # [room][beam]: of what went on as this row, the row before,
+    fr_index *token          # and the token
+    char *attention          # [room][beam] of each row of the step
 
 
 # A continuation of a hypothesis.
@@ -101,11 +91,12 @@ cdef struct Worker:
 # The options of a call, and what it finds.
 cdef struct DecodingJob:
     const fr_kernels *kernels
-    void *decoder            # a Decoder
+    void *decoder            # a StepDecoder
     Worker *workers
     fr_index sentences
     fr_index block           # sentences of a block
     fr_index beam
+    fr_index attention_bytes  # of a row; 0: not kept
     fr_index most_steps
     fr_index end             # -1: there is no end mark
     const cnp.int64_t *start
@@ -116,8 +107,7 @@ cdef struct DecodingJob:
     const unsigned char *use_forced
     # A beam search, where n_best > 0
     fr_index n_best
-    double length_penalty
-    double coverage_penalty
+    double length_penalty, coverage_penalty
     fr_index covered         # steps of the memory; 0: coverage does not count
     # What was found for each sentence, by which thread
     Found *found             # [sentences][max(n_best, 1)]
@@ -200,44 +190,46 @@ cdef bint grow(void **array, fr_index bytes) noexcept nogil:
     return moved != NULL
 
 
-cdef bint remember_attention(Worker *w, Sentence *s) noexcept nogil:
+cdef bint remember_attention(const DecodingJob *m, Worker *w, Sentence *s) noexcept nogil:
     """Keep the attention of the rows of this step; tells whether there was memory."""
-    cdef History *history = &s.history
-    cdef fr_index bytes = history.attention_bytes, room = history.room, step = history.beam * bytes
+    cdef fr_index bytes = m.attention_bytes, room = s.room
     if s.steps == room:
         room = 2 * room or FIRST_ROOM
         if not (
-            grow(<void **>&history.parent, room * history.beam * sizeof(fr_index))
-            and grow(<void **>&history.token, room * history.beam * sizeof(fr_index))
-            and grow(<void **>&history.attention, room * step)
+            grow(<void **>&s.parent, room * m.beam * sizeof(fr_index))
+            and grow(<void **>&s.token, room * m.beam * sizeof(fr_index))
+            and grow(<void **>&s.attention, room * m.beam * bytes)
         ):
             w.failed = True
             return False
-        history.room = room
+        s.room = room
     memcpy(
-        history.attention + s.steps * step, w.rows.attention.data + s.first * bytes,
+        s.attention + s.steps * m.beam * bytes, w.rows.attention.data + s.first * bytes,
         s.rows * bytes,
     )
     return True
 
 
-cdef void remember(Sentence *s, fr_index row, fr_index parent, fr_index token) noexcept nogil:
+cdef void remember(
+    const DecodingJob *m, Sentence *s, fr_index row, fr_index parent, fr_index token
+) noexcept nogil:
     """What goes on from this step as its sentence's row of this number."""
-    s.history.parent[s.steps * s.history.beam + row] = parent
-    s.history.token[s.steps * s.history.beam + row] = token
+    s.parent[s.steps * m.beam + row], s.token[s.steps * m.beam + row] = parent, token
 
 
 cdef void show_results(const DecodingJob *m, Worker *w, const Sentence *s) noexcept nogil:
     """Copy the tokens of what was found."""
     cdef fr_index first = s.number * max(m.n_best, 1), i
     for i in range(first, first + m.count[s.number]):
-        if not show(&w.shown, &s.history, &m.found[i]):
+        if not show(m, &w.shown, s, &m.found[i]):
             w.failed = True
 
 
-cdef bint show(Shown *shown, const History *history, Found *found) noexcept nogil:
+cdef bint show(
+    const DecodingJob *m, Shown *shown, const Sentence *s, Found *found
+) noexcept nogil:
     """Follow a target back from its end, and copy it; tells whether there was memory."""
-    cdef fr_index room = max(shown.room, FIRST_ROOM), bytes = shown.attention_bytes
+    cdef fr_index room = max(shown.room, FIRST_ROOM), bytes = m.attention_bytes
     cdef fr_index row = found.row, step, at
     while room < shown.used + found.length:
         room *= 2
@@ -249,14 +241,13 @@ cdef bint show(Shown *shown, const History *history, Found *found) noexcept nogi
             return False
         shown.room = room
     for step in range(found.length - 1, -1, -1):
-        at = step * history.beam + row
-        shown.tokens[shown.used + step] = history.token[at]
-        row = history.parent[at]
-        if bytes:
-            memcpy(
-                shown.attention + (shown.used + step) * bytes,
-                history.attention + (step * history.beam + row) * bytes, bytes,
-            )
+        at = step * m.beam + row
+        shown.tokens[shown.used + step] = s.token[at]
+        row = s.parent[at]
+        memcpy(
+            shown.attention + (shown.used + step) * bytes,
+            s.attention + (step * m.beam + row) * bytes, bytes,
+        )
     found.at = shown.used
     shown.used += found.length
     return True
@@ -268,13 +259,13 @@ cdef bint follow(const DecodingJob *m, Worker *w, Sentence *s) noexcept nogil:
     """Go on with one token; tells whether the sentence is over."""
     cdef const char *logits = logits_of(w, s.first)
     cdef fr_index token, first = s.first
-    if not remember_attention(w, s):
+    if not remember_attention(m, w, s):
         return True
     token = choose_token(m, w, s, logits)
     s.log_probability[0] += (
         value(m.kernels, logits, token) - m.kernels.log_sum_exp(logits, w.rows.logits.columns)
     )
-    remember(s, 0, 0, token)
+    remember(m, s, 0, 0, token)
     s.steps += 1
     if token == m.end or s.steps == m.most_steps:
         m.found[s.number] = Found(0, s.log_probability[0], token == m.end, s.steps, 0, 0)
@@ -314,12 +305,12 @@ cdef double uniform(uint64_t seed, uint64_t t) noexcept nogil:
 
 cdef bint search_on(const DecodingJob *m, Worker *w, Sentence *s) noexcept nogil:
     """Go on with the best continuations; tells whether the sentence is over."""
-    cdef fr_index count = continue_rows(m, w, s), row, token, rank, first = s.first
+    cdef fr_index count = continue_rows(m, w, s), token, rank, first = s.first
     cdef Continuation *found = w.continuations
     if count == 0:
         enter_running(m, s)
         return True
-    if not remember_attention(w, s):
+    if not remember_attention(m, w, s):
         return True
     cover(m, w, s)
     for rank in range(min(count, m.beam)):
@@ -381,7 +372,7 @@ cdef void go_on_as(
     const DecodingJob *m, Sentence *s, fr_index row, const Continuation *found
 ) noexcept nogil:
     """A continuation is this row of the next step."""
-    remember(s, row, found.parent, found.token)
+    remember(m, s, row, found.parent, found.token)
     s.next_log_probability[row] = found.log_probability
     memcpy(
         s.next_coverage + row * m.covered, s.coverage + found.parent * m.covered,
@@ -496,9 +487,9 @@ cdef class Decoding:
         for t in range(self.threads if self.job.workers else 0):
             w = &self.job.workers[t]
             for i in range(self.job.block):
-                PyMem_RawFree(w.sentences[i].history.parent)
-                PyMem_RawFree(w.sentences[i].history.token)
-                PyMem_RawFree(w.sentences[i].history.attention)
+                PyMem_RawFree(w.sentences[i].parent)
+                PyMem_RawFree(w.sentences[i].token)
+                PyMem_RawFree(w.sentences[i].attention)
             PyMem_RawFree(w.shown.tokens)
             PyMem_RawFree(w.shown.attention)
 
@@ -523,32 +514,29 @@ cdef class Decoding:
 
     cdef int set_up(self, Worker *w) except -1:
         """Give a thread its memory."""
-        cdef const DecodingJob *m = &self.job
+        cdef DecodingJob *m = &self.job
         cdef fr_index rows = m.block * m.beam, V = self.decoder.vocabulary, i
-        cdef fr_index attention_bytes = 0
         cdef Sentence *s
         w.rows = self.decoder.rows_at(NULL, rows)
         w.rows = self.decoder.rows_at(<char *>self.reserve(w.rows.bytes, 1), rows)
         if self.returns_attention:
-            attention_bytes = w.rows.attention.row_bytes
+            m.attention_bytes = w.rows.attention.row_bytes
         w.sentences = <Sentence *>self.reserve(m.block, sizeof(Sentence))
         w.continuations = <Continuation *>self.reserve(2 * m.beam, sizeof(Continuation))
         w.places = <fr_index *>self.reserve(min(m.beam + 1, V), sizeof(fr_index))
         w.drawing = self.reserve(V if m.seeds else 0, sizeof(fr_index) + m.kernels.itemsize)
-        w.shown.attention_bytes = attention_bytes
         for i in range(m.block):
             s = &w.sentences[i]
             s.log_probability = <double *>self.reserve(m.beam, sizeof(double))
             s.next_log_probability = <double *>self.reserve(m.beam, sizeof(double))
             s.coverage = <double *>self.reserve(m.beam * m.covered, sizeof(double))
             s.next_coverage = <double *>self.reserve(m.beam * m.covered, sizeof(double))
-            s.history.beam, s.history.attention_bytes = m.beam, attention_bytes
 
     cdef tuple target(self, fr_index n, fr_index i):
         """Number i of what was found for a sentence, as a beam search returns it."""
         cdef const Shown *shown = &self.job.workers[self.job.worker[n]].shown
         cdef const Found *found = &self.job.found[n * max(self.job.n_best, 1) + i]
-        cdef fr_index length = found.length, bytes = shown.attention_bytes
+        cdef fr_index length = found.length, bytes = self.job.attention_bytes
         tokens, attention = np.empty(length, np.int64), None
         if length:
             memcpy(cnp.PyArray_DATA(tokens), shown.tokens + found.at, length * sizeof(cnp.int64_t))

@@ -4,10 +4,10 @@ cimport numpy as cnp
 import numpy as np
 
 from fastrnn._kernels.linalg.matrix cimport (
-    Affine, Matrix, affine, affine_transposed, applied, as_matrix, packed_matrix, plain_product,
-    point_columns, point_rows, row_pointers, run_product,
+    Affine, Matrix, affine, affine_transposed, applied, as_matrix, plain_product, point_columns,
+    reserve_pointers, row_pointers, run_product,
 )
-from fastrnn._kernels.linalg.packing cimport plain_layout
+from fastrnn._kernels.linalg.packing cimport packed_by, plain_layout
 from fastrnn._kernels.runtime.cpu cimport kernels_for
 from fastrnn._kernels.runtime.memory cimport Buffer, empty
 from fastrnn._kernels.runtime.threads cimport MOVE_WORK, run_parallel
@@ -42,17 +42,19 @@ def linear_backward(dy, x, W, *, bint bias, num_threads=None):
 
 cdef object weight_gradient(object x, object dy, object num_threads):
     """dW = x^T dy."""
+    cdef list owner = []
     dW = empty((x.shape[1], dy.shape[1]), x.dtype)
     cdef Matrix X = as_matrix(x), dY = as_matrix(dy)
     cdef const fr_kernels *k = kernels_for(x.itemsize)
     cdef fr_layout layout = plain_layout(k, dY.columns)
-    cdef Buffer upstream = packed_matrix(k, dY, &layout, num_threads)
-    cdef Buffer rows = row_pointers(X.columns), results = row_pointers(X.columns)
-    point_columns(<void **>rows.data, X, k.itemsize)
-    point_rows(<void **>results.data, as_matrix(dW))
+    cdef Buffer upstream = packed_by(
+        k, k.pack_nn, dY.data, dY.rows, dY.row_bytes // k.itemsize, &layout, num_threads
+    )
+    cdef void **rows = reserve_pointers(owner, X.columns)
+    point_columns(rows, X, k.itemsize)
     cdef fr_product product = plain_product(
-        k, <void **>rows.data, X.row_bytes // k.itemsize, X.rows, upstream.data, X.rows,
-        <void **>results.data, dY.columns,
+        k, rows, X.row_bytes // k.itemsize, X.rows, upstream.data, X.rows,
+        row_pointers(owner, as_matrix(dW)), dY.columns,
     )
     run_product(k, &product, X.columns, num_threads)
     return dW

@@ -2,9 +2,7 @@
 
 cimport numpy as cnp
 
-from fastrnn._kernels.linalg.packing cimport (
-    packed, packed_by, packed_columns, packed_transposed, plain_layout
-)
+from fastrnn._kernels.linalg.packing cimport packed, packed_columns, packed_transposed, plain_layout
 from fastrnn._kernels.runtime.memory cimport Buffer, empty
 from fastrnn._kernels.runtime.threads cimport run_parallel
 from fastrnn._kernels.simd cimport fr_index, fr_kernels, fr_layout, fr_product
@@ -23,14 +21,6 @@ cdef Matrix as_matrix(object array) noexcept:
     """A 2-D array whose last axis is contiguous."""
     cdef cnp.ndarray a = array
     return Matrix(cnp.PyArray_BYTES(a), a.shape[0], a.shape[1], a.strides[0])
-
-
-cdef Matrix item(cnp.ndarray array, fr_index index) noexcept nogil:
-    """array[index] of a 3-D array whose last axis is contiguous."""
-    return Matrix(
-        cnp.PyArray_BYTES(array) + index * cnp.PyArray_STRIDE(array, 0),
-        cnp.PyArray_DIM(array, 1), cnp.PyArray_DIM(array, 2), cnp.PyArray_STRIDE(array, 1),
-    )
 
 
 cdef char *row_of(Matrix matrix, fr_index row) noexcept nogil:
@@ -55,16 +45,18 @@ cdef void point_columns(void **pointers, Matrix matrix, fr_index itemsize) noexc
         pointers[j] = matrix.data + j * itemsize
 
 
-cdef Buffer packed_matrix(
-    const fr_kernels *k, Matrix matrix, const fr_layout *layout, object num_threads
-):
-    return packed_by(
-        k, k.pack_nn, matrix.data, matrix.rows, matrix.row_bytes // k.itemsize, layout, num_threads
-    )
+cdef void **reserve_pointers(list owner, fr_index count) except NULL:
+    """Memory for `count` pointers that lives as long as `owner`."""
+    cdef Buffer buffer = Buffer(count, sizeof(void *))
+    owner.append(buffer)
+    return <void **>buffer.data
 
 
-cdef Buffer row_pointers(fr_index count):
-    return Buffer(count, sizeof(void *))
+cdef void **row_pointers(list owner, Matrix matrix) except NULL:
+    """Pointers to the rows, which live as long as `owner`."""
+    cdef void **pointers = reserve_pointers(owner, matrix.rows)
+    point_rows(pointers, matrix)
+    return pointers
 
 
 cdef fr_product plain_product(
@@ -114,7 +106,9 @@ cdef fr_index workspace_bytes(fr_index largest_side, fr_index largest_operand) n
 
 
 cdef Affine affine(const fr_kernels *k, list owner, object W, object b, object num_threads):
-    """x W + b, or x W where b is None; the packed arrays live as long as `owner`."""
+    """x W + b, x W where b is None, none where W is; packed arrays live as long as `owner`."""
+    if W is None:
+        return Affine(NULL, NULL, 0, 0, 0)
     cdef fr_layout layout = plain_layout(k, W.shape[1])
     cdef Buffer matrix = packed(k, W, &layout, num_threads), bias
     cdef Affine result = Affine(matrix.data, NULL, W.shape[0], W.shape[0], W.shape[1])
@@ -127,7 +121,9 @@ cdef Affine affine(const fr_kernels *k, list owner, object W, object b, object n
 
 
 cdef Affine affine_transposed(const fr_kernels *k, list owner, object W, object num_threads):
-    """x W^T; the packed matrix lives as long as `owner`."""
+    """x W^T, none where W is None; the packed matrix lives as long as `owner`."""
+    if W is None:
+        return Affine(NULL, NULL, 0, 0, 0)
     cdef fr_layout layout = plain_layout(k, W.shape[1])
     cdef Buffer matrix = packed_transposed(k, W, &layout, num_threads)
     owner.append(matrix)
@@ -153,15 +149,12 @@ cdef void apply_pointed(
 
 cdef object applied(const fr_kernels *k, const Affine *affine, object x, object num_threads):
     """The affine map of x as a new array; its rows are split over threads."""
-    cdef Matrix X = as_matrix(x)
-    cdef Buffer rows = row_pointers(X.rows), results = row_pointers(X.rows)
-    y = empty((X.rows, affine.columns), x.dtype)
-    point_rows(<void **>rows.data, X)
-    point_rows(<void **>results.data, as_matrix(y))
+    cdef list owner = []
+    y = empty((len(x), affine.columns), x.dtype)
     cdef fr_product product = affine_product(
-        k, affine, <void **>rows.data, <void **>results.data
+        k, affine, row_pointers(owner, as_matrix(x)), row_pointers(owner, as_matrix(y))
     )
-    run_product(k, &product, X.rows, num_threads)
+    run_product(k, &product, x.shape[0], num_threads)
     return y
 
 

@@ -9,9 +9,8 @@ from fastrnn._kernels.simd cimport fr_index, fr_kernels, fr_layout, fr_pack
 cnp.import_array()
 
 
-# Multiply-adds that a packed number costs, for the choice of threads. It is less than MOVE_WORK, since
-# another region of threads costs more where they have fallen asleep; docs/decisions.md has the
-# figures.
+# Multiply-adds that a packed number costs, for the choice of threads; docs/decisions.md says why it
+# is less than MOVE_WORK.
 cdef double PACK_WORK = 4
 
 

@@ -1,6 +1,4 @@
-"""Functions of single numbers: the vector functions under every gate, for tanh layers and to test
-their accuracy, and dropout.
-"""
+"""Functions of single numbers: those of the gates, for tanh layers and tests, and dropout."""
 
 cimport numpy as cnp
 import numpy as np

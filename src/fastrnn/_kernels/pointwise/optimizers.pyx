@@ -15,8 +15,7 @@ cnp.import_array()
 cdef fr_index BLOCK = 4096
 
 
-# What is done with the numbers of some arrays of one size and dtype, C-contiguous; each thread has its
-# own of them.
+# What is done with arrays of one size and dtype, C-contiguous; each thread has some of the numbers.
 cdef struct Job:
     const fr_kernels *kernels
     int array_count

@@ -8,12 +8,12 @@ from fastrnn._kernels.simd cimport (
 # One block of the weight gradients: operand^T dgates, for some rows of the operand (x, h, r*h, or
 # a constant 1 for a bias) and some vectors of every panel of dgates.
 cdef struct GradientPart:
-    fr_index operand   # its first vector, or -1 for the constant
+    fr_index operand    # its first vector, or -1 for the constant
     fr_index rows
-    fr_index gate      # of a panel of dgates, the first
-    fr_layout layout   # where its columns belong
+    fr_index gate       # of a panel of dgates, the first
+    fr_layout layout    # where its columns belong
     char *out
-    fr_index out_bytes # from one row of it to the next
+    fr_index out_bytes  # from one row of it to the next
 
 cdef struct Backward:
     const fr_kernels *kernels
@@ -24,16 +24,15 @@ cdef struct Backward:
     fr_layout layout_x
     GradientPart parts[4]
     int part_count
-    fr_index first     # step of the chunk
-    fr_index end
-    void **operands    # pointers to every row of every part's operand
-    void **results     # and of its result
-    void **chunk_rows  # pointers to every row of dgates in the chunk, of its last panel, of dx
+    fr_index first, end  # steps of the chunk
+    void **operands     # pointers to every row of every part's operand
+    void **results      # and of its result
+    void **chunk_rows   # pointers to every row of dgates in the chunk, of its last panel, of dx
     const void *one
-    void *sums         # where x, or a part of it, is rows of an embedding: of the dgates that
-    fr_index sum_count # belong to each row,
-    fr_view ids        # by the numbers of the rows
-    fr_index row_bytes # of dgates and operand in a chunk
+    void *sums          # where x, or a part of it, is rows of an embedding: of the dgates that
+    fr_index sum_count  # belong to each row,
+    fr_view ids         # by the numbers of the rows
+    fr_index row_bytes  # of dgates and operand in a chunk
 
 cdef GradientPart gradient_part(
     fr_index operand, fr_index rows, fr_index gate, const fr_layout *layout, cnp.ndarray out

@@ -84,7 +84,7 @@ cdef void add_weight_gradients(const Backward *b, int thread, int threads) noexc
     cdef const fr_kernels *k = b.kernels
     cdef fr_product product
     cdef const GradientPart *part
-    cdef fr_index before = 0, full, begin, end
+    cdef fr_index before = 0, full, begin, end, left
     cdef int i
     for i in range(b.part_count):
         part = &b.parts[i]
@@ -100,16 +100,10 @@ cdef void add_weight_gradients(const Backward *b, int thread, int threads) noexc
         k.product(&product, begin, end)
         # In a last panel that is not full the gates are nearer to each other.
         product.begin, product.end = full, part.layout.panels
-        product.b = <char *>b.m.dgates + part.gate * units_left(part) * k.itemsize
+        left = part.layout.limit[0] - part.layout.start[0] - full * part.layout.advance
+        product.b = <char *>b.m.dgates + part.gate * left * k.itemsize
         k.product(&product, begin, end)
         before += part.rows
-
-
-cdef fr_index units_left(const GradientPart *part) noexcept nogil:
-    """Columns of each gate in the last panel."""
-    return part.layout.limit[0] - (
-        part.layout.start[0] + (part.layout.panels - 1) * part.layout.advance
-    )
 
 
 cdef void input_gradient(const Backward *b, int thread, int threads) noexcept nogil:

@@ -11,7 +11,7 @@ cdef class Weights:
     cdef fr_step *step
     cdef fr_backward_step *backward_step
     cdef fr_layout layout_x, layout_h
-    cdef fr_index h_gate
+    cdef fr_index input, hidden, h_gate
     cdef bint gated, relu, complement
     cdef object Wx, Wh, b, bh
     cdef Buffer wx, wh, bias, bias_h, wh_n
@@ -19,8 +19,6 @@ cdef class Weights:
     cdef int pack_extras(self, object num_threads) except -1
     cdef void drop(self) noexcept
     cdef void give(self, fr_cell *m) noexcept
-    cdef fr_index input(self) noexcept
-    cdef fr_index hidden(self) noexcept
     cdef tuple gradients(self, fr_index ahead=*)
     cdef int backward_extras(
         self, fr_cell_backward *m, list scratch, object num_threads

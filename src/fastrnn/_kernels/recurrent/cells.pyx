@@ -8,7 +8,7 @@ from fastrnn._kernels.recurrent.backward cimport GradientPart, gradient_part
 from fastrnn._kernels.runtime.cpu cimport cell_kernels, kernels_for
 from fastrnn._kernels.runtime.memory cimport Buffer, empty, empty_like
 from fastrnn._kernels.simd cimport (
-    fr_cell, fr_cell_backward, fr_cell_kernels, fr_cell_single, fr_index, fr_layout
+    fr_cell, fr_cell_backward, fr_cell_kernels, fr_cell_single, fr_index, fr_kernels, fr_layout
 )
 
 from fastrnn._cells import CELLS
@@ -62,12 +62,7 @@ cdef class Weights:
         cdef const fr_cell_kernels *functions = cell_kernels(self.kernels, cell)
         self.step, self.backward_step = functions.step, functions.backward_step
         self.Wx, self.Wh, self.b, self.bh = Wx, Wh, b, bh
-
-    cdef fr_index input(self) noexcept:
-        return (<cnp.ndarray>self.Wx).shape[0]
-
-    cdef fr_index hidden(self) noexcept:
-        return (<cnp.ndarray>self.Wh).shape[0]
+        self.input, self.hidden = Wx.shape[0], Wh.shape[0]
 
     cdef int pack(self, object num_threads) except -1:
         """Make the packed copies of the arrays as they are now."""
@@ -112,7 +107,7 @@ cdef class Weights:
 def rnn_weights(name, arrays, bint textbook):
     """One plain block of columns; h itself is all that the backward needs."""
     cdef Weights weights = Weights(name, *arrays)
-    weights.layout_x = weights.layout_h = plain_layout(weights.kernels, weights.hidden())
+    weights.layout_x = weights.layout_h = plain_layout(weights.kernels, weights.hidden)
     return weights
 
 
@@ -120,7 +115,7 @@ def lstm_weights(name, arrays, bint textbook):
     """i, f, g, o of the same hidden units side by side."""
     cdef Weights weights = Weights(name, *arrays)
     cdef const fr_index *order = (<GateOrder>ORDERS[name]).columns[textbook]
-    weights.layout_x = gate_layout(weights.kernels, weights.hidden(), 4, order)
+    weights.layout_x = gate_layout(weights.kernels, weights.hidden, 4, order)
     weights.layout_h = weights.layout_x
     weights.gated = True
     return weights
@@ -128,36 +123,36 @@ def lstm_weights(name, arrays, bint textbook):
 
 def gru_weights(name, arrays, bint textbook):
     """n, r, z as x meets them, r, z and, if reset comes after the product, n as h does."""
-    cdef Weights weights = GRUWeights(name, *arrays)
+    cdef GRUWeights weights = GRUWeights(name, *arrays)
+    cdef const fr_kernels *k = weights.kernels
     cdef const fr_index *order = (<GateOrder>ORDERS[name]).columns[textbook]
     cdef fr_index[3] order_x = [order[2], order[0], order[1]]
-    cdef fr_index gates_h = 2 if weights.bh is None else 3
-    weights.layout_x = gate_layout(weights.kernels, weights.hidden(), 3, order_x)
-    weights.layout_h = gate_layout(weights.kernels, weights.hidden(), gates_h, order)
-    weights.h_gate = 1
-    weights.gated = True
-    weights.complement = textbook
+    weights.layout_x = gate_layout(k, weights.hidden, 3, order_x)
+    weights.layout_h = gate_layout(k, weights.hidden, 2 if weights.bh is None else 3, order)
+    weights.layout_n = gate_layout(k, weights.hidden, 1, order + 2)
+    if weights.bh is not None:
+        weights.layout_n = gate_layout(k, weights.hidden, 1)
+    weights.h_gate, weights.gated, weights.complement = 1, True, textbook
     return weights
 
 
 cdef dict FACTORIES = {"rnn": rnn_weights, "lstm": lstm_weights, "gru": gru_weights}
 
 
-cdef fr_index GRU_GATE_N[1]
-GRU_GATE_N[:] = [2]  # in either order
-
-
 cdef class GRUWeights(Weights):
-    """The weights of a GRU, reset after or before the product; see simd/cells/gru-inl.h."""
+    """The weights of a GRU, reset after or before the product; see simd/cells/gru-inl.h.
+
+    `layout_n` is how the gate n alone is packed: bh, or its part of Wh.
+    """
+
+    cdef fr_layout layout_n
 
     cdef int pack_extras(self, object num_threads) except -1:
-        cdef fr_layout layout
+        cdef fr_layout plain = plain_layout(self.kernels, self.hidden, 2 * self.hidden)
         if self.bh is not None:
-            layout = gate_layout(self.kernels, self.hidden(), 1)
-            self.bias_h = packed(self.kernels, self.bh, &layout, num_threads)
+            self.bias_h = packed(self.kernels, self.bh, &self.layout_n, num_threads)
         else:
-            layout = plain_layout(self.kernels, self.hidden(), 2 * self.hidden())
-            self.wh_n = packed(self.kernels, self.Wh, &layout, num_threads)
+            self.wh_n = packed(self.kernels, self.Wh, &plain, num_threads)
 
     cdef tuple gradients(self, fr_index ahead=0):
         dbh = None if self.bh is None else empty_like(self.bh)
@@ -166,15 +161,13 @@ cdef class GRUWeights(Weights):
     cdef int backward_extras(
         self, fr_cell_backward *m, list scratch, object num_threads
     ) except -1:
-        cdef fr_layout layout
         cdef Buffer buffer
         if self.bh is None or m.cell.drop_h:
             buffer = Buffer(m.cell.batch.rows * m.cell.ld, self.kernels.itemsize)
             scratch.append(buffer)
             m.dreset_h = buffer.data
         if self.bh is None:
-            layout = gate_layout(self.kernels, self.hidden(), 1, GRU_GATE_N)
-            buffer = packed_transposed(self.kernels, self.Wh, &layout, num_threads)
+            buffer = packed_transposed(self.kernels, self.Wh, &self.layout_n, num_threads)
             scratch.append(buffer)
             m.wh_n_t = buffer.data
 
@@ -182,13 +175,10 @@ cdef class GRUWeights(Weights):
         self, const fr_cell *m, fr_index first_h, tuple gradients, GradientPart *part
     ) except -1:
         """That of bh or, for a reset before the product, that of Wh_n, whose operand is r*h."""
-        cdef fr_layout layout
         if self.bh is not None:
-            layout = gate_layout(self.kernels, self.hidden(), 1)
-            part[0] = gradient_part(-1, 1, 3, &layout, gradients[3])
+            part[0] = gradient_part(-1, 1, 3, &self.layout_n, gradients[3])
         else:
-            layout = gate_layout(self.kernels, self.hidden(), 1, GRU_GATE_N)
             part[0] = gradient_part(
-                first_h + m.ld // self.kernels.lanes, self.hidden(), 0, &layout, gradients[1]
+                first_h + m.ld // self.kernels.lanes, self.hidden, 0, &self.layout_n, gradients[1]
             )
         return 1

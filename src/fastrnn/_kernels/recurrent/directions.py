@@ -4,9 +4,8 @@ The kernels let other Python threads run, and neither direction needs the other.
 wake-up of a thread, as OpenMP does, and shares out also the packing of the weights.
 
 The other thread begins late where something else has its processor: threads of an OpenMP library
-that was loaded before `openmp_env` could set it, as by PyTorch, spin for some milliseconds. Then
-the directions, too, had better use those threads, one after the other. docs/decisions.md has the
-figures.
+that was loaded before `openmp_env` could set it, as by PyTorch, spin for some milliseconds. Then it
+is better to run the directions one after the other. docs/decisions.md has the figures.
 """
 
 from __future__ import annotations

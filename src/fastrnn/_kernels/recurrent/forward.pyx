@@ -25,7 +25,6 @@ from fastrnn._kernels.simd cimport (
 # What one thread projects: the columns of its panels of Wx, for the rows of its share. With an
 # embedding, which is projected already, only its rows are looked up.
 cdef struct Projected:
-    const char *projected
     fr_product product
     void **rows
     void **results
@@ -57,7 +56,6 @@ cdef Projected plan_product(
     """The product bias + x Wx for the panels of a share; its rows are aimed by `project`."""
     cdef Projected own
     cdef fr_index vectors = projection.layout.advance // k.lanes  # of hidden units in a panel
-    own.projected = projection.projected
     own.row_bytes = packed_columns(k, &projection.layout) * k.itemsize
     own.rows = <void **>(projection.memory + thread * projection.thread_bytes)
     own.results = own.rows + projection.chunk_rows
@@ -71,27 +69,27 @@ cdef Projected plan_product(
 
 
 cdef fr_index project(
-    const fr_kernels *k, const fr_cell *m, fr_share share, fr_index first, Projected *own,
-    fr_index most_rows,
+    const fr_kernels *k, const fr_cell *m, fr_share share, fr_index first, const Projected *own,
+    const Projection *projection,
 ) noexcept nogil:
     """Project the share's steps from `first`, as many as fit; returns where it stopped."""
     cdef fr_index s = first, i, n = 0, count, row
     cdef cnp.int64_t id
     while s < m.batch.steps:
         count = in_share(m, share, s)
-        if count == 0 or n + count > most_rows:
+        if count == 0 or n + count > projection.chunk_rows:
             break
         for i in range(count):
             row = share.first + i * share.stride
-            if own.projected:
+            if projection.projected:
                 id = (<const cnp.int64_t *>m.x.row[row])[s * m.x.step]
-                own.results[n] = <void *>(own.projected + id * own.row_bytes)
+                own.results[n] = <void *>(projection.projected + id * own.row_bytes)
             else:
                 own.rows[n] = <char *>m.x.row[row] + s * m.x.step * k.itemsize
                 own.results[n] = own.memory + n * own.row_bytes
             n += 1
         s += 1
-    if own.projected == NULL:
+    if projection.projected == NULL:
         k.product(&own.product, 0, n)
     return s
 
@@ -110,7 +108,7 @@ cdef void forward_share(
         own = plan_product(k, m, share, thread, projection)
     while s < m.batch.steps and in_share(m, share, s):
         if s == end:
-            end = project(k, m, share, s, &own, projection.chunk_rows)
+            end = project(k, m, share, s, &own, projection)
             acc_init = own.results
         step(m, share, s, <const void *const *>acc_init)
         if acc_init:

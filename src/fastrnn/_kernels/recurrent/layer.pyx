@@ -28,7 +28,7 @@ cdef fr_index SINGLE_ROWS = 4
 
 
 cdef class Tape:
-    """What a forward in training leaves: the recurrence of each direction, and what was looked up."""
+    """What a forward in training leaves: each direction's recurrence, and what was looked up."""
 
     cdef list runs
     cdef double work     # multiply-adds of one direction

@@ -13,7 +13,7 @@ from fastrnn._kernels.recurrent.recurrent cimport Recurrence
 from fastrnn._kernels.runtime.cpu cimport kernels_for
 from fastrnn._kernels.runtime.memory cimport Buffer, new_array
 from fastrnn._kernels.runtime.thread_groups cimport ThreadGroups, choose_groups
-from fastrnn._kernels.simd cimport fr_batch, fr_cell, fr_index, fr_kernels, fr_view
+from fastrnn._kernels.simd cimport fr_batch, fr_cell, fr_index, fr_view
 
 from functools import partial
 
@@ -55,30 +55,29 @@ cdef class Prepacked:
         self.residual = adds_inputs(residual, self.count // self.directions - 1)
         self.kernels, self.kernel = weights.kernels, weights.step
         self.typenum = cnp.PyArray_TYPE(weights.Wx)
-        self.input, self.hidden = weights.input(), weights.hidden()
+        self.input, self.hidden = weights.input, weights.hidden
         self.prototypes = Buffer(self.count, sizeof(fr_cell), zeroed=True)
         self.prototype = <fr_cell *>self.prototypes.data
         for i, weights in enumerate(self.cells):
             weights.pack(num_threads)
             m = &self.prototype[i]
             weights.give(m)
-            m.input, m.hidden, m.h_slots, m.c_slots = weights.input(), weights.hidden(), 2, 1
+            m.input, m.hidden, m.h_slots, m.c_slots = weights.input, weights.hidden, 2, 1
             m.ld = (m.hidden + lanes - 1) // lanes * lanes
             self.row_work += (m.input + m.hidden) * <double>weights.Wh.shape[1]
 
     def step(self, x, state, out):
         """One time step: out, or a new (y, state) where it is None."""
         cdef fr_index rows = cnp.PyArray_DIM(x, 0) if is_array(x, 2) else 0
-        if rows == 0 or self.directions == 2 or self.stale():
-            return None
-        if not accepts(self, x, False, rows, self.input):
-            return None
-        if state is not None and not accepts_state(self, state, False, rows):
+        if (
+            rows == 0 or self.directions == 2 or self.stale()
+            or not accepts(self, x, False, rows, self.input)
+            or state is not None and not accepts_state(self, state, False, rows)
+            or out is not None and not accepts_out(self, out, rows)
+        ):
             return None
         if out is None:
             out = new(self, rows, self.hidden), self.state(rows)
-        elif not accepts_out(self, out, rows):
-            return None
         self.compute(x, state, out, rows)
         return out
 
@@ -119,20 +118,19 @@ cdef class Prepacked:
         cdef fr_index rows = 0, steps = 0, layer
         if is_array(x, 3):
             rows, steps = cnp.PyArray_DIM(x, 0), cnp.PyArray_DIM(x, 1)
-        if rows == 0 or steps == 0 or self.stale():
-            return None
-        if not accepts_input(self, x):
+        if (
+            rows == 0 or steps == 0 or self.stale() or not accepts_input(self, x)
+            or state is not None and not accepts_state(self, state, False, rows)
+        ):
             return None
         if state is None:
             state = self.state(rows, zeroed=True)
-        elif not accepts_state(self, state, False, rows):
-            return None
         final = self.state(rows)
         for layer in range(self.count // self.directions):
             y = new(self, rows, steps, self.directions * self.hidden)
             self.run_layer(layer, x, lengths, num_threads, state, final, y)
             if adds_inputs(self.residual, layer):
-                add(self.kernels, y, x)
+                y += x
             x = y
         return x, final
 
@@ -140,19 +138,16 @@ cdef class Prepacked:
         self, fr_index layer, x, lengths, num_threads, state, final, y
     ) except -1:
         """All directions of a layer."""
-        cdef fr_index H = self.hidden
+        cdef fr_index first = self.directions * layer, H = self.hidden
+        cdef Weights weights = self.cells[first]
         if self.directions == 1:
-            return self.run_cell(layer, x, lengths, state, final, y, num_threads)
-        cdef const fr_cell *m = &self.prototype[2 * layer]
-        cdef double work = <double>y.shape[0] * y.shape[1] * (m.input + m.hidden)
+            return self.run_cell(first, x, lengths, state, final, y, num_threads)
         calls = [
-            partial(
-                self.run_cell, 2 * layer + d, x, lengths, state, final,
-                y[:, :, d * H : (d + 1) * H],
-            )
+            partial(self.run_cell, first + d, x, lengths, state, final, y[..., d * H : (d + 1) * H])
             for d in range(2)
         ]
-        run_directions(calls, work * (<Weights>self.cells[0]).Wh.shape[1], num_threads)
+        work = <double>y.shape[0] * y.shape[1] * (weights.Wx.size + weights.Wh.size)
+        run_directions(calls, work, num_threads)
 
     cpdef int run_cell(
         self, fr_index index, x, lengths, state, final, y, num_threads
@@ -282,12 +277,6 @@ cdef object new(
     if zeroed:
         return cnp.PyArray_ZEROS(dims, shape, p.typenum, 0)
     return new_array(dims, shape, p.typenum)
-
-
-cdef void add(const fr_kernels *k, cnp.ndarray y, cnp.ndarray x) noexcept:
-    """y += x, for whole arrays of a layer's inputs and outputs."""
-    with nogil:
-        k.add_rows(cnp.PyArray_DATA(y), cnp.PyArray_DATA(x), cnp.PyArray_SIZE(y))
 
 
 cdef void copy_rows(

@@ -4,6 +4,7 @@ cimport numpy as cnp
 import numpy as np
 from libc.string cimport memset
 
+from fastrnn._kernels.linalg.matrix cimport reserve_pointers
 from fastrnn._kernels.linalg.packing cimport packed_columns, packed_transposed
 from fastrnn._kernels.recurrent.backward cimport (
     Backward, gradient_part, largest_chunk, run_backward
@@ -25,13 +26,6 @@ cdef fr_index JOINED_BYTES = 1 << 19
 cdef fr_index PROJECTION_ROWS = 96
 
 
-cdef void **reserve_pointers(list owner, fr_index count) except NULL:
-    """Memory for `count` pointers that lives as long as `owner`."""
-    cdef Buffer buffer = Buffer(count, sizeof(void *))
-    owner.append(buffer)
-    return <void **>buffer.data
-
-
 cdef class Recurrence:
     """One direction of one layer over one batch; after a forward in training, its tape.
 
@@ -45,12 +39,12 @@ cdef class Recurrence:
         self, cnp.ndarray x, Weights weights, object lengths, bint reverse, object embedding=None
     ) except -1:
         cdef fr_index lanes = weights.kernels.lanes
-        self.kernels, self.weights, self.embedding, self.tape = weights.kernels, weights, embedding, []
+        self.kernels, self.weights, self.tape = weights.kernels, weights, []
         # A backward trusts the ids, so they are not the caller's.
-        self.x = x if embedding is None else x.copy()
+        self.x, self.embedding = x if embedding is None else x.copy(), embedding
         self.batch = BatchOrder(x.shape[0], x.shape[1], lengths, reverse)
         self.cell.batch = self.batch.c
-        self.cell.input, self.cell.hidden = weights.input(), weights.hidden()
+        self.cell.input, self.cell.hidden = weights.input, weights.hidden
         self.cell.ld = (self.cell.hidden + lanes - 1) // lanes * lanes
         self.first_h = 0 if embedding is not None else (self.cell.input + lanes - 1) // lanes
 
@@ -128,7 +122,7 @@ cdef class Recurrence:
     cdef int copy_states(
         self, list out, void *h, fr_index h_slots, void *c, fr_index c_slots
     ) except -1:
-        """Write h and, if the cell has it, c, or their gradients, as the caller has them: (N, H)."""
+        """Write h and, if the cell has it, c, or their gradients, in the caller's order: (N, H)."""
         cdef fr_index row_bytes = self.cell.ld * self.kernels.itemsize
         self.batch.copy_out(out[0], <const char *>h, h_slots, row_bytes)
         if len(out) == 2:

@@ -1,9 +1,9 @@
 """Memory for tapes, scratch and results: aligned to a cache line, checked, freed with its owner.
 
 The system hands memory out with a page fault for every 4 KiB, and the C library returns large
-blocks to it when they are freed. A training step takes and frees the same blocks each time, so those
-of some size are kept for the next call. Blocks from 4 MiB on ask for huge pages, as NumPy's do.
-docs/decisions.md has the figures.
+blocks to it when they are freed. A training step takes and frees the same blocks each time, so
+those of some size are kept for the next call. Blocks from 4 MiB on ask for huge pages, as NumPy's
+do. docs/decisions.md has the figures.
 """
 
 cimport numpy as cnp

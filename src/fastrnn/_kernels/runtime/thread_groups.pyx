@@ -9,22 +9,12 @@ Every number is summed in the same order in either case.
 from libc.stdint cimport int64_t
 from libc.string cimport memset
 
-from fastrnn._kernels.runtime.threads cimport BackOff, threads_for
+from fastrnn._kernels.runtime.threads cimport BackOff, omp_get_num_threads, threads_for
 from fastrnn._kernels.simd cimport fr_barrier, fr_index, fr_now, fr_share
 
-cdef extern from *:
-    """
-    #ifdef _OPENMP
-    #include <omp.h>
-    #else
-    #define omp_get_num_threads() 1
-    #endif
-    """
-    int omp_get_num_threads() nogil
-
-# On a busy machine a thread loses its processor, and its group waits for it at each step. A call that
-# lost a quarter of its time in this way is followed by a pause of BACK_OFF times what it lost, in
-# which each thread has rows of its own. docs/decisions.md has the figures behind these constants.
+# On a busy machine a thread loses its processor, and its group waits for it at each step. After a
+# call that lost a quarter of its time in this way each thread has rows of its own, for BACK_OFF
+# times what was lost. docs/decisions.md has the figures behind these constants.
 cdef int BACK_OFF = 10
 cdef BackOff back_off = BackOff()
 
@@ -39,7 +29,7 @@ cdef int forced = 0
 
 
 def force_threads_per_group(count):
-    """Make groups of so many threads, as far as there are units, in calls of any size; 0: by rule."""
+    """Make groups of so many threads, as far as units go, in calls of any size; 0: by rule."""
     global forced
     if count < 0:
         raise ValueError(f"force_threads_per_group: count must be at least 0, got {count}")
@@ -74,8 +64,8 @@ cdef ThreadGroups choose_groups(
         if per_group > 1 and not back_off.over():
             per_group = 1
     threads = busy(threads, per_group, rows)
-    # Some threads have more units than others, and what they read comes from farther away. So a step
-    # is waited for four times as long as its multiply-adds, 30 a nanosecond, should take.
+    # Some threads have more units than others, and what they read comes from farther away. So the
+    # others wait four times as long as the multiply-adds of a step, 30 a nanosecond, should take.
     return ThreadGroups(threads, per_group, 1000 + <int>min(4 * step_work / threads / 300, 1e8))
 
 

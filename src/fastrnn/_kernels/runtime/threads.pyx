@@ -16,21 +16,8 @@ from libc.stdint cimport int64_t
 from fastrnn._kernels.runtime.cpu cimport flush_denormals, restore_mode
 from fastrnn._kernels.simd cimport fr_load_relaxed, fr_now, fr_store_relaxed
 
-cdef extern from *:
-    """
-    #ifdef _OPENMP
-    #include <omp.h>
-    #define FR_OPENMP 1
-    #else
-    #define FR_OPENMP 0
-    static int omp_get_max_threads(void) { return 1; }
-    #endif
-    """
-    const bint FR_OPENMP
-    int omp_get_max_threads() nogil
-
-# Multiply-adds below which a second thread costs more than it brings, since waking it takes 10 to 40
-# microseconds; docs/decisions.md has the figures.
+# Multiply-adds below which a second thread costs more than it brings; docs/decisions.md has the
+# figures.
 cdef double SMALL_WORK = 3e6
 # Multiply-adds that a number costs which only comes from memory and goes back to it.
 cdef double MOVE_WORK = 16
