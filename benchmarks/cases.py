@@ -8,9 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastrnn._cells import CELLS, Cell
+
 Array = NDArray[Any]
 
-GATES = {"rnn": 1, "lstm": 4, "gru": 3, "gru_before": 3}
+BEFORE = "_before"
+"""The end of a cell's name if it resets before the product."""
 
 
 class _Normal:
@@ -37,8 +40,23 @@ class Recurrent:
         return f"{self.cell} N{self.N} T{self.T} D{self.D} H{self.H}"
 
     @property
+    def row(self) -> Cell:
+        """The cell in the registry."""
+        return CELLS[self.cell.removesuffix(BEFORE)]
+
+    @property
+    def splits_bias(self) -> bool:
+        """Whether there is a bias bh: a reset after the product."""
+        return self.row.split_bias is not None and not self.cell.endswith(BEFORE)
+
+    @property
+    def columns(self) -> int:
+        """Columns of Wx and Wh."""
+        return len(self.row.gates) * self.H
+
+    @property
     def states(self) -> tuple[str, ...]:
-        return ("h", "c") if self.cell == "lstm" else ("h",)
+        return self.row.states
 
     @property
     def flops(self) -> float:
@@ -48,12 +66,12 @@ class Recurrent:
     @property
     def weights(self) -> int:
         """Number of elements of Wx and Wh."""
-        return (self.D + self.H) * GATES[self.cell] * self.H
+        return (self.D + self.H) * self.columns
 
     def arrays(self) -> dict[str, Array]:
         """x, the initial state, the weights in fastrnn's layout, and gradients of the results."""
         normal, (N, T, D, H) = _Normal(), (self.N, self.T, self.D, self.H)
-        columns = GATES[self.cell] * H
+        columns = self.columns
         arrays = {
             "x": normal(N, T, D),
             "Wx": normal(D, columns, scale=D**-0.5),
@@ -61,7 +79,7 @@ class Recurrent:
             "b": normal(columns, scale=0.1),
             "dy": normal(N, T, H),
         }
-        if self.cell == "gru":
+        if self.splits_bias:
             arrays["bh"] = normal(H, scale=0.1)
         for name in self.states:
             arrays[f"{name}0"], arrays[f"d{name}"] = normal(N, H), normal(N, H)

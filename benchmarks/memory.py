@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from cases import GATES, Attention, Recurrent
+from cases import Attention, Recurrent
 from contenders import installed
 from contenders.fastrnn_compiled import Fastrnn
 from contenders.fastrnn_frozen import Frozen
@@ -40,23 +40,21 @@ GROWTH_CALLS = 10_000
 ENVIRONMENT = {"MALLOC_MMAP_THRESHOLD_": "131072", "MALLOC_TRIM_THRESHOLD_": "131072"}
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
-# Values that a backward needs for each step and unit: the activated gates; for a GRU that resets
-# after the product also `h Un + bh`, which the reset gate multiplies.
-KEPT = GATES | {"gru": 4, "rnn": 0}
-
 
 def stash_bytes(case: Recurrent) -> int:
-    """Bytes that a backward needs: KEPT values, and h and c of all steps and the initial state.
+    """Bytes that a backward needs: the activated gates, and h and c of all steps and at first.
 
-    x and the weights belong to the caller. An RNN's gate is its h.
+    x and the weights belong to the caller. An only gate is h. A GRU that resets after the product
+    also keeps `h Un + bh`, which the reset gate multiplies.
     """
-    N, T, H = case.N, case.T, case.H
-    return 4 * (N * T * KEPT[case.cell] * H + len(case.states) * (T + 1) * N * H)
+    N, T, H, gates = case.N, case.T, case.H, len(case.row.gates)
+    kept = 0 if gates == 1 else gates + case.splits_bias
+    return 4 * (N * T * kept * H + len(case.states) * (T + 1) * N * H)
 
 
 def result_bytes(case: Recurrent) -> int:
     """Bytes of the results: y, dx, the states, and the gradients of states and weights."""
-    N, T, D, H, columns = case.N, case.T, case.D, case.H, GATES[case.cell] * case.H
+    N, T, D, H, columns = case.N, case.T, case.D, case.H, case.columns
     states = 2 * len(case.states) * N * H
     return 4 * (N * T * (D + H) + states + (D + H + 1) * columns)
 

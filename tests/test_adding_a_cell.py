@@ -95,20 +95,26 @@ def test_its_layer_trains(toy):
     assert np.mean(losses[-5:]) < losses[0] / 4
 
 
-@pytest.mark.parametrize("attention", [None, "general"])
+@pytest.mark.parametrize(
+    "attention",
+    [{}, {"attention": "general"}, {"attention": "additive", "context": "input_feeding"}],
+)
 def test_a_model_takes_it(toy, attention, tmp_path):
-    model = fastrnn.models.Seq2Seq(9, 5, 6, cell="toy", attention=attention, rng=0)
+    model = fastrnn.models.Seq2Seq(9, 9, 5, 6, cell="toy", **attention, rng=0)
     source, target = np.random.default_rng(2).integers(3, 9, (2, 4, 5))
-    first = model.loss(source, target)
+    lengths = np.array([5, 3, 1, 4])
+    first = model.loss(source, lengths, target)
     for _ in range(5):
-        model.loss(source, target)
+        model.loss(source, lengths, target)
         model.backward()
         fastrnn.training.SGD(0.5).update(model.params, model.grads)
-    assert model.loss(source, target) < first
+    assert model.loss(source, lengths, target) < first
     model.freeze()
     fastrnn.save(model, tmp_path / "toy.safetensors")
     again = fastrnn.load(tmp_path / "toy.safetensors").eval()
-    for ours, theirs in zip(model.generate(source), again.generate(source), strict=True):
+    for ours, theirs in zip(
+        *(m.generate(source, lengths, max_length=6) for m in (model, again)), strict=True
+    ):
         np.testing.assert_array_equal(ours, theirs)
 
 

@@ -14,13 +14,6 @@ from fastrnn.data import EOS
 from fastrnn.models import Seq2Seq as Seq2SeqModel
 from fastrnn.training import Adam, clip_grad_norm
 
-LAYERS: dict[str, tuple[str, dict[str, Any]]] = {
-    "rnn": ("RNN", {}),
-    "lstm": ("LSTM", {}),
-    "gru": ("GRU", {}),
-    "gru_before": ("GRU", {"reset_after": False}),
-}
-
 
 class Fastrnn(Contender):
     name = "fastrnn"
@@ -36,8 +29,8 @@ class Fastrnn(Contender):
         return fastrnn.__version__
 
     def _layer(self, case: Recurrent, arrays: dict[str, Array]) -> Any:
-        name, options = LAYERS[case.cell]
-        layer = getattr(self.layers, name)(case.D, case.H, **options)
+        options = {"reset_after": case.splits_bias} if case.row.split_bias else {}
+        layer = getattr(self.layers, case.row.title)(case.D, case.H, **options)
         for key, param in layer.params.items():
             param[...] = arrays[key.removesuffix("_l0")]
         return layer

@@ -8,16 +8,8 @@ import numpy as np
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
-from cases import GATES, Array, Recurrent
+from cases import Array, Recurrent
 from contenders.base import Contender, Task
-
-# The operator of each cell, and for each of its gates in order the number of fastrnn's gate.
-OPERATORS: dict[str, tuple[str, list[int], dict[str, Any]]] = {
-    "rnn": ("RNN", [0], {"activations": ["Tanh"]}),
-    "lstm": ("LSTM", [0, 3, 1, 2], {}),  # i, o, f, c in ONNX
-    "gru": ("GRU", [1, 0, 2], {"linear_before_reset": 1}),  # z, r, h in ONNX
-    "gru_before": ("GRU", [1, 0, 2], {"linear_before_reset": 0}),
-}
 
 
 class OnnxRuntime(Contender):
@@ -56,7 +48,9 @@ class OnnxRuntime(Contender):
 
 
 def _model(case: Recurrent, arrays: dict[str, Array]) -> Any:
-    operator, _, attributes = OPERATORS[case.cell]
+    operator, attributes = case.row.title, {}
+    if case.row.split_bias:
+        attributes = {"linear_before_reset": int(case.splits_bias)}
     parts = case.states
     outputs = ["Y", *(f"Y_{part}" for part in parts)]
     initial = [f"initial_{part}" for part in parts]
@@ -83,11 +77,10 @@ def _value(name: str, *, rank: int) -> Any:
 
 def _weights(case: Recurrent, arrays: dict[str, Array]) -> dict[str, Array]:
     """W (1, G*H, D), R (1, G*H, H) and B (1, 2*G*H): gates reordered, one leading direction."""
-    order = OPERATORS[case.cell][1]
 
     def rows(matrix: Array) -> Array:
-        gates = np.split(matrix.T, GATES[case.cell])
-        return np.concatenate([gates[gate] for gate in order])[None]
+        gates = dict(zip(case.row.gates, np.split(matrix.T, len(case.row.gates)), strict=True))
+        return np.concatenate([gates[gate] for gate in case.row.order("onnx")])[None]
 
     second = np.zeros_like(arrays["b"])
     if "bh" in arrays:

@@ -13,14 +13,12 @@ from cases import Array, Attention, BeamSearch, Recurrent, Seq2Seq
 from contenders.base import Contender, Task
 from contenders.fastrnn_compiled import beam_search_model, seq2seq_model
 from contenders.pytorch_beam_search import TorchBeamSearch
-
-LAYERS = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
-CELLS = {"rnn": nn.RNNCell, "lstm": nn.LSTMCell, "gru": nn.GRUCell}
+from fastrnn._cells import CELLS
 
 
 class PyTorch(Contender):
     name = "PyTorch"
-    cells = tuple(LAYERS)
+    cells = tuple(CELLS)
 
     def __init__(self, threads: int) -> None:
         super().__init__(threads)
@@ -32,7 +30,7 @@ class PyTorch(Contender):
 
     def inference(self, case: Recurrent) -> Task:
         arrays = case.arrays()
-        layer = LAYERS[case.cell](case.D, case.H).eval()
+        layer = getattr(nn, case.row.title)(case.D, case.H).eval()
         _load(layer, "_l0", arrays)
         x, state = _time_major(arrays["x"]), _joined(_states(arrays, "{}0"))
 
@@ -48,7 +46,7 @@ class PyTorch(Contender):
 
     def training(self, case: Recurrent) -> Task:
         arrays = case.arrays()
-        layer = LAYERS[case.cell](case.D, case.H)
+        layer = getattr(nn, case.row.title)(case.D, case.H)
         _load(layer, "_l0", arrays)
         x, states = _time_major(arrays["x"]), _states(arrays, "{}0")
         for tensor in (x, *states):
@@ -63,7 +61,7 @@ class PyTorch(Contender):
         def read(grads: tuple[Tensor, ...]) -> list[Array]:
             dx, *dstates, dw_ih, dw_hh, db_ih, db_hh = grads
             ours = [dx.transpose(0, 1), *(d[0] for d in dstates), dw_ih.T, dw_hh.T, db_ih]
-            if case.cell == "gru":
+            if case.splits_bias:
                 ours.append(db_hh[2 * case.H :])
             return [_numpy(tensor) for tensor in ours]
 
@@ -71,7 +69,7 @@ class PyTorch(Contender):
 
     def step(self, case: Recurrent) -> Task:
         arrays = case.arrays()
-        cell = CELLS[case.cell](case.D, case.H).eval()
+        cell = getattr(nn, f"{case.row.title}Cell")(case.D, case.H).eval()
         _load(cell, "", arrays)
         x = torch.from_numpy(arrays["x"][:, 0])
         state = _joined([s[0] for s in _states(arrays, "{}0")])

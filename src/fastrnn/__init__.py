@@ -50,19 +50,11 @@ __all__ = [
 
 __version__ = "0.1.0"
 
-# The module of each name, imported at its first use, to keep ``import fastrnn`` fast.
-_LATE = {
-    "convert": "fastrnn.convert",
-    "cpu_info": "fastrnn._kernels",
-    "data": "fastrnn.data",
-    "get_num_threads": "fastrnn._kernels",
-    "load": "fastrnn.models.serialization",
-    "models": "fastrnn.models",
-    "plot": "fastrnn.plot",  # not in __all__, as it needs matplotlib
-    "save": "fastrnn.models.serialization",
-    "set_num_threads": "fastrnn._kernels",
-    "training": "fastrnn.training",
-}
+# The module of each name, imported at its first use, to keep ``import fastrnn`` fast. `plot` is not
+# in __all__, as it needs matplotlib.
+_LATE = {name: f"fastrnn.{name}" for name in ("convert", "data", "models", "plot", "training")}
+_LATE |= dict.fromkeys(("load", "save"), "fastrnn.models.serialization")
+_LATE |= dict.fromkeys(("cpu_info", "get_num_threads", "set_num_threads"), "fastrnn._kernels")
 
 
 def __getattr__(name: str) -> Any:

@@ -84,10 +84,7 @@ CELLS: dict[str, Cell] = {
             "RNN",
             gates=("n",),
             options={"nonlinearity": ("tanh", "relu")},
-            activations={
-                ("Tanh",): {"nonlinearity": "tanh"},
-                ("Relu",): {"nonlinearity": "relu"},
-            },
+            activations={("Tanh",): {"nonlinearity": "tanh"}, ("Relu",): {"nonlinearity": "relu"}},
         ),
         Cell(
             "lstm",
@@ -104,11 +101,7 @@ CELLS: dict[str, Cell] = {
             gates=("r", "z", "n"),
             split_bias="n",
             options={"reset_after": (True, False)},
-            orders={
-                "keras": ("z", "r", "n"),
-                "onnx": ("z", "r", "n"),
-                "textbook": ("z", "r", "n"),
-            },
+            orders={"keras": ("z", "r", "n"), "onnx": ("z", "r", "n"), "textbook": ("z", "r", "n")},
             complements={"textbook": ("z",)},
             activations={("Sigmoid", "Tanh"): NO_OPTIONS},
         ),

@@ -12,7 +12,9 @@ from __future__ import annotations
 import math
 import operator
 import reprlib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from functools import partial
 from types import EllipsisType
 from typing import Any, TypeAlias
 
@@ -40,7 +42,10 @@ def array(
         raise TypeError(f"{layer}: {name} must be {dtype}, got {_dtype_text(value, came.dtype)}")
     if came.shape != shape and not _fits(came.shape, shape):
         raise ValueError(f"{layer}: {name} must have shape {_text(shape)}, got {came.shape}")
-    return came if ready else _laid_out(came, dtype, contiguous)
+    if ready:
+        return came
+    whole = contiguous or not _last_axis_contiguous(came)
+    return np.require(came, dtype, ["C", "A"] if whole else ["A"])
 
 
 def weights(
@@ -101,21 +106,44 @@ def float_dtype(layer: str, name: str, value: Any) -> DType:
 
 
 def integers(
-    layer: str, name: str, value: Any, shape: Shape, stop: int, *, ignore: int | None = None
+    layer: str,
+    name: str,
+    value: Any,
+    shape: Shape,
+    stop: int | None = None,
+    *,
+    ignore: int | None = None,
 ) -> Array:
-    """Return `value` as C-contiguous int64, every entry in 0..stop-1 or equal to `ignore`."""
+    """Return `value` as C-contiguous int64; with `stop`, in 0..stop-1 or equal to `ignore`."""
     came = _as_array(layer, name, value)
-    if came.dtype.kind not in "iu" and not _from_empty_list(came):
+    empty_list = came.size == 0 and came.dtype is _FLOAT64
+    if came.dtype.kind not in "iu" and not empty_list:
         raise TypeError(f"{layer}: {name} must be integers, got {_dtype_text(value, came.dtype)}")
     if not _fits(came.shape, shape):
         raise ValueError(f"{layer}: {name} must have shape {_text(shape)}, got {came.shape}")
-    wrong = (came < 0) | (came >= stop)
-    if ignore is not None:
-        wrong &= came != ignore
-    if wrong.any():
-        wanted = f"in 0..{stop - 1}" + ("" if ignore is None else f" or ignore_index ({ignore})")
-        raise ValueError(f"{layer}: {name} must be {wanted}, got {came[wrong][0]}")
+    if stop is not None:
+        wrong = (came < 0) | (came >= stop)
+        if ignore is not None:
+            wrong &= came != ignore
+        if wrong.any():
+            also = "" if ignore is None else f" or ignore_index ({ignore})"
+            wanted = f"in 0..{stop - 1}{also}, got {came[wrong][0]}"
+            raise ValueError(f"{layer}: {name} must be {wanted}")
     return np.require(came, np.int64, ["C", "A"])
+
+
+def sequences(layer: str, name: str, values: Iterable[Any]) -> list[Array]:
+    """Return sequences of integers as C-contiguous int64 arrays (T,), T of each its own."""
+    return [integers(layer, f"{name}[{i}]", value, ("T",)) for i, value in enumerate(values)]
+
+
+def padded(rows: Sequence[Array]) -> tuple[Array, Array]:
+    """Return int64 arrays (T,) as the rows of one, padded with 0, and their lengths."""
+    lengths = np.array([len(row) for row in rows], dtype=np.int64)
+    ids = np.zeros((len(rows), lengths.max(initial=0)), dtype=np.int64)
+    for line, row in zip(ids, rows, strict=True):
+        line[: len(row)] = row
+    return ids, lengths
 
 
 def lengths(layer: str, value: Any, N: int, T: int, name: str = "lengths") -> Array | None:
@@ -147,38 +175,33 @@ def threads(layer: str, num_threads: Any) -> int | None:
     return None if num_threads is None else size(layer, "num_threads", num_threads)
 
 
-def number(layer: str, name: str, value: Any) -> float:
-    """Return a real number as a float."""
+def number(layer: str, name: str, value: Any, wanted: str = "") -> float:
+    """Return a real number as a float; with `wanted`, one in that interval."""
     try:
-        return float(operator.pos(value))  # strings have no sign
+        came = float(operator.pos(value))  # strings have no sign
     except (TypeError, ValueError):
         raise TypeError(f"{layer}: {name} must be a number, got {_shown(value)}") from None
     except OverflowError:
         raise ValueError(f"{layer}: {name} must fit in a float64, got a longer integer") from None
-
-
-def probability(layer: str, name: str, value: Any) -> float:
-    """Return a probability below 1."""
-    p = number(layer, name, value)
-    if not 0.0 <= p < 1.0:
-        raise ValueError(f"{layer}: {name} must be in [0, 1), got {value!r}")
-    return p
-
-
-def nonnegative(layer: str, name: str, value: Any) -> float:
-    """Return a finite number from 0."""
-    came = number(layer, name, value)
-    if not 0.0 <= came < math.inf:
-        raise ValueError(f"{layer}: {name} must be in [0, inf), got {value!r}")
+    if wanted and not _INTERVALS[wanted](came):
+        raise ValueError(f"{layer}: {name} must be {wanted}, got {value!r}")
     return came
 
 
-def fraction(layer: str, name: str, value: Any) -> float:
-    """Return a fraction of something: in (0, 1]."""
-    came = number(layer, name, value)
-    if not 0.0 < came <= 1.0:
-        raise ValueError(f"{layer}: {name} must be in (0, 1], got {value!r}")
-    return came
+_INTERVALS: dict[str, Callable[[float], bool]] = {
+    "at least 0": lambda value: value >= 0,
+    "positive": lambda value: value > 0,
+    "above 1": lambda value: value > 1,
+    "in [0, inf)": lambda value: 0 <= value < math.inf,
+    "in [0, 1]": lambda value: 0 <= value <= 1,
+    "in [0, 1)": lambda value: 0 <= value < 1,
+    "in (0, 1]": lambda value: 0 < value <= 1,
+    "in (0, 1)": lambda value: 0 < value < 1,
+}
+nonnegative = partial(number, wanted="in [0, inf)")
+probability = partial(number, wanted="in [0, 1)")
+rate = partial(number, wanted="in [0, 1]")
+fraction = partial(number, wanted="in (0, 1]")
 
 
 def mask(layer: str, name: str, value: Any, shape: Shape) -> Array:
@@ -189,14 +212,6 @@ def mask(layer: str, name: str, value: Any, shape: Shape) -> Array:
     if not _fits(came.shape, shape):
         raise ValueError(f"{layer}: {name} must have shape {_text(shape)}, got {came.shape}")
     return np.require(came, np.bool_, ["C", "A"])
-
-
-def rate(layer: str, name: str, value: Any) -> float:
-    """Return a probability of doing something: in [0, 1]."""
-    p = number(layer, name, value)
-    if not 0.0 <= p <= 1.0:
-        raise ValueError(f"{layer}: {name} must be in [0, 1], got {value!r}")
-    return p
 
 
 def option(layer: str, name: str, value: Any, known: Iterable[str]) -> str:
@@ -217,13 +232,11 @@ def generator(layer: str, value: Any) -> np.random.Generator:
 
 def dtype(layer: str, value: Any) -> DType:
     """Return the dtype of a layer: float32 or float64."""
-    try:
-        came: DType | None = np.dtype(value)
-    except TypeError:
-        came = None
-    if came is None or came not in (_FLOAT32, _FLOAT64):
-        raise TypeError(f"{layer}: dtype must be float32 or float64, got {_shown(value)}")
-    return came
+    with suppress(TypeError):
+        came: DType = np.dtype(value)
+        if came in (_FLOAT32, _FLOAT64):
+            return came
+    raise TypeError(f"{layer}: dtype must be float32 or float64, got {_shown(value)}")
 
 
 def seeded(layer: str, rng: Rng, name: str = "rng") -> np.random.Generator:
@@ -244,18 +257,6 @@ def _as_array(layer: str, name: str, value: Any) -> Array:
     except ValueError:
         came = f"a ragged {type(value).__name__}"
         raise ValueError(f"{layer}: {name} must be an array, got {came}") from None
-
-
-def _laid_out(came: Array, dtype: DType, contiguous: bool) -> Array:
-    """Return an array of the right shape in the memory layout that backends read."""
-    if contiguous or not _last_axis_contiguous(came):
-        return np.require(came, dtype, ["C", "A"])
-    return np.require(came, dtype, ["A"])
-
-
-def _from_empty_list(came: Array) -> bool:
-    """Tell whether these may be integers that NumPy had to guess the dtype of."""
-    return came.size == 0 and came.dtype is _FLOAT64
 
 
 def _last_axis_contiguous(value: Array) -> bool:
@@ -290,4 +291,4 @@ def _shown(value: Any) -> str:
 def _text(shape: Shape) -> str:
     """Write a wanted shape as NumPy writes shapes."""
     entries = ["..." if entry is ... else str(entry) for entry in shape]
-    return f"({entries[0]},)" if len(entries) == 1 else f"({', '.join(entries)})"
+    return f"({', '.join(entries)}{',' * (len(entries) == 1)})"

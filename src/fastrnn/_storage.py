@@ -19,38 +19,24 @@ _VERSION = "1"
 def write(
     path: str | os.PathLike[str], arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, str]
 ) -> None:
-    """Write a file; after an error an existing file is unchanged.
+    """Write arrays of any strides and byte order as `write_bytes` writes bytes.
 
     The same arrays and metadata give the same bytes.
-
-    Parameters
-    ----------
-    path : path-like
-        File to write; a link is followed.
-    arrays : mapping of str to ndarray
-        Arrays of any strides and byte order.
-    metadata : mapping of str to str
-
-    Raises
-    ------
-    OSError
-        If the disk is full, or the folder is missing or not writable. The message names `path`.
     """
     from safetensors.numpy import save
 
-    native = {key: _plain(array) for key, array in arrays.items()}
-    data = save(native, {**metadata, _MARKER: _VERSION})
-    write_bytes(path, _ordered(data))
+    native = {  # and C-contiguous, because safetensors copies the bytes
+        key: np.asarray(array, dtype=array.dtype.newbyteorder("="), order="C")
+        for key, array in arrays.items()
+    }
+    write_bytes(path, _ordered(save(native, {**metadata, _MARKER: _VERSION})))
 
 
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
     """Write a file of any format; after an error an existing file is unchanged.
 
-    Raises
-    ------
-    OSError
-        If the disk is full, the folder is missing or not writable, or `path` is not a file. The
-        message names `path`.
+    A link is followed. The message of an OSError names `path`: the disk is full, the folder is
+    missing or not writable, or `path` is not a file.
     """
     target = Path(path).resolve()
     temporary = target.with_name(f".fastrnn-{os.urandom(8).hex()}.tmp")
@@ -80,15 +66,7 @@ def require_replaceable(target: Path) -> None:
 
 
 def read(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
-    """Return the arrays and the metadata of a file written by `write`.
-
-    Raises
-    ------
-    OSError
-        If the file is missing or not readable.
-    ValueError
-        If the file is empty, truncated, of another format or not written by fastrnn.
-    """
+    """Return the arrays and the metadata of a file written by `write`; else raise ValueError."""
     name = os.fspath(path)
     with _opened(path) as tensors:
         metadata = dict(tensors.metadata() or {})
@@ -103,14 +81,7 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]], dict[st
 def read_any(path: str | os.PathLike[str], prefix: str = "") -> dict[str, NDArray[Any]]:
     """Return the arrays whose names begin with `prefix` from any safetensors file.
 
-    Raises
-    ------
-    OSError
-        If the file is missing or not readable.
-    ValueError
-        If the file is empty, truncated or of another format.
-    TypeError
-        If NumPy does not have the dtype of an array.
+    Raise TypeError if NumPy does not have the dtype of one.
     """
     arrays = {}
     with _opened(path) as tensors:
@@ -151,8 +122,3 @@ def _ordered(data: bytes) -> bytes:
     text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)  # the arrays begin at a multiple of 8
     return b"".join([len(text).to_bytes(8, "little"), text, memoryview(data)[end:]])
-
-
-def _plain(array: NDArray[Any]) -> NDArray[Any]:
-    """Return a C-contiguous native array, because safetensors copies the bytes."""
-    return np.asarray(array, dtype=array.dtype.newbyteorder("="), order="C")

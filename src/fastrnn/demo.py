@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 import fastrnn
@@ -12,7 +13,7 @@ from fastrnn.data import dates, split
 from fastrnn.models import Seq2Seq, Translator
 from fastrnn.models.base import Array
 from fastrnn.models.serialization import check_writable
-from fastrnn.training import Adam, Trainer, clip_grad_norm
+from fastrnn.training import Adam, Optimizer, Trainer, clip_grad_norm
 
 Pairs = Sequence[tuple[str, str]]
 
@@ -104,7 +105,10 @@ def show_answers(translator: Translator, pairs: Pairs) -> None:
 def compare_backends(translator: Translator, pairs: Pairs, *, rounds: int, seed: int) -> None:
     """Time training steps of an untrained copy on both backends, from the same weights."""
     config = translator.model.config()
-    steps = {name: TrainingStep(name, Seq2Seq(**config, rng=seed)) for name in BACKENDS}
+    steps = {
+        name: partial(training_step, name, Seq2Seq(**config, rng=seed), Adam(LEARNING_RATE))
+        for name in BACKENDS
+    }
     batch = next(translator.batches(pairs, batch_size=BATCH_SIZE, seed=seed).epoch(0))
     source, _, target = batch
     print(f"\none training step from new weights: source {source.shape}, target {target.shape}")
@@ -128,23 +132,17 @@ def compare_backends(translator: Translator, pairs: Pairs, *, rounds: int, seed:
     )
 
 
-class TrainingStep:
-    """A training step of one model on one backend."""
-
-    def __init__(self, backend_name: str, model: Seq2Seq) -> None:
-        self.backend_name = backend_name
-        self.model = model
-        self.optimizer = Adam(LEARNING_RATE)
-
-    def __call__(self, batch: Iterable[Array]) -> float:
-        """Train on one batch and return the loss before the update."""
-        with fastrnn.backend(self.backend_name):
-            loss = self.model.loss(*batch)
-            self.model.backward()
-            grads = self.model.grads
-            clip_grad_norm(grads, MAX_GRAD_NORM)
-            self.optimizer.update(self.model.params, grads)
-        return loss
+def training_step(
+    backend: str, model: Seq2Seq, optimizer: Optimizer, batch: Iterable[Array]
+) -> float:
+    """Train on one batch and return the loss before the update."""
+    with fastrnn.backend(backend):
+        loss = model.loss(*batch)
+        model.backward()
+        grads = model.grads
+        clip_grad_norm(grads, MAX_GRAD_NORM)
+        optimizer.update(model.params, grads)
+    return loss
 
 
 def show_attention(translator: Translator, text: str, path: Path) -> None:

@@ -97,7 +97,7 @@ def test_differ_by_level():
 @pytest.mark.parametrize(
     ("tokens", "level", "message"),
     [
-        ("ab", "byte", "unknown level 'byte', known: char, word"),
+        ("ab", "byte", "level must be one of char, word, got 'byte'"),
         ("aba", "char", "token 'a' is there twice"),
         (["ab"], "char", "'ab' is not one char"),
         ([""], "char", "'' is not one char"),
@@ -111,7 +111,7 @@ def test_bad_tokens(tokens, level, message):
 
 
 def test_from_texts_unknown_level():
-    with pytest.raises(ValueError, match="unknown level 'x', known: char, word"):
+    with pytest.raises(ValueError, match="level must be one of char, word, got 'x'"):
         Vocabulary.from_texts(["a"], level="x")
 
 

@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 from support.gradient_check import assert_gradients
 
+from fastrnn._cells import CELLS
 from fastrnn.data import StreamBatches
 from fastrnn.models import LanguageModel
 from fastrnn.training import Adam, Trainer, perplexity
-
-CELLS = ("rnn", "lstm", "gru")
 
 
 def make(rng: int = 0, **options: Any) -> LanguageModel:

@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.gradient_check import assert_gradients
 
+from fastrnn._cells import CELLS
 from fastrnn.data import Batches
 from fastrnn.models import Seq2Seq
 from fastrnn.training import Adam, Trainer
 
-CELLS = ("rnn", "lstm", "gru")
 ATTENTIONS = (None, "dot", "scaled_dot", "general", "additive")
 OPTIONS = [
     {"peeky": peeky, "reverse_source": reverse, "bidirectional_encoder": both, "num_layers": layers}
@@ -97,7 +97,7 @@ def test_a_sentence_alone_gives_what_it_gives_in_a_batch(
 
 @settings(deadline=None, max_examples=25)
 @given(
-    cell=st.sampled_from(CELLS),
+    cell=st.sampled_from(list(CELLS)),
     attention=st.sampled_from(ATTENTIONS),
     options=st.sampled_from(OPTIONS),
     count=st.integers(1, 5),

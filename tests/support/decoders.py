@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
+from fastrnn._cells import CELLS as ROWS
 from fastrnn.ops import DecoderWeights
 from support.numeric import random_lengths
 
-CELLS = ("rnn", "lstm", "gru", "gru_before")
+BEFORE = "_before"
+CELLS = (*ROWS, *(cell.name + BEFORE for cell in ROWS.values() if cell.split_bias))
 CONTEXTS = (None, "output", "input_feeding", "input")
 END = 2
-
-_GATES = {"rnn": 1, "lstm": 4, "gru": 3}
 
 
 def random_decoder(
@@ -43,16 +43,14 @@ def random_decoder(
     if readout and context is not None:
         pair, F = (normal(F, R), normal(R)), R
     D = E + P + {"input_feeding": F, "input": M}.get(context or "", 0)
-    kind = cell.removesuffix("_before")
+    row = ROWS[cell.removesuffix(BEFORE)]
     cells = []
     for _ in range(L):
-        arrays = [
-            normal(D, _GATES[kind] * H),
-            normal(H, _GATES[kind] * H),
-            normal(_GATES[kind] * H),
-        ]
-        bias = [normal(H) if cell == "gru" else None] * (kind == "gru")
-        cells.append((*arrays, *bias))
+        shapes_of = row.shapes(D, H)
+        if cell.endswith(BEFORE):
+            del shapes_of["bh"]
+        arrays = {name: normal(*shape) for name, shape in shapes_of.items()}
+        cells.append(tuple(arrays.get(name) for name in row.weights))
         D = H
     shapes: dict[str, list[tuple[int, ...]]] = {
         "general": [(H, M)],
@@ -61,7 +59,7 @@ def random_decoder(
     }
     weights = DecoderWeights(
         embedding=normal(V, E),
-        cell=kind,
+        cell=row.name,
         cells=cells,
         output=(2 * normal(F + P, V), normal(V)),
         context=context,
@@ -71,7 +69,7 @@ def random_decoder(
         readout=pair,
         residual=residual,
     )
-    states = [normal(L, N, H) for _ in range(2 if kind == "lstm" else 1)]
+    states = [normal(L, N, H) for _ in range(len(row.states))]
     given: dict[str, Any] = {"constant": normal(N, P)} if P else {}
     if context is not None:
         given |= {"memory": normal(N, S, M), "lengths": random_lengths(rng, N, S)}

@@ -222,7 +222,7 @@ def test_infinite_gradient(batches):
     [
         ({"max_grad_norm": 0}, "max_grad_norm must be positive, got 0"),
         ({"max_grad_norm": math.nan}, "max_grad_norm must be positive, got nan"),
-        ({"mode": "best"}, "unknown mode 'best', known: min, max"),
+        ({"mode": "best"}, "mode must be one of min, max, got 'best'"),
         ({"patience": 0}, "patience must be at least 1, got 0"),
     ],
 )

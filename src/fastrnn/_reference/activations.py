@@ -1,4 +1,4 @@
-"""The nonlinearity that NumPy lacks."""
+"""Sigmoid and tanh."""
 
 from __future__ import annotations
 
@@ -15,3 +15,15 @@ def sigmoid(x: Array) -> Array:
     e = np.exp(-np.abs(x))
     y: Array = np.where(x < 0, e, 1) / (1 + e)
     return y
+
+
+def tanh(x: Array) -> Array:
+    """Return ``tanh(x)``."""
+    y: Array = np.tanh(x)
+    return y
+
+
+def tanh_backward(dy: Array, y: Array) -> Array:
+    """Return dx given dy and ``y = tanh(x)``."""
+    dx: Array = dy * (1 - y * y)  # y = np.tanh(x)
+    return dx

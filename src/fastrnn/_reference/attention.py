@@ -51,12 +51,12 @@ def attention_forward(
     """
     owned = _owned(keys, lengths)
     keys, values = np.where(owned, keys, 0), np.where(owned, values, 0)
-    inputs = query, keys, values, owned
+    given = query, keys, values, owned
     if score == "multi_head":
-        context, attention, internals = _multi_head(*inputs, heads, *weights)
+        context, attention, kept = _multi_head(*given, heads, weights)
     else:
-        context, attention, internals = _attend(*inputs, score, weights)
-    return context, attention, (inputs, score, heads, weights, internals) if train else None
+        context, attention, kept = _attend(*given, score, weights)
+    return context, attention, (given, score, heads, weights, kept) if train else None
 
 
 def attention_backward(
@@ -71,13 +71,13 @@ def attention_backward(
 
     If keys and values are `shared`, dkeys is the gradient of both and dvalues None.
     """
-    (query, keys, values, owned), score, heads, weights, internals = stash
-    arguments = dcontext, dattention, query, keys, values, owned
+    given, score, heads, weights, kept = stash
+    arguments = dcontext, dattention, given, weights, kept
     if score == "multi_head":
-        gradients = _multi_head_backward(*arguments, heads, internals, *weights)
+        dquery, dkeys, dvalues, *dweights = _multi_head_backward(*arguments, heads)
     else:
-        gradients = _attend_backward(*arguments, score, weights, internals)
-    dquery, dkeys, dvalues, *dweights = gradients
+        dquery, dkeys, dvalues, *dweights = _attend_backward(*arguments, score)
+    *_, owned = given
     dkeys, dvalues = np.where(owned, dkeys, 0), np.where(owned, dvalues, 0)
     if shared:
         return dquery, dkeys + dvalues, None, tuple(dweights)
@@ -99,23 +99,15 @@ def _attend(
     """Return context, attention, and what `_attend_backward` needs."""
     scores, internals = _SCORES[score][0](query, keys, *weights)
     attention = _softmax(scores, np.swapaxes(owned, 1, 2))
-    kept = attention.copy()  # the caller may write into the other
-    return attention @ values, attention, (kept, internals)
+    own = attention.copy()  # the caller may write into the other
+    return attention @ values, attention, (own, internals)
 
 
 def _attend_backward(
-    dcontext: Array,
-    dattention: Array | None,
-    query: Array,
-    keys: Array,
-    values: Array,
-    owned: Array,
-    score: str,
-    weights: tuple[Array, ...],
-    stash: Stash,
+    dcontext: Array, dattention: Array | None, given: Stash, weights: Stash, kept: Stash, score: str
 ) -> tuple[Array, ...]:
     """Return ``(dquery, dkeys, dvalues, *dweights)``."""
-    attention, internals = stash
+    (query, keys, values, owned), (attention, internals) = given, kept
     dvalues = attention.swapaxes(1, 2) @ dcontext  # context = attention @ values
     da = dcontext @ values.swapaxes(1, 2)  # context = attention @ values
     if dattention is not None:
@@ -128,17 +120,10 @@ def _attend_backward(
 
 
 def _multi_head(
-    query: Array,
-    keys: Array,
-    values: Array,
-    owned: Array,
-    heads: int,
-    Wq: Array,
-    Wk: Array,
-    Wv: Array,
-    Wo: Array,
+    query: Array, keys: Array, values: Array, owned: Array, heads: int, weights: Stash
 ) -> tuple[Array, Array, Stash]:
     """Return context, attention, and what `_multi_head_backward` needs."""
+    Wq, Wk, Wv, Wo = weights
     projected = query @ Wq, np.where(owned, keys @ Wk, 0), np.where(owned, values @ Wv, 0)
     parts = [np.split(array, heads, axis=2) for array in projected]
     each = [_attend(q, k, v, owned, "scaled_dot", ()) for q, k, v in zip(*parts, strict=True)]
@@ -148,28 +133,18 @@ def _multi_head(
 
 
 def _multi_head_backward(
-    dcontext: Array,
-    dattention: Array | None,
-    query: Array,
-    keys: Array,
-    values: Array,
-    owned: Array,
-    heads: int,
-    stash: Stash,
-    Wq: Array,
-    Wk: Array,
-    Wv: Array,
-    Wo: Array,
+    dcontext: Array, dattention: Array | None, given: Stash, weights: Stash, kept: Stash, heads: int
 ) -> tuple[Array, ...]:
     """Return ``(dquery, dkeys, dvalues, dWq, dWk, dWv, dWo)``."""
-    parts, joined, stashes = stash
+    (query, keys, values, owned), (Wq, Wk, Wv, Wo) = given, weights
+    parts, joined, stashes = kept
     djoined, dWo = dcontext @ Wo.T, _outer(joined, dcontext)  # context = joined @ Wo
     dcontexts = np.split(djoined, heads, axis=2)  # joined = concatenate(contexts)
     if dattention is not None:
         dattention = dattention / heads  # attention = mean(attentions)
     each = [
-        _attend_backward(dpart, dattention, q, k, v, owned, "scaled_dot", (), kept)
-        for dpart, q, k, v, kept in zip(dcontexts, *parts, stashes, strict=True)
+        _attend_backward(dpart, dattention, (q, k, v, owned), (), own, "scaled_dot")
+        for dpart, q, k, v, own in zip(dcontexts, *parts, stashes, strict=True)
     ]
     dq, dk, dv = (np.concatenate(d, axis=2) for d in zip(*each, strict=True))  # parts = split(..)
     dquery, dWq = dq @ Wq.T, _outer(query, dq)  # q = query @ Wq

@@ -148,9 +148,6 @@ def _log_softmax(logits: Array) -> Array:
     return result
 
 
-# --- sampling -----------------------------------------------------------------------------------
-
-
 def _uniform(seed: int, t: int) -> float:
     """Return number t of a seed's sequence in [0, 1): SplitMix64 (Steele, Lea and Flood 2014)."""
     mask = 2**64 - 1
@@ -182,9 +179,6 @@ def _draw(
     below = np.cumsum(weights[:kept])
     number = int(np.searchsorted(below, u * below[-1], side="right"))
     return int(order[min(number, kept - 1)])
-
-
-# --- beam search --------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -242,15 +236,11 @@ def decode_beam(
     Each is (tokens (T,) int64 without the end mark, score, log probability, whether there was an
     end mark, attention (T, S) or None).
     """
-    penalties = _Penalties(length_penalty, coverage_penalty)
+    limits = end, max_length, beam_size, n_best, _Penalties(length_penalty, coverage_penalty)
+    batch = sentences(decoder, states, memory, lengths, constant)
     return [
-        [
-            _shown(result, sentence.memory, return_attention)
-            for result in _search(
-                sentence, int(start[n]), end, max_length, beam_size, n_best, penalties
-            )
-        ]
-        for n, sentence in enumerate(sentences(decoder, states, memory, lengths, constant))
+        [_shown(found, own.memory, return_attention) for found in _search(own, int(first), *limits)]
+        for own, first in zip(batch, start, strict=True)
     ]
 
 
@@ -282,7 +272,12 @@ def _search(
         unfinished = [pair for pair in grown if pair[1].tokens[-1] != end][:beam_size]
         running = [hypothesis for _, hypothesis in unfinished]
         state = state.rows([parent for parent, _ in unfinished])
-        if not running or (len(best) == n_best and _settled(best, running, max_length, penalties)):
+        if not running:
+            return best
+        # The first is the likeliest; at best it loses no probability, becomes as long as may be,
+        # and covers the source.
+        bound = running[0].log_probability / penalties.lp(max_length)
+        if len(best) == n_best and bound <= best[-1].score:
             return best
     for hypothesis in running:
         _enter(best, n_best, hypothesis, False, sentence, penalties)
@@ -327,17 +322,6 @@ def _enter(
     best.append(_Result(hypothesis, score, finished))
     best.sort(key=lambda result: -result.score)
     del best[n_best:]
-
-
-def _settled(
-    best: list[_Result], running: list[_Hypothesis], max_length: int, penalties: _Penalties
-) -> bool:
-    """Tell whether no running hypothesis can come to be better than the last of the best.
-
-    The first of them is the likeliest; at best it loses no probability, becomes as long as may be,
-    and covers the source.
-    """
-    return running[0].log_probability / penalties.lp(max_length) <= best[-1].score
 
 
 def _shown(

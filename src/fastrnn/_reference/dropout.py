@@ -8,6 +8,7 @@ from .types import Array
 def dropout(x: Array, keep: Array, scale: float) -> Array:
     """Return ``x * keep * scale``; ``keep`` is boolean and ``scale`` is ``1 / (1 - p)``.
 
-    The map is diagonal, so the same call carries ``dy`` to ``dx``.
+    Inverted dropout (Srivastava et al. 2014). As the map is diagonal, the same call carries ``dy``
+    to ``dx``.
     """
     return x * keep * scale

@@ -66,12 +66,7 @@ def recurrent_forward(
 
 
 def recurrent_backward(
-    cell: Cell,
-    dy: Array,
-    dstates: Sequence[Array],
-    stash: Stash,
-    *,
-    num_threads: int | None = None,
+    cell: Cell, dy: Array, dstates: Sequence[Array], stash: Stash, *, num_threads: int | None = None
 ) -> tuple[Array, list[Array], list[Weights]]:
     """Return ``(dx, dstates0, dweights)``: backpropagation through time (Werbos 1990).
 

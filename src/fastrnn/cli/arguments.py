@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import NoReturn, TypeAlias
 
 Commands: TypeAlias = "argparse._SubParsersAction[Parser]"
 Group: TypeAlias = "argparse._ActionsContainer"
+Kind: TypeAlias = "Callable[[str], object] | Collection[str]"
 Run: TypeAlias = Callable[[argparse.Namespace], None]
 
 
@@ -46,8 +47,31 @@ def add_command(commands: Commands, name: str, run: Run, text: str) -> Parser:
     """Add a subcommand that calls `run`."""
     command = commands.add_parser(name, help=text, description=text, formatter_class=_HelpFormatter)
     command.set_defaults(run=run)
-    command.add_argument("--threads", type=int, metavar="N", help="number of threads")
+    add_option(command, "--threads N", "number of threads", int)
     return command
+
+
+def add_option(group: Group, usage: str, text: str, kind: Kind | None = None) -> None:
+    """Add an option such as ``"--beam K=1"``, or an argument such as ``"model MODEL"``.
+
+    Parameters
+    ----------
+    group : Group
+    usage : str
+        Names, a word for the value and the default; choices have no such word.
+    text : str
+        Help text.
+    kind : callable or collection of str, optional
+        Type of the value, or the values to choose from; None for a switch.
+    """
+    usage, _, default = usage.partition("=")
+    if kind is None:
+        group.add_argument(usage, help=text, action="store_true")
+    elif callable(kind):
+        *names, metavar = usage.split()
+        group.add_argument(*names, help=text, metavar=metavar, type=kind, default=default or None)
+    else:
+        group.add_argument(usage, help=text, choices=list(kind), default=default or None)
 
 
 def at_least(least: int) -> Callable[[str], int]:
@@ -62,35 +86,14 @@ def at_least(least: int) -> Callable[[str], int]:
     return integer
 
 
-def add_output(command: Group, default: str) -> None:
-    """Add ``--output``."""
-    command.add_argument(
-        "-o", "--output", type=Path, default=Path(default), metavar="FILE",
-        help="file for the model",
-    )  # fmt: skip
-
-
-def add_level(group: Group) -> None:
-    """Add ``--chars``, ``--words`` and ``--min-count``."""
+def add_data(group: Group, what: str) -> None:
+    """Add the options of tokens and those of the validation on a part of `what`."""
     level = group.add_mutually_exclusive_group()
-    level.add_argument("--chars", action="store_true", help="tokens are characters (the default)")
-    level.add_argument("--words", action="store_true", help="tokens are words")
-    group.add_argument(
-        "--min-count", type=at_least(1), default=1, metavar="N",
-        help="replace tokens that occur fewer than N times by the unknown token",
-    )  # fmt: skip
-
-
-def add_validation(group: Group, what: str) -> None:
-    """Add ``--valid`` and ``--valid-fraction``."""
+    add_option(level, "--chars", "tokens are characters (the default)")
+    add_option(level, "--words", "tokens are words")
+    text = "replace tokens that occur fewer than N times by the unknown token"
+    add_option(group, "--min-count N=1", text, at_least(1))
     validation = group.add_mutually_exclusive_group()
-    validation.add_argument("--valid", type=Path, metavar="FILE", help="file to validate on")
-    validation.add_argument(
-        "--valid-fraction", type=float, default=0.1, metavar="P",
-        help=f"fraction of the {what} held out for validation (0: none)",
-    )  # fmt: skip
-
-
-def add_json(command: Group) -> None:
-    """Add ``--json``."""
-    command.add_argument("--json", action="store_true", help="print the results as one JSON object")
+    add_option(validation, "--valid FILE", "file to validate on", Path)
+    text = f"fraction of the {what} held out for validation (0: none)"
+    add_option(validation, "--valid-fraction P=0.1", text, float)

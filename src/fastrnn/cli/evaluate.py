@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
-from fastrnn.cli.arguments import Commands, add_command, add_json
+from fastrnn.cli.arguments import Commands, add_command, add_option
 from fastrnn.cli.messages import warn_of_unknown
 from fastrnn.cli.translate import add_search, search_options
 from fastrnn.data import read_pairs
@@ -17,15 +18,12 @@ from fastrnn.models import Translator, evaluate
 def add(commands: Commands) -> None:
     """Add the command."""
     command = add_command(commands, "evaluate", run, "measure a translation model on text pairs")
-    command.add_argument(
-        "model", type=Path, metavar="MODEL", help="model file written by `fastrnn train`"
-    )
-    command.add_argument(
-        "pairs", type=Path, metavar="PAIRS.tsv",
-        help="lines of source, tab, target; the targets of equal sources are all correct answers",
-    )  # fmt: skip
+    option = partial(add_option, command)
+    option("model MODEL", "model file written by `fastrnn train`", Path)
+    text = "lines of source, tab, target; the targets of equal sources are all correct answers"
+    option("pairs PAIRS.tsv", text, Path)
     add_search(command)
-    add_json(command)
+    option("--json", "print the results as one JSON object")
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -5,27 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import math
+from functools import partial
 from pathlib import Path
 
-from fastrnn.cli.arguments import (
-    Commands,
-    Parser,
-    add_command,
-    add_json,
-    add_level,
-    add_output,
-    add_validation,
-    at_least,
-)
+from fastrnn import _check as check
+from fastrnn.cli import training
+from fastrnn.cli.arguments import Commands, Parser, add_command, add_data, add_option, at_least
 from fastrnn.cli.messages import warn_of_unknown
-from fastrnn.cli.training import (
-    Validate,
-    add_cell,
-    add_training,
-    checkpoint_path,
-    run_training,
-    save_model,
-)
 from fastrnn.data import digest_of_pairs, read_text
 from fastrnn.models import LanguageModel, TextModel
 
@@ -41,87 +27,61 @@ def add(commands: Commands) -> None:
 
 
 def _add_train(command: Parser) -> None:
-    command.add_argument("text", type=Path, metavar="TEXT.txt", help="text file in UTF-8")
-    add_output(command, "lm.safetensors")
-    data = command.add_argument_group("data")
-    add_level(data)
-    add_validation(data, "text (its last lines)")
+    add_option(command, "text TEXT.txt", "text file in UTF-8", Path)
+    add_option(command, "-o --output FILE=lm.safetensors", "file for the model", Path)
+    add_data(command.add_argument_group("data"), "text (its last lines)")
     model = command.add_argument_group("model")
-    add_cell(model, hidden=256)
-    model.add_argument(
-        "--layers", type=int, default=1, metavar="N", help="number of recurrent layers"
-    )
-    model.add_argument(
-        "--tie-weights", action="store_true",
-        help="use the embedding matrix in the output layer, too",
-    )  # fmt: skip
-    add_training(command, batch_size=32, unit="text streams")
-    command.add_argument(
-        "--steps", type=at_least(1), default=64, metavar="N",
-        help="time steps of truncated backpropagation",
-    )  # fmt: skip
+    training.add_cell(model, hidden=256)
+    add_option(model, "--layers N=1", "number of recurrent layers", int)
+    add_option(model, "--tie-weights", "use the embedding matrix in the output layer, too")
+    training.add_options(command, batch_size=32, unit="text streams")
+    add_option(command, "--steps N=64", "time steps of truncated backpropagation", at_least(1))
 
 
 def _add_sample(command: Parser) -> None:
-    option = command.add_argument
-    option("model", type=Path, metavar="MODEL", help="model file written by `fastrnn lm train`")
-    option(
-        "--length", type=at_least(0), default=200, metavar="N", help="number of tokens to generate"
+    option = partial(add_option, command)
+    option("model MODEL", "model file written by `fastrnn lm train`", Path)
+    option("--length N=200", "number of tokens to generate", at_least(0))
+    option("--start TEXT", "text to continue (default: a new line)", str)
+    text = "divisor of the logits; 0 always takes the most probable token"
+    option("--temperature T=1", text, float)
+    option("--top-k K", "sample from the K most probable tokens", int)
+    text = (
+        "nucleus sampling: sample from the smallest set of tokens whose probabilities "
+        "sum to at least P"
     )
-    option("--start", metavar="TEXT", help="text to continue (default: a new line)")
-    option(
-        "--temperature", type=float, default=1.0, metavar="T",
-        help="divisor of the logits; 0 always takes the most probable token",
-    )  # fmt: skip
-    option("--top-k", type=int, metavar="K", help="sample from the K most probable tokens")
-    option(
-        "--top-p", type=float, metavar="P",
-        help="nucleus sampling: sample from the smallest set of tokens whose probabilities sum "
-        "to at least P",
-    )  # fmt: skip
-    option(
-        "--seed", type=at_least(0), metavar="N", help="seed of the sampling (default: a random one)"
-    )
+    option("--top-p P", text, float)
+    option("--seed N", "seed of the sampling (default: a random one)", at_least(0))
 
 
 def _add_evaluate(command: Parser) -> None:
-    command.add_argument(
-        "model", type=Path, metavar="MODEL", help="model file written by `fastrnn lm train`"
-    )
-    command.add_argument("text", type=Path, metavar="TEXT.txt", help="text file in UTF-8")
-    add_json(command)
+    add_option(command, "model MODEL", "model file written by `fastrnn lm train`", Path)
+    add_option(command, "text TEXT.txt", "text file in UTF-8", Path)
+    add_option(command, "--json", "print the results as one JSON object")
 
 
 def run_train(arguments: argparse.Namespace) -> None:
     """Run ``fastrnn lm train``."""
-    checkpoint = checkpoint_path(arguments, arguments.text, arguments.valid)
+    checkpoint = training.checkpoint_path(arguments, arguments.text, arguments.valid)
     train, valid = _read(arguments)
     model = TextModel.from_text(
         train,
         arguments.embedding,
         arguments.hidden,
         level="word" if arguments.words else "char",
-        min_count=arguments.min_count,
-        cell=arguments.cell,
-        num_layers=arguments.layers,
-        dropout=arguments.dropout,
-        embedding_dropout=arguments.embedding_dropout,
-        recurrent_dropout=arguments.recurrent_dropout,
-        residual=arguments.residual,
         tie_weights=arguments.tie_weights,
-        label_smoothing=arguments.label_smoothing,
-        rng=arguments.seed,
+        **training.model_options(arguments),
     )
-    run_training(
+    training.run(
         arguments,
         model.model,
         model.batches(train, batch_size=arguments.batch_size, num_steps=arguments.steps),
         checkpoint,
+        model.save,
         data={"digest of the texts": digest_of_pairs([(train, valid)])},
         validate=_validation(model, valid) if valid else None,
         metric="valid_loss",
     )
-    save_model(model.save, arguments.output, checkpoint)
 
 
 def _read(arguments: argparse.Namespace) -> tuple[str, str]:
@@ -132,8 +92,7 @@ def _read(arguments: argparse.Namespace) -> tuple[str, str]:
     fraction = arguments.valid_fraction
     if not fraction:
         return text, ""
-    if not 0 < fraction < 1:
-        raise ValueError(f"lm train: --valid-fraction must be in [0, 1), got {fraction}")
+    check.probability("lm train", "--valid-fraction", fraction)
     lines = text.splitlines(keepends=True)
     held_out = max(1, round(len(lines) * fraction))
     if held_out == len(lines):
@@ -141,7 +100,7 @@ def _read(arguments: argparse.Namespace) -> tuple[str, str]:
     return "".join(lines[:-held_out]), "".join(lines[-held_out:])
 
 
-def _validation(model: TextModel, text: str) -> Validate[LanguageModel]:
+def _validation(model: TextModel, text: str) -> training.Validate[LanguageModel]:
     batches = model.in_order(text)
 
     def validate(trained: LanguageModel) -> dict[str, float]:

@@ -4,42 +4,28 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from fastrnn.cli.arguments import Group, at_least
-from fastrnn.models.base import CELLS, Model
+from fastrnn._cells import CELLS
+from fastrnn.cli.arguments import Group, add_option, at_least
+from fastrnn.models.base import Model
 from fastrnn.models.serialization import check_writable
-from fastrnn.training import (
-    SGD,
-    AdaGrad,
-    Adam,
-    AdamW,
-    BatchSource,
-    ConstantLR,
-    CosineLR,
-    Momentum,
-    Optimizer,
-    ReduceLROnPlateau,
-    RMSprop,
-    SamplingSchedule,
-    Schedule,
-    StepLR,
-    Trainer,
-)
+from fastrnn.training import BatchSource, SamplingSchedule, Trainer
+from fastrnn.training.optimizers import SGD, AdaGrad, Adam, AdamW, Momentum, Optimizer, RMSprop
+from fastrnn.training.schedules import ConstantLR, CosineLR, ReduceLROnPlateau, Schedule, StepLR
 
 M = TypeVar("M", bound=Model)
 Validate = Callable[[M], Mapping[str, float]]
 
 _OPTIMIZERS: dict[str, type[Optimizer]] = {
-    "sgd": SGD,
-    "momentum": Momentum,
-    "adagrad": AdaGrad,
-    "rmsprop": RMSprop,
-    "adam": Adam,
-    "adamw": AdamW,
+    kind.__name__.lower(): kind for kind in (SGD, Momentum, AdaGrad, RMSprop, Adam, AdamW)
 }
 _SCHEDULES = ("constant", "cosine", "step", "plateau")
+_OF_ALL_MODELS = (
+    "cell dropout embedding_dropout recurrent_dropout residual label_smoothing min_count"
+)
 # Options that may change on a resume, because they do not change the results.
 _FREE = {
     "run", "threads", "output", "checkpoint", "checkpoint_seconds", "resume",
@@ -49,71 +35,51 @@ _FREE = {
 
 def add_cell(group: Group, *, hidden: int) -> None:
     """Add the options of the recurrent layers."""
-    option = group.add_argument
-    option("--cell", choices=list(CELLS), default="lstm", help="recurrent cell")
-    option("--hidden", type=int, default=hidden, metavar="H", help="size of the recurrent layers")
-    option("--embedding", type=int, default=64, metavar="D", help="size of the embeddings")
-    option(
-        "--dropout", type=float, default=0.0, metavar="P",
-        help="dropout between the recurrent layers and before the output layer",
-    )  # fmt: skip
-    option(
-        "--embedding-dropout", type=float, metavar="P",
-        help="dropout after the embeddings (default: --dropout)",
-    )  # fmt: skip
-    option(
-        "--recurrent-dropout", type=float, default=0.0, metavar="P",
-        help="dropout of the hidden state between time steps",
-    )  # fmt: skip
-    option(
-        "--residual", action="store_true",
-        help="add the input of each layer from the third on to its output",
-    )  # fmt: skip
-    option(
-        "--label-smoothing", type=float, default=0.0, metavar="P",
-        help="fraction of the target distribution spread evenly over all tokens",
-    )  # fmt: skip
+    option = partial(add_option, group)
+    option("--cell=lstm", "recurrent cell", CELLS)
+    option(f"--hidden H={hidden}", "size of the recurrent layers", int)
+    option("--embedding D=64", "size of the embeddings", int)
+    text = "dropout between the recurrent layers and before the output layer"
+    option("--dropout P=0.0", text, float)
+    option("--embedding-dropout P", "dropout after the embeddings (default: --dropout)", float)
+    option("--recurrent-dropout P=0.0", "dropout of the hidden state between time steps", float)
+    option("--residual", "add the input of each layer from the third on to its output")
+    text = "fraction of the target distribution spread evenly over all tokens"
+    option("--label-smoothing P=0.0", text, float)
 
 
-def add_training(command: argparse.ArgumentParser, *, batch_size: int, unit: str) -> None:
+def add_options(command: argparse.ArgumentParser, *, batch_size: int, unit: str) -> None:
     """Add the options of training."""
-    option = command.add_argument_group("training").add_argument
-    option("--epochs", type=at_least(1), default=10, metavar="N", help="total number of epochs")
-    option("--batch-size", type=int, default=batch_size, metavar="N", help=f"{unit} per batch")
-    option("--optimizer", choices=list(_OPTIMIZERS), default="adam", help="optimizer")
-    option(
-        "--lr", type=float, metavar="RATE",
-        help="learning rate (default: 0.001 for adam and adamw, else 0.01)",
-    )  # fmt: skip
-    option(
-        "--weight-decay", type=float, metavar="RATE",
-        help="weight decay of --optimizer adamw (default: 0.01)",
-    )  # fmt: skip
-    option("--clip", type=float, default=5.0, metavar="NORM", help="maximum norm of the gradients")
-    option("--schedule", choices=_SCHEDULES, default="constant", help="learning rate schedule")
-    option(
-        "--decay", type=float, metavar="FACTOR",
-        help="factor by which --schedule step and plateau multiply the rate (default: 0.5)",
-    )  # fmt: skip
-    option(
-        "--decay-epochs", type=at_least(1), metavar="N",
-        help="epochs between decays of --schedule step, epochs without improvement before a "
-        "decay of --schedule plateau (default: 1)",
-    )  # fmt: skip
-    option("--patience", type=int, metavar="N", help="stop after N epochs without improvement")
-    option("--seed", type=at_least(0), default=0, metavar="N", help="seed of the random numbers")
-    option = command.add_argument_group("checkpoints").add_argument
-    option(
-        "--checkpoint", type=Path, metavar="FILE",
-        help="file for the checkpoints (default: OUTPUT with the suffix .checkpoint)",
-    )  # fmt: skip
-    option(
-        "--checkpoint-seconds", type=float, default=300.0, metavar="S",
-        help="seconds between checkpoints within an epoch",
-    )  # fmt: skip
-    option(
-        "--resume", action="store_true", help="continue from the checkpoint with the same options"
+    option = partial(add_option, command.add_argument_group("training"))
+    option("--epochs N=10", "total number of epochs", at_least(1))
+    option(f"--batch-size N={batch_size}", f"{unit} per batch", int)
+    option("--optimizer=adam", "optimizer", _OPTIMIZERS)
+    option("--lr RATE", "learning rate (default: 0.001 for adam and adamw, else 0.01)", float)
+    option("--weight-decay RATE", "weight decay of --optimizer adamw (default: 0.01)", float)
+    option("--clip NORM=5.0", "maximum norm of the gradients", float)
+    option("--schedule=constant", "learning rate schedule", _SCHEDULES)
+    text = "factor by which --schedule step and plateau multiply the rate (default: 0.5)"
+    option("--decay FACTOR", text, float)
+    text = (
+        "epochs between decays of --schedule step, epochs without improvement before a "
+        "decay of --schedule plateau (default: 1)"
     )
+    option("--decay-epochs N", text, at_least(1))
+    option("--patience N", "stop after N epochs without improvement", int)
+    option("--seed N=0", "seed of the random numbers", at_least(0))
+    option = partial(add_option, command.add_argument_group("checkpoints"))
+    text = "file for the checkpoints (default: OUTPUT with the suffix .checkpoint)"
+    option("--checkpoint FILE", text, Path)
+    option("--checkpoint-seconds S=300.0", "seconds between checkpoints within an epoch", float)
+    option("--resume", "continue from the checkpoint with the same options")
+
+
+def model_options(arguments: argparse.Namespace, own: str = "") -> dict[str, Any]:
+    """Return the options of both kinds of models, and those in `own`, as keyword arguments."""
+    names = f"{_OF_ALL_MODELS} {own}".split()
+    values = ((name, getattr(arguments, name)) for name in names)
+    options = {name: None if value == "none" else value for name, value in values}
+    return {**options, "num_layers": arguments.layers, "rng": arguments.seed}
 
 
 def checkpoint_path(arguments: argparse.Namespace, *inputs: Path | None) -> Path:
@@ -129,18 +95,19 @@ def checkpoint_path(arguments: argparse.Namespace, *inputs: Path | None) -> Path
     return checkpoint
 
 
-def run_training(
+def run(
     arguments: argparse.Namespace,
     model: M,
     batches: BatchSource,
     checkpoint: Path,
+    save: Callable[[Path], None],
     *,
     data: dict[str, str],
     validate: Validate[M] | None,
     metric: str,
     sampling: SamplingSchedule | None = None,
 ) -> None:
-    """Train, from the checkpoint on with ``--resume``, and leave the best weights in the model.
+    """Train, from the checkpoint on with ``--resume``, and save the model with its best weights.
 
     `data` has the digests of the training and validation data by name.
     """
@@ -162,9 +129,10 @@ def run_training(
     if arguments.resume:
         trainer.resume(checkpoint)
     trainer.fit(batches, epochs=arguments.epochs, validate=validate)
+    _save(save, arguments.output, checkpoint)
 
 
-def save_model(save: Callable[[Path], None], output: Path, checkpoint: Path) -> None:
+def _save(save: Callable[[Path], None], output: Path, checkpoint: Path) -> None:
     """Write the model and print its path; on an error say where the checkpoint is."""
     try:
         save(output)
@@ -175,16 +143,11 @@ def save_model(save: Callable[[Path], None], output: Path, checkpoint: Path) -> 
 
 
 def _optimizer(arguments: argparse.Namespace) -> Optimizer:
-    options: dict[str, Any] = {}
-    if arguments.lr is not None:
-        options["lr"] = arguments.lr
-    if arguments.weight_decay is not None:
-        if arguments.optimizer != "adamw":
-            raise ValueError(
-                f"train: --weight-decay needs --optimizer adamw, got {arguments.optimizer}"
-            )
-        options["weight_decay"] = arguments.weight_decay
-    return _OPTIMIZERS[arguments.optimizer](**options)
+    name = arguments.optimizer
+    if arguments.weight_decay is not None and name != "adamw":
+        raise ValueError(f"train: --weight-decay needs --optimizer adamw, got {name}")
+    given = {option: getattr(arguments, option) for option in ("lr", "weight_decay")}
+    return _OPTIMIZERS[name](**{key: value for key, value in given.items() if value is not None})
 
 
 def _schedule(arguments: argparse.Namespace) -> Schedule:

@@ -6,11 +6,12 @@ import argparse
 import sys
 import warnings
 from collections.abc import Iterator
-from itertools import count, islice
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from fastrnn.cli.arguments import Commands, Group, add_command, at_least
+from fastrnn.cli.arguments import Commands, Group, add_command, add_option, at_least
 from fastrnn.cli.messages import warn_of_missing, warn_of_unknown
 from fastrnn.models import Translator
 from fastrnn.models.serialization import check_writable
@@ -21,56 +22,36 @@ _LINES_AT_ONCE = 64
 def add(commands: Commands) -> None:
     """Add the command."""
     command = add_command(commands, "translate", run, "translate texts with a trained model")
-    command.add_argument(
-        "model", type=Path, metavar="MODEL", help="model file written by `fastrnn train`"
-    )
-    command.add_argument(
-        "text", nargs="*", metavar="TEXT",
-        help="texts to translate (default: the lines of standard input)",
-    )  # fmt: skip
+    option = partial(add_option, command)
+    option("model MODEL", "model file written by `fastrnn train`", Path)
+    text = "texts to translate (default: the lines of standard input)"
+    command.add_argument("text", nargs="*", metavar="TEXT", help=text)
     add_search(command)
-    command.add_argument(
-        "--nbest", type=at_least(1), metavar="N",
-        help="print the N best translations, each after the text's number and its score",
-    )  # fmt: skip
-    command.add_argument(
-        "--attention-plot", type=Path, metavar="FILE",
-        help="draw the attention weights of one TEXT to FILE.png, .svg or .pdf",
-    )  # fmt: skip
+    text = "print the N best translations, each after the text's number and its score"
+    option("--nbest N", text, at_least(1))
+    text = "draw the attention weights of one TEXT to FILE.png, .svg or .pdf"
+    option("--attention-plot FILE", text, Path)
 
 
 def add_search(command: Group) -> None:
     """Add the options of decoding."""
-    command.add_argument(
-        "--max-length", type=int, default=100, metavar="N",
-        help="maximum number of tokens of a translation",
-    )  # fmt: skip
-    command.add_argument(
-        "--beam", type=at_least(1), default=1, metavar="K", help="beam width (1: greedy decoding)"
-    )
-    command.add_argument(
-        "--length-penalty", type=float, default=0.0, metavar="A",
-        help="length penalty of beam search, usually 0.6 to 1 (0: none)",
-    )  # fmt: skip
-    command.add_argument(
-        "--coverage-penalty", type=float, default=0.0, metavar="B",
-        help="coverage penalty of beam search, which prefers attention to all of the source "
-        "(0: none)",
-    )  # fmt: skip
+    option = partial(add_option, command)
+    option("--max-length N=100", "maximum number of tokens of a translation", int)
+    option("--beam K=1", "beam width (1: greedy decoding)", at_least(1))
+    text = "length penalty of beam search, usually 0.6 to 1 (0: none)"
+    option("--length-penalty A=0", text, float)
+    text = "coverage penalty of beam search, which prefers attention to all of the source (0: none)"
+    option("--coverage-penalty B=0", text, float)
 
 
 def search_options(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the options of decoding as keyword arguments of `Translator`."""
-    for name in ("length_penalty", "coverage_penalty"):
-        if getattr(arguments, name) and arguments.beam == 1:
+    penalties = {name: getattr(arguments, name) for name in ("length_penalty", "coverage_penalty")}
+    for name, penalty in penalties.items():
+        if penalty and arguments.beam == 1:
             option = name.replace("_", "-")
             raise ValueError(f"translate: --{option} needs a --beam of at least 2")
-    return {
-        "beam_size": arguments.beam,
-        "max_length": arguments.max_length,
-        "length_penalty": arguments.length_penalty,
-        "coverage_penalty": arguments.coverage_penalty,
-    }
+    return {"beam_size": arguments.beam, "max_length": arguments.max_length, **penalties}
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -86,11 +67,16 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.attention_plot:
         _draw(translator, arguments, options)
         return
-    numbers, warned = count(1), False
+    number, warned = 0, False
     for texts in _groups(arguments):
         warned = warned or warn_of_unknown(translator.source, texts, "sources")
-        for answer in _answers(translator, texts, arguments.nbest, options, numbers):
-            print(answer, flush=True)
+        if not arguments.nbest:
+            print(*translator(texts, **options), sep="\n", flush=True)
+            continue
+        for found in translator.n_best(texts, n_best=arguments.nbest, **options):
+            number += 1
+            for each in found:
+                print(f"{number}\t{each.score:.4f}\t{each.text}", flush=True)
 
 
 def _groups(arguments: argparse.Namespace) -> Iterator[list[str]]:
@@ -105,22 +91,6 @@ def _lines() -> Iterator[str]:
     """Yield the lines of standard input; a byte order mark is dropped, as from a file of pairs."""
     for number, line in enumerate(sys.stdin):
         yield (line if number else line.removeprefix("\ufeff")).rstrip("\r\n")
-
-
-def _answers(
-    translator: Translator,
-    texts: list[str],
-    nbest: int | None,
-    options: dict[str, Any],
-    numbers: Iterator[int],
-) -> Iterator[str]:
-    if nbest is None:
-        yield from translator(texts, **options)
-        return
-    found = translator.n_best(texts, n_best=nbest, **options)
-    for translations, number in zip(found, numbers, strict=False):
-        for each in translations:
-            yield f"{number}\t{each.score:.4f}\t{each.text}"
 
 
 def _check_plot(arguments: argparse.Namespace) -> None:

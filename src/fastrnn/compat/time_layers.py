@@ -13,11 +13,18 @@ from __future__ import annotations
 
 import numpy as np
 
+from fastrnn.compat._affine import TimeAffine, TimeDropout, TimeEmbedding
 from fastrnn.compat._attention import Attention, AttentionWeight, TimeAttention, WeightSum
-from fastrnn.compat._losses import TimeSigmoidWithLoss, TimeSoftmaxWithLoss
-from fastrnn.compat._maps import TimeAffine, TimeDropout, TimeEmbedding
-from fastrnn.compat._over_time import TimeBiLSTM, TimeGRU, TimeLSTM, TimeRNN
-from fastrnn.compat._steps import GRU, LSTM, RNN
+from fastrnn.compat._loss import TimeSigmoidWithLoss, TimeSoftmaxWithLoss
+from fastrnn.compat._recurrent import (
+    GRU,
+    LSTM,
+    RNN,
+    TimeBiLSTM,
+    TimeGRU,
+    TimeLSTM,
+    TimeRNN,
+)
 
 __all__ = [
     "GRU",

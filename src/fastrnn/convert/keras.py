@@ -7,7 +7,7 @@ with `reset_after` has two biases in one array (2, 3*H), all other layers have o
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,8 +15,8 @@ import numpy as np
 from fastrnn import _check as check
 from fastrnn._cells import CELLS
 from fastrnn._check import Array
-from fastrnn.convert import loading
-from fastrnn.convert.cells import CellWeights, from_library, splits_bias, suffixes, to_library
+from fastrnn.convert import cells, loading
+from fastrnn.convert.cells import CellWeights
 from fastrnn.convert.loading import Convertible
 from fastrnn.layers import RECURRENT, Embedding, Layer, Linear
 from fastrnn.layers.recurrent import Recurrent
@@ -129,11 +129,7 @@ def load_keras_weights(layer: Layer, weights: Sequence[Any]) -> None:
         raise TypeError(f"load_keras_weights: weights must be a list of arrays, got {came}")
     wanted = _named(layer)
     arrays = loading.matching(layer, wanted, _zipped(layer, wanted, weights))
-    if isinstance(layer, Recurrent):
-        loading.assign(layer, _recurrent_params(layer, list(arrays.values())))
-    else:
-        params = zip(layer.params, arrays.values(), strict=True)
-        loading.assign(layer, {key: array.copy() for key, array in params})
+    loading.assign(layer, _params(layer, arrays))
 
 
 def _named(layer: Layer) -> dict[str, Array]:
@@ -149,10 +145,10 @@ def _named(layer: Layer) -> dict[str, Array]:
             f"{name}: num_layers must be 1, as Keras has a layer for each, got {layer.num_layers}"
         )
     named = {}
-    for suffix, prefix in zip(suffixes(layer), ("", "backward "), strict=False):
-        Wx, Wh, bx, bh = to_library(layer, suffix, "keras")
+    for prefix, weights in zip(("", "backward "), cells.of_layer(layer, "keras"), strict=False):
+        Wx, Wh, bx, bh = weights
         named[prefix + "kernel"], named[prefix + "recurrent_kernel"] = Wx, Wh
-        named[prefix + "bias"] = np.stack((bx, bh)) if splits_bias(layer) else bx
+        named[prefix + "bias"] = np.stack((bx, bh)) if cells.splits_bias(layer) else bx
     return named
 
 
@@ -170,14 +166,15 @@ def _zipped(layer: Layer, wanted: dict[str, Array], weights: Sequence[Any]) -> d
     return biases | dict(zip(names, weights, strict=True))
 
 
-def _recurrent_params(layer: Recurrent, arrays: list[Array]) -> dict[str, Array]:
-    """Return the parameters from kernel, recurrent kernel and bias of each direction."""
-    params: dict[str, Array] = {}
-    for index, suffix in enumerate(suffixes(layer)):
-        Wx, Wh, bias = arrays[3 * index : 3 * index + 3]
-        bx, bh = bias if splits_bias(layer) else (bias, np.zeros_like(bias))
-        params |= from_library(layer, suffix, "keras", CellWeights(Wx, Wh, bx, bh))
-    return params
+def _params(layer: Layer, arrays: list[Array]) -> dict[str, Array]:
+    """Return the parameters from arrays in Keras's order."""
+    if not isinstance(layer, Recurrent):
+        return {key: array.copy() for key, array in zip(layer.params, arrays, strict=True)}
+    weights = []
+    for Wx, Wh, bias in zip(arrays[::3], arrays[1::3], arrays[2::3], strict=True):
+        bx, bh = bias if cells.splits_bias(layer) else (bias, np.zeros_like(bias))
+        weights.append(CellWeights(Wx, Wh, bx, bh))
+    return cells.params(layer, "keras", weights)
 
 
 def _described(theirs: Any) -> Convertible:
@@ -187,9 +184,14 @@ def _described(theirs: Any) -> Convertible:
     if not weights:
         raise ValueError(f"from_keras: the {kind} must be built first: call it on an input")
     if kind == "Bidirectional":
-        return _bidirectional(theirs, len(weights[0]))
+        _require(theirs.get_config(), "merge_mode", "concat")
+        layer_class, options = there = _options(theirs.forward_layer, go_backwards=False)
+        if there != _options(theirs.backward_layer, go_backwards=True):
+            wanted = "both layers of a Bidirectional must have the same options"
+            raise ValueError(f"from_keras: {wanted}")
+        return layer_class(len(weights[0]), bidirectional=True, **options)
     if kind in _RECURRENT:
-        layer_class, options = _options(theirs, kind, go_backwards=False)
+        layer_class, options = _options(theirs, go_backwards=False)
         return layer_class(len(weights[0]), **options)
     config, dtype = theirs.get_config(), theirs.dtype_policy.name
     if kind == "Embedding":
@@ -199,18 +201,7 @@ def _described(theirs: Any) -> Convertible:
     return Linear(len(weights[0]), config["units"], bias=config["use_bias"], dtype=dtype)
 
 
-def _bidirectional(theirs: Any, input_size: int) -> Recurrent:
-    """Construct the layer of two directions."""
-    if theirs.merge_mode != "concat":
-        raise ValueError(f"from_keras: merge_mode must be 'concat', got {theirs.merge_mode!r}")
-    there, back = theirs.forward_layer, theirs.backward_layer
-    layer_class, options = _options(there, _kind(there, _RECURRENT), go_backwards=False)
-    if (layer_class, options) != _options(back, _kind(back, _RECURRENT), go_backwards=True):
-        raise ValueError("from_keras: both layers of a Bidirectional must have the same options")
-    return layer_class(input_size, bidirectional=True, **options)
-
-
-def _kind(theirs: Any, known: Sequence[str] | dict[str, Any]) -> str:
+def _kind(theirs: Any, known: Collection[str]) -> str:
     """Return the name of the class if it is a known class of Keras."""
     cls = type(theirs)
     if cls.__module__.partition(".")[0] != "keras" or cls.__name__ not in known:
@@ -219,15 +210,13 @@ def _kind(theirs: Any, known: Sequence[str] | dict[str, Any]) -> str:
     return cls.__name__
 
 
-def _options(
-    theirs: Any, kind: str, *, go_backwards: bool
-) -> tuple[type[Recurrent], dict[str, Any]]:
+def _options(theirs: Any, *, go_backwards: bool) -> tuple[type[Recurrent], dict[str, Any]]:
     """Return our class and its options, without `input_size`."""
+    cell = _RECURRENT[_kind(theirs, _RECURRENT)]
     config = theirs.get_config()
     for option, wanted in (_REQUIRED | {"go_backwards": go_backwards}).items():
         _require(config, option, wanted)
     options = {"hidden_size": config["units"], "dtype": theirs.dtype_policy.name}
-    cell = _RECURRENT[kind]
     if known := cell.options.get("nonlinearity"):
         options["nonlinearity"] = check.option(
             "from_keras", "activation", config["activation"], known

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -24,24 +24,20 @@ def check_layer(function: str, layer: Any) -> None:
         raise TypeError(f"{function}: layer must be one of {names}, got {type(layer).__name__}")
 
 
-def matching(
-    layer: Layer, wanted: Mapping[str, Array], came: Mapping[str, Any]
-) -> dict[str, Array]:
-    """Return the values as arrays with the keys, shapes and dtypes of `wanted`, or raise."""
+def matching(layer: Layer, wanted: Mapping[str, Array], came: Mapping[str, Any]) -> list[Array]:
+    """Return the values as arrays, in the order and with the shapes and dtypes of `wanted`."""
     name = type(layer).__name__
-    missing = [key for key in wanted if key not in came]
-    surplus = [key for key in came if key not in wanted]
-    if missing or surplus:
-        problems = [
-            f"{kind} keys {_listed(keys)}"
-            for kind, keys in (("missing", missing), ("surplus", surplus))
-            if keys
-        ]
-        raise ValueError(f"{name}: {', '.join(problems)}")
-    return {
-        key: check.array(name, key, as_array(name, key, came[key]), like.shape, like.dtype)
-        for key, like in wanted.items()
+    wrong = {
+        "missing": [repr(key) for key in wanted if key not in came],
+        "surplus": [repr(key) for key in came if key not in wanted],
     }
+    if any(wrong.values()):
+        problems = [f"{kind} keys {', '.join(keys)}" for kind, keys in wrong.items() if keys]
+        raise ValueError(f"{name}: {', '.join(problems)}")
+    return [
+        check.array(name, key, as_array(name, key, came[key]), like.shape, like.dtype)
+        for key, like in wanted.items()
+    ]
 
 
 def as_array(name: str, key: str, value: Any) -> Array:
@@ -65,7 +61,3 @@ def assign(layer: Layer, params: Mapping[str, Array]) -> None:
             raise ValueError(f"{name}: the parameter {key} must be {wanted} to be loaded")
     for key, new in params.items():
         layer.params[key][...] = new
-
-
-def _listed(keys: Iterable[str]) -> str:
-    return ", ".join(map(repr, keys))

@@ -68,12 +68,7 @@ class Backend(base.Backend):
 
     @classmethod
     def run_node(
-        cls,
-        node: Any,
-        inputs: Any,
-        device: str = "CPU",
-        outputs_info: Any = None,
-        **kwargs: Any,
+        cls, node: Any, inputs: Any, device: str = "CPU", outputs_info: Any = None, **kwargs: Any
     ) -> tuple[Array, ...]:
         """Return the outputs of a NodeProto from its inputs in order, without missing ones."""
         cls._check_device(device)

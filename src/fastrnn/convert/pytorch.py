@@ -12,6 +12,12 @@ from fastrnn.layers import RECURRENT, Embedding, Layer, Linear
 from fastrnn.layers.recurrent import Recurrent
 
 _RECURRENT = {cell.title: RECURRENT[cell.name] for cell in CELLS.values()}
+_STACK = ("num_layers", "bidirectional", "dropout")  # what a cell does not have
+_PLAIN = {
+    "input_size": "in_features",
+    "output_size": "out_features",
+    "embedding_size": "embedding_dim",
+}  # names of linear layers and embeddings
 
 
 def from_torch(module: Any) -> Convertible:
@@ -91,7 +97,7 @@ def to_torch(layer: Layer, *, cell: bool = False) -> Any:
         raise ValueError(f"to_torch: cell=True needs a recurrent layer, got {type(layer).__name__}")
     arrays = state_dict(layer, cell=cell)
     name = next(cls.__name__ for cls in loading.CONVERTIBLE if isinstance(layer, cls))
-    options = _cell_options(layer) if cell else _options(layer)
+    options = _options(layer, cell) | {"dtype": getattr(torch, layer.config()["dtype"])}
     module_class = getattr(torch.nn, name + "Cell" if cell else name)
     # On the meta device, because initial values would use the user's global generator.
     module = module_class(**options, device="meta").to_empty(device="cpu")
@@ -113,7 +119,7 @@ def _build(kind: str, module: Any, dtype: str) -> Convertible:
         options["nonlinearity"] = module.nonlinearity
     if not kind.endswith("Cell"):
         _require(module, "proj_size", 0)
-        options |= {key: getattr(module, key) for key in ("num_layers", "bidirectional", "dropout")}
+        options |= {key: getattr(module, key) for key in _STACK}
     layer_class = _RECURRENT[kind.removesuffix("Cell")]
     layer: Recurrent = layer_class(module.input_size, module.hidden_size, **options)
     return layer
@@ -126,25 +132,11 @@ def _require(module: Any, option: str, wanted: Any) -> None:
         raise ValueError(f"from_torch: {option} must be {wanted}, got {came}")
 
 
-def _options(layer: Layer) -> dict[str, Any]:
+def _options(layer: Layer, cell: bool) -> dict[str, Any]:
     """Return the arguments of the module's constructor."""
-    import torch
-
     config = layer.config()
-    config["dtype"] = getattr(torch, config["dtype"])
-    if isinstance(layer, Linear):
-        names = {"input_size": "in_features", "output_size": "out_features"}
-    elif isinstance(layer, Embedding):
-        names = {"embedding_size": "embedding_dim"}
-    else:
-        names = {}
-        for ours in ("reset_after", "recurrent_dropout", "residual"):
-            config.pop(ours, None)
-        config["batch_first"] = True
-    return {names.get(key, key): value for key, value in config.items()}
-
-
-def _cell_options(layer: Layer) -> dict[str, Any]:
-    """Return the arguments of the cell's constructor."""
-    names = ("input_size", "hidden_size", "nonlinearity", "dtype")
-    return {key: value for key, value in _options(layer).items() if key in names}
+    if not isinstance(layer, Recurrent):
+        return {_PLAIN.get(key, key): value for key, value in config.items()}
+    left_out = ("reset_after", "recurrent_dropout", "residual", *(_STACK if cell else ()))
+    options = {key: value for key, value in config.items() if key not in left_out}
+    return options if cell else options | {"batch_first": True}

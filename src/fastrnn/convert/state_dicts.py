@@ -6,20 +6,18 @@ PyTorch's matrices are transposed, its gates are in the same order, and every ga
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from fastrnn import _storage
 from fastrnn._check import Array
-from fastrnn.convert import loading
-from fastrnn.convert.cells import CellWeights, from_library, splits_bias, suffixes, to_library
+from fastrnn.convert import cells, loading
 from fastrnn.layers import Layer, Linear
 from fastrnn.layers.recurrent import Recurrent
 
-_WEIGHTS = ("weight_ih", "weight_hh")
-_BIASES = ("bias_ih", "bias_hh")
+_NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")  # in the order of CellWeights
 _PLAIN = {"W": "weight", "b": "bias"}  # of embeddings and linear layers
 
 
@@ -50,17 +48,14 @@ def state_dict(layer: Layer, *, prefix: str = "", cell: bool = False) -> dict[st
         If PyTorch has no such layer.
     """
     loading.check_layer("state_dict", layer)
-    if not isinstance(layer, Recurrent):
-        return {
-            prefix + _PLAIN[key]: _transposed(layer, param).copy()
-            for key, param in layer.params.items()
-        }
-    _check_counterpart(layer, cell)
-    arrays: dict[str, Array] = {}
-    for suffix, names in _names(layer, prefix, cell):
-        Wx, Wh, bx, bh = to_library(layer, suffix, "torch")
-        arrays |= zip(names, (Wx.T.copy(), Wh.T.copy(), bx, bh), strict=True)
-    return arrays
+    if isinstance(layer, Recurrent):
+        _check_counterpart(layer, cell)
+        arrays = [array.T for weights in cells.of_layer(layer, "torch") for array in weights]
+        names = _names(layer, cell)
+    else:
+        arrays = [_transposed(layer, param) for param in layer.params.values()]
+        names = [_PLAIN[key] for key in layer.params]
+    return {prefix + name: array.copy() for name, array in zip(names, arrays, strict=True)}
 
 
 def load_state_dict(
@@ -95,25 +90,26 @@ def load_state_dict(
     """
     loading.check_layer("load_state_dict", layer)
     came = _read(source, prefix)
-    cell = isinstance(layer, Recurrent) and len(suffixes(layer)) == 1 and _of_cell(came, prefix)
+    single = isinstance(layer, Recurrent) and len(layer.weights()) == 1
+    cell = single and any(prefix + name in came for name in _NAMES[:2])
     wanted = state_dict(layer, prefix=prefix, cell=cell)
-    if not isinstance(layer, Recurrent):
-        arrays = loading.matching(layer, wanted, came)
-        params = {
-            key: _transposed(layer, arrays[prefix + _PLAIN[key]]).copy() for key in layer.params
-        }
-        loading.assign(layer, params)
-        return
-    biases = {key: np.zeros_like(array) for key, array in wanted.items() if array.ndim == 1}
-    if biases.keys().isdisjoint(came):
-        came |= biases
+    if isinstance(layer, Recurrent):
+        biases = {key: np.zeros_like(array) for key, array in wanted.items() if array.ndim == 1}
+        if biases.keys().isdisjoint(came):
+            came |= biases
     arrays = loading.matching(layer, wanted, came)
-    params = {}
-    for suffix, names in _names(layer, prefix, cell):
-        weight_ih, weight_hh, bias_ih, bias_hh = (arrays[name] for name in names)
-        weights = CellWeights(weight_ih.T, weight_hh.T, bias_ih, bias_hh)
-        params |= from_library(layer, suffix, "torch", weights)
-    loading.assign(layer, params)
+    loading.assign(layer, _params(layer, arrays))
+
+
+def _params(layer: Layer, arrays: list[Array]) -> dict[str, Array]:
+    """Return the parameters from arrays in the order of `state_dict`."""
+    if not isinstance(layer, Recurrent):
+        named = zip(layer.params, arrays, strict=True)
+        return {key: _transposed(layer, array).copy() for key, array in named}
+    count = len(_NAMES)
+    parts = [arrays[first : first + count] for first in range(0, len(arrays), count)]
+    weights = [cells.CellWeights(*(array.T for array in part)) for part in parts]
+    return cells.params(layer, "torch", weights)
 
 
 def _read(source: Any, prefix: str) -> dict[str, Any]:
@@ -126,15 +122,11 @@ def _read(source: Any, prefix: str) -> dict[str, Any]:
     raise TypeError(f"load_state_dict: source must be a mapping or a path, got {came}")
 
 
-def _names(layer: Recurrent, prefix: str, cell: bool) -> Iterator[tuple[str, list[str]]]:
-    """Yield fastrnn's suffix and PyTorch's names for each layer and direction."""
-    for suffix in suffixes(layer):
-        theirs = "" if cell else suffix
-        yield suffix, [f"{prefix}{name}{theirs}" for name in _WEIGHTS + _BIASES]
-
-
-def _of_cell(names: Mapping[str, Any], prefix: str) -> bool:
-    return any(prefix + name in names for name in _WEIGHTS)
+def _names(layer: Recurrent, cell: bool) -> list[str]:
+    """Return PyTorch's names of the weights of all layers and directions."""
+    directions = ("", "_reverse")[: layer.directions]
+    suffixes = [f"_l{k}{direction}" for k in range(layer.num_layers) for direction in directions]
+    return [name + suffix for suffix in ([""] if cell else suffixes) for name in _NAMES]
 
 
 def _transposed(layer: Layer, array: Array) -> Array:
@@ -145,7 +137,7 @@ def _transposed(layer: Layer, array: Array) -> Array:
 def _check_counterpart(layer: Recurrent, cell: bool) -> None:
     """Raise if PyTorch has no such layer."""
     name = type(layer).__name__
-    if layer.cell.split_bias is not None and not splits_bias(layer):
+    if layer.cell.split_bias is not None and not cells.splits_bias(layer):
         raise ValueError(f"{name}: reset_after must be True, as PyTorch's always is, got False")
     if any(map(layer.adds_inputs, range(layer.num_layers))):
         raise ValueError(f"{name}: residual must be False, as PyTorch's always is, got True")

@@ -5,20 +5,21 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastrnn import _check as check
-from fastrnn.data.vocabulary import EOS, PAD, Vocabulary
+from fastrnn.data.vocabulary import EOS, Vocabulary
 
 Batch = tuple[NDArray[Any], ...]
 Ids = NDArray[np.int64]
+T = TypeVar("T")
 _BATCHES_PER_BUCKET = 50
 
 
-def pad(sequences: Sequence[ArrayLike]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def pad(sequences: Sequence[ArrayLike]) -> tuple[Ids, Ids]:
     """Return sequences of ids as rows of one padded array.
 
     Parameters
@@ -31,26 +32,18 @@ def pad(sequences: Sequence[ArrayLike]) -> tuple[NDArray[np.int64], NDArray[np.i
         T is the longest length; padded with 0.
     lengths : int64 array (N,)
     """
-    return _pad(_id_arrays("pad", "sequences", sequences))
-
-
-def _pad(rows: Sequence[NDArray[np.int64]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    lengths = np.array([len(row) for row in rows], dtype=np.int64)
-    ids = np.full((len(rows), lengths.max(initial=0)), PAD, dtype=np.int64)
-    for line, row in zip(ids, rows, strict=True):
-        line[: len(row)] = row
-    return ids, lengths
+    return check.padded(check.sequences("pad", "sequences", sequences))
 
 
 class _Shuffled(ABC):
     """The base class of batches of rows, shuffled in each epoch."""
 
     def __init__(
-        self, count: int, batch_size: int, *, shuffle: bool, seed: int, drop_last: bool
+        self, count: int, batch_size: int, shuffle: bool, seed: int, drop_last: bool
     ) -> None:
         name = type(self).__name__
-        _check_at_least(name, "batch_size", batch_size, 1)
-        _check_at_least(name, "seed", seed, 0)
+        check.size(name, "batch_size", batch_size)
+        check.size(name, "seed", seed, least=0)
         if count < (batch_size if drop_last else 1):
             raise ValueError(f"{name}: {count} examples do not fill one batch of {batch_size}")
         self._count = count
@@ -84,11 +77,11 @@ class _Shuffled(ABC):
     def _digest(self) -> str:
         """Return the digest of all rows in order."""
 
-    def _cut(self, order: NDArray[np.int64], rng: np.random.Generator) -> list[NDArray[np.int64]]:
+    def _cut(self, order: Ids, rng: np.random.Generator) -> list[Ids]:
         return [order[i : i + self._batch_size] for i in range(0, len(order), self._batch_size)]
 
     @abstractmethod
-    def _take(self, rows: NDArray[np.int64]) -> Batch:
+    def _take(self, rows: Ids) -> Batch:
         """Return the batch of these rows."""
 
 
@@ -121,30 +114,32 @@ class Batches(_Shuffled):
         shapes = [array.shape for array in self._arrays]
         if len({shape[:1] for shape in shapes}) != 1 or shapes[0] == ():
             raise ValueError(f"Batches: arrays must share their first axis, got shapes {shapes}")
-        super().__init__(shapes[0][0], batch_size, shuffle=shuffle, seed=seed, drop_last=drop_last)
+        super().__init__(shapes[0][0], batch_size, shuffle, seed, drop_last)
 
-    def _take(self, rows: NDArray[np.int64]) -> Batch:
+    def _take(self, rows: Ids) -> Batch:
         return tuple(array[rows] for array in self._arrays)
 
     def _digest(self) -> str:
         return _digest_of(self._arrays)
 
 
-class _PaddedPairs(_Shuffled):
-    """The base class of padded batches of pairs, with known lengths and ids read on request.
+class _PaddedPairs(_Shuffled, Generic[T]):
+    """The base class of padded batches of pairs, read and encoded one by one on request."""
 
-    The constructor of a subclass passes all pairs once, with their end marks.
-    """
-
-    def __init__(self, count: int, *, bucket: bool, **options: Any) -> None:
-        super().__init__(count, **options)
-        self._bucket = bucket
-
-    def _survey(self, pairs: Iterable[tuple[Ids, Ids]]) -> None:
-        """Read all pairs once; keep the lengths of the sources and the digest."""
+    def __init__(
+        self,
+        pairs: Sequence[T],
+        batch_size: int,
+        bucket: bool,
+        shuffle: bool,
+        seed: int,
+        drop_last: bool,
+    ) -> None:
+        super().__init__(len(pairs), batch_size, shuffle, seed, drop_last)
+        self._pairs, self._bucket = pairs, bucket
         digest = hashlib.blake2b(digest_size=16)
         lengths = np.empty((2, self._count), np.int32)
-        for row, (source, target) in enumerate(pairs):
+        for row, (source, target) in enumerate(map(self._encode, pairs)):
             digest.update(source.data)
             digest.update(target.data)
             lengths[:, row] = len(source), len(target)
@@ -152,8 +147,8 @@ class _PaddedPairs(_Shuffled):
         self._lengths, self._text_digest = lengths[0].copy(), digest.hexdigest()
 
     @abstractmethod
-    def _pair(self, row: int) -> tuple[Ids, Ids]:
-        """Return the source and the target of a row, with their end marks."""
+    def _encode(self, pair: T) -> tuple[Ids, Ids]:
+        """Return the ids of a source and its target, with their end marks."""
 
     def _digest(self) -> str:
         return self._text_digest
@@ -167,21 +162,22 @@ class _PaddedPairs(_Shuffled):
         _, lengths, target = batch
         return int(lengths.sum()) + int(np.count_nonzero(target))
 
-    def _cut(self, order: NDArray[np.int64], rng: np.random.Generator) -> list[NDArray[np.int64]]:
+    def _cut(self, order: Ids, rng: np.random.Generator) -> list[Ids]:
         if not self._bucket:
             return super()._cut(order, rng)
         pool = np.arange(len(order)) // (_BATCHES_PER_BUCKET * self._batch_size)
         batches = super()._cut(order[np.lexsort((self._lengths[order], pool))], rng)
         return [batches[i] for i in rng.permutation(len(batches))] if self._shuffle else batches
 
-    def _take(self, rows: NDArray[np.int64]) -> Batch:
-        sources, targets = zip(*map(self._pair, rows.tolist()), strict=True)
-        source, lengths = _pad(sources)
-        target, _ = _pad(targets)
+    def _take(self, rows: Ids) -> Batch:
+        pairs = (self._encode(self._pairs[row]) for row in rows.tolist())
+        sources, targets = zip(*pairs, strict=True)
+        source, lengths = check.padded(sources)
+        target, _ = check.padded(targets)
         return source, lengths, target
 
 
-class PairBatches(_PaddedPairs):
+class PairBatches(_PaddedPairs[tuple[Ids, Ids]]):
     """Padded batches of (source, target) pairs, for `fastrnn.models.Seq2Seq`.
 
     A batch is source (N, S), source_lengths (N,) and target (N, T), all int64, padded with 0;
@@ -216,23 +212,22 @@ class PairBatches(_PaddedPairs):
     ) -> None:
         if len(sources) != len(targets):
             raise ValueError(f"PairBatches: {len(sources)} sources but {len(targets)} targets")
-        super().__init__(
-            len(sources),
-            batch_size=batch_size,
-            bucket=bucket,
-            shuffle=shuffle,
-            seed=seed,
-            drop_last=drop_last,
+        pairs = zip(
+            _ended("sources", sources, source_eos), _ended("targets", targets, True), strict=True
         )
-        self._sources = _id_arrays("PairBatches", "sources", sources, eos=source_eos)
-        self._targets = _id_arrays("PairBatches", "targets", targets, eos=True)
-        self._survey(zip(self._sources, self._targets, strict=True))
+        super().__init__(list(pairs), batch_size, bucket, shuffle, seed, drop_last)
 
-    def _pair(self, row: int) -> tuple[Ids, Ids]:
-        return self._sources[row], self._targets[row]
+    def _encode(self, pair: tuple[Ids, Ids]) -> tuple[Ids, Ids]:
+        return pair
 
 
-class TextPairBatches(_PaddedPairs):
+def _ended(name: str, sequences: Sequence[ArrayLike], eos: bool) -> Iterator[Ids]:
+    end = np.full(int(eos), EOS, dtype=np.int64)
+    for ids in check.sequences("PairBatches", name, sequences):
+        yield np.concatenate([ids, end])
+
+
+class TextPairBatches(_PaddedPairs[tuple[str, str]]):
     """The batches of `PairBatches`, read and encoded one by one, for pairs in a `PairFile`.
 
     The pairs are read once for their lengths. This object keeps 4 bytes per pair, and some 40 bytes
@@ -259,28 +254,12 @@ class TextPairBatches(_PaddedPairs):
         seed: int = 0,
         drop_last: bool = False,
     ) -> None:
-        super().__init__(
-            len(pairs),
-            batch_size=batch_size,
-            bucket=bucket,
-            shuffle=shuffle,
-            seed=seed,
-            drop_last=drop_last,
-        )
-        self._pairs = pairs
-        self._source, self._target = source, target
-        self._source_eos = source_eos
-        self._survey(map(self._encode, pairs))
-
-    def _pair(self, row: int) -> tuple[Ids, Ids]:
-        return self._encode(self._pairs[row])
+        self._source, self._target, self._source_eos = source, target, source_eos
+        super().__init__(pairs, batch_size, bucket, shuffle, seed, drop_last)
 
     def _encode(self, pair: tuple[str, str]) -> tuple[Ids, Ids]:
-        source, target = pair
-        return (
-            self._source.encode(source, eos=self._source_eos),
-            self._target.encode(target, eos=True),
-        )
+        source = self._source.encode(pair[0], eos=self._source_eos)
+        return source, self._target.encode(pair[1], eos=True)
 
 
 class StreamBatches:
@@ -301,9 +280,9 @@ class StreamBatches:
     """
 
     def __init__(self, ids: ArrayLike, *, batch_size: int, num_steps: int) -> None:
-        _check_at_least("StreamBatches", "batch_size", batch_size, 1)
-        _check_at_least("StreamBatches", "num_steps", num_steps, 1)
-        stream = _id_array("StreamBatches", "ids", ids)
+        check.size("StreamBatches", "batch_size", batch_size)
+        check.size("StreamBatches", "num_steps", num_steps)
+        stream = check.integers("StreamBatches", "ids", ids, ("T",)).copy()
         length = (len(stream) - 1) // batch_size
         if length < 1:
             raise ValueError(
@@ -345,27 +324,3 @@ def _digest_of(arrays: Iterable[NDArray[Any]]) -> str:
         digest.update(f"{array.shape} {array.dtype}".encode())
         digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
-
-
-def _id_arrays(
-    owner: str, name: str, sequences: Sequence[ArrayLike], *, eos: bool = False
-) -> list[NDArray[np.int64]]:
-    end = np.array([EOS] * eos, dtype=np.int64)
-    return [
-        np.concatenate([_id_array(owner, f"{name}[{i}]", sequence), end])
-        for i, sequence in enumerate(sequences)
-    ]
-
-
-def _id_array(owner: str, name: str, ids: ArrayLike) -> NDArray[np.int64]:
-    array = np.asarray(ids)
-    if array.ndim != 1:
-        raise ValueError(f"{owner}: {name} must have shape (T,), got {array.shape}")
-    if array.size and array.dtype.kind not in "iu":
-        raise TypeError(f"{owner}: {name} must be integers, got {array.dtype}")
-    return array.astype(np.int64)
-
-
-def _check_at_least(owner: str, name: str, value: int, least: int) -> None:
-    if check.integer(owner, name, value) < least:
-        raise ValueError(f"{owner}: {name} must be at least {least}, got {value}")

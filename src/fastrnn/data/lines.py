@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import unicodedata
 from collections.abc import Iterator
+from typing import BinaryIO
 
 Path = str | os.PathLike[str]
 Pair = tuple[str, str]
@@ -25,11 +26,22 @@ def normalized(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 
 
-def decoded_lines(path: Path) -> Iterator[str]:
-    """Yield the lines of a file, decoded by `decoded`."""
-    with open(path, "rb") as file:
-        for number, line in enumerate(file, start=1):
-            yield decoded(path, number, line)
+def placed_pairs(path: Path, file: BinaryIO) -> Iterator[tuple[int, Pair]]:
+    """Yield the pairs of an open file, each with the position at which its line begins.
+
+    Raises
+    ------
+    ValueError
+        As `decoded` and `parsed`, and if there are no pairs.
+    """
+    position, found = 0, False
+    for number, line in enumerate(file, start=1):
+        if text := decoded(path, number, line):
+            found = True
+            yield position, parsed(path, number, text)
+        position += len(line)
+    if not found:
+        raise ValueError(f"{os.fspath(path)}: no pairs in the file")
 
 
 def decoded(path: Path, number: int, line: bytes) -> str:

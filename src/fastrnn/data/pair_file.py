@@ -8,23 +8,16 @@ import stat
 import weakref
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import pairwise
-from typing import NamedTuple, overload
+from contextlib import suppress
+from itertools import chain, pairwise
+from typing import overload
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fastrnn.data.lines import Pair, Path, decoded, parsed
+from fastrnn.data.lines import Pair, Path, decoded, parsed, placed_pairs
 from fastrnn.data.subset import Subset
 
 _ROWS_AT_ONCE = 64
-
-
-class _Stamp(NamedTuple):
-    """Size and time of a file, which change when it is written to."""
-
-    size: int
-    modified: int  # nanoseconds
 
 
 class PairFile(Sequence[Pair]):
@@ -62,7 +55,9 @@ class PairFile(Sequence[Pair]):
         if not stat.S_ISREG(os.fstat(self._file.fileno()).st_mode):
             raise ValueError(f"PairFile: path must be a regular file, got {os.fspath(path)}")
         self._seen = self._stamp()
-        self._starts, self.digest = self._index()
+        starts = array("q")
+        self.digest = digest_of_pairs(self._index(starts))
+        self._starts = np.frombuffer(starts, dtype=np.int64)
         if self._stamp() != self._seen:
             raise self._changed()
 
@@ -85,19 +80,12 @@ class PairFile(Sequence[Pair]):
         for start, stop in self._pieces():
             yield from self._read(start, stop)
 
-    def _index(self) -> tuple[NDArray[np.int64], str]:
-        """Read all lines; return where each pair begins, the end of the file, and the digest."""
-        starts, position, digest = array("q"), 0, _PairDigest()
-        for number, line in enumerate(self._file, start=1):
-            text = decoded(self._path, number, line)
-            if text:
-                digest.add(parsed(self._path, number, text))
-                starts.append(position)
-            position += len(line)
-        if not starts:
-            raise ValueError(f"{os.fspath(self._path)}: no pairs in the file")
-        starts.append(position)
-        return np.frombuffer(starts, dtype=np.int64), digest.text
+    def _index(self, starts: array[int]) -> Iterator[Pair]:
+        """Yield all pairs; append where each begins, then the end of the file."""
+        for position, pair in placed_pairs(self._path, self._file):
+            starts.append(position)
+            yield pair
+        starts.append(self._file.tell())
 
     def _read(self, start: int, stop: int) -> Iterator[Pair]:
         block = self._block(start, stop)
@@ -122,51 +110,31 @@ class PairFile(Sequence[Pair]):
     def _look_again(self) -> None:
         """Raise if the file has changed in more than its time."""
         now = self._stamp()
-        if now.size != self._seen.size or self._digest_now() != self.digest:
-            raise self._changed()
-        self._seen = now
-
-    def _digest_now(self) -> str | None:
-        """Return the digest of the current pairs, or None if a line is no longer a pair."""
-        digest = _PairDigest()
-        try:
-            for start, stop in self._pieces():
-                for pair in self._pairs(start, stop, self._block(start, stop)):
-                    digest.add(pair)
-        except ValueError:
-            return None
-        return digest.text
+        pieces = (self._pairs(*piece, self._block(*piece)) for piece in self._pieces())
+        with suppress(ValueError):  # of a line that is no longer a pair
+            same_size = now[0] == self._seen[0]
+            if same_size and digest_of_pairs(chain.from_iterable(pieces)) == self.digest:
+                self._seen = now
+                return
+        raise self._changed()
 
     def _pieces(self) -> Iterator[tuple[int, int]]:
         """Split the rows into chunks that are read at once."""
         for start in range(0, len(self), _ROWS_AT_ONCE):
             yield start, min(start + _ROWS_AT_ONCE, len(self))
 
-    def _stamp(self) -> _Stamp:
+    def _stamp(self) -> tuple[int, int]:
+        """Return the size and the time of the file, which change when it is written to."""
         status = os.fstat(self._file.fileno())
-        return _Stamp(status.st_size, status.st_mtime_ns)
+        return status.st_size, status.st_mtime_ns
 
     def _changed(self) -> ValueError:
         return ValueError(f"{os.fspath(self._path)}: the file has changed since it was first read")
 
 
-class _PairDigest:
-    """A digest of pairs that are added one by one."""
-
-    def __init__(self) -> None:
-        self._hash = hashlib.blake2b(digest_size=16)
-
-    def add(self, pair: Pair) -> None:
-        self._hash.update("{}\t{}\n".format(*pair).encode())
-
-    @property
-    def text(self) -> str:
-        return self._hash.hexdigest()
-
-
 def digest_of_pairs(pairs: Iterable[Pair]) -> str:
     """Return a digest of the pairs and their order, as 32 hexadecimal digits."""
-    digest = _PairDigest()
-    for pair in pairs:
-        digest.add(pair)
-    return digest.text
+    digest = hashlib.blake2b(digest_size=16)
+    for source, target in pairs:
+        digest.update(f"{source}\t{target}\n".encode())
+    return digest.hexdigest()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from fastrnn.data.lines import Pair, Path, decoded_lines, parsed
+from fastrnn.data.lines import Pair, Path, decoded, placed_pairs
 
 
 def read_pairs(path: Path) -> list[Pair]:
@@ -22,14 +22,8 @@ def read_pairs(path: Path) -> list[Pair]:
         If there is no pair; or, with the line number, if a line has no tab or more than two, a
         side with only white space, or bytes that are not UTF-8.
     """
-    pairs = [
-        parsed(path, number, line)
-        for number, line in enumerate(decoded_lines(path), start=1)
-        if line
-    ]
-    if not pairs:
-        raise ValueError(f"{os.fspath(path)}: no pairs in the file")
-    return pairs
+    with open(path, "rb") as file:
+        return [pair for _, pair in placed_pairs(path, file)]
 
 
 def read_text(path: Path) -> str:
@@ -42,7 +36,8 @@ def read_text(path: Path) -> str:
     ValueError
         If there is only white space, or (with the line number) bytes that are not UTF-8.
     """
-    text = "".join(f"{line}\n" for line in decoded_lines(path))
+    with open(path, "rb") as file:
+        text = "".join(f"{decoded(path, *line)}\n" for line in enumerate(file, start=1))
     if not text.strip():
         raise ValueError(f"{os.fspath(path)}: no text in the file")
     return text

@@ -46,11 +46,8 @@ def split_rows(count: int, fraction: float = 0.1, *, seed: int = 0) -> tuple[Row
     rest, held_out : int64 array
         In ascending order.
     """
-    fraction = check.number("split", "fraction", fraction)
-    if not 0 < fraction < 1:
-        raise ValueError(f"split: fraction must be in (0, 1), got {fraction}")
-    if check.integer("split", "seed", seed) < 0:
-        raise ValueError(f"split: seed must be at least 0, got {seed}")
+    fraction = check.number("split", "fraction", fraction, "in (0, 1)")
+    check.size("split", "seed", seed, least=0)
     held = round(count * fraction)
     if not 0 < held < count:
         raise ValueError(f"split: {fraction} of {count} items leaves one part empty")

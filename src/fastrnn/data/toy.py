@@ -117,8 +117,5 @@ def _fields(day: date) -> dict[str, str | int]:
     month, weekday = _MONTHS[day.month - 1], _WEEKDAYS[day.weekday()]
     names = {"month": month, "mon": month[:3], "weekday": weekday, "day": weekday[:3]}
     numbers = {"y": day.year, "yy": day.year % 100, "m": day.month, "d": day.day}
-    return {**names, **numbers, "th": _ordinal_suffix(day.day)}
-
-
-def _ordinal_suffix(n: int) -> str:
-    return "th" if 11 <= n <= 13 else {1: "st", 2: "nd", 3: "rd"}.get(n % 10, "th")
+    suffix = "th" if 11 <= day.day <= 13 else {1: "st", 2: "nd", 3: "rd"}.get(day.day % 10, "th")
+    return {**names, **numbers, "th": suffix}

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastrnn import _check as check
 from fastrnn.data.lines import normalized
 
 PAD, BOS, EOS, UNK = range(4)
 _SPECIALS = ("<pad>", "<bos>", "<eos>", "<unk>")
-_LEVELS = ("char", "word")
 
 
 class Vocabulary:
@@ -41,7 +41,7 @@ class Vocabulary:
     def __init__(
         self, tokens: Iterable[str], *, level: str = "char", normalize: bool = True
     ) -> None:
-        _check_level(level)
+        check.option("Vocabulary", "level", level, ("char", "word"))
         self.level = level
         self.normalize = bool(normalize)
         self.tokens = (*_SPECIALS, *tokens)
@@ -64,7 +64,7 @@ class Vocabulary:
         They are sorted by falling count, then by code points. The texts are read once and not
         kept.
         """
-        _check_level(level)
+        check.option("Vocabulary", "level", level, ("char", "word"))
         if isinstance(texts, str):
             raise TypeError("Vocabulary: texts must be several strings, got one; put it in a list")
         counts: Counter[str] = Counter()
@@ -99,13 +99,8 @@ class Vocabulary:
         TypeError
             If the ids are not integers.
         """
-        array = np.asarray(ids)
-        if array.ndim != 1:
-            raise ValueError(f"Vocabulary: ids must have shape (T,), got {array.shape}")
-        if array.size and array.dtype.kind not in "iu":
-            raise TypeError(f"Vocabulary: ids must be integers, got {array.dtype}")
         tokens = []
-        for i in array.tolist():
+        for i in check.integers("Vocabulary", "ids", ids, ("T",)).tolist():
             if not 0 <= i < len(self.tokens):
                 raise ValueError(f"Vocabulary: id {i} is not in 0..{len(self.tokens) - 1}")
             if i == EOS:
@@ -150,8 +145,3 @@ class Vocabulary:
 
 def _split(text: str, level: str) -> list[str]:
     return list(text) if level == "char" else text.split()
-
-
-def _check_level(level: str) -> None:
-    if level not in _LEVELS:
-        raise ValueError(f"Vocabulary: unknown level {level!r}, known: {', '.join(_LEVELS)}")

@@ -14,6 +14,8 @@ from fastrnn._renamed import renamed
 from fastrnn.layers.base import Layer
 from fastrnn.ops.attention import SCORES, check_heads
 
+_SIZES = {"Dq": "query_size", "Dk": "key_size", "A": "attention_size", "Dv": "value_size"}
+
 
 class Attention(Layer):
     """Each query's mean of the values, weighted by the softmax of its scores of the keys.
@@ -26,10 +28,7 @@ class Attention(Layer):
         Width in which additive compares them, and of all heads of multi_head together; the default
         is `query_size`.
     score : {"dot", "scaled_dot", "general", "additive", "multi_head"}
-        The score of a query q and a key k: ``q.k``, ``q.k / sqrt(key_size)``, ``q W k`` or
-        ``v.tanh(q Wq + k Wk)``. With multi_head several heads attend by scaled_dot, each between
-        its own columns of ``query Wq``, ``keys Wk`` and ``values Wv``, and their contexts, side by
-        side, meet Wo (Vaswani et al. 2017, section 3.2.2, without biases).
+        The score of a query and a key; `fastrnn.ops.attention` has the formulas.
     num_heads : int, default 1
         Of multi_head; it divides `attention_size`.
     value_size : int, optional
@@ -47,6 +46,8 @@ class Attention(Layer):
     drawn from normal distributions of variance 1 / rows.
     """
 
+    _arguments = (*_SIZES.values(), "score", "num_heads", "dtype")
+
     def __init__(
         self,
         query_size: int | None = None,
@@ -61,35 +62,15 @@ class Attention(Layer):
     ) -> None:
         super().__init__(rng)
         self.score = check.option(self._name, "score", score, SCORES)
-        if attention_size is None:
-            attention_size = query_size
-        if value_size is None:
-            value_size = key_size
-        sizes = {
-            name: None if size is None else check.size(self._name, name, size)
-            for name, size in (
-                ("query_size", query_size),
-                ("key_size", key_size),
-                ("attention_size", attention_size),
-                ("value_size", value_size),
-            )
-        }
-        self._sizes = sizes
-        self.num_heads = check_heads(self._name, score, num_heads, sizes["attention_size"] or 1)
+        self.query_size = self._checked("query_size", query_size)
+        self.key_size = self._checked("key_size", key_size)
+        self.attention_size = self._checked("attention_size", attention_size, self.query_size)
+        self.value_size = self._checked("value_size", value_size, self.key_size)
+        self.num_heads = check_heads(self._name, score, num_heads, self.attention_size or 1)
         self.dtype = check.dtype(self._name, dtype)
-        axes = dict(zip(("Dq", "Dk", "A", "Dv"), sizes, strict=True))
-        for key, names in SCORES[score].items():
-            shape = tuple(self._size(axes[axis]) for axis in names)
+        for key, axes in SCORES[score].items():
+            shape = tuple(self._needed(_SIZES[axis]) for axis in axes)
             self._add(key, self._normal(shape, shape[0], self.dtype))
-
-    def config(self) -> dict[str, Any]:
-        """Return the constructor's arguments, except `rng`, as JSON has them."""
-        return {
-            **self._sizes,
-            "score": self.score,
-            "num_heads": self.num_heads,
-            "dtype": self.dtype.name,
-        }
 
     def forward(
         self,
@@ -104,16 +85,12 @@ class Attention(Layer):
 
         Parameters
         ----------
-        query : array (N, Tq, query_size)
-            What asks.
-        keys : array (N, Tk, key_size)
-            What is asked.
+        query, keys : array (N, Tq, query_size) and (N, Tk, key_size)
+            What asks, and what is asked.
         values : array (N, Tk, Dv), optional
             What is averaged; the default is the keys.
-        lengths : integer array (N,), optional
-            The number of keys of each sequence, 0 to Tk; those beyond get the weight 0.
-        num_threads : int, optional
-            For this call; the default is that of `fastrnn.get_num_threads`.
+        lengths, num_threads
+            As for `fastrnn.ops.attention`.
 
         Returns
         -------
@@ -124,20 +101,13 @@ class Attention(Layer):
 
         Raises
         ------
-        ValueError
-            If a shape or a length is wrong.
-        TypeError
-            If a dtype is wrong.
+        ValueError, TypeError
+            ValueError if a shape or a length is wrong; TypeError if a dtype is.
         """
         params = tuple(self.param(key) for key in self.grads)
         arrays = (query, keys, keys if values is None else values, params)
-        options: dict[str, Any] = {
-            "score": self.score,
-            "lengths": lengths,
-            "num_heads": self.num_heads,
-            "num_threads": num_threads,
-            "backend": self._backend,
-        }
+        options: dict[str, Any] = {"score": self.score, "num_heads": self.num_heads}
+        options |= {"lengths": lengths, "num_threads": num_threads, "backend": self._backend}
         if not self.training:
             return ops.attention(*arrays, **options)
         context, attention, stash = ops.attention_forward(*arrays, **options)
@@ -152,12 +122,8 @@ class Attention(Layer):
 
         Parameters
         ----------
-        dcontext : array (N, Tq, Dv)
-            Gradient of the context.
-        dattention : array (N, Tq, Tk), optional
-            Gradient of the attention weights; the default is zeros.
-        num_threads : int, optional
-            For this call.
+        dcontext, dattention, num_threads
+            As for `fastrnn.ops.attention_backward`.
 
         Returns
         -------
@@ -167,10 +133,9 @@ class Attention(Layer):
 
         Raises
         ------
-        ValueError
-            If a shape is wrong, or there was no forward in train mode.
-        TypeError
-            If a dtype is wrong.
+        ValueError, TypeError
+            ValueError if a shape is wrong, or there was no forward in train mode; TypeError if a
+            dtype is.
         """
         stash, shared = self._recorded()
         dquery, dkeys, dvalues, grads = ops.attention_backward(
@@ -179,9 +144,12 @@ class Attention(Layer):
         self._set_grads(dict(zip(self.grads, grads, strict=True)))
         return dquery, dkeys, dvalues
 
-    def _size(self, name: str) -> int:
+    def _checked(self, name: str, size: Any, default: int | None = None) -> int | None:
+        return default if size is None else check.size(self._name, name, size)
+
+    def _needed(self, name: str) -> int:
         """Return a size that the score needs."""
-        size = self._sizes[name]
+        size: int | None = getattr(self, name)
         if size is None:
             raise ValueError(f"{self._name}: score {self.score!r} needs {name}, got None")
         return size

@@ -28,6 +28,7 @@ class Layer:
         What draws the initial parameters and the dropout.
     """
 
+    _arguments: ClassVar[tuple[str, ...]] = ()  # of the constructor, except rng
     _backend: ClassVar[str | None] = None
 
     def __init__(self, rng: Rng = None) -> None:
@@ -66,7 +67,8 @@ class Layer:
 
     def config(self) -> dict[str, Any]:
         """Return the constructor's arguments, except `rng`, as JSON has them."""
-        return {}
+        values = {name: getattr(self, name) for name in self._arguments}
+        return {k: value.name if k == "dtype" else value for k, value in values.items()}
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the tape out of copies and pickles."""

@@ -21,13 +21,11 @@ class Dropout(Layer):
         What draws.
     """
 
+    _arguments = ("p",)
+
     def __init__(self, p: float = 0.5, *, rng: Rng = None) -> None:
         super().__init__(rng)
         self.p = check.probability(self._name, "p", p)
-
-    def config(self) -> dict[str, Any]:
-        """Return the constructor's arguments, except `rng`, as JSON has them."""
-        return {"p": self.p}
 
     def forward(self, x: Any) -> Array:
         """Return x (...) with entries dropped; in evaluation mode x itself."""

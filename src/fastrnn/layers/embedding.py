@@ -31,6 +31,8 @@ class Embedding(Layer):
     of variance 1 / embedding_size: vectors of length about 1.
     """
 
+    _arguments = ("num_embeddings", "embedding_size", "dtype")
+
     def __init__(
         self,
         num_embeddings: int,
@@ -45,14 +47,6 @@ class Embedding(Layer):
         self.dtype = check.dtype(self._name, dtype)
         shape = (self.num_embeddings, self.embedding_size)
         self._add("W", self._normal(shape, self.embedding_size, self.dtype))
-
-    def config(self) -> dict[str, Any]:
-        """Return the constructor's arguments, except `rng`, as JSON has them."""
-        return {
-            "num_embeddings": self.num_embeddings,
-            "embedding_size": self.embedding_size,
-            "dtype": self.dtype.name,
-        }
 
     def forward(self, ids: Any) -> Array:
         """Return the vectors (..., embedding_size) of the integer `ids` (...)."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import DTypeLike
 
@@ -19,24 +17,19 @@ class GRU(Recurrent):
 
     Parameters
     ----------
-    input_size, hidden_size : int
-        Width of the inputs and of the state.
-    num_layers : int
-        Layers, each over the outputs of the one below.
+    input_size, hidden_size, num_layers : int
+        Widths of inputs and state; how many layers, each over the outputs of the one below.
     reset_after : bool
         Whether the reset gate acts after the recurrent product, as in cuDNN and PyTorch, or before
         it, as in Cho et al. 2014.
     bidirectional : bool
         Whether each layer also runs from the last step to the first.
-    dropout : float
-        Probability of dropping an output between two layers in train mode, in [0, 1).
-    recurrent_dropout : float
-        Probability of dropping a unit of h where it meets its weights Wh, in train mode, in [0, 1):
-        the same units at every step of a sequence (Gal and Ghahramani 2016). They are dropped
-        before r, z and n are made; ``z*h`` has all of h.
+    dropout, recurrent_dropout : float
+        Probabilities of dropping in train mode, in [0, 1): an output between two layers; a unit of
+        h where it meets Wh, at every step of a sequence the same (Gal and Ghahramani 2016), before
+        r, z and n are made; ``z*h`` has all of h.
     residual : bool
-        Whether the outputs of each layer from the third on are the sum of its h and its inputs
-        before dropout (Wu et al. 2016, section 3.1).
+        Whether layers from the third on give h plus their inputs before dropout (Wu et al. 2016).
     dtype : dtype
         float32 or float64.
     rng : numpy.random.Generator or int, optional
@@ -50,6 +43,7 @@ class GRU(Recurrent):
     """
 
     cell = CELLS["gru"]
+    _arguments = (*Recurrent._arguments, "reset_after")
 
     def __init__(
         self,
@@ -77,7 +71,3 @@ class GRU(Recurrent):
             dtype=dtype,
             rng=rng,
         )
-
-    def config(self) -> dict[str, Any]:
-        """Return the constructor's arguments, except `rng`, as JSON has them."""
-        return super().config() | {"reset_after": self.reset_after}

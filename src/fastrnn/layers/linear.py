@@ -33,6 +33,8 @@ class Linear(Layer):
     variance 1 / input_size, and b (output_size,), zeros.
     """
 
+    _arguments = ("input_size", "output_size", "bias", "dtype")
+
     def __init__(
         self,
         input_size: int,
@@ -51,15 +53,6 @@ class Linear(Layer):
         self._add("W", self._normal(shape, self.input_size, self.dtype))
         if bias:
             self._add("b", np.zeros(self.output_size, self.dtype))
-
-    def config(self) -> dict[str, Any]:
-        """Return the constructor's arguments, except `rng`, as JSON has them."""
-        return {
-            "input_size": self.input_size,
-            "output_size": self.output_size,
-            "bias": self.bias,
-            "dtype": self.dtype.name,
-        }
 
     def forward(self, x: Any, *, num_threads: int | None = None) -> Array:
         """Return y (..., output_size) for x (..., input_size)."""

@@ -13,20 +13,15 @@ class LSTM(Recurrent):
 
     Parameters
     ----------
-    input_size, hidden_size : int
-        Width of the inputs and of the state.
-    num_layers : int
-        Layers, each over the outputs of the one below.
+    input_size, hidden_size, num_layers : int
+        Widths of inputs and state; how many layers, each over the outputs of the one below.
     bidirectional : bool
         Whether each layer also runs from the last step to the first.
-    dropout : float
-        Probability of dropping an output between two layers in train mode, in [0, 1).
-    recurrent_dropout : float
-        Probability of dropping a unit of h where it meets its weights Wh, in train mode, in [0, 1):
-        the same units at every step of a sequence (Gal and Ghahramani 2016).
+    dropout, recurrent_dropout : float
+        Probabilities of dropping in train mode, in [0, 1): an output between two layers; a unit of
+        h where it meets Wh, at every step of a sequence the same (Gal and Ghahramani 2016).
     residual : bool
-        Whether the outputs of each layer from the third on are the sum of its h and its inputs
-        before dropout (Wu et al. 2016, section 3.1).
+        Whether layers from the third on give h plus their inputs before dropout (Wu et al. 2016).
     dtype : dtype
         float32 or float64.
     rng : numpy.random.Generator or int, optional

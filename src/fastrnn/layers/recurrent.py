@@ -40,6 +40,16 @@ class Recurrent(Layer):
 
     cell: ClassVar[Cell]
     options: Options = NO_OPTIONS
+    _arguments: ClassVar[tuple[str, ...]] = (
+        "input_size",
+        "hidden_size",
+        "num_layers",
+        "bidirectional",
+        "dropout",
+        "recurrent_dropout",
+        "residual",
+        "dtype",
+    )
     _split_bias: bool = True  # whether there is a bias bh, if the cell may have one
 
     def __init__(
@@ -78,19 +88,6 @@ class Recurrent(Layer):
             self._add_cell(index, keys)
         self._packed: Prepacked | None = None  # while frozen, if the backend packs
         self._to_thaw: list[Array] | None = None  # while frozen, what was writeable before
-
-    def config(self) -> dict[str, Any]:
-        """Return the constructor's arguments, except `rng`, as JSON has them."""
-        return {
-            "input_size": self.input_size,
-            "hidden_size": self.hidden_size,
-            "num_layers": self.num_layers,
-            "bidirectional": self.bidirectional,
-            "dropout": self.dropout,
-            "recurrent_dropout": self.recurrent_dropout,
-            "residual": self.residual,
-            "dtype": self.dtype.name,
-        }
 
     def init_state(self, batch_size: int = 1) -> State:
         """Return a state of zeros."""
@@ -197,30 +194,29 @@ class Recurrent(Layer):
 
         Raises
         ------
-        ValueError
-            If a shape, a length or a row's number is wrong.
-        TypeError
-            If a dtype is wrong.
+        ValueError, TypeError
+            ValueError if a shape, a length or a row's number is wrong; TypeError if a dtype is.
         """
         packed = self._packed
-        if packed is not None and embedding is not None:
-            x = ops.embedding(x, embedding, backend=self._backend)
-            embedding = None
-        elif packed is not None and lengths is None and num_threads is None:
+        if packed and embedding is not None:
+            x, embedding = ops.embedding(x, embedding, backend=self._backend), None
+        elif packed and lengths is None and num_threads is None:
             result = packed.forward(x, state)
-            if result is not None:
+            if result:
                 return result
         if embedding is None:
             x = check.array(self._name, "x", x, ("N", "T", self.input_size), self.dtype)
         else:
-            x, embedding = self._ids(x, embedding)
+            shape = ("V", self.input_size)
+            embedding = check.array(
+                self._name, "embedding", embedding, shape, self.dtype, contiguous=True
+            )
+            x = check.integers(self._name, "x", x, ("N", "T"), len(embedding))
         states = self._states("", state, len(x))
         lengths = check.lengths(self._name, lengths, *x.shape[:2])
         num_threads = check.threads(self._name, num_threads)
-        if packed is not None:
-            result = packed.forward(x, self._join(states), lengths, num_threads)
-            if result is not None:
-                return result
+        if packed and (result := packed.forward(x, self._join(states), lengths, num_threads)):
+            return result
         return self._run(x, states, lengths, embedding, num_threads)
 
     def _run(
@@ -234,8 +230,7 @@ class Recurrent(Layer):
         """Run all layers on checked arguments, and keep what `backward` needs in train mode."""
         shape, train, weights = x.shape[:2], self.training, self.weights()
         final = [np.empty_like(state) for state in states]
-        stashes: list[Any] = []
-        drops = []
+        stashes, drops = [], []
         for layer in range(self.num_layers):
             below = x
             if layer > 0 and train and self.dropout:
@@ -257,20 +252,12 @@ class Recurrent(Layer):
                 backend=self._backend,
             )
             stashes.append(stash)
-            for array, value in zip(final, last, strict=True):
+            for array, value in zip(final, last, strict=True):  # quicker than np.concatenate
                 array[cells] = value
             x = np.add(y, below, out=y) if self.adds_inputs(layer) else y
         if train:
             self._tape = shape, stashes, drops
         return x, self._join(final)
-
-    def _ids(self, x: Any, embedding: Any) -> tuple[Array, Array]:
-        """Return x and the embedding of whose rows it holds the numbers, checked."""
-        shape = ("V", self.input_size)
-        embedding = check.array(
-            self._name, "embedding", embedding, shape, self.dtype, contiguous=True
-        )
-        return check.integers(self._name, "x", x, ("N", "T"), len(embedding)), embedding
 
     def backward(
         self, dy: Any = None, dstate: State = None, *, num_threads: int | None = None
@@ -298,32 +285,30 @@ class Recurrent(Layer):
 
         Raises
         ------
-        ValueError
-            If a shape is wrong, or there was no forward in train mode.
-        TypeError
-            If a dtype is wrong.
+        ValueError, TypeError
+            ValueError if a shape is wrong, or there was no forward in train mode; TypeError if a
+            dtype is.
         """
         (N, T), stashes, drops = self._recorded()
         width = self.directions * self.hidden_size
         dy = check.array_or_zeros(self._name, "dy", dy, (N, T, width), self.dtype)
         dfinal = self._states("d", dstate, N)
         check.threads(self._name, num_threads)
-        dinitial = [np.empty_like(state) for state in dfinal]
+        dinitial: list[list[Array]] = []
         grads: dict[str, Array] = {}
         for layer in reversed(range(self.num_layers)):
             cells = self._cells_of(layer)
             dx, dstates, dweights = _recurrent.backward(
                 self.cell, dy, [state[cells] for state in dfinal], stashes[layer], num_threads
             )
-            for array, value in zip(dinitial, dstates, strict=True):
-                array[cells] = value
+            dinitial.insert(0, dstates)
             for keys, parts in zip(self._keys[cells], dweights, strict=True):
                 grads |= zip(keys.values(), parts, strict=False)  # dbh is None without bh
             below = ops.dropout_backward(dx, drops[layer - 1]) if layer > 0 and drops else dx
             # y = h + below: what a gradient holds past the lengths ends in the layers underneath
             dy = np.add(below, dy, out=below) if self.adds_inputs(layer) else below
         self._set_grads(grads)
-        return dy, self._join(dinitial)
+        return dy, self._join([np.concatenate(parts) for parts in zip(*dinitial, strict=True)])
 
     def step(
         self, x: Any, state: State = None, out: tuple[Array, State] | None = None
@@ -350,22 +335,18 @@ class Recurrent(Layer):
 
         Raises
         ------
-        ValueError
-            If a shape is wrong, or the layer is bidirectional.
-        TypeError
-            If a dtype is wrong.
+        ValueError, TypeError
+            ValueError if a shape is wrong, or the layer is bidirectional; TypeError if a dtype is.
         """
         packed = self._packed
-        if packed is not None:
-            result = packed.step(x, state, out)
-            if result is not None:
-                return result
+        if packed and (result := packed.step(x, state, out)):
+            return result
         if self.bidirectional:
             raise ValueError(f"{self._name}: step needs bidirectional=False, got True")
         x = check.array(self._name, "x", x, ("N", self.input_size), self.dtype, contiguous=True)
         states = self._states("", state, len(x))
         into = None if out is None else self._outputs(out, states)
-        result = None if packed is None else packed.step(x, self._join(states), None)
+        result = packed.step(x, self._join(states), None) if packed else None
         y, new = result or self._step(x, states)
         if into is None:
             return y, new
@@ -376,18 +357,12 @@ class Recurrent(Layer):
     def _step(self, x: Array, states: list[Array]) -> tuple[Array, State]:
         """Run one time step on checked arguments and the weights as they lie."""
         new = [np.empty_like(state) for state in states]
-        for index, weights in enumerate(self.weights()):
-            last = _recurrent.run_step(
-                self.cell,
-                x,
-                [state[index] for state in states],
-                weights,
-                self.options,
-                self._backend,
-            )
+        for k, weights in enumerate(self.weights()):
+            own = [state[k] for state in states]
+            last = _recurrent.run_step(self.cell, x, own, weights, self.options, self._backend)
             for array, value in zip(new, last, strict=True):
-                array[index] = value
-            x = last[0] + x if self.adds_inputs(index) else last[0]
+                array[k] = value
+            x = last[0] + x if self.adds_inputs(k) else last[0]
         return x, self._join(new)
 
     def _outputs(self, out: Any, states: list[Array]) -> list[Array]:
@@ -398,23 +373,19 @@ class Recurrent(Layer):
         if len(parts) != len(names):
             raise ValueError(f"{self._name}: out must be (y, {wanted}), got {reprlib.repr(out)}")
         shape = states[0].shape
-        return [
-            check.output(self._name, "out y", out[0], shape[1:], self.dtype),
-            *(
-                check.output(self._name, f"out {name}", part, shape, self.dtype)
-                for name, part in zip(names, parts, strict=True)
-            ),
-        ]
+        check.output(self._name, "out y", out[0], shape[1:], self.dtype)
+        for name, part in zip(names, parts, strict=True):
+            check.output(self._name, f"out {name}", part, shape, self.dtype)
+        return [out[0], *parts]
 
-    def weights(self) -> list[list[Array | None]]:
+    def weights(self) -> list[list[Any]]:
         """Return the weights of each layer and direction, in the order of `cell.weights`.
 
         A GRU without `reset_after` has None for bh.
         """
-        return [
-            [self.param(keys[name]) if name in keys else None for name in self.cell.weights]
-            for keys in self._keys
-        ]
+        weights = [[self.param(key) for key in keys.values()] for keys in self._keys]
+        whole = len(weights[0]) == len(self.cell.weights)
+        return weights if whole else [[*arrays, None] for arrays in weights]
 
     def adds_inputs(self, layer: int) -> bool:
         """Return whether the outputs of a layer are the sum of its h and its inputs."""
@@ -423,20 +394,15 @@ class Recurrent(Layer):
     def _add_cell(self, index: int, keys: Mapping[str, str]) -> None:
         """Draw the weights of one layer and direction."""
         H = self.hidden_size
-        shapes = self.cell.shapes(self._width(index // self.directions), H)
-        for name, key in keys.items():
-            shape = shapes[name]
+        D = self.input_size if index < self.directions else self.directions * H
+        for name, shape in self.cell.shapes(D, H).items():
             if len(shape) == 2:
-                self._add(key, self._normal(shape, shape[0], self.dtype))
-            else:
-                self._add(key, np.zeros(shape, self.dtype))
+                self._add(keys[name], self._normal(shape, shape[0], self.dtype))
+            elif name in keys:
+                self._add(keys[name], np.zeros(shape, self.dtype))
         for gate in self.cell.open_gates:
             first = self.cell.gates.index(gate) * H
             self.params[keys["b"]][first : first + H] = 1
-
-    def _width(self, layer: int) -> int:
-        """Return how wide the inputs of a layer are."""
-        return self.directions * self.hidden_size if layer else self.input_size
 
     def _drops(self, N: int) -> Array:
         """Draw the factors of h (directions, N, H) of a layer."""

@@ -23,6 +23,8 @@ class SoftmaxCrossEntropy(Layer):
         plain one, of which perplexity is the exponential.
     """
 
+    _arguments = ("ignore_index", "label_smoothing")
+
     def __init__(self, ignore_index: int | None = None, label_smoothing: float = 0.0) -> None:
         super().__init__()
         if ignore_index is not None:
@@ -30,28 +32,13 @@ class SoftmaxCrossEntropy(Layer):
         self.ignore_index = ignore_index
         self.label_smoothing = check.probability(self._name, "label_smoothing", label_smoothing)
 
-    def config(self) -> dict[str, Any]:
-        """Return the constructor's arguments, except `rng`, as JSON has them."""
-        return {"ignore_index": self.ignore_index, "label_smoothing": self.label_smoothing}
-
     def forward(self, logits: Any, targets: Any, *, num_threads: int | None = None) -> float:
         """Return the loss of the logits (..., V) given the right classes, integers (...)."""
+        options: dict[str, Any] = {"ignore_index": self.ignore_index, "num_threads": num_threads}
         if not self.training:
-            return ops.softmax_cross_entropy(
-                logits,
-                targets,
-                ignore_index=self.ignore_index,
-                num_threads=num_threads,
-                backend=self._backend,
-            )
-        loss, self._tape = ops.softmax_cross_entropy_forward(
-            logits,
-            targets,
-            ignore_index=self.ignore_index,
-            label_smoothing=self.label_smoothing,
-            num_threads=num_threads,
-            backend=self._backend,
-        )
+            return ops.softmax_cross_entropy(logits, targets, backend=self._backend, **options)
+        options |= {"label_smoothing": self.label_smoothing, "backend": self._backend}
+        loss, self._tape = ops.softmax_cross_entropy_forward(logits, targets, **options)
         return loss
 
     def backward(self, dloss: float = 1.0) -> Array:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastrnn.layers import GRU, LSTM, RNN, Attention
+from fastrnn.layers import Attention
+from fastrnn.layers.recurrent import Recurrent
 from fastrnn.models.base import Array, State
 from fastrnn.models.encoder import Memory
 from fastrnn.models.readout import Readout
@@ -19,16 +20,14 @@ class AttentionAfter:
 
     Parameters
     ----------
-    rnn : RNN, LSTM or GRU
+    rnn : Recurrent
     attention : Attention, optional
         Without attention the features are h.
     readout : Readout
         Computes the features from the context and h; not used without attention.
     """
 
-    def __init__(
-        self, rnn: RNN | LSTM | GRU, attention: Attention | None, readout: Readout
-    ) -> None:
+    def __init__(self, rnn: Recurrent, attention: Attention | None, readout: Readout) -> None:
         self.rnn = rnn
         self.attention = attention
         self.readout = readout

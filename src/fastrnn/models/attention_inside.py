@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from fastrnn import ops
-from fastrnn.layers import GRU, LSTM, RNN, Attention, Layer
+from fastrnn.layers import Attention, Layer
+from fastrnn.layers.recurrent import Recurrent
 from fastrnn.models.base import Array, State, arrays_of, decoder_weights, state_of
 from fastrnn.models.encoder import Memory
 from fastrnn.models.readout import Readout
@@ -22,7 +23,7 @@ class AttentionInside(Layer):
 
     Parameters
     ----------
-    rnn : RNN, LSTM or GRU
+    rnn : Recurrent
         Its inputs are x beside the features (input feeding) or the context.
     attention : Attention
     readout : Readout
@@ -34,7 +35,7 @@ class AttentionInside(Layer):
 
     def __init__(
         self,
-        rnn: RNN | LSTM | GRU,
+        rnn: Recurrent,
         attention: Attention,
         readout: Readout,
         *,

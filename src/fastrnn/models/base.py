@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from fastrnn.layers import GRU, LSTM, RNN, Attention, Embedding, Layer, Linear
+from fastrnn import layers
+from fastrnn._cells import CELLS
+from fastrnn.layers import Attention, Embedding, Layer, Linear
+from fastrnn.layers.recurrent import Recurrent
 from fastrnn.ops import DecoderWeights
 
 if TYPE_CHECKING:
@@ -19,7 +22,14 @@ if TYPE_CHECKING:
 Array: TypeAlias = npt.NDArray[Any]
 State: TypeAlias = "Array | tuple[Array, Array]"
 
-CELLS: dict[str, type[RNN] | type[LSTM] | type[GRU]] = {"rnn": RNN, "lstm": LSTM, "gru": GRU}
+_RECURRENT = (
+    "hidden_size",
+    "num_layers",
+    "dropout",
+    "recurrent_dropout",
+    "residual",
+    "dtype",
+)
 
 
 class Model(ABC):
@@ -115,8 +125,8 @@ class Model(ABC):
             layer.unfreeze()
         return self
 
-    def _recurrent(self) -> list[RNN | LSTM | GRU]:
-        return [layer for layer in self.layers.values() if isinstance(layer, (RNN, LSTM, GRU))]
+    def _recurrent(self) -> list[Recurrent]:
+        return [layer for layer in self.layers.values() if isinstance(layer, Recurrent)]
 
     def _set_mode(self, training: bool) -> Self:
         frozen = [name for name, layer in self.layers.items() if layer.frozen]
@@ -168,13 +178,15 @@ def evaluating(model: Model) -> Iterator[None]:
 
 
 def build_rnn(
-    cell: str, input_size: int, hidden_size: int, num_layers: int, **options: Any
-) -> RNN | LSTM | GRU:
-    """Build a recurrent layer with the cell of this name."""
-    return CELLS[cell](input_size, hidden_size, num_layers, **options)
+    options: Mapping[str, Any], input_size: int, rng: np.random.Generator, **others: Any
+) -> Recurrent:
+    """Build the recurrent layers that the options of a model describe, or `others` instead."""
+    given = {name: options[name] for name in _RECURRENT} | others
+    layer: type[Recurrent] = getattr(layers, CELLS[options["cell"]].title)
+    return layer(input_size, rng=rng, **given)
 
 
-def cells_of(rnn: RNN | LSTM | GRU) -> list[list[Array]]:
+def cells_of(rnn: Recurrent) -> list[list[Array]]:
     """Return the weights of each layer of one direction, as `fastrnn.ops` takes them."""
     params = list(rnn.params.values())
     count = len(params) // rnn.num_layers
@@ -182,7 +194,7 @@ def cells_of(rnn: RNN | LSTM | GRU) -> list[list[Array]]:
 
 
 def decoder_weights(
-    cell: str, rnn: RNN | LSTM | GRU, attention: Attention | None = None, **others: Any
+    cell: str, rnn: Recurrent, attention: Attention | None = None, **others: Any
 ) -> DecoderWeights:
     """Return the weights of recurrent layers of one direction and of attention as a decoder."""
     attending: dict[str, Any] = {}
@@ -198,7 +210,7 @@ def decoder_weights(
     )
 
 
-def share_matrix(embedding: Embedding, output: Linear) -> None:
+def tie_weights(embedding: Embedding, output: Linear) -> None:
     """Make a classifier use an embedding's matrix, transposed (Press and Wolf 2017).
 
     Call it before each forward, because a copy of the model or its user may replace the array.
@@ -206,8 +218,8 @@ def share_matrix(embedding: Embedding, output: Linear) -> None:
     output.params["W"] = embedding.params["W"].T
 
 
-def add_shared_gradient(embedding: Embedding, output: Linear) -> None:
-    """Add the classifier's gradient of a shared matrix to the embedding's, after both backwards."""
+def add_tied_gradient(embedding: Embedding, output: Linear) -> None:
+    """Add the classifier's gradient of a tied matrix to the embedding's, after both backwards."""
     embedding.grads["W"] += output.grads["W"].T
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from fastrnn._cells import CELLS
 from fastrnn.layers import Layer, Linear, Tanh
 from fastrnn.models.base import Array, State, arrays_of, map_state, state_of
 
@@ -17,36 +19,23 @@ class Bridge:
 
     Parameters
     ----------
-    kind : {None, "linear", "tanh"}
-        None passes the state unchanged; "linear" maps h (and c) of each layer with its own `W`
-        and `b`; "tanh" also applies tanh, as D. Bahdanau, K. Cho and Y. Bengio, 2015, appendix
-        A.2.2, do for their single layer.
-    cell, hidden_size, dtype, rng
-        As for `Seq2Seq`.
-    num_layers : int
-        Number of layers of the decoder.
-    hidden_only : bool
-        Pass zeros instead of an LSTM's c; only with `kind` None.
+    options : mapping
+        The checked arguments of a `Seq2Seq`. Its `bridge` None passes the state unchanged; "linear"
+        maps h (and c) of each layer with its own `W` and `b`; "tanh" also applies tanh, as
+        D. Bahdanau, K. Cho and Y. Bengio, 2015, appendix A.2.2, do for their single layer.
+        `hidden_only` passes zeros instead of an LSTM's c.
+    rng : numpy.random.Generator
     """
 
-    def __init__(
-        self,
-        kind: str | None,
-        *,
-        cell: str,
-        hidden_size: int,
-        num_layers: int,
-        hidden_only: bool,
-        dtype: Any,
-        rng: np.random.Generator,
-    ) -> None:
-        names = () if kind is None else ("h", "c") if cell == "lstm" else ("h",)
-        self.num_layers = num_layers
-        self.hidden_only = hidden_only
+    def __init__(self, options: Mapping[str, Any], rng: np.random.Generator) -> None:
+        kind, H = options["bridge"], options["hidden_size"]
+        names = () if kind is None else CELLS[options["cell"]].states
+        self.num_layers = options["decoder_layers"]
+        self.hidden_only = options["hidden_only"]
         self._maps = {
-            f"{name}_l{layer}": Linear(hidden_size, hidden_size, dtype=dtype, rng=rng)
+            f"{name}_l{layer}": Linear(H, H, dtype=options["dtype"], rng=rng)
             for name in names
-            for layer in range(num_layers)
+            for layer in range(self.num_layers)
         }
         self._tanhs = {f"{name}_tanh": Tanh() for name in names if kind == "tanh"}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,11 @@ from fastrnn.models.attention_after import AttentionAfter
 from fastrnn.models.attention_inside import AttentionInside
 from fastrnn.models.base import (
     Array,
-    add_shared_gradient,
+    add_tied_gradient,
     arrays_of,
     build_rnn,
     decoder_weights,
-    share_matrix,
+    tie_weights,
 )
 from fastrnn.models.encoder import Memory, MemoryGradients
 from fastrnn.models.inputs import TokenInputs
@@ -33,65 +34,35 @@ class Decoder:
 
     Parameters
     ----------
-    vocab_size, embedding_size, hidden_size : int
-        Sizes V, D and H.
-    cell, num_layers, attention, num_heads, context, readout, readout_size, peeky, \
-    tie_embeddings, dropout, embedding_dropout, recurrent_dropout, residual, dtype, rng
-        As for `Seq2Seq`.
+    options : mapping
+        The checked arguments of a `Seq2Seq`.
+    rng : numpy.random.Generator
     """
 
-    def __init__(
-        self,
-        vocab_size: int,
-        embedding_size: int,
-        hidden_size: int,
-        *,
-        cell: str,
-        num_layers: int,
-        attention: str | None,
-        num_heads: int,
-        context: str,
-        readout: str,
-        readout_size: int,
-        peeky: bool,
-        tie_embeddings: bool,
-        dropout: float,
-        embedding_dropout: float,
-        recurrent_dropout: float,
-        residual: bool,
-        dtype: Any,
-        rng: np.random.Generator,
-    ) -> None:
-        common: dict[str, Any] = {"dtype": dtype, "rng": rng}
-        self.cell = cell
-        self.peeky = peeky
-        self.tie_embeddings = tie_embeddings
-        self.context = None if attention is None else context
-        self.embedding = Embedding(vocab_size, embedding_size, **common)
-        self.dropout_in = Dropout(embedding_dropout, rng=rng)
+    def __init__(self, options: Mapping[str, Any], rng: np.random.Generator) -> None:
+        V, D, H = (options[name] for name in ("target_size", "embedding_size", "hidden_size"))
+        common: dict[str, Any] = {"dtype": options["dtype"], "rng": rng}
+        attends = options["attention"] is not None
+        self.cell = options["cell"]
+        self.peeky = options["peeky"]
+        self.tie_embeddings = options["tie_embeddings"]
+        self.context = options["context"] if attends else None
+        self.embedding = Embedding(V, D, **common)
+        self.dropout_in = Dropout(options["embedding_dropout"], rng=rng)
         self.inputs = TokenInputs(self.embedding, self.dropout_in)
-        summary_size = hidden_size if peeky else 0
-        context_size = 0 if attention is None else hidden_size
-        self.readout = Readout(readout, context_size, hidden_size, readout_size, **common)
+        summary_size, context_size = H if self.peeky else 0, H if attends else 0
+        readout_size = options["readout_size"] or H
+        self.readout = Readout(options["readout"], context_size, H, readout_size, **common)
         fed_back = {"input_feeding": self.readout.size, "input": context_size}
-        self.rnn = build_rnn(
-            cell,
-            embedding_size + summary_size + fed_back.get(self.context or "", 0),
-            hidden_size,
-            num_layers,
-            dropout=dropout,
-            recurrent_dropout=recurrent_dropout,
-            residual=residual,
-            **common,
-        )
+        width = D + summary_size + fed_back.get(self.context or "", 0)
+        self.rnn = build_rnn(options, width, rng, num_layers=options["decoder_layers"])
         self.attention: Attention | None = None
-        if attention is not None:
-            self.attention = Attention(
-                hidden_size, hidden_size, score=attention, num_heads=num_heads, **common
-            )
+        if attends:
+            heads = options["num_heads"]
+            self.attention = Attention(H, H, score=options["attention"], num_heads=heads, **common)
         self.recurrence = self._recurrence()
-        self.dropout_out = Dropout(dropout, rng=rng)
-        self.output = Linear(self.readout.size + summary_size, vocab_size, **common)
+        self.dropout_out = Dropout(options["dropout"], rng=rng)
+        self.output = Linear(self.readout.size + summary_size, V, **common)
 
     def _recurrence(self) -> AttentionAfter | AttentionInside:
         """Combine the recurrent layers, the attention and the readout."""
@@ -125,7 +96,7 @@ class Decoder:
     def weights(self) -> DecoderWeights:
         """Return the weights for `fastrnn.ops.decode_greedy` and the other decodings."""
         if self.tie_embeddings:
-            share_matrix(self.embedding, self.output)
+            tie_weights(self.embedding, self.output)
         return decoder_weights(
             self.cell,
             self.rnn,
@@ -152,7 +123,7 @@ class Decoder:
         self._steps = steps = steps or Steps(None, *tokens.shape)
         features = self._features(tokens, memory, steps)
         if self.tie_embeddings:
-            share_matrix(self.embedding, self.output)
+            tie_weights(self.embedding, self.output)
         logits: Array = self.output(self.dropout_out(features))
         return logits
 
@@ -175,7 +146,7 @@ class Decoder:
         dx, dfirst = np.split(dx, [self.embedding.embedding_size], axis=-1)
         self.inputs.backward(dx)
         if self.tie_embeddings:
-            add_shared_gradient(self.embedding, self.output)
+            add_tied_gradient(self.embedding, self.output)
         dsummary = None
         if self.peeky:
             # the summary is an input of every step and of the classifier

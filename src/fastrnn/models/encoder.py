@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -45,54 +46,28 @@ class Encoder:
 
     Parameters
     ----------
-    vocab_size, embedding_size, hidden_size : int
-        Sizes V, D and H. A bidirectional encoder gives each direction H/2 units.
-    cell, num_layers, dropout, recurrent_dropout, residual, dtype, rng
-        As for `Seq2Seq`.
-    reverse : bool
-        Read each source from its last token to its first (Sutskever, Vinyals and Le 2014).
-    bidirectional : bool
-        Read each source in both directions.
-    bridge : Bridge
-        Maps the final state to the decoder's initial state.
+    options : mapping
+        The checked arguments of a `Seq2Seq`. A bidirectional encoder gives each direction
+        ``hidden_size // 2`` units. Reading each source from its last token to its first is from
+        Sutskever, Vinyals and Le 2014.
+    rng : numpy.random.Generator
     """
 
-    def __init__(
-        self,
-        vocab_size: int,
-        embedding_size: int,
-        hidden_size: int,
-        *,
-        cell: str,
-        num_layers: int,
-        reverse: bool,
-        bidirectional: bool,
-        bridge: Bridge,
-        dropout: float,
-        embedding_dropout: float,
-        recurrent_dropout: float,
-        residual: bool,
-        dtype: Any,
-        rng: np.random.Generator,
-    ) -> None:
-        self.reverse = reverse
-        self.bidirectional = bidirectional
-        self.embedding = Embedding(vocab_size, embedding_size, dtype=dtype, rng=rng)
-        self.dropout = Dropout(embedding_dropout, rng=rng)
+    def __init__(self, options: Mapping[str, Any], rng: np.random.Generator) -> None:
+        V, D, H = (options[name] for name in ("source_size", "embedding_size", "hidden_size"))
+        self.reverse = options["reverse_source"]
+        self.bidirectional = options["bidirectional_encoder"]
+        self.bridge = Bridge(options, rng)
+        self.embedding = Embedding(V, D, dtype=options["dtype"], rng=rng)
+        self.dropout = Dropout(options["embedding_dropout"], rng=rng)
         self.inputs = TokenInputs(self.embedding, self.dropout)
         self.rnn = build_rnn(
-            cell,
-            embedding_size,
-            hidden_size // 2 if bidirectional else hidden_size,
-            num_layers,
-            bidirectional=bidirectional,
-            dropout=dropout,
-            recurrent_dropout=recurrent_dropout,
-            residual=residual,
-            dtype=dtype,
-            rng=rng,
+            options,
+            D,
+            rng,
+            hidden_size=H // 2 if self.bidirectional else H,
+            bidirectional=self.bidirectional,
         )
-        self.bridge = bridge
 
     @property
     def layers(self) -> dict[str, Layer]:

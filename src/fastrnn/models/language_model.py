@@ -10,21 +10,24 @@ import numpy.typing as npt
 
 from fastrnn import _check as check
 from fastrnn import ops
+from fastrnn._cells import CELLS
 from fastrnn._check import Rng
-from fastrnn.layers import GRU, LSTM, RNN, Dropout, Embedding, Linear, SoftmaxCrossEntropy
+from fastrnn.layers import Dropout, Embedding, Linear, SoftmaxCrossEntropy
+from fastrnn.layers.recurrent import Recurrent
 from fastrnn.models.base import (
-    CELLS,
     Array,
     Model,
     State,
-    add_shared_gradient,
+    add_tied_gradient,
     arrays_of,
     build_rnn,
     decoder_weights,
     evaluating,
-    share_matrix,
+    state_of,
+    tie_weights,
 )
 from fastrnn.models.inputs import TokenInputs
+from fastrnn.models.options import arguments_of, checked_one_by_one
 from fastrnn.models.scores import TokenScores, score_tokens
 from fastrnn.training import BatchSource
 
@@ -85,46 +88,24 @@ class LanguageModel(Model):
         dtype: npt.DTypeLike = np.float32,
         rng: Rng = None,
     ) -> None:
-        owner = "LanguageModel"
-        if embedding_dropout is None:
-            embedding_dropout = dropout
-        self._config = {
-            "vocab_size": check.size(owner, "vocab_size", vocab_size),
-            "embedding_size": check.size(owner, "embedding_size", embedding_size),
-            "hidden_size": check.size(owner, "hidden_size", hidden_size),
-            "cell": check.option(owner, "cell", cell, CELLS),
-            "num_layers": check.size(owner, "num_layers", num_layers),
-            "dropout": check.probability(owner, "dropout", dropout),
-            "embedding_dropout": check.probability(owner, "embedding_dropout", embedding_dropout),
-            "recurrent_dropout": check.probability(owner, "recurrent_dropout", recurrent_dropout),
-            "residual": bool(residual),
-            "label_smoothing": check.probability(owner, "label_smoothing", label_smoothing),
-            "tie_weights": bool(tie_weights),
-            "dtype": check.dtype(owner, dtype).name,
-        }
+        self._config = config = checked_one_by_one("LanguageModel", arguments_of(locals()))
         if tie_weights and embedding_size != hidden_size:
             raise ValueError(
                 "LanguageModel: tie_weights needs embedding_size == hidden_size, "
                 f"got {embedding_size} and {hidden_size}"
             )
-        rng = check.seeded(owner, rng)
+        rng = check.seeded("LanguageModel", rng)
         common: dict[str, Any] = {"dtype": dtype, "rng": rng}
         self.embedding = Embedding(vocab_size, embedding_size, **common)
-        self.dropout_in = Dropout(embedding_dropout, rng=rng)
+        self.dropout_in = Dropout(config["embedding_dropout"], rng=rng)
         self.inputs = TokenInputs(self.embedding, self.dropout_in)
-        self.rnn = build_rnn(
-            cell,
-            embedding_size,
-            hidden_size,
-            num_layers,
-            dropout=dropout,
-            recurrent_dropout=recurrent_dropout,
-            residual=bool(residual),
-            **common,
-        )
+        self.rnn = build_rnn(config, embedding_size, rng)
         self.dropout_out = Dropout(dropout, rng=rng)
         self.output = Linear(hidden_size, vocab_size, **common)
         self.criterion = SoftmaxCrossEntropy(label_smoothing=label_smoothing)
+        self.vocab_size = self.embedding.num_embeddings
+        self.tie_weights = config["tie_weights"]
+        self._state: State | None = None
         super().__init__(
             {
                 "embedding": self.embedding,
@@ -137,9 +118,6 @@ class LanguageModel(Model):
             rng,
             tied=["output.W"] if tie_weights else [],
         )
-        self.vocab_size = self.embedding.num_embeddings
-        self.tie_weights = bool(tie_weights)
-        self._state: State | None = None
 
     def config(self) -> dict[str, Any]:
         """Return the constructor's arguments, without `rng`."""
@@ -179,10 +157,10 @@ class LanguageModel(Model):
         return logits
 
     @property
-    def chain(self) -> tuple[Embedding, RNN | LSTM | GRU, Linear]:
+    def chain(self) -> tuple[Embedding, Recurrent, Linear]:
         """The layers from ids to logits in eval mode, in order."""
         if self.tie_weights:
-            share_matrix(self.embedding, self.output)
+            tie_weights(self.embedding, self.output)
         return self.embedding, self.rnn, self.output
 
     def backward(self) -> None:
@@ -198,16 +176,18 @@ class LanguageModel(Model):
         dx, _ = self.rnn.backward(dy)
         self.inputs.backward(dx)
         if self.tie_weights:
-            add_shared_gradient(self.embedding, self.output)
+            add_tied_gradient(self.embedding, self.output)
 
     @property
     def buffers(self) -> dict[str, Array]:
         """The carried state: `state.h` and, for an LSTM, `state.c`; empty after `reset`."""
         if self._state is None:
             return {}
-        if isinstance(self._state, tuple):
-            return {"state.h": self._state[0], "state.c": self._state[1]}
-        return {"state.h": self._state}
+        return dict(zip(self._state_names, arrays_of(self._state), strict=True))
+
+    @property
+    def _state_names(self) -> list[str]:
+        return [f"state.{name}" for name in CELLS[self._config["cell"]].states]
 
     def load_buffers(self, buffers: Mapping[str, Array]) -> None:
         """Restore the state that `buffers` returned.
@@ -220,13 +200,12 @@ class LanguageModel(Model):
         if not buffers:
             self._state = None
             return
-        names = ("state.h", "state.c") if self._config["cell"] == "lstm" else ("state.h",)
+        names = self._state_names
         if set(buffers) != set(names):
             raise ValueError(
                 f"LanguageModel: buffers must be {', '.join(names)}, got {', '.join(buffers)}"
             )
-        h, *c = (np.array(buffers[name]) for name in names)
-        self._state = (h, c[0]) if c else h
+        self._state = state_of([np.array(buffers[name]) for name in names])
 
     def perplexity(self, batches: BatchSource) -> float:
         """Return the perplexity: the exponential of the mean cross-entropy per token.
@@ -322,7 +301,7 @@ class LanguageModel(Model):
         """Return the weights as those of a decoder without attention."""
         embedding, rnn, output = self.chain
         return decoder_weights(
-            str(self._config["cell"]),
+            self._config["cell"],
             rnn,
             embedding=embedding.params["W"],
             output=(output.params["W"], output.params["b"]),

@@ -1,54 +1,89 @@
-"""Checks of the arguments of Seq2Seq."""
+"""Checks of the arguments of models."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeAlias
 
 from fastrnn import _check as check
+from fastrnn._cells import CELLS
 from fastrnn.data import EOS
-from fastrnn.models.base import CELLS
 from fastrnn.models.bridge import BRIDGES
 from fastrnn.models.readout import READOUTS, features_size
 from fastrnn.ops.attention import SCORES, check_heads
 from fastrnn.ops.decoding import CONTEXTS
 
 _OWNER = "Seq2Seq"
-_SIZES = ("source_size", "target_size", "embedding_size", "hidden_size", "num_layers")
-_SIZES_OR_NONE = ("decoder_layers", "readout_size")
-_CHOICES: dict[str, Iterable[str]] = {"cell": CELLS, "context": CONTEXTS, "readout": READOUTS}
-_CHOICES_OR_NONE: dict[str, Iterable[str]] = {"attention": SCORES, "bridge": BRIDGES}
-_PROBABILITIES = ("dropout", "embedding_dropout", "recurrent_dropout", "label_smoothing")
-_SWITCHES = (
-    "peeky",
-    "reverse_source",
-    "bidirectional_encoder",
-    "hidden_only",
-    "residual",
-    "tie_embeddings",
-)
+
+Check: TypeAlias = Callable[[str, str, Any], Any]
+
+
+def _one_of(known: Iterable[str]) -> Check:
+    return lambda owner, name, value: check.option(owner, name, value, known)
+
+
+def _switch(owner: str, name: str, value: Any) -> bool:
+    return bool(value)
+
+
+def _dtype(owner: str, name: str, value: Any) -> str:
+    return check.dtype(owner, value).name
+
+
+_CHECKS: dict[str, Check] = {
+    "vocab_size": check.size,
+    "source_size": check.size,
+    "target_size": check.size,
+    "embedding_size": check.size,
+    "hidden_size": check.size,
+    "cell": _one_of(CELLS),
+    "num_layers": check.size,
+    "decoder_layers": check.size,
+    "attention": _one_of(SCORES),
+    "num_heads": check.size,
+    "context": _one_of(CONTEXTS),
+    "readout": _one_of(READOUTS),
+    "readout_size": check.size,
+    "bridge": _one_of(BRIDGES),
+    "peeky": _switch,
+    "reverse_source": _switch,
+    "bidirectional_encoder": _switch,
+    "hidden_only": _switch,
+    "dropout": check.probability,
+    "embedding_dropout": check.probability,
+    "recurrent_dropout": check.probability,
+    "residual": _switch,
+    "tie_embeddings": _switch,
+    "tie_weights": _switch,
+    "label_smoothing": check.probability,
+    "sampling_rate": check.rate,
+    "dtype": _dtype,
+}
+_MAY_BE_NONE = ("attention", "readout_size", "bridge")
+_DEFAULTS = {"decoder_layers": "num_layers", "embedding_dropout": "dropout"}
+
+
+def arguments_of(scope: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a model's constructor from its ``locals()``."""
+    others = ("self", "rng", "__class__")
+    return {name: value for name, value in scope.items() if name not in others}
+
+
+def checked_one_by_one(owner: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Check each argument by itself and return all as JSON values."""
+    checked = {}
+    for name, value in options.items():
+        if value is None:
+            value = options.get(_DEFAULTS.get(name, ""))
+        may_stay = value is None and name in _MAY_BE_NONE
+        checked[name] = None if may_stay else _CHECKS[name](owner, name, value)
+    return checked
 
 
 def checked_options(**options: Any) -> dict[str, Any]:
-    """Check the constructor's arguments and return them as JSON values."""
-    checked = dict(options)
-    for name, default in (("decoder_layers", "num_layers"), ("embedding_dropout", "dropout")):
-        if checked[name] is None:
-            checked[name] = checked[default]
-    for name in (*_SIZES, *_SIZES_OR_NONE):
-        if checked[name] is not None or name in _SIZES:
-            checked[name] = check.size(_OWNER, name, checked[name])
-    for name, known in (_CHOICES | _CHOICES_OR_NONE).items():
-        if checked[name] is not None or name in _CHOICES:
-            checked[name] = check.option(_OWNER, name, checked[name], known)
-    for name in _PROBABILITIES:
-        checked[name] = check.probability(_OWNER, name, checked[name])
-    for name in _SWITCHES:
-        checked[name] = bool(checked[name])
-    checked["sampling_rate"] = check.rate(_OWNER, "sampling_rate", checked["sampling_rate"])
-    checked["dtype"] = check.dtype(_OWNER, checked["dtype"]).name
-    heads, H = checked["num_heads"], checked["hidden_size"]
-    checked["num_heads"] = check_heads(_OWNER, "multi_head", heads, H)
+    """Check the arguments of a `Seq2Seq` and return them as JSON values."""
+    checked = checked_one_by_one(_OWNER, options)
+    check_heads(_OWNER, "multi_head", checked["num_heads"], checked["hidden_size"])
     _require_compatible(**checked)
     if checked["tie_embeddings"]:
         _require_tieable(**checked)

@@ -13,22 +13,13 @@ from fastrnn._check import Rng
 from fastrnn.data import BOS, EOS, PAD
 from fastrnn.layers import SoftmaxCrossEntropy
 from fastrnn.models.base import Array, evaluating
-from fastrnn.models.bridge import Bridge
 from fastrnn.models.decoder import Decoder
 from fastrnn.models.encoder import Encoder, Memory
 from fastrnn.models.generation import Generation
-from fastrnn.models.options import checked_options
+from fastrnn.models.options import arguments_of, checked_options
 from fastrnn.models.scores import TokenScores, score_tokens
 from fastrnn.models.steps import Steps
 from fastrnn.training import BatchSource, exact_match
-
-_RECURRENT = (
-    "embedding_size",
-    "dropout",
-    "embedding_dropout",
-    "recurrent_dropout",
-    "residual",
-)
 
 
 class Seq2Seq(Generation):
@@ -135,62 +126,11 @@ class Seq2Seq(Generation):
         dtype: npt.DTypeLike = np.float32,
         rng: Rng = None,
     ) -> None:
-        self._config = config = checked_options(
-            source_size=source_size,
-            target_size=target_size,
-            embedding_size=embedding_size,
-            hidden_size=hidden_size,
-            cell=cell,
-            num_layers=num_layers,
-            decoder_layers=decoder_layers,
-            attention=attention,
-            num_heads=num_heads,
-            context=context,
-            readout=readout,
-            readout_size=readout_size,
-            bridge=bridge,
-            peeky=peeky,
-            reverse_source=reverse_source,
-            bidirectional_encoder=bidirectional_encoder,
-            hidden_only=hidden_only,
-            dropout=dropout,
-            embedding_dropout=embedding_dropout,
-            recurrent_dropout=recurrent_dropout,
-            residual=residual,
-            tie_embeddings=tie_embeddings,
-            label_smoothing=label_smoothing,
-            sampling_rate=sampling_rate,
-            dtype=dtype,
-        )
+        self._config = config = checked_options(**arguments_of(locals()))
         self.source_size, self.target_size = config["source_size"], config["target_size"]
         rng = check.seeded("Seq2Seq", rng)
-        common = {key: config[key] for key in ("cell", "hidden_size", "dtype")} | {"rng": rng}
-        both = {key: config[key] for key in _RECURRENT} | common
-        self.encoder = Encoder(
-            self.source_size,
-            num_layers=config["num_layers"],
-            reverse=config["reverse_source"],
-            bidirectional=config["bidirectional_encoder"],
-            bridge=Bridge(
-                config["bridge"],
-                num_layers=config["decoder_layers"],
-                hidden_only=config["hidden_only"],
-                **common,
-            ),
-            **both,
-        )
-        self.decoder = Decoder(
-            self.target_size,
-            num_layers=config["decoder_layers"],
-            attention=config["attention"],
-            num_heads=config["num_heads"],
-            context=config["context"],
-            readout=config["readout"],
-            readout_size=config["readout_size"] or config["hidden_size"],
-            peeky=config["peeky"],
-            tie_embeddings=config["tie_embeddings"],
-            **both,
-        )
+        self.encoder = Encoder(config, rng)
+        self.decoder = Decoder(config, rng)
         self.criterion = SoftmaxCrossEntropy(PAD, label_smoothing=config["label_smoothing"])
         super().__init__(
             {f"encoder.{name}": layer for name, layer in self.encoder.layers.items()}

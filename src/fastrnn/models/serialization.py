@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from fastrnn import _storage, layers
+from fastrnn._cells import CELLS
 from fastrnn.layers import Layer
 from fastrnn.models.base import Array, Model
 from fastrnn.models.language_model import LanguageModel
@@ -26,9 +27,7 @@ Path: TypeAlias = "str | os.PathLike[str]"
 _CLASSES: dict[str, type[Model] | type[Layer]] = {
     cls.__name__: cls
     for cls in (
-        layers.RNN,
-        layers.LSTM,
-        layers.GRU,
+        *(getattr(layers, cell.title) for cell in CELLS.values()),
         layers.Embedding,
         layers.Linear,
         layers.Dropout,

@@ -5,89 +5,58 @@ each operation there is one function for inference and a pair for training: ``f_
 a stash besides its results, from which ``f_backward`` computes the gradients.
 """
 
-from __future__ import annotations
+from typing import TYPE_CHECKING
 
-from fastrnn.ops.attention import attention, attention_backward, attention_forward
-from fastrnn.ops.attention_decoder import (
-    attention_decoder,
-    attention_decoder_backward,
-    attention_decoder_forward,
-)
-from fastrnn.ops.decoder_weights import DecoderWeights
-from fastrnn.ops.decoding import (
-    Decoded,
-    Hypothesis,
-    decode_beam,
-    decode_greedy,
-    decode_sample,
-)
-from fastrnn.ops.dropout import dropout, dropout_backward, dropout_forward
-from fastrnn.ops.embedding import embedding, embedding_backward, embedding_forward
-from fastrnn.ops.gru import gru, gru_backward, gru_forward, gru_step
-from fastrnn.ops.linear import linear, linear_backward, linear_forward
-from fastrnn.ops.lstm import lstm, lstm_backward, lstm_forward, lstm_step
-from fastrnn.ops.optimizers import (
-    adagrad_update,
-    adam_update,
-    momentum_update,
-    rmsprop_update,
-    scale_in_place,
-    sgd_update,
-    squared_norm,
-)
-from fastrnn.ops.rnn import rnn, rnn_backward, rnn_forward, rnn_step
+from fastrnn.ops.attention import attention as attention
+from fastrnn.ops.attention import attention_backward as attention_backward
+from fastrnn.ops.attention import attention_forward as attention_forward
+from fastrnn.ops.attention_decoder import attention_decoder as attention_decoder
+from fastrnn.ops.attention_decoder import attention_decoder_backward as attention_decoder_backward
+from fastrnn.ops.attention_decoder import attention_decoder_forward as attention_decoder_forward
+from fastrnn.ops.decoder_weights import DecoderWeights as DecoderWeights
+from fastrnn.ops.decoding import Decoded as Decoded
+from fastrnn.ops.decoding import Hypothesis as Hypothesis
+from fastrnn.ops.decoding import decode_beam as decode_beam
+from fastrnn.ops.decoding import decode_greedy as decode_greedy
+from fastrnn.ops.decoding import decode_sample as decode_sample
+from fastrnn.ops.dropout import dropout as dropout
+from fastrnn.ops.dropout import dropout_backward as dropout_backward
+from fastrnn.ops.dropout import dropout_forward as dropout_forward
+from fastrnn.ops.embedding import embedding as embedding
+from fastrnn.ops.embedding import embedding_backward as embedding_backward
+from fastrnn.ops.embedding import embedding_forward as embedding_forward
+from fastrnn.ops.gru import gru as gru
+from fastrnn.ops.gru import gru_backward as gru_backward
+from fastrnn.ops.gru import gru_forward as gru_forward
+from fastrnn.ops.gru import gru_step as gru_step
+from fastrnn.ops.linear import linear as linear
+from fastrnn.ops.linear import linear_backward as linear_backward
+from fastrnn.ops.linear import linear_forward as linear_forward
+from fastrnn.ops.lstm import lstm as lstm
+from fastrnn.ops.lstm import lstm_backward as lstm_backward
+from fastrnn.ops.lstm import lstm_forward as lstm_forward
+from fastrnn.ops.lstm import lstm_step as lstm_step
+from fastrnn.ops.optimizers import adagrad_update as adagrad_update
+from fastrnn.ops.optimizers import adam_update as adam_update
+from fastrnn.ops.optimizers import momentum_update as momentum_update
+from fastrnn.ops.optimizers import rmsprop_update as rmsprop_update
+from fastrnn.ops.optimizers import scale_in_place as scale_in_place
+from fastrnn.ops.optimizers import sgd_update as sgd_update
+from fastrnn.ops.optimizers import squared_norm as squared_norm
+from fastrnn.ops.rnn import rnn as rnn
+from fastrnn.ops.rnn import rnn_backward as rnn_backward
+from fastrnn.ops.rnn import rnn_forward as rnn_forward
+from fastrnn.ops.rnn import rnn_step as rnn_step
+from fastrnn.ops.softmax_cross_entropy import softmax_cross_entropy as softmax_cross_entropy
 from fastrnn.ops.softmax_cross_entropy import (
-    softmax_cross_entropy,
-    softmax_cross_entropy_backward,
-    softmax_cross_entropy_forward,
+    softmax_cross_entropy_backward as softmax_cross_entropy_backward,
 )
-from fastrnn.ops.tanh import tanh, tanh_backward, tanh_forward
+from fastrnn.ops.softmax_cross_entropy import (
+    softmax_cross_entropy_forward as softmax_cross_entropy_forward,
+)
+from fastrnn.ops.tanh import tanh as tanh
+from fastrnn.ops.tanh import tanh_backward as tanh_backward
+from fastrnn.ops.tanh import tanh_forward as tanh_forward
 
-__all__ = [
-    "Decoded",
-    "DecoderWeights",
-    "Hypothesis",
-    "adagrad_update",
-    "adam_update",
-    "attention",
-    "attention_backward",
-    "attention_decoder",
-    "attention_decoder_backward",
-    "attention_decoder_forward",
-    "attention_forward",
-    "decode_beam",
-    "decode_greedy",
-    "decode_sample",
-    "dropout",
-    "dropout_backward",
-    "dropout_forward",
-    "embedding",
-    "embedding_backward",
-    "embedding_forward",
-    "gru",
-    "gru_backward",
-    "gru_forward",
-    "gru_step",
-    "linear",
-    "linear_backward",
-    "linear_forward",
-    "lstm",
-    "lstm_backward",
-    "lstm_forward",
-    "lstm_step",
-    "momentum_update",
-    "rmsprop_update",
-    "rnn",
-    "rnn_backward",
-    "rnn_forward",
-    "rnn_step",
-    "scale_in_place",
-    "sgd_update",
-    "softmax_cross_entropy",
-    "softmax_cross_entropy_backward",
-    "softmax_cross_entropy_forward",
-    "squared_norm",
-    "tanh",
-    "tanh_backward",
-    "tanh_forward",
-]
+if not TYPE_CHECKING:  # mypy takes the exports from the imports
+    __all__ = [name for name, value in globals().items() if callable(value)]

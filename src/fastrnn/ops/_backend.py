@@ -220,8 +220,7 @@ if TYPE_CHECKING:
     _COMPILED: Backend = _kernels
 
 _MODULES = {"compiled": "fastrnn._kernels", "reference": "fastrnn._reference"}
-_ENVIRONMENT = os.environ.get("FASTRNN_BACKEND") or "compiled"
-_chosen = ContextVar("fastrnn_backend", default=_ENVIRONMENT)
+_chosen = ContextVar("fastrnn_backend", default=os.environ.get("FASTRNN_BACKEND") or "compiled")
 _loaded: dict[str, Backend] = {}
 
 

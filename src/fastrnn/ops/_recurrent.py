@@ -54,7 +54,7 @@ def forward(
     states: Sequence[Any],
     weights: Sequence[Sequence[Any]],
     *,
-    train: bool,
+    train: bool = False,
     options: Options = NO_OPTIONS,
     reverse: Sequence[bool] = FORWARD,
     stacked: bool = True,
@@ -111,11 +111,7 @@ def forward(
 
 
 def backward(
-    cell: Cell,
-    dy: Any,
-    dstates: Sequence[Any],
-    stash: Any,
-    num_threads: int | None = None,
+    cell: Cell, dy: Any, dstates: Sequence[Any], stash: Any, num_threads: int | None = None
 ) -> tuple[Array, list[Array], list[Weights]]:
     """Return the gradients of x, of the initial states and, by direction, of the weights."""
     name = cell.title
@@ -139,12 +135,17 @@ def forward_one(
     x: Any,
     states: Sequence[Any],
     weights: Sequence[Any],
-    *,
+    lengths: Any = None,
     reverse: bool = False,
+    num_threads: int | None = None,
+    backend: str | None = None,
+    drop_h: Any = None,
     **options: Any,
 ) -> tuple[Array, list[Array], Stash | None]:
     """Run one direction, with states (N, H); the other arguments are those of `forward`."""
-    return forward(cell, x, states, [weights], reverse=(bool(reverse),), stacked=False, **options)
+    options |= {"lengths": lengths, "drop_h": drop_h, "num_threads": num_threads}
+    options |= {"reverse": (bool(reverse),), "stacked": False, "backend": backend}
+    return forward(cell, x, states, [weights], **options)
 
 
 def backward_one(
@@ -223,17 +224,13 @@ def _checked(
     D = len(check.weights(name, "Wx", weights[0][0], shape, dtype, as_they_lie=as_they_lie))
     shape = ("H", f"{G}*H")
     H = len(check.weights(name, "Wh", weights[0][1], shape, dtype, as_they_lie=as_they_lie))
-    return (
-        [
-            tuple(
-                None
-                if array is None and key == "bh"
-                else check.weights(name, key, array, wanted, dtype, as_they_lie=as_they_lie)
-                for (key, wanted), array in zip(cell.shapes(D, H).items(), arrays, strict=True)
-            )
-            for arrays in weights
-        ],
-        D,
-        H,
-        dtype,
-    )
+    ready = [
+        tuple(
+            None
+            if array is None and key == "bh"
+            else check.weights(name, key, array, wanted, dtype, as_they_lie=as_they_lie)
+            for (key, wanted), array in zip(cell.shapes(D, H).items(), arrays, strict=True)
+        )
+        for arrays in weights
+    ]
+    return ready, D, H, dtype

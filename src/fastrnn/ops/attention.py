@@ -56,10 +56,8 @@ def attention(
         The number of keys of each sequence, 0 to Tk; those beyond get the weight 0.
     num_heads : int, default 1
         Of multi_head; it divides A.
-    num_threads : int, optional
-        For this call; the default is that of `fastrnn.get_num_threads`.
-    backend : {"compiled", "reference"}, optional
-        For this call; the default is that of `fastrnn.backend`.
+    num_threads, backend : int and {"compiled", "reference"}, optional
+        For this call; the defaults are those of `fastrnn.get_num_threads` and `fastrnn.backend`.
 
     Returns
     -------
@@ -70,10 +68,8 @@ def attention(
 
     Raises
     ------
-    ValueError
-        If a shape, a length or an option is wrong.
-    TypeError
-        If a dtype is wrong.
+    ValueError, TypeError
+        ValueError if a shape, a length or an option is wrong; TypeError if a dtype is.
 
     References
     ----------
@@ -81,9 +77,8 @@ def attention(
     dot, general: M.-T. Luong, H. Pham and C. D. Manning, 2015, eq. 8;
     scaled_dot, multi_head: A. Vaswani et al., 2017, eq. 1 and section 3.2.2, without biases.
     """
-    return _run(
-        query, keys, values, weights, False, score, lengths, num_heads, num_threads, backend
-    )[:2]
+    options = (score, lengths, num_heads, num_threads, backend)
+    return _run(False, query, keys, values, weights, *options)[:2]
 
 
 def attention_forward(
@@ -99,7 +94,8 @@ def attention_forward(
     backend: str | None = None,
 ) -> tuple[Array, Array, Stash]:
     """Run as `attention` does and return (context, attention, stash)."""
-    return _run(query, keys, values, weights, True, score, lengths, num_heads, num_threads, backend)
+    options = (score, lengths, num_heads, num_threads, backend)
+    return _run(True, query, keys, values, weights, *options)
 
 
 @renamed(dalignment="dattention")
@@ -128,20 +124,18 @@ def attention_backward(
 
     Raises
     ------
-    ValueError
-        If a shape is wrong, or keys and values of different shapes are said to be shared.
-    TypeError
-        If a dtype is wrong.
+    ValueError, TypeError
+        ValueError if a shape is wrong, or keys and values of different shapes are said to be
+        shared; TypeError if a dtype is.
     """
     stash = _backend.open_stash("Attention", stash)
-    dcontext = check.array_or_zeros("Attention", "dcontext", dcontext, stash.shapes[0], stash.dtype)
+    context, attention, keys, values = stash.shapes
+    dcontext = check.array_or_zeros("Attention", "dcontext", dcontext, context, stash.dtype)
     if dattention is not None:
-        dattention = check.array(
-            "Attention", "dattention", dattention, stash.shapes[1], stash.dtype
-        )
+        dattention = check.array("Attention", "dattention", dattention, attention, stash.dtype)
     num_threads = check.threads("Attention", num_threads)
-    if shared and stash.shapes[2] != stash.shapes[3]:
-        came = f"keys {stash.shapes[2]} and values {stash.shapes[3]}"
+    if shared and keys != values:
+        came = f"keys {keys} and values {values}"
         raise ValueError(f"Attention: shared must be False for {came}, got True")
     backend = _backend.get(stash.backend)
     dquery, dkeys, dvalues, dweights = backend.attention_backward(
@@ -184,19 +178,9 @@ def check_heads(layer: str, score: str, num_heads: Any, attention_size: int) -> 
     return heads
 
 
-def _run(
-    query: Any,
-    keys: Any,
-    values: Any,
-    weights: Sequence[Any],
-    train: bool,
-    score: str,
-    lengths: Any,
-    num_heads: int,
-    num_threads: int | None,
-    backend: str | None,
-) -> tuple[Array, Array, Stash]:
-    """Check and compute; the stash is worth something only if `train`."""
+def _run(train: bool, *arguments: Any) -> tuple[Array, Array, Stash]:
+    """Check and compute, all arguments in their order; the stash serves only if `train`."""
+    query, keys, values, weights, score, lengths, num_heads, num_threads, backend = arguments
     check.option("Attention", "score", score, SCORES)
     sizes: dict[str, int] = {}
     ready = score_weights("Attention", score, weights, sizes)
@@ -205,10 +189,9 @@ def _run(
     num_heads = check_heads("Attention", score, num_heads, sizes.get("A", 1))
     query = check.array("Attention", "query", query, shape, dtype)
     N, _, Dq = query.shape
-    keys = check.array("Attention", "keys", keys, (N, "Tk", sizes.get("Dk", Dq)), dtype)
+    keys = check.array("Attention", "keys", keys, (N, "Tk", sizes.setdefault("Dk", Dq)), dtype)
     Tk = keys.shape[1]
-    shape = (N, Tk, sizes.get("Dv", "Dv"))
-    values = check.array("Attention", "values", values, shape, dtype)
+    values = check.array("Attention", "values", values, (N, Tk, sizes.get("Dv", "Dv")), dtype)
     lengths = check.lengths("Attention", lengths, N, Tk)
     if train and lengths is not None:
         lengths = lengths.copy()  # a backward trusts what was checked

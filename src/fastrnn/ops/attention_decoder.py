@@ -95,10 +95,8 @@ def attention_decoder(
         Factors on the inputs of all layers but the first: 0 or 1 / (1 - p) for dropout.
     drop_h : array (L, N, H), optional
         Factors on the states h where they meet Wh, the same at each step.
-    num_threads : int, optional
-        For this call; the default is that of `fastrnn.get_num_threads`.
-    backend : {"compiled", "reference"}, optional
-        For this call; the default is that of `fastrnn.backend`.
+    num_threads, backend : int and {"compiled", "reference"}, optional
+        For this call; the defaults are those of `fastrnn.get_num_threads` and `fastrnn.backend`.
 
     Returns
     -------
@@ -113,10 +111,8 @@ def attention_decoder(
 
     Raises
     ------
-    ValueError
-        If a shape, a length or an option is wrong.
-    TypeError
-        If a dtype is wrong.
+    ValueError, TypeError
+        ValueError if a shape, a length or an option is wrong; TypeError if a dtype is.
 
     Notes
     -----
@@ -128,8 +124,8 @@ def attention_decoder(
     input: D. Bahdanau, K. Cho and Y. Bengio, 2015, eq. 4 to 6;
     residual: Y. Wu et al., 2016, section 3.1.
     """
-    inputs = (weights, x, fed, states, memory)
-    return _run(*inputs, False, lengths, steps, drops, drop_h, num_threads, backend)[:4]
+    inputs = (weights, x, fed, states, memory, lengths, steps, drops, drop_h)
+    return _run(False, *inputs, num_threads, backend)[:4]
 
 
 @_or_its_arrays
@@ -148,8 +144,8 @@ def attention_decoder_forward(
     backend: str | None = None,
 ) -> tuple[Array, Array, Array | None, list[Array], Stash]:
     """Run as `attention_decoder` does; return (features, attention, fed, states, stash)."""
-    inputs = (weights, x, fed, states, memory)
-    return _run(*inputs, True, lengths, steps, drops, drop_h, num_threads, backend)
+    inputs = (weights, x, fed, states, memory, lengths, steps, drops, drop_h)
+    return _run(True, *inputs, num_threads, backend)
 
 
 @renamed(dalignment="dattention")
@@ -187,10 +183,8 @@ def attention_decoder_backward(
 
     Raises
     ------
-    ValueError
-        If a shape is wrong.
-    TypeError
-        If a dtype is wrong.
+    ValueError, TypeError
+        ValueError if a shape is wrong; TypeError if a dtype is.
     """
     stash = _backend.open_stash(_NAME, stash)
     features, attention, states, *rest = stash.shapes
@@ -207,21 +201,9 @@ def attention_decoder_backward(
     )
 
 
-def _run(
-    weights: Any,
-    x: Any,
-    fed: Any,
-    states: Any,
-    memory: Any,
-    train: bool,
-    lengths: Any,
-    steps: Any,
-    drops: Any,
-    drop_h: Any,
-    num_threads: int | None,
-    backend: str | None,
-) -> tuple[Array, Array, Array | None, list[Array], Stash]:
-    """Check and compute; the stash is worth something only if `train`."""
+def _run(train: bool, *arguments: Any) -> tuple[Array, Array, Array | None, list[Array], Stash]:
+    """Check and compute, all arguments in their order; the stash serves only if `train`."""
+    weights, x, fed, states, memory, lengths, steps, drops, drop_h, num_threads, backend = arguments
     decoder, D, H, dtype = check_cells(_NAME, weights)
     feeding = check.option(_NAME, "context", decoder.context, CONTEXTS) == "input_feeding"
     decoder, x, E = _inputs(decoder, x, dtype)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fastrnn import _check as check
-from fastrnn._cells import CELLS, Cell
+from fastrnn._cells import CELLS
 from fastrnn._check import Array, DType
 from fastrnn._renamed import renamed, warn
 from fastrnn.ops.attention import SCORES, check_heads, score_weights
@@ -69,9 +69,30 @@ def check_cells(owner: str, weights: Any) -> tuple[DecoderWeights, int, int, DTy
     if not isinstance(weights, DecoderWeights):
         came = type(weights).__name__
         raise TypeError(f"{owner}: weights must be DecoderWeights, got {came}")
-    cell = CELLS[check.option(owner, "cell", weights.cell, CELLS)]
-    cells, D, H, dtype = _stacked(owner, cell, weights.cells)
-    return replace(weights, cells=cells, residual=bool(weights.residual)), D, H, dtype
+    cell, cells = CELLS[check.option(owner, "cell", weights.cell, CELLS)], weights.cells
+    names = cell.weights
+    wanted = f"({', '.join(names)}) for each layer"
+    if not isinstance(cells, Sequence) or not len(cells):
+        raise ValueError(f"{owner}: cells must be a sequence of {wanted}, got {shown(cells)}")
+    for arrays in cells:
+        if not isinstance(arrays, Sequence) or len(arrays) != len(names):
+            raise ValueError(f"{owner}: cells must be {wanted}, got {shown(arrays)}")
+    dtype = check.float_dtype(owner, "Wx_l0", cells[0][0])
+    shape = ("H", f"{len(cell.gates)}*H")
+    H = len(check.weights(owner, "Wh_l0", cells[0][1], shape, dtype, as_they_lie=False))
+    ready: list[Any] = []
+    for k, arrays in enumerate(cells):
+        D: Any = H if k else "D"
+        ready.append(
+            tuple(
+                None
+                if array is None and name == "bh"
+                else check.weights(owner, f"{name}_l{k}", array, shape, dtype, as_they_lie=False)
+                for (name, shape), array in zip(cell.shapes(D, H).items(), arrays, strict=True)
+            )
+        )
+    weights = replace(weights, cells=ready, residual=bool(weights.residual))
+    return weights, len(ready[0][0]), H, dtype
 
 
 def check_attention(
@@ -98,36 +119,6 @@ def check_input_width(owner: str, D: int, parts: dict[str, int]) -> None:
     if sum(parts.values()) != D:
         wanted = " + ".join(map(str, parts.values())) + f" rows ({' and '.join(parts)})"
         raise ValueError(f"{owner}: Wx_l0 must have {wanted}, got {D}")
-
-
-def _stacked(
-    owner: str, cell: Cell, cells: Any
-) -> tuple[list[tuple[Array | None, ...]], int, int, DType]:
-    """Return the weights of every layer as a backend wants them, with D, H and the dtype."""
-    names = cell.weights
-    wanted = f"({', '.join(names)}) for each layer"
-    if not isinstance(cells, Sequence) or not len(cells):
-        raise ValueError(f"{owner}: cells must be a sequence of {wanted}, got {shown(cells)}")
-    for arrays in cells:
-        if not isinstance(arrays, Sequence) or len(arrays) != len(names):
-            raise ValueError(f"{owner}: cells must be {wanted}, got {shown(arrays)}")
-    dtype = check.float_dtype(owner, "Wx_l0", cells[0][0])
-    shape = ("H", f"{len(cell.gates)}*H")
-    H = len(check.weights(owner, "Wh_l0", cells[0][1], shape, dtype, as_they_lie=False))
-    ready = []
-    for k, arrays in enumerate(cells):
-        D: Any = H if k else "D"
-        ready.append(
-            tuple(
-                None
-                if array is None and name == "bh"
-                else check.weights(owner, f"{name}_l{k}", array, shape, dtype, as_they_lie=False)
-                for (name, shape), array in zip(cell.shapes(D, H).items(), arrays, strict=True)
-            )
-        )
-    first = ready[0][0]
-    assert first is not None
-    return ready, len(first), H, dtype
 
 
 def _readout(owner: str, readout: Any, rows: int, dtype: DType) -> tuple[Array, Array] | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -32,6 +32,9 @@ MOST_BEAMS = 4096
 
 _SEEDS = 2**63 - 1
 _OWNER = "Decoder"
+_Arguments: TypeAlias = (
+    "tuple[DecoderWeights, list[Array], Array | None, Array | None, Array | None]"
+)
 
 
 class Decoded(NamedTuple):
@@ -130,10 +133,8 @@ def decode_greedy(
         fed to the decoder after `start`, as scheduled sampling needs them (Bengio et al. 2015).
     return_attention : bool
         Whether to return the attention weights.
-    num_threads : int, optional
-        For this call; the default is that of `fastrnn.get_num_threads`.
-    backend : {"compiled", "reference"}, optional
-        For this call; the default is that of `fastrnn.backend`.
+    num_threads, backend : int and {"compiled", "reference"}, optional
+        For this call; the defaults are those of `fastrnn.get_num_threads` and `fastrnn.backend`.
 
     Returns
     -------
@@ -141,14 +142,13 @@ def decode_greedy(
 
     Raises
     ------
-    ValueError
-        If a shape, a token or an option is wrong, or options contradict each other.
-    TypeError
-        If a type or a dtype is wrong.
+    ValueError, TypeError
+        ValueError if a shape, a token or an option is wrong, or options contradict each other;
+        TypeError if a type or a dtype is.
     """
-    arguments = _arguments(weights, states, memory, lengths, constant, exclude)
-    options = _options(arguments, start, end, max_length, return_attention, num_threads)
-    options |= _forced(arguments, forced, use_forced, options["max_length"])
+    arguments, N, V = _arguments(weights, states, memory, lengths, constant, exclude)
+    options = _options(N, V, memory, start, end, max_length, return_attention, num_threads)
+    options |= _forced(forced, use_forced, (N, options["max_length"]), V)
     return Decoded(*_backend.get(backend).decode_greedy(*arguments, **options))
 
 
@@ -203,10 +203,10 @@ def decode_sample(
     ValueError, TypeError
         As `decode_greedy`.
     """
-    arguments = _arguments(weights, states, memory, lengths, constant, exclude)
-    options = _options(arguments, start, end, max_length, return_attention, num_threads)
-    options |= _forced(arguments, forced, use_forced, options["max_length"])
-    drawing = _drawing(len(options["start"]), temperature, top_k, top_p, seed)
+    arguments, N, V = _arguments(weights, states, memory, lengths, constant, exclude)
+    options = _options(N, V, memory, start, end, max_length, return_attention, num_threads)
+    options |= _forced(forced, use_forced, (N, options["max_length"]), V)
+    drawing = _drawing(N, temperature, top_k, top_p, seed)
     module = _backend.get(backend)
     if drawing["temperature"] == 0:
         return Decoded(*module.decode_greedy(*arguments, **options))
@@ -270,40 +270,19 @@ def decode_beam(
     ValueError, TypeError
         As `decode_greedy`.
     """
-    arguments = _arguments(weights, states, memory, lengths, constant, exclude)
+    arguments, N, V = _arguments(weights, states, memory, lengths, constant, exclude)
     if end is None:
         raise TypeError(f"{_OWNER}: end must be a token in a beam search, got None")
-    options = _options(arguments, start, end, max_length, return_attention, num_threads)
-    options |= _searching(arguments, beam_size, n_best, length_penalty, coverage_penalty)
+    options = _options(N, V, memory, start, end, max_length, return_attention, num_threads)
+    options |= _searching(memory, beam_size, n_best, length_penalty, coverage_penalty)
     found = _backend.get(backend).decode_beam(*arguments, **options)
     return [[Hypothesis(*fields) for fields in results] for results in found]
 
 
-class _Arguments(NamedTuple):
-    """What all ways to decode take, as a backend wants it."""
-
-    decoder: DecoderWeights
-    states: list[Array]
-    memory: Array | None
-    lengths: Array | None
-    constant: Array | None
-
-    @property
-    def vocabulary(self) -> int:
-        """The number of tokens."""
-        assert self.decoder.embedding is not None  # as `_ends` has checked
-        return len(self.decoder.embedding)
-
-
 def _arguments(
-    weights: DecoderWeights,
-    states: Any,
-    memory: Any,
-    lengths: Any,
-    constant: Any,
-    exclude: Any,
-) -> _Arguments:
-    """Check the decoder and what it starts from."""
+    weights: Any, states: Any, memory: Any, lengths: Any, constant: Any, exclude: Any
+) -> tuple[_Arguments, int, int]:
+    """Check the decoder and what it starts from; return numbers of sentences and tokens, too."""
     decoder, D, H, dtype = check_cells(_OWNER, weights)
     cells, names = decoder.cells, CELLS[decoder.cell].states
     if len({len([array for array in cell if array is None]) for cell in cells}) > 1:
@@ -324,9 +303,15 @@ def _arguments(
     M = 0 if memory is None else memory.shape[2]
     P = 0 if constant is None else constant.shape[1]
     decoder, F = check_attention(_OWNER, decoder, H, M, dtype)
+    embedding = check.array(
+        _OWNER, "embedding", decoder.embedding, ("V", "E"), dtype, contiguous=True
+    )
+    V, E = embedding.shape
     fed = {"input_feeding": {"fed": F}, "input": {"context": M}}.get(decoder.context or "", {})
-    decoder = _ends(decoder, D, {"constant": P} | fed, F + P, exclude, dtype)
-    return _Arguments(decoder, ready, memory, lengths, constant)
+    check_input_width(_OWNER, D, {"embedding": E} | ({"constant": P} if P else {}) | fed)
+    output = _classifier(decoder.output, F + P, V, exclude, dtype)
+    decoder = replace(decoder, embedding=embedding, output=output)
+    return (decoder, ready, memory, lengths, constant), N, V
 
 
 def _memory(
@@ -346,43 +331,27 @@ def _memory(
     return None, None
 
 
-def _ends(
-    decoder: DecoderWeights,
-    D: int,
-    others: dict[str, int],
-    features: int,
-    exclude: Any,
-    dtype: check.DType,
-) -> DecoderWeights:
-    """Check the embedding, which D columns make with `others`, and the classifier of `features`."""
-    embedding = check.array(
-        _OWNER, "embedding", decoder.embedding, ("V", "E"), dtype, contiguous=True
-    )
-    V, E = embedding.shape
-    widths = {"embedding": E} | {name: width for name, width in others.items() if width}
-    check_input_width(_OWNER, D, widths)
-    if not isinstance(decoder.output, Sequence) or len(decoder.output) != 2:
-        came = type(decoder.output).__name__
+def _classifier(
+    output: Any, features: int, V: int, exclude: Any, dtype: check.DType
+) -> tuple[Array, Array]:
+    """Check matrix and bias, and give excluded tokens a logit of minus infinity."""
+    if not isinstance(output, Sequence) or len(output) != 2:
+        came = type(output).__name__
         raise ValueError(f"{_OWNER}: output must be a matrix and its bias, got a {came}")
-    W, b = decoder.output
-    W = check.weights(_OWNER, "output[0]", W, (features, V), dtype, as_they_lie=False)
-    b = check.array(_OWNER, "output[1]", b, (V,), dtype, contiguous=True)
-    return replace(decoder, embedding=embedding, output=(W, _without(b, exclude)))
-
-
-def _without(bias: Array, exclude: Any) -> Array:
-    """Give excluded tokens a logit of minus infinity."""
-    if exclude is None:
-        return bias
-    excluded = check.mask(_OWNER, "exclude", exclude, bias.shape)
-    if excluded.all():
-        raise ValueError(f"{_OWNER}: exclude must leave one of the {len(bias)} tokens")
-    result: Array = np.where(excluded, bias.dtype.type(-np.inf), bias)
-    return result
+    W = check.weights(_OWNER, "output[0]", output[0], (features, V), dtype, as_they_lie=False)
+    b = check.array(_OWNER, "output[1]", output[1], (V,), dtype, contiguous=True)
+    if exclude is not None:
+        excluded = check.mask(_OWNER, "exclude", exclude, (V,))
+        if excluded.all():
+            raise ValueError(f"{_OWNER}: exclude must leave one of the {V} tokens")
+        b = np.where(excluded, b.dtype.type(-np.inf), b)
+    return W, b
 
 
 def _options(
-    arguments: _Arguments,
+    N: int,
+    V: int,
+    memory: Any,
     start: Any,
     end: Any,
     max_length: Any,
@@ -390,11 +359,10 @@ def _options(
     num_threads: Any,
 ) -> dict[str, Any]:
     """Check where sentences begin and end, and what is wanted of them."""
-    V, N = arguments.vocabulary, arguments.states[0].shape[1]
     starts = np.broadcast_to(start, (N,)) if _is_single(start) else start
     if end is not None and not 0 <= check.integer(_OWNER, "end", end) < V:
         raise ValueError(f"{_OWNER}: end must be in 0..{V - 1}, got {end}")
-    if return_attention and arguments.memory is None:
+    if return_attention and memory is None:
         raise ValueError(f"{_OWNER}: return_attention needs attention, context is None")
     return {
         "start": check.integers(_OWNER, "start", starts, (N,), V),
@@ -410,12 +378,11 @@ def _is_single(value: Any) -> bool:
     return value.ndim == 0 if isinstance(value, np.ndarray) else not isinstance(value, Sequence)
 
 
-def _forced(arguments: _Arguments, forced: Any, use_forced: Any, max_length: int) -> dict[str, Any]:
+def _forced(forced: Any, use_forced: Any, shape: tuple[int, int], V: int) -> dict[str, Any]:
     """Check the tokens that are taken instead of the decoder's own."""
     if (forced is None) != (use_forced is None):
         raise ValueError(f"{_OWNER}: forced and use_forced must come together, got one of them")
     if forced is not None:
-        V, shape = arguments.vocabulary, (arguments.states[0].shape[1], max_length)
         forced = check.integers(_OWNER, "forced", forced, shape, V)
         use_forced = check.mask(_OWNER, "use_forced", use_forced, shape)
     return {"forced": forced, "use_forced": use_forced}
@@ -438,7 +405,7 @@ def _drawing(N: int, temperature: Any, top_k: Any, top_p: Any, seed: Any) -> dic
 
 
 def _searching(
-    arguments: _Arguments, beam_size: Any, n_best: Any, length_penalty: Any, coverage_penalty: Any
+    memory: Any, beam_size: Any, n_best: Any, length_penalty: Any, coverage_penalty: Any
 ) -> dict[str, Any]:
     """Check what a beam search takes."""
     beam_size = check.size(_OWNER, "beam_size", beam_size)
@@ -448,7 +415,7 @@ def _searching(
     if n_best > beam_size:
         raise ValueError(f"{_OWNER}: n_best must be at most beam_size, {beam_size}, got {n_best}")
     coverage = check.nonnegative(_OWNER, "coverage_penalty", coverage_penalty)
-    if coverage and arguments.memory is None:
+    if coverage and memory is None:
         raise ValueError(f"{_OWNER}: coverage_penalty needs attention, got {coverage} without")
     return {
         "beam_size": beam_size,

@@ -33,10 +33,8 @@ def dropout(x: Any, p: float, *, rng: np.random.Generator, backend: str | None =
 
     Raises
     ------
-    ValueError
-        If p or an option is wrong.
-    TypeError
-        If a dtype is wrong, or rng is no generator.
+    ValueError, TypeError
+        ValueError if p or an option is wrong; TypeError if a dtype is, or rng is no generator.
 
     References
     ----------

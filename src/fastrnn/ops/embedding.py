@@ -28,10 +28,8 @@ def embedding(ids: Any, W: Any, *, backend: str | None = None) -> Array:
 
     Raises
     ------
-    ValueError
-        If a shape, an id or an option is wrong.
-    TypeError
-        If a dtype is wrong.
+    ValueError, TypeError
+        ValueError if a shape, an id or an option is wrong; TypeError if a dtype is.
     """
     return embedding_forward(ids, W, backend=backend)[0]
 
@@ -53,5 +51,4 @@ def embedding_backward(dy: Any, stash: Stash) -> Array:
     ids, V = stash.data
     dy = check.array("Embedding", "dy", dy, stash.shapes[0], stash.dtype, contiguous=True)
     rows = dy.reshape(len(ids), dy.shape[-1])
-    dW = _backend.get(stash.backend).embedding_backward(rows, ids, V)
-    return dW
+    return _backend.get(stash.backend).embedding_backward(rows, ids, V)

@@ -39,20 +39,16 @@ def gru(
         Initial state; None is zeros.
     Wx : array (D, 3*H)
         Input weights, gates r, z, n. Their dtype, float32 or float64, is that of all arrays.
-    Wh : array (H, 3*H)
-        Recurrent weights.
-    b : array (3*H,)
-        Bias.
+    Wh, b : array (H, 3*H) and (3*H,)
+        Recurrent weights and bias.
     bh : array (H,), optional
         Recurrent bias of n; with it the reset gate acts after the recurrent product.
     lengths : integer array (N,), optional
         The steps of each sequence, 0 to T. Beyond them y is 0 and the state stays.
     reverse : bool
         Walk from each sequence's last step to its first.
-    num_threads : int, optional
-        For this call; the default is that of `fastrnn.get_num_threads`.
-    backend : {"compiled", "reference"}, optional
-        For this call; the default is that of `fastrnn.backend`.
+    num_threads, backend : int and {"compiled", "reference"}, optional
+        For this call; the defaults are those of `fastrnn.get_num_threads` and `fastrnn.backend`.
 
     Returns
     -------
@@ -63,10 +59,8 @@ def gru(
 
     Raises
     ------
-    ValueError
-        If a shape, a length or an option is wrong.
-    TypeError
-        If a dtype is wrong.
+    ValueError, TypeError
+        ValueError if a shape, a length or an option is wrong; TypeError if a dtype is.
 
     Notes
     -----
@@ -77,15 +71,7 @@ def gru(
     K. Cho et al., "Learning phrase representations using RNN encoder-decoder", 2014, eq. 5 to 8.
     """
     y, (h,), _ = forward_one(
-        CELL,
-        x,
-        (h0,),
-        (Wx, Wh, b, bh),
-        train=False,
-        lengths=lengths,
-        reverse=reverse,
-        num_threads=num_threads,
-        backend=backend,
+        CELL, x, (h0,), (Wx, Wh, b, bh), lengths, reverse, num_threads, backend
     )
     return y, h
 
@@ -109,20 +95,10 @@ def gru_forward(
     Parameters
     ----------
     drop_h : array (N, H), optional
-        Factors of h where it meets Wh, at every step the same: variational dropout (Gal and
-        Ghahramani 2016) has 0 with probability p, else 1 / (1 - p).
+        As for `lstm_forward`, before r, z and n are made; ``z*h`` has all of h.
     """
     y, (h,), stash = forward_one(
-        CELL,
-        x,
-        (h0,),
-        (Wx, Wh, b, bh),
-        train=True,
-        lengths=lengths,
-        reverse=reverse,
-        drop_h=drop_h,
-        num_threads=num_threads,
-        backend=backend,
+        CELL, x, (h0,), (Wx, Wh, b, bh), lengths, reverse, num_threads, backend, drop_h, train=True
     )
     return y, h, stash
 
@@ -134,14 +110,8 @@ def gru_backward(
 
     Parameters
     ----------
-    dy : array (N, T, H) or None
-        Gradient of y; None is zeros.
-    dh : array (N, H) or None
-        Gradient of the final state; None is zeros.
-    stash : Stash
-        From `gru_forward`; the backward runs on the backend that ran it.
-    num_threads : int, optional
-        For this call.
+    dy, dh, stash, num_threads
+        As for `lstm_backward`; the stash is that of `gru_forward`.
     """
     return backward_one(CELL, dy, (dh,), stash, num_threads)
 

@@ -11,12 +11,7 @@ from fastrnn.ops._backend import Stash
 
 
 def linear(
-    x: Any,
-    W: Any,
-    b: Any = None,
-    *,
-    num_threads: int | None = None,
-    backend: str | None = None,
+    x: Any, W: Any, b: Any = None, *, num_threads: int | None = None, backend: str | None = None
 ) -> Array:
     """Return ``x W + b``.
 
@@ -28,10 +23,8 @@ def linear(
         Weights. Their dtype, float32 or float64, is that of all arrays.
     b : array (O,), optional
         Bias.
-    num_threads : int, optional
-        For this call; the default is that of `fastrnn.get_num_threads`.
-    backend : {"compiled", "reference"}, optional
-        For this call; the default is that of `fastrnn.backend`.
+    num_threads, backend : int and {"compiled", "reference"}, optional
+        For this call; the defaults are those of `fastrnn.get_num_threads` and `fastrnn.backend`.
 
     Returns
     -------
@@ -39,21 +32,14 @@ def linear(
 
     Raises
     ------
-    ValueError
-        If a shape or an option is wrong.
-    TypeError
-        If a dtype is wrong.
+    ValueError, TypeError
+        ValueError if a shape or an option is wrong; TypeError if a dtype is.
     """
     return linear_forward(x, W, b, num_threads=num_threads, backend=backend)[0]
 
 
 def linear_forward(
-    x: Any,
-    W: Any,
-    b: Any = None,
-    *,
-    num_threads: int | None = None,
-    backend: str | None = None,
+    x: Any, W: Any, b: Any = None, *, num_threads: int | None = None, backend: str | None = None
 ) -> tuple[Array, Stash]:
     """Return (y, stash), y as of `linear`."""
     dtype = check.float_dtype("Linear", "W", W)

@@ -35,18 +35,14 @@ def lstm(
         Initial state; None is zeros.
     Wx : array (D, 4*H)
         Input weights, gates i, f, g, o. Their dtype, float32 or float64, is that of all arrays.
-    Wh : array (H, 4*H)
-        Recurrent weights.
-    b : array (4*H,)
-        Bias.
+    Wh, b : array (H, 4*H) and (4*H,)
+        Recurrent weights and bias.
     lengths : integer array (N,), optional
         The steps of each sequence, 0 to T. Beyond them y is 0 and the state stays.
     reverse : bool
         Walk from each sequence's last step to its first.
-    num_threads : int, optional
-        For this call; the default is that of `fastrnn.get_num_threads`.
-    backend : {"compiled", "reference"}, optional
-        For this call; the default is that of `fastrnn.backend`.
+    num_threads, backend : int and {"compiled", "reference"}, optional
+        For this call; the defaults are those of `fastrnn.get_num_threads` and `fastrnn.backend`.
 
     Returns
     -------
@@ -57,10 +53,8 @@ def lstm(
 
     Raises
     ------
-    ValueError
-        If a shape, a length or an option is wrong.
-    TypeError
-        If a dtype is wrong.
+    ValueError, TypeError
+        ValueError if a shape, a length or an option is wrong; TypeError if a dtype is.
 
     References
     ----------
@@ -68,15 +62,7 @@ def lstm(
     forget gate: F. A. Gers, J. Schmidhuber and F. Cummins, "Learning to forget", 2000.
     """
     y, (h, c), _ = forward_one(
-        CELL,
-        x,
-        (h0, c0),
-        (Wx, Wh, b),
-        train=False,
-        lengths=lengths,
-        reverse=reverse,
-        num_threads=num_threads,
-        backend=backend,
+        CELL, x, (h0, c0), (Wx, Wh, b), lengths, reverse, num_threads, backend
     )
     return y, h, c
 
@@ -104,16 +90,7 @@ def lstm_forward(
         Ghahramani 2016) has 0 with probability p, else 1 / (1 - p).
     """
     y, (h, c), stash = forward_one(
-        CELL,
-        x,
-        (h0, c0),
-        (Wx, Wh, b),
-        train=True,
-        lengths=lengths,
-        reverse=reverse,
-        drop_h=drop_h,
-        num_threads=num_threads,
-        backend=backend,
+        CELL, x, (h0, c0), (Wx, Wh, b), lengths, reverse, num_threads, backend, drop_h, train=True
     )
     return y, h, c, stash
 

@@ -13,7 +13,7 @@ from fastrnn.ops import _backend
 
 def sgd_update(param: Array, grad: Any, *, lr: float, backend: str | None = None) -> None:
     """Stochastic gradient descent: ``p -= lr*g``."""
-    _update("SGD", "sgd_update", backend, grad, {"param": param}, lr=lr)
+    _update("SGD", backend, grad, {"param": param}, lr=lr)
 
 
 def momentum_update(
@@ -27,7 +27,7 @@ def momentum_update(
 ) -> None:
     """Gradient descent with momentum (Polyak 1964): ``v = momentum*v - lr*g; p += v``."""
     arrays = {"param": param, "velocity": velocity}
-    _update("Momentum", "momentum_update", backend, grad, arrays, lr=lr, momentum=momentum)
+    _update("Momentum", backend, grad, arrays, lr=lr, momentum=momentum)
 
 
 def adagrad_update(
@@ -35,7 +35,7 @@ def adagrad_update(
 ) -> None:
     """AdaGrad (Duchi et al. 2011): ``s += g*g; p -= lr*g/(sqrt(s)+eps)``."""
     arrays = {"param": param, "square": square}
-    _update("AdaGrad", "adagrad_update", backend, grad, arrays, lr=lr, eps=eps)
+    _update("AdaGrad", backend, grad, arrays, lr=lr, eps=eps)
 
 
 def rmsprop_update(
@@ -50,7 +50,7 @@ def rmsprop_update(
 ) -> None:
     """RMSprop (Tieleman and Hinton 2012): ``s = rho*s+(1-rho)*g*g; p -= lr*g/(sqrt(s)+eps)``."""
     arrays = {"param": param, "square": square}
-    _update("RMSprop", "rmsprop_update", backend, grad, arrays, lr=lr, rho=rho, eps=eps)
+    _update("RMSprop", backend, grad, arrays, lr=lr, rho=rho, eps=eps)
 
 
 def adam_update(
@@ -72,19 +72,10 @@ def adam_update(
     `step` counts from 1; a `weight_decay` of 0 is Adam itself, another is that of AdamW
     (Loshchilov and Hutter 2019, algorithm 2).
     """
-    _update(
-        "Adam",
-        "adam_update",
-        backend,
-        grad,
-        {"param": param, "mean": mean, "square": square},
-        lr=lr,
-        beta1=beta1,
-        beta2=beta2,
-        eps=eps,
-        step=check.size("Adam", "step", step),
-        weight_decay=weight_decay,
-    )
+    step = check.size("Adam", "step", step)
+    arrays = {"param": param, "mean": mean, "square": square}
+    options = {"beta1": beta1, "beta2": beta2, "eps": eps, "weight_decay": weight_decay}
+    _update("Adam", backend, grad, arrays, lr=lr, step=step, **options)
 
 
 def squared_norm(array: Any, *, backend: str | None = None) -> float:
@@ -102,16 +93,12 @@ def scale_in_place(array: Array, factor: float, *, backend: str | None = None) -
 
 
 def _update(
-    layer: str,
-    kernel: str,
-    backend: str | None,
-    grad: Any,
-    written: dict[str, Array],
-    **options: float,
+    layer: str, backend: str | None, grad: Any, written: dict[str, Array], **options: float
 ) -> None:
     """Call a backend's update on the arrays that it writes, the parameter first."""
     dtype = check.float_dtype(layer, "param", written["param"])
     shape = np.shape(written["param"])
     ready = [check.in_place(layer, name, value, shape, dtype) for name, value in written.items()]
     grad = check.array(layer, "grad", grad, shape, dtype, contiguous=True)
-    getattr(_backend.get(backend), kernel)(ready[0], grad, *ready[1:], **options)
+    update = getattr(_backend.get(backend), f"{layer.lower()}_update")
+    update(ready[0], grad, *ready[1:], **options)

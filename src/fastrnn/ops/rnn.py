@@ -36,20 +36,16 @@ def rnn(
         Initial state; None is zeros.
     Wx : array (D, H)
         Input weights. Their dtype, float32 or float64, is that of all arrays.
-    Wh : array (H, H)
-        Recurrent weights.
-    b : array (H,)
-        Bias.
+    Wh, b : array (H, H) and (H,)
+        Recurrent weights and bias.
     nonlinearity : {"tanh", "relu"}
         What the state goes through.
     lengths : integer array (N,), optional
         The steps of each sequence, 0 to T. Beyond them y is 0 and the state stays.
     reverse : bool
         Walk from each sequence's last step to its first.
-    num_threads : int, optional
-        For this call; the default is that of `fastrnn.get_num_threads`.
-    backend : {"compiled", "reference"}, optional
-        For this call; the default is that of `fastrnn.backend`.
+    num_threads, backend : int and {"compiled", "reference"}, optional
+        For this call; the defaults are those of `fastrnn.get_num_threads` and `fastrnn.backend`.
 
     Returns
     -------
@@ -60,27 +56,15 @@ def rnn(
 
     Raises
     ------
-    ValueError
-        If a shape, a length or an option is wrong.
-    TypeError
-        If a dtype is wrong.
+    ValueError, TypeError
+        ValueError if a shape, a length or an option is wrong; TypeError if a dtype is.
 
     References
     ----------
     J. L. Elman, "Finding structure in time", Cognitive Science 14, 1990.
     """
-    y, (h,), _ = forward_one(
-        CELL,
-        x,
-        (h0,),
-        (Wx, Wh, b),
-        options=_options(nonlinearity),
-        train=False,
-        lengths=lengths,
-        reverse=reverse,
-        num_threads=num_threads,
-        backend=backend,
-    )
+    arguments = x, (h0,), (Wx, Wh, b), lengths, reverse, num_threads, backend
+    y, (h,), _ = forward_one(CELL, *arguments, options=_options(nonlinearity))
     return y, h
 
 
@@ -103,22 +87,11 @@ def rnn_forward(
     Parameters
     ----------
     drop_h : array (N, H), optional
-        Factors of h where it meets Wh, at every step the same: variational dropout (Gal and
-        Ghahramani 2016) has 0 with probability p, else 1 / (1 - p).
+        As for `lstm_forward`.
     """
-    y, (h,), stash = forward_one(
-        CELL,
-        x,
-        (h0,),
-        (Wx, Wh, b),
-        options=_options(nonlinearity),
-        train=True,
-        lengths=lengths,
-        reverse=reverse,
-        drop_h=drop_h,
-        num_threads=num_threads,
-        backend=backend,
-    )
+    arguments = x, (h0,), (Wx, Wh, b), lengths, reverse, num_threads, backend, drop_h
+    options = _options(nonlinearity)
+    y, (h,), stash = forward_one(CELL, *arguments, options=options, train=True)
     return y, h, stash
 
 
@@ -129,14 +102,8 @@ def rnn_backward(
 
     Parameters
     ----------
-    dy : array (N, T, H) or None
-        Gradient of y; None is zeros.
-    dh : array (N, H) or None
-        Gradient of the final state; None is zeros.
-    stash : Stash
-        From `rnn_forward`; the backward runs on the backend that ran it.
-    num_threads : int, optional
-        For this call.
+    dy, dh, stash, num_threads
+        As for `lstm_backward`; the stash is that of `rnn_forward`.
     """
     return backward_one(CELL, dy, (dh,), stash, num_threads)
 
@@ -156,8 +123,5 @@ def rnn_step(
 
 
 def _options(nonlinearity: str) -> dict[str, str]:
-    return {
-        "nonlinearity": check.option(
-            "RNN", "nonlinearity", nonlinearity, CELL.options["nonlinearity"]
-        )
-    }
+    check.option("RNN", "nonlinearity", nonlinearity, CELL.options["nonlinearity"])
+    return {"nonlinearity": nonlinearity}

@@ -34,10 +34,8 @@ def softmax_cross_entropy(
     label_smoothing : float, default 0.0
         Wanted is not the target alone, but ``(1 - label_smoothing) * onehot + label_smoothing / V``
         (Szegedy et al. 2016, section 7), in [0, 1).
-    num_threads : int, optional
-        For this call; the default is that of `fastrnn.get_num_threads`.
-    backend : {"compiled", "reference"}, optional
-        For this call; the default is that of `fastrnn.backend`.
+    num_threads, backend : int and {"compiled", "reference"}, optional
+        For this call; the defaults are those of `fastrnn.get_num_threads` and `fastrnn.backend`.
 
     Returns
     -------
@@ -45,12 +43,10 @@ def softmax_cross_entropy(
 
     Raises
     ------
-    ValueError
-        If a shape, a target or an option is wrong.
-    TypeError
-        If a dtype is wrong.
+    ValueError, TypeError
+        ValueError if a shape, a target or an option is wrong; TypeError if a dtype is.
     """
-    return _run(logits, targets, False, ignore_index, label_smoothing, num_threads, backend)[0]
+    return _run(False, logits, targets, ignore_index, label_smoothing, num_threads, backend)[0]
 
 
 def softmax_cross_entropy_forward(
@@ -63,7 +59,7 @@ def softmax_cross_entropy_forward(
     backend: str | None = None,
 ) -> tuple[float, Stash]:
     """Return (loss, stash), the loss as of `softmax_cross_entropy`."""
-    return _run(logits, targets, True, ignore_index, label_smoothing, num_threads, backend)
+    return _run(True, logits, targets, ignore_index, label_smoothing, num_threads, backend)
 
 
 def softmax_cross_entropy_backward(dloss: float, stash: Stash) -> Array:
@@ -77,16 +73,9 @@ def softmax_cross_entropy_backward(dloss: float, stash: Stash) -> Array:
     return dlogits if dloss == 1.0 else dlogits * stash.dtype.type(dloss)
 
 
-def _run(
-    logits: Any,
-    targets: Any,
-    train: bool,
-    ignore_index: int | None,
-    label_smoothing: float,
-    num_threads: int | None,
-    backend: str | None,
-) -> tuple[float, Stash]:
-    """Compute the loss and, in training, the gradient of the logits at once."""
+def _run(train: bool, *arguments: Any) -> tuple[float, Stash]:
+    """Compute the loss and, if `train`, the gradient of the logits at once."""
+    logits, targets, ignore_index, label_smoothing, num_threads, backend = arguments
     dtype = check.float_dtype(_LAYER, "logits", logits)
     logits = check.array(_LAYER, "logits", logits, (..., "V"), dtype, contiguous=True)
     *outer, V = logits.shape
@@ -94,7 +83,6 @@ def _run(
         ignore_index = check.integer(_LAYER, "ignore_index", ignore_index)
     targets = check.integers(_LAYER, "targets", targets, tuple(outer), V, ignore=ignore_index)
     label_smoothing = check.probability(_LAYER, "label_smoothing", label_smoothing)
-    num_threads = check.threads(_LAYER, num_threads)
     chosen = _backend.choose(backend)
     loss, dlogits = _backend.get(chosen).softmax_cross_entropy(
         logits.reshape(targets.size, V),
@@ -102,7 +90,7 @@ def _run(
         ignore_index=ignore_index,
         train=train,
         label_smoothing=label_smoothing,
-        num_threads=num_threads,
+        num_threads=check.threads(_LAYER, num_threads),
     )
     if dlogits is not None:
         dlogits = dlogits.reshape(logits.shape)

@@ -26,10 +26,8 @@ def tanh(x: Any, *, backend: str | None = None) -> Array:
 
     Raises
     ------
-    ValueError
-        If an option is wrong.
-    TypeError
-        If a dtype is wrong.
+    ValueError, TypeError
+        ValueError if an option is wrong; TypeError if a dtype is.
     """
     return tanh_forward(x, backend=backend)[0]
 
@@ -39,7 +37,7 @@ def tanh_forward(x: Any, *, backend: str | None = None) -> tuple[Array, Stash]:
     dtype = check.float_dtype("Tanh", "x", x)
     x = check.array("Tanh", "x", x, (...,), dtype, contiguous=True)
     chosen = _backend.choose(backend)
-    y: Array = _backend.get(chosen).tanh(x)
+    y = _backend.get(chosen).tanh(x)
     return y, Stash("Tanh", chosen, dtype, (y.shape,), y.copy())  # y is the caller's
 
 
@@ -47,5 +45,4 @@ def tanh_backward(dy: Any, stash: Stash) -> Array:
     """Return the gradient of x given that of y."""
     stash = _backend.open_stash("Tanh", stash)
     dy = check.array("Tanh", "dy", dy, stash.shapes[0], stash.dtype, contiguous=True)
-    dx: Array = _backend.get(stash.backend).tanh_backward(dy, stash.data)
-    return dx
+    return _backend.get(stash.backend).tanh_backward(dy, stash.data)

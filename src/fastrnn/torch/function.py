@@ -28,21 +28,9 @@ class Layer:
     lengths: Array | None  # if they differ
 
     def __call__(self, x: Tensor, states: Sequence[Tensor], params: Sequence[Tensor]) -> Any:
-        """Return the outputs and final states of the layer.
+        """Return the outputs y (T, N, directions * H) and the final states.
 
-        Parameters
-        ----------
-        x : Tensor (T, N, D)
-            Inputs.
-        states : tensors (directions, N, H)
-            The initial h and, for an LSTM, c.
-        params : tensors
-            The weights of each direction.
-
-        Returns
-        -------
-        tuple of tensors
-            y (T, N, directions * H) and the final states.
+        x is (T, N, D), states are (directions, N, H), params the weights of each direction.
         """
         tensors = (x, *states, *params)
         if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):

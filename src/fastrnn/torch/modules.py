@@ -157,7 +157,7 @@ class _Compiled(torch.nn.RNNBase):
 class RNN(_Compiled, torch.nn.RNN):
     """`torch.nn.RNN` on fastrnn's kernels.
 
-    Constructor, parameters, inputs and results are those of `torch.nn.RNN`. Parameters and inputs
+    Constructor, parameters, inputs and results are those of PyTorch's module. Parameters and inputs
     are float32 or float64, on the CPU; the kernels use `torch.get_num_threads` threads. Gradients
     are of first order.
     """
@@ -172,9 +172,7 @@ class RNN(_Compiled, torch.nn.RNN):
 class LSTM(_Compiled, torch.nn.LSTM):
     """`torch.nn.LSTM` on fastrnn's kernels.
 
-    Constructor, parameters, inputs and results are those of `torch.nn.LSTM`, but `proj_size` must
-    be 0. Parameters and inputs are float32 or float64, on the CPU; the kernels use
-    `torch.get_num_threads` threads. Gradients are of first order.
+    As for `RNN`; `proj_size` must be 0.
 
     Raises
     ------
@@ -191,12 +189,7 @@ class LSTM(_Compiled, torch.nn.LSTM):
 
 
 class GRU(_Compiled, torch.nn.GRU):
-    """`torch.nn.GRU` on fastrnn's kernels.
-
-    Constructor, parameters, inputs and results are those of `torch.nn.GRU`. Parameters and inputs
-    are float32 or float64, on the CPU; the kernels use `torch.get_num_threads` threads. Gradients
-    are of first order.
-    """
+    """`torch.nn.GRU` on fastrnn's kernels, as for `RNN`."""
 
     _cell = CELLS["gru"]
 

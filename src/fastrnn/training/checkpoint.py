@@ -105,10 +105,8 @@ class Checkpoint:
                     f"{os.fspath(path)}: a checkpoint of another model: parameter {key!r} is "
                     f"{there.get(key, 'missing')} there, {here.get(key, 'missing')} in the model"
                 )
-        generators = (
-            {"kind": rng["bit_generator"]} for rng in (self.state["rng"], rng_state(model))
-        )
-        require_same(path, "random generator", *generators)
+        there_rng, here_rng = self.state["rng"]["bit_generator"], rng_state(model)["bit_generator"]
+        require_same(path, "random generator", {"kind": there_rng}, {"kind": here_rng})
 
 
 def description(part: object) -> dict[str, Any]:

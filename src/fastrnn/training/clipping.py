@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from fastrnn import _check as check
 from fastrnn import ops
 from fastrnn.training.protocol import Arrays
 
@@ -29,8 +30,7 @@ def clip_grad_norm(grads: Arrays, max_norm: float) -> float:
     ValueError
         If `max_norm` is not positive.
     """
-    if not max_norm > 0:
-        raise ValueError(f"clip_grad_norm: max_norm must be positive, got {max_norm}")
+    max_norm = check.number("clip_grad_norm", "max_norm", max_norm, "positive")
     norm = grad_norm(grads)
     if max_norm < norm < math.inf:
         for grad in grads.values():

@@ -7,6 +7,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from fastrnn import _check as check
 from fastrnn.training.protocol import Arrays
 
 
@@ -17,9 +18,7 @@ class EarlyStopping:
     """
 
     def __init__(self, patience: int | None) -> None:
-        if patience is not None and patience < 1:
-            raise ValueError(f"Trainer: patience must be at least 1, got {patience}")
-        self.patience = patience
+        self.patience = None if patience is None else check.size("Trainer", "patience", patience)
         self.best = math.inf
         self.bad_epochs = 0
         self.weights: dict[str, NDArray[Any]] = {}
@@ -41,3 +40,12 @@ class EarlyStopping:
         """Restore the best weights, if there are any."""
         for key, weights in self.weights.items():
             params[key][...] = weights
+
+    def state(self) -> dict[str, float]:
+        """Return the state for a checkpoint, without the weights."""
+        return {"best": self.best, "bad_epochs": self.bad_epochs}
+
+    def load_state(self, state: dict[str, Any], weights: Arrays) -> None:
+        """Restore a state returned by `state`, and the best weights."""
+        self.best, self.bad_epochs = state["best"], state["bad_epochs"]
+        self.weights = dict(weights)

@@ -35,8 +35,8 @@ def edit_distance(
     """
     if len(ours) != len(theirs):
         raise ValueError(f"edit_distance: got {len(ours)} sequences and {len(theirs)}")
-    a, heights = _stacked("ours", ours)
-    b, widths = _stacked("theirs", theirs)
+    a, heights = check.padded(check.sequences("edit_distance", "ours", ours))
+    b, widths = check.padded(check.sequences("edit_distance", "theirs", theirs))
     columns = np.arange(b.shape[1] + 1)
     row = np.tile(columns, (len(a), 1))  # from an empty sequence to j tokens: j insertions
     distances = row[np.arange(len(a)), widths]
@@ -48,18 +48,3 @@ def edit_distance(
         ended = heights == i + 1
         distances[ended] = row[ended, widths[ended]]
     return distances
-
-
-def _stacked(
-    name: str, sequences: Sequence[NDArray[np.int64]]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the sequences as padded rows (N, T) and their lengths (N,)."""
-    rows = [
-        check.integers("edit_distance", f"{name}[{i}]", sequence, ("T",), 2**62)
-        for i, sequence in enumerate(sequences)
-    ]
-    lengths = np.array([len(row) for row in rows], dtype=np.int64)
-    stacked = np.zeros((len(rows), lengths.max(initial=0)), dtype=np.int64)
-    for line, row in zip(stacked, rows, strict=True):
-        line[: len(row)] = row
-    return stacked, lengths

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -11,27 +10,32 @@ from numpy.typing import NDArray
 
 from fastrnn import _check as check
 from fastrnn import ops
-from fastrnn.training.protocol import Arrays
+from fastrnn.training.protocol import Arrays, Described
 
 _STEP = "step"
-_RANGES: dict[str, Callable[[float], bool]] = {
-    "at least 0": lambda value: value >= 0,
-    "positive": lambda value: value > 0,
-    "in [0, 1)": lambda value: 0 <= value < 1,
+_RANGES = {
+    "momentum": "in [0, 1)",
+    "rho": "in [0, 1)",
+    "beta1": "in [0, 1)",
+    "beta2": "in [0, 1)",
+    "eps": "positive",
+    "weight_decay": "at least 0",
 }
 
 
-class Optimizer(ABC):
+class Optimizer(Described):
     """The base class of optimizers: moments by the names of the parameters, and the state.
 
-    The learning rate `lr` may be set at any time.
+    The learning rate `lr` may be set at any time. An optimizer is its update of one parameter, the
+    names of its moments and its options, which the update takes after `lr`.
     """
 
+    _rule: ClassVar[Callable[..., None]]
     _moments: ClassVar[tuple[str, ...]] = ()
-    _options: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(self, lr: float) -> None:
+    def __init__(self, lr: float, **options: float) -> None:
         self.lr = lr
+        self._keep(**options)
         self.step = 0
         self._state: dict[str, NDArray[Any]] = {}
 
@@ -42,7 +46,7 @@ class Optimizer(ABC):
 
     @lr.setter
     def lr(self, lr: float) -> None:
-        self._lr = self._number("lr", lr, "at least 0")
+        self._lr = check.number(type(self).__name__, "lr", lr, "at least 0")
 
     def update(self, params: Arrays, grads: Arrays) -> None:
         """Update the parameters in place by one step; all of them, or none after an error.
@@ -68,12 +72,9 @@ class Optimizer(ABC):
             for name, moment in zip(self._moments, those, strict=True)
         }
         self.step += 1
+        options = {"lr": self.lr, **self.config()}
         for key, param in params.items():
-            self._update(param, grads[key], *moments[key])
-
-    def config(self) -> dict[str, float]:
-        """Return the constructor's arguments without `lr`, which may change during a run."""
-        return {name: getattr(self, name) for name in self._options}
+            self._rule(param, grads[key], *moments[key], **options)
 
     def state(self) -> dict[str, NDArray[Any]]:
         """Return the step count and the moments, ``"mean.<parameter>"``, not copied."""
@@ -98,10 +99,6 @@ class Optimizer(ABC):
         self.step = int(state[_STEP])
         self._state = {key: array.copy() for key, array in state.items() if key != _STEP}
 
-    @abstractmethod
-    def _update(self, param: NDArray[Any], grad: NDArray[Any], *moments: NDArray[Any]) -> None:
-        """Update one parameter and its moments."""
-
     def _moments_of(self, key: str, param: NDArray[Any]) -> list[NDArray[Any]]:
         """Return the moments of a parameter, zeros before its first update."""
         held = [self._state.get(f"{name}.{key}") for name in self._moments]
@@ -119,94 +116,64 @@ class Optimizer(ABC):
             for moment in moments[key]:
                 check.in_place(name, f"state of {key!r}", moment, param.shape, dtype)
 
-    def _number(self, name: str, value: float, wanted: str) -> float:
-        """Return a real number as a float; raise if it is out of its range."""
-        number = check.number(type(self).__name__, name, value)
-        if not _RANGES[wanted](number):
-            raise ValueError(f"{type(self).__name__}: {name} must be {wanted}, got {value}")
-        return number
+    def _keep(self, **options: float) -> None:
+        """Check options and make them attributes."""
+        for name, value in options.items():
+            setattr(self, name, check.number(type(self).__name__, name, value, _RANGES[name]))
+        self._options += tuple(options)
 
 
 class SGD(Optimizer):
     """Stochastic gradient descent: ``p -= lr * g``."""
 
+    _rule = staticmethod(ops.sgd_update)
+
     def __init__(self, lr: float = 0.01) -> None:
         super().__init__(lr)
-
-    def _update(self, param: NDArray[Any], grad: NDArray[Any], *moments: NDArray[Any]) -> None:
-        ops.sgd_update(param, grad, lr=self.lr)
 
 
 class Momentum(Optimizer):
     """Gradient descent with momentum: ``v = momentum * v - lr * g; p += v`` (Polyak 1964)."""
 
+    _rule = staticmethod(ops.momentum_update)
     _moments = ("velocity",)
-    _options = ("momentum",)
 
     def __init__(self, lr: float = 0.01, *, momentum: float = 0.9) -> None:
-        super().__init__(lr)
-        self.momentum = self._number("momentum", momentum, "in [0, 1)")
-
-    def _update(self, param: NDArray[Any], grad: NDArray[Any], *moments: NDArray[Any]) -> None:
-        ops.momentum_update(param, grad, *moments, lr=self.lr, momentum=self.momentum)
+        super().__init__(lr, momentum=momentum)
 
 
 class AdaGrad(Optimizer):
     """AdaGrad: ``s += g**2; p -= lr * g / (sqrt(s) + eps)`` (Duchi, Hazan and Singer 2011)."""
 
+    _rule = staticmethod(ops.adagrad_update)
     _moments = ("square",)
-    _options = ("eps",)
 
     def __init__(self, lr: float = 0.01, *, eps: float = 1e-10) -> None:
-        super().__init__(lr)
-        self.eps = self._number("eps", eps, "positive")
-
-    def _update(self, param: NDArray[Any], grad: NDArray[Any], *moments: NDArray[Any]) -> None:
-        ops.adagrad_update(param, grad, *moments, lr=self.lr, eps=self.eps)
+        super().__init__(lr, eps=eps)
 
 
 class RMSprop(Optimizer):
     """RMSprop: ``s = rho*s + (1 - rho)*g**2; p -= lr * g / (sqrt(s) + eps)`` (Hinton 2012)."""
 
+    _rule = staticmethod(ops.rmsprop_update)
     _moments = ("square",)
-    _options = ("rho", "eps")
 
     def __init__(self, lr: float = 0.01, *, rho: float = 0.99, eps: float = 1e-8) -> None:
-        super().__init__(lr)
-        self.rho = self._number("rho", rho, "in [0, 1)")
-        self.eps = self._number("eps", eps, "positive")
-
-    def _update(self, param: NDArray[Any], grad: NDArray[Any], *moments: NDArray[Any]) -> None:
-        ops.rmsprop_update(param, grad, *moments, lr=self.lr, rho=self.rho, eps=self.eps)
+        super().__init__(lr, rho=rho, eps=eps)
 
 
 class Adam(Optimizer):
     """Adam with bias correction (Kingma and Ba 2015, algorithm 1)."""
 
     _moments = ("mean", "square")
-    weight_decay = 0.0
-    _options: ClassVar[tuple[str, ...]] = ("beta1", "beta2", "eps")
 
     def __init__(
         self, lr: float = 1e-3, *, beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8
     ) -> None:
-        super().__init__(lr)
-        self.beta1 = self._number("beta1", beta1, "in [0, 1)")
-        self.beta2 = self._number("beta2", beta2, "in [0, 1)")
-        self.eps = self._number("eps", eps, "positive")
+        super().__init__(lr, beta1=beta1, beta2=beta2, eps=eps)
 
-    def _update(self, param: NDArray[Any], grad: NDArray[Any], *moments: NDArray[Any]) -> None:
-        ops.adam_update(
-            param,
-            grad,
-            *moments,
-            lr=self.lr,
-            beta1=self.beta1,
-            beta2=self.beta2,
-            eps=self.eps,
-            step=self.step,
-            weight_decay=self.weight_decay,
-        )
+    def _rule(self, *arrays: NDArray[Any], **options: Any) -> None:
+        ops.adam_update(*arrays, step=self.step, **options)
 
 
 class AdamW(Adam):
@@ -214,8 +181,6 @@ class AdamW(Adam):
 
     All parameters, also biases, decay by ``lr * weight_decay * p`` per step.
     """
-
-    _options = ("beta1", "beta2", "eps", "weight_decay")
 
     def __init__(
         self,
@@ -227,4 +192,4 @@ class AdamW(Adam):
         weight_decay: float = 0.01,
     ) -> None:
         super().__init__(lr, beta1=beta1, beta2=beta2, eps=eps)
-        self.weight_decay = self._number("weight_decay", weight_decay, "at least 0")
+        self._keep(weight_decay=weight_decay)

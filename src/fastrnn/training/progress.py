@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from types import TracebackType
 
 
 class EpochProgress:
@@ -48,12 +47,7 @@ class EpochProgress:
         """Add the results of the validation."""
         self._values |= {name: f"{value:.4g}" for name, value in metrics.items()}
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, error: object, traceback: object) -> None:
         self._bar.close()
         if self._show and error is None:
             seconds = time.perf_counter() - self._start

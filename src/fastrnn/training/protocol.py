@@ -81,3 +81,13 @@ class Configured(Protocol):
 
     def config(self) -> dict[str, Any]:
         """Return the constructor's arguments as JSON values."""
+
+
+class Described:
+    """The base class of objects that keep their constructor's arguments as attributes."""
+
+    _options: tuple[str, ...] = ()
+
+    def config(self) -> dict[str, Any]:
+        """Return the constructor's arguments, which must be the same on a resume, but for `lr`."""
+        return {name: getattr(self, name) for name in self._options}

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-from fastrnn.training.schedules import require
+from fastrnn import _check as check
+from fastrnn.training.protocol import Described
 
 
-class SamplingSchedule(ABC):
+class SamplingSchedule(Described, ABC):
     """The base class of schedules: the rate is a function of the position in the run.
 
     Epochs are counted from 0, with fractions: 2.25 is after a quarter of the third epoch.
@@ -22,17 +23,12 @@ class SamplingSchedule(ABC):
     def rate(self, epoch: float) -> float:
         """Return the probability of feeding the model's own token at this point of the run."""
 
-    def config(self) -> dict[str, float]:
-        """Return the constructor's arguments, which must be the same on a resume."""
-        return {}
-
 
 class ConstantSampling(SamplingSchedule):
     """A constant rate in [0, 1]."""
 
     def __init__(self, rate: float) -> None:
-        require("ConstantSampling", "rate", rate, 0 <= rate <= 1, "in [0, 1]")
-        self._rate = float(rate)
+        self._rate = check.rate("ConstantSampling", "rate", rate)
 
     def config(self) -> dict[str, float]:
         """Return the constructor's arguments."""
@@ -46,15 +42,12 @@ class ConstantSampling(SamplingSchedule):
 class LinearSampling(SamplingSchedule):
     """A rate that changes linearly from `first` to `last` over `epochs`, then stays."""
 
-    def __init__(self, epochs: float, *, first: float = 0.0, last: float = 1.0) -> None:
-        require("LinearSampling", "epochs", epochs, epochs > 0, "positive")
-        require("LinearSampling", "first", first, 0 <= first <= 1, "in [0, 1]")
-        require("LinearSampling", "last", last, 0 <= last <= 1, "in [0, 1]")
-        self.epochs, self.first, self.last = epochs, float(first), float(last)
+    _options = ("epochs", "first", "last")
 
-    def config(self) -> dict[str, float]:
-        """Return the constructor's arguments."""
-        return {"epochs": self.epochs, "first": self.first, "last": self.last}
+    def __init__(self, epochs: float, *, first: float = 0.0, last: float = 1.0) -> None:
+        self.epochs = check.number("LinearSampling", "epochs", epochs, "positive")
+        self.first = check.rate("LinearSampling", "first", first)
+        self.last = check.rate("LinearSampling", "last", last)
 
     def rate(self, epoch: float) -> float:
         """Return ``first + (last - first) * min(epoch / epochs, 1)``."""
@@ -76,14 +69,11 @@ class InverseSigmoidSampling(SamplingSchedule):
         Steepness, above 1; the rate begins at ``1 / (1 + k)``.
     """
 
-    def __init__(self, half: float, *, k: float = 100.0) -> None:
-        require("InverseSigmoidSampling", "half", half, half > 0, "positive")
-        require("InverseSigmoidSampling", "k", k, k > 1, "above 1")
-        self.half, self.k = half, k
+    _options = ("half", "k")
 
-    def config(self) -> dict[str, float]:
-        """Return the constructor's arguments."""
-        return {"half": self.half, "k": self.k}
+    def __init__(self, half: float, *, k: float = 100.0) -> None:
+        self.half = check.number("InverseSigmoidSampling", "half", half, "positive")
+        self.k = check.number("InverseSigmoidSampling", "k", k, "above 1")
 
     def rate(self, epoch: float) -> float:
         """Return ``1 - 1 / (1 + k ** (epoch / half - 1))``."""

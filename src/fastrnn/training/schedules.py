@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 
+from fastrnn import _check as check
+from fastrnn.training.protocol import Described
 
-class Schedule(ABC):
+
+class Schedule(Described, ABC):
     """The base class of schedules.
 
     Epochs are counted from 0, with fractions: 2.25 is after a quarter of the third epoch.
@@ -16,18 +19,14 @@ class Schedule(ABC):
     def factor(self, epoch: float) -> float:
         """Return the factor of the initial learning rate at this point of the run."""
 
-    def observe(self, value: float) -> None:  # noqa: B027 - most schedules need no value
+    def observe(self, value: float) -> None:
         """Record the monitored value of an epoch; less is better."""
-
-    def config(self) -> dict[str, float]:
-        """Return the constructor's arguments, which must be the same on a resume."""
-        return {}
 
     def state(self) -> dict[str, float]:
         """Return the state for a checkpoint."""
         return {}
 
-    def load_state(self, state: dict[str, float]) -> None:  # noqa: B027
+    def load_state(self, state: dict[str, float]) -> None:
         """Restore a state returned by `state`."""
 
 
@@ -42,14 +41,11 @@ class ConstantLR(Schedule):
 class StepLR(Schedule):
     """Multiply the rate by `gamma` after every `step_size` epochs."""
 
-    def __init__(self, step_size: int, gamma: float = 0.1) -> None:
-        require("StepLR", "step_size", step_size, step_size >= 1, "at least 1")
-        require("StepLR", "gamma", gamma, gamma > 0, "positive")
-        self.step_size, self.gamma = step_size, gamma
+    _options = ("step_size", "gamma")
 
-    def config(self) -> dict[str, float]:
-        """Return the constructor's arguments."""
-        return {"step_size": self.step_size, "gamma": self.gamma}
+    def __init__(self, step_size: int, gamma: float = 0.1) -> None:
+        self.step_size = check.size("StepLR", "step_size", step_size)
+        self.gamma = check.number("StepLR", "gamma", gamma, "positive")
 
     def factor(self, epoch: float) -> float:
         """Return ``gamma ** floor(epoch / step_size)``."""
@@ -59,13 +55,10 @@ class StepLR(Schedule):
 class ExponentialLR(Schedule):
     """Multiply the rate by `gamma` after every epoch."""
 
-    def __init__(self, gamma: float) -> None:
-        require("ExponentialLR", "gamma", gamma, gamma > 0, "positive")
-        self.gamma = gamma
+    _options = ("gamma",)
 
-    def config(self) -> dict[str, float]:
-        """Return the constructor's arguments."""
-        return {"gamma": self.gamma}
+    def __init__(self, gamma: float) -> None:
+        self.gamma = check.number("ExponentialLR", "gamma", gamma, "positive")
 
     def factor(self, epoch: float) -> float:
         """Return ``gamma ** floor(epoch)``."""
@@ -78,14 +71,11 @@ class CosineLR(Schedule):
     This is equation 5 of Loshchilov and Hutter 2017, without restarts. Then the factor is constant.
     """
 
-    def __init__(self, epochs: int, *, min_factor: float = 0.0) -> None:
-        require("CosineLR", "epochs", epochs, epochs >= 1, "at least 1")
-        require("CosineLR", "min_factor", min_factor, 0 <= min_factor <= 1, "in [0, 1]")
-        self.epochs, self.min_factor = epochs, min_factor
+    _options = ("epochs", "min_factor")
 
-    def config(self) -> dict[str, float]:
-        """Return the constructor's arguments."""
-        return {"epochs": self.epochs, "min_factor": self.min_factor}
+    def __init__(self, epochs: int, *, min_factor: float = 0.0) -> None:
+        self.epochs = check.size("CosineLR", "epochs", epochs)
+        self.min_factor = check.rate("CosineLR", "min_factor", min_factor)
 
     def factor(self, epoch: float) -> float:
         """Return ``min_factor + (1 - min_factor) * (1 + cos(pi * epoch / epochs)) / 2``."""
@@ -106,22 +96,18 @@ class ReduceLROnPlateau(Schedule):
         Lower bound of the product of all reductions.
     """
 
+    _options = ("patience", "min_factor")
+
     def __init__(self, factor: float = 0.5, patience: int = 2, *, min_factor: float = 0.0) -> None:
-        require("ReduceLROnPlateau", "factor", factor, 0 < factor < 1, "in (0, 1)")
-        require("ReduceLROnPlateau", "patience", patience, patience >= 0, "at least 0")
-        require("ReduceLROnPlateau", "min_factor", min_factor, 0 <= min_factor <= 1, "in [0, 1]")
-        self._reduction, self.patience, self.min_factor = factor, patience, min_factor
-        self._factor = 1.0
-        self._best = math.inf
-        self._bad_epochs = 0
+        owner = "ReduceLROnPlateau"
+        self._reduction = check.number(owner, "factor", factor, "in (0, 1)")
+        self.patience = check.size(owner, "patience", patience, least=0)
+        self.min_factor = check.rate(owner, "min_factor", min_factor)
+        self._factor, self._best, self._bad_epochs = 1.0, math.inf, 0
 
     def config(self) -> dict[str, float]:
         """Return the constructor's arguments."""
-        return {
-            "factor": self._reduction,
-            "patience": self.patience,
-            "min_factor": self.min_factor,
-        }
+        return {"factor": self._reduction, **super().config()}
 
     def factor(self, epoch: float) -> float:
         """Return the product of the reductions so far."""
@@ -145,9 +131,3 @@ class ReduceLROnPlateau(Schedule):
         """Restore a state returned by `state`."""
         self._factor, self._best = state["factor"], state["best"]
         self._bad_epochs = int(state["bad_epochs"])
-
-
-def require(owner: str, name: str, value: float, holds: bool, wanted: str) -> None:
-    """Raise ValueError unless `holds`."""
-    if not holds:
-        raise ValueError(f"{owner}: {name} must be {wanted}, got {value}")

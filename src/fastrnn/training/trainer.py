@@ -10,10 +10,12 @@ from copy import copy, deepcopy
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar, cast
+from threading import Event
+from typing import Any, Generic, TypeVar
 
 from numpy.typing import NDArray
 
+from fastrnn import _check as check
 from fastrnn.training.checkpoint import (
     Checkpoint,
     description,
@@ -24,7 +26,7 @@ from fastrnn.training.checkpoint import (
 from fastrnn.training.clipping import clip_grad_norm, grad_norm
 from fastrnn.training.early_stopping import EarlyStopping
 from fastrnn.training.history import History, select_metric
-from fastrnn.training.interrupt import DeferredInterrupt
+from fastrnn.training.interrupt import deferred_interrupt
 from fastrnn.training.optimizers import Optimizer
 from fastrnn.training.progress import EpochProgress
 from fastrnn.training.protocol import BatchSource, Fingerprinted, Model, TokenCounter
@@ -32,7 +34,6 @@ from fastrnn.training.sampling import SamplingSchedule
 from fastrnn.training.schedules import ConstantLR, Schedule
 
 M = TypeVar("M", bound=Model)
-_MODES = ("min", "max")
 
 
 @dataclass
@@ -54,12 +55,6 @@ class _Position:
         if self.batch == 0:
             return f"after epoch {self.epoch}"
         return f"in epoch {self.epoch + 1} after batch {self.batch} of {self.batches}"
-
-
-class _Sampled(Protocol):
-    """A model with scheduled sampling."""
-
-    sampling_rate: float
 
 
 class Trainer(Generic[M]):
@@ -123,10 +118,9 @@ class Trainer(Generic[M]):
         settings: Mapping[str, Any] | None = None,
         progress: bool = True,
     ) -> None:
-        if max_grad_norm is not None and not max_grad_norm > 0:
-            raise ValueError(f"Trainer: max_grad_norm must be positive, got {max_grad_norm}")
-        if mode not in _MODES:
-            raise ValueError(f"Trainer: unknown mode {mode!r}, known: {', '.join(_MODES)}")
+        if max_grad_norm is not None:
+            check.number("Trainer", "max_grad_norm", max_grad_norm, "positive")
+        check.option("Trainer", "mode", mode, ("min", "max"))
         if sampling is not None and not hasattr(model, "sampling_rate"):
             came = type(model).__name__
             raise TypeError(f"Trainer: sampling needs a model with a sampling_rate, got {came}")
@@ -135,11 +129,7 @@ class Trainer(Generic[M]):
         if checkpoint_seconds is not None:
             if checkpoint is None:
                 raise ValueError("Trainer: checkpoint_seconds needs a checkpoint")
-            if not checkpoint_seconds >= 0:
-                wanted = "at least 0"
-                raise ValueError(
-                    f"Trainer: checkpoint_seconds must be {wanted}, got {checkpoint_seconds}"
-                )
+            check.number("Trainer", "checkpoint_seconds", checkpoint_seconds, "at least 0")
         self.model = model
         self.optimizer = optimizer
         self.max_grad_norm = max_grad_norm
@@ -198,7 +188,7 @@ class Trainer(Generic[M]):
         self._data = _fingerprint(batches)
         self._resumed_from = None
         self._saved_at = time.perf_counter()
-        with DeferredInterrupt() as interrupt:
+        with deferred_interrupt() as interrupt:
             try:
                 while self._at.epoch < epochs and not (self._early and self._early.exhausted):
                     self._run_epoch(batches, epochs, validate, interrupt)
@@ -212,11 +202,6 @@ class Trainer(Generic[M]):
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a checkpoint of the current run."""
         early = self._early
-        stopping = early and {
-            "monitor": self._monitor,
-            "best": early.best,
-            "bad_epochs": early.bad_epochs,
-        }
         Checkpoint(
             params=self.model.params,
             buffers=self.model.buffers,
@@ -233,7 +218,7 @@ class Trainer(Generic[M]):
                     "now": self.optimizer.lr,
                     "schedule": self._schedule.state() if self._schedule else {},
                 },
-                "early_stopping": stopping,
+                "early_stopping": early and {"monitor": self._monitor, **early.state()},
             },
         ).write(path)
 
@@ -260,16 +245,15 @@ class Trainer(Generic[M]):
         saved.require_model(path, self.model)
         stopping = self._early and state["early_stopping"]
         if stopping:
-            monitors = ({"kind": kind} for kind in (stopping["monitor"], self._monitor))
-            require_same(path, "monitored value", *monitors)
+            there, here = {"kind": stopping["monitor"]}, {"kind": self._monitor}
+            require_same(path, "monitored value", there, here)
         with reporting_damage(path):
             history, at = History(**state["history"]), _Position(**state["position"])
             self._rehearse(saved)
             self.model.load_buffers(dict(saved.buffers))
         self.optimizer.load_state(saved.optimizer)
         if self._early and stopping:
-            self._early.best, self._early.bad_epochs = stopping["best"], stopping["bad_epochs"]
-            self._early.weights = dict(saved.best)
+            self._early.load_state(stopping, saved.best)
         rate = state["learning_rate"]
         self.optimizer.lr, self._initial_lr = rate["now"], rate["initial"]
         if self._schedule:
@@ -294,8 +278,7 @@ class Trainer(Generic[M]):
 
     def _check_fit(self, batches: BatchSource, epochs: int, validate: object) -> None:
         at = self._at
-        if epochs < 0:
-            raise ValueError(f"Trainer: epochs must be at least 0, got {epochs}")
+        check.size("Trainer", "epochs", epochs, least=0)
         if len(batches) == 0:
             raise ValueError("Trainer: there are no batches")
         if self._resumed_from is not None and self._data:
@@ -313,7 +296,7 @@ class Trainer(Generic[M]):
         batches: BatchSource,
         epochs: int,
         validate: Callable[[M], Mapping[str, float]] | None,
-        interrupt: DeferredInterrupt,
+        interrupt: Event,
     ) -> None:
         at = self._at
         at.batches = len(batches)
@@ -322,12 +305,12 @@ class Trainer(Generic[M]):
             self.model.reset()
         self.model.train()
         title = f"epoch {at.epoch + 1}/{epochs}"
-        counter = batches if isinstance(batches, TokenCounter) else None
+        count = batches.count_tokens if isinstance(batches, TokenCounter) else None
         with EpochProgress(title, total=at.batches, done=at.batch, show=self.progress) as progress:
             for batch in islice(batches.epoch(at.epoch), at.batch, None):
                 self._step(batch)
                 at.seconds = time.perf_counter() - started
-                tokens = counter.count_tokens(batch) if counter else 0
+                tokens = count(batch) if count else 0
                 progress.batch(at.loss_sum / at.batch, self.optimizer.lr, tokens)
                 self._heed(interrupt)
                 self._save_in_time()
@@ -358,7 +341,8 @@ class Trainer(Generic[M]):
 
     def _set_sampling_rate(self) -> None:
         if self._sampling:
-            cast(_Sampled, self.model).sampling_rate = self._sampling.rate(self._at.epochs)
+            model: Any = self.model  # has the attribute, as the constructor checked
+            model.sampling_rate = self._sampling.rate(self._at.epochs)
 
     def _require_finite(self, what: str, value: float) -> None:
         if not math.isfinite(value):
@@ -381,9 +365,9 @@ class Trainer(Generic[M]):
         self.history.seconds.append(seconds)
         self._at = _Position(epoch=self._at.epoch + 1)
 
-    def _heed(self, interrupt: DeferredInterrupt) -> None:
+    def _heed(self, interrupt: Event) -> None:
         """Save and stop if Ctrl-C was pressed."""
-        if not interrupt.requested:
+        if not interrupt.is_set():
             return
         where = "nothing was saved, because there is no checkpoint file"
         if self.checkpoint is not None:

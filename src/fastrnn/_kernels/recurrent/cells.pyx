@@ -42,11 +42,14 @@ cdef const fr_cell_kernels *single_step(
     object cell, object options, fr_index itemsize, fr_cell_single *m
 ) except NULL:
     """The kernels of the cell; `m` becomes what the step of one row depends on beside arrays."""
-    cdef bint textbook = options.get("textbook", False)
+    cdef str name = cell.name
+    cdef bint textbook = False
     memset(m, 0, sizeof(fr_cell_single))
-    m.order = (<GateOrder>ORDERS[cell.name]).columns[textbook]
-    m.relu, m.complement = options.get("nonlinearity") == "relu", textbook
-    return cell_kernels(kernels_for(itemsize), cell.name)
+    if options:
+        textbook = options.get("textbook", False)
+        m.relu, m.complement = options.get("nonlinearity") == "relu", textbook
+    m.order = (<GateOrder>ORDERS[name]).columns[textbook]
+    return cell_kernels(kernels_for(itemsize), name)
 
 
 cdef class Weights:

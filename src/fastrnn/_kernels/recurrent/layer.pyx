@@ -117,16 +117,17 @@ def recurrent_step(cell, cnp.ndarray x not None, states, weights, *, options):
             reverse=(False,), lengths=None, train=False,
         )[1]
         return tuple([final[0] for final in finals])
-    new = tuple([
-        cnp.PyArray_EMPTY(2, cnp.PyArray_DIMS(h), cnp.PyArray_TYPE(h), 0) for h in states
-    ])
+    h, c = states[0], states[len(states) - 1]
+    h_next = c_next = cnp.PyArray_EMPTY(2, cnp.PyArray_DIMS(h), cnp.PyArray_TYPE(h), 0)
+    if c is not h:
+        c_next = cnp.PyArray_EMPTY(2, cnp.PyArray_DIMS(h), cnp.PyArray_TYPE(h), 0)
     kernels = single_step(cell, options, itemsize, &m)
-    h, h_next, c, c_next = states[0], new[0], states[len(new) - 1], new[len(new) - 1]
     m.input, m.hidden = x.shape[1], h.shape[1]
     m.wx, m.wh, m.b = data_of(weights[0]), data_of(weights[1]), data_of(weights[2])
     m.bh = data_of(weights[3]) if len(weights) > 3 else NULL
-    work = Buffer(kernels.work_per_unit * m.hidden, itemsize)
-    m.work = work.data
+    if kernels.work_per_unit:
+        work = Buffer(kernels.work_per_unit * m.hidden, itemsize)
+        m.work = work.data
     x_bytes, h_bytes = m.input * itemsize, m.hidden * itemsize
     with nogil:
         mode = flush_denormals()
@@ -138,7 +139,7 @@ def recurrent_step(cell, cnp.ndarray x not None, states, weights, *, options):
             m.c_next = cnp.PyArray_BYTES(c_next) + r * h_bytes
             kernels.single(&m)
         restore_mode(mode)
-    return new
+    return (h_next,) if c is h else (h_next, c_next)
 
 
 cdef const void *data_of(object array) noexcept:

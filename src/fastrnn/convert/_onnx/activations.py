@@ -8,7 +8,6 @@ corresponding ONNX operators").
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import TypeAlias
 
@@ -19,54 +18,42 @@ from fastrnn._reference.activations import sigmoid
 
 Function: TypeAlias = Callable[[Array], Array]
 
-NO_DEFAULT = float("nan")
-
-
-@dataclass(frozen=True)
-class Definition:
-    """A function of x and of the parameters that are not None, with default values."""
-
-    function: Callable[..., Array]
-    alpha: float | None = None
-    beta: float | None = None
-
-
-DEFINITIONS = {
-    "Relu": Definition(lambda x: np.maximum(x, 0)),
-    "Tanh": Definition(np.tanh),
-    "Sigmoid": Definition(sigmoid),
-    "Affine": Definition(lambda x, alpha, beta: alpha * x + beta, NO_DEFAULT, NO_DEFAULT),
-    "LeakyRelu": Definition(lambda x, alpha: np.where(x < 0, alpha * x, x), 0.01),
-    "ThresholdedRelu": Definition(lambda x, alpha: np.where(x < alpha, 0, x), 1.0),
-    "ScaledTanh": Definition(
-        lambda x, alpha, beta: alpha * np.tanh(beta * x), NO_DEFAULT, NO_DEFAULT
+# Functions of x and of the parameters with these defaults. Affine and ScaledTanh have none (None):
+# ONNX has removed the operators of these names, and ONNX Runtime takes zeros.
+DEFINITIONS: dict[str, tuple[Callable[..., Array], dict[str, float | None]]] = {
+    "Relu": (lambda x: np.maximum(x, 0), {}),
+    "Tanh": (np.tanh, {}),
+    "Sigmoid": (sigmoid, {}),
+    "Affine": (lambda x, alpha, beta: alpha * x + beta, {"alpha": None, "beta": None}),
+    "LeakyRelu": (lambda x, alpha: np.where(x < 0, alpha * x, x), {"alpha": 0.01}),
+    "ThresholdedRelu": (lambda x, alpha: np.where(x < alpha, 0, x), {"alpha": 1.0}),
+    "ScaledTanh": (
+        lambda x, alpha, beta: alpha * np.tanh(beta * x),
+        {"alpha": None, "beta": None},
     ),
-    "HardSigmoid": Definition(lambda x, alpha, beta: np.clip(alpha * x + beta, 0, 1), 0.2, 0.5),
-    "Elu": Definition(lambda x, alpha: np.where(x < 0, alpha * np.expm1(np.minimum(x, 0)), x), 1.0),
-    "Softsign": Definition(lambda x: x / (1 + np.abs(x))),
-    "Softplus": Definition(lambda x: np.logaddexp(x, 0)),
+    "HardSigmoid": (
+        lambda x, alpha, beta: np.clip(alpha * x + beta, 0, 1),
+        {"alpha": 0.2, "beta": 0.5},
+    ),
+    "Elu": (
+        lambda x, alpha: np.where(x < 0, alpha * np.expm1(np.minimum(x, 0)), x),
+        {"alpha": 1.0},
+    ),
+    "Softsign": (lambda x: x / (1 + np.abs(x)), {}),
+    "Softplus": (lambda x: np.logaddexp(x, 0), {}),
 }
 
 
 def functions(
     owner: str, names: Sequence[str], alphas: Sequence[float], betas: Sequence[float]
 ) -> list[Function]:
-    """Return the functions of these names; they take the parameters in order.
-
-    Affine and ScaledTanh have no defaults: ONNX has removed the operators of these names, and ONNX
-    Runtime takes zeros.
-
-    Raises
-    ------
-    ValueError
-        If a name is unknown, a parameter is missing, or one is left over.
-    """
-    left = {"activation_alpha": iter(alphas), "activation_beta": iter(betas)}
+    """Return the functions of these names; they take the parameters in order."""
+    left = {"alpha": iter(alphas), "beta": iter(betas)}
     found = [_function(owner, name, left) for name in names]
-    for attribute, values in left.items():
+    for parameter, values in left.items():
         if (surplus := len(list(values))) > 0:
             count = f"{surplus} values more than {', '.join(names)} take"
-            raise ValueError(f"{owner}: {attribute} has {count}")
+            raise ValueError(f"{owner}: activation_{parameter} has {count}")
     return found
 
 
@@ -75,14 +62,9 @@ def _function(owner: str, name: str, left: dict[str, Iterator[float]]) -> Functi
     if name not in DEFINITIONS:
         known = ", ".join(DEFINITIONS)
         raise ValueError(f"{owner}: activations must be among {known}, got {name!r}")
-    definition = DEFINITIONS[name]
-    defaults = (definition.alpha, definition.beta)
-    parameters = {
-        attribute.removeprefix("activation_"): next(values, default)
-        for (attribute, values), default in zip(left.items(), defaults, strict=True)
-        if default is not None
-    }
-    for parameter, value in parameters.items():
-        if np.isnan(value):
-            raise ValueError(f"{owner}: {name} needs a value in activation_{parameter}")
-    return partial(definition.function, **parameters)
+    function, defaults = DEFINITIONS[name]
+    parameters = {key: next(left[key], default) for key, default in defaults.items()}
+    for key, value in parameters.items():
+        if value is None:
+            raise ValueError(f"{owner}: {name} needs a value in activation_{key}")
+    return partial(function, **parameters)

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from fastrnn._check import Array, DType
-from fastrnn.convert._onnx import files, weights
+from fastrnn._check import Array
+from fastrnn.convert import cells
+from fastrnn.convert._onnx import files
 from fastrnn.convert._onnx.graph import TYPE_OF, Graph, Node, Value
 from fastrnn.layers import RECURRENT, Embedding, Layer, Linear
 from fastrnn.layers.recurrent import Recurrent
@@ -69,23 +70,20 @@ def build(layers: Sequence[Any], *, lengths: bool, state: bool) -> Graph:
             raise ValueError(f"to_onnx: {name} needs a recurrent layer, the model has none")
     builder = _Builder(several=recurrent > 1)
     if isinstance(first, Embedding):
-        source = Value("ids", INT64, ("N", "T"))
+        builder.inputs.append(Value("ids", INT64, ("N", "T")))
     else:
-        source = Value("x", _dtype(first), ("N", "T", first.input_size))
-    builder.inputs.append(source)
+        builder.inputs.append(Value("x", first.dtype, ("N", "T", first.input_size)))
+    x = builder.inputs[0].name
     if lengths:
         builder.inputs.append(Value("lengths", INT64, ("N",)))
         builder.add("Cast", ["lengths"], ["sequence_lens"], to=TYPE_OF[INT32])
-    builder.outputs.append(Value("y", _dtype(last), ("N", "T", _width(last))))
-    x = source.name
+    builder.outputs.append(Value("y", last.dtype, ("N", "T", _width(last))))
     for position, layer in enumerate(layers):
         y = "y" if layer is last else f"{position}.y"
-        if isinstance(layer, Embedding):
-            builder.embedding(f"{position}.", layer, x, y)
-        elif isinstance(layer, Linear):
-            builder.linear(f"{position}.", layer, x, y)
-        else:
+        if isinstance(layer, Recurrent):
             builder.recurrent(position, layer, x, y, lengths=lengths, state=state)
+        else:
+            builder.plain(f"{position}.", layer, x, y)
         x = y
     return Graph(builder.nodes, builder.inputs, builder.outputs, builder.constants)
 
@@ -113,92 +111,77 @@ class _Builder:
         self.constants[name] = value
         return name
 
-    def embedding(self, prefix: str, layer: Embedding, x: str, y: str) -> None:
-        W = self.constant(f"{prefix}W", layer.param("W"))
-        self.add("Gather", [W, x], [y], axis=0)
-
-    def linear(self, prefix: str, layer: Linear, x: str, y: str) -> None:
-        W = self.constant(f"{prefix}W", layer.param("W"))
-        if not layer.bias:
-            self.add("MatMul", [x, W], [y])
+    def plain(self, prefix: str, layer: Layer, x: str, y: str) -> None:
+        """Add an embedding or a linear layer."""
+        W, *b = (self.constant(prefix + key, layer.param(key)) for key in layer.params)
+        if isinstance(layer, Embedding):
+            self.add("Gather", [W, x], [y], axis=0)
             return
-        self.add("MatMul", [x, W], [f"{prefix}xW"])
-        self.add("Add", [f"{prefix}xW", self.constant(f"{prefix}b", layer.param("b"))], [y])
+        product = f"{prefix}xW" if b else y
+        self.add("MatMul", [x, W], [product])
+        if b:
+            self.add("Add", [product, *b], [y])
 
     def recurrent(
         self, position: int, layer: Any, x: str, y: str, *, lengths: bool, state: bool
     ) -> None:
         """Add a stack: time-major inside, as ONNX Runtime has no other layout."""
-        prefix, names = f"{position}.", layer.cell.states
+        prefix, states = f"{position}.", layer.cell.states
         op, attributes = _operator(layer)
-        directions = layer.directions
-        initial = [self._initial(position, name, layer) if state else [] for name in names]
-        shape = np.array([0, 0, directions * layer.hidden_size], np.int64)
-        self.constant(f"{prefix}shape", shape)
+        initial = [self._initial(position, layer, f"{name}0") for name in states if state]
+        final = [self._state(position, layer, name) for name in states]
+        shape = self.constant(f"{prefix}shape", np.array([0, 0, _width(layer)], np.int64))
         self.add("Transpose", [x], [f"{prefix}x_l0"], perm=[1, 0, 2])
         for k in range(layer.num_layers):
             top = k == layer.num_layers - 1
             below, Y, turned = (f"{prefix}{name}_l{k}" for name in ("x", "Y", "turned"))
-            first_states = [parts[k] if parts else "" for parts in initial]
-            inputs = [below, *self._weights(prefix, layer, k)]
-            inputs += ["sequence_lens" if lengths else "", *first_states]
-            final = [self._final(position, name, k, layer) for name in names]
-            self.add(op, inputs, [Y, *final], **attributes)
+            inputs = [below, *self._weights(prefix, layer, k), "sequence_lens" if lengths else ""]
+            inputs += [parts[k] for parts in initial]
+            self.add(op, inputs, [Y, *(parts[k] for _, parts in final)], **attributes)
             self.add("Transpose", [Y], [turned], perm=[2, 0, 1, 3] if top else [0, 2, 1, 3])
             out = y if top else f"{prefix}x_l{k + 1}"
-            own = f"{prefix}own_l{k}" if layer.adds_inputs(k) else out
-            self.add("Reshape", [turned, f"{prefix}shape"], [own])
-            if layer.adds_inputs(k):
-                self.add("Add", [own, self._batch_first(below) if top else below], [out])
-        for name in names:
-            self._join(position, name, layer)
-
-    def _batch_first(self, name: str) -> str:
-        """Transpose a time-major value to batch-first; return the new name."""
-        turned = f"{name}_turned"
-        self.add("Transpose", [name], [turned], perm=[1, 0, 2])
-        return turned
+            if not layer.adds_inputs(k):
+                self.add("Reshape", [turned, shape], [out])
+                continue
+            own = f"{prefix}own_l{k}"
+            self.add("Reshape", [turned, shape], [own])
+            if top:  # its outputs are batch-first
+                self.add("Transpose", [below], [f"{below}_turned"], perm=[1, 0, 2])
+                below = f"{below}_turned"
+            self.add("Add", [own, below], [out])
+        for whole, parts in final:
+            self.outputs.append(whole)
+            if len(parts) > 1:
+                self.add("Concat", parts, [whole.name], axis=0)
 
     def _weights(self, prefix: str, layer: Any, k: int) -> list[str]:
         """Add the constants W, R and B of one layer of a stack."""
         first = k * layer.directions
-        per_direction = [
-            weights.to_onnx(layer.cell, arrays)
-            for arrays in layer.weights()[first : first + layer.directions]
-        ]
-        return [
-            self.constant(f"{prefix}{name}_l{k}", np.stack(arrays))
-            for name, arrays in zip("WRB", zip(*per_direction, strict=True), strict=True)
-        ]
+        ours = layer.weights()[first : first + layer.directions]
+        theirs = [cells.to_library(layer.cell, arrays, "onnx") for arrays in ours]
+        arrays = {
+            "W": [weights.Wx.T for weights in theirs],
+            "R": [weights.Wh.T for weights in theirs],
+            "B": [np.concatenate([weights.bx, weights.bh]) for weights in theirs],
+        }
+        return [self.constant(f"{prefix}{name}_l{k}", np.stack(a)) for name, a in arrays.items()]
 
-    def _initial(self, position: int, name: str, layer: Any) -> list[str]:
-        """Add an input for the initial state; return the names of its parts by layer."""
-        whole = self._state(f"{name}0", position)
-        shape = (layer.num_layers * layer.directions, "N", layer.hidden_size)
-        self.inputs.append(Value(whole, layer.dtype, shape))
-        if layer.num_layers == 1:
-            return [whole]
-        sizes = np.full(layer.num_layers, layer.directions, np.int64)
-        parts = [f"{position}.{name}0_l{k}" for k in range(layer.num_layers)]
-        self.add("Split", [whole, self.constant(f"{position}.split", sizes)], parts, axis=0)
+    def _initial(self, position: int, layer: Any, name: str) -> list[str]:
+        """Add an input for an initial state; return the names of its parts."""
+        whole, parts = self._state(position, layer, name)
+        self.inputs.append(whole)
+        if len(parts) > 1:
+            sizes = np.full(len(parts), layer.directions, np.int64)
+            constant = self.constant(f"{position}.split", sizes)
+            self.add("Split", [whole.name, constant], parts, axis=0)
         return parts
 
-    def _final(self, position: int, name: str, k: int, layer: Any) -> str:
-        """Return the name of the final state of one layer of a stack."""
-        alone = layer.num_layers == 1
-        return self._state(name, position) if alone else f"{position}.{name}_l{k}"
-
-    def _join(self, position: int, name: str, layer: Any) -> None:
-        """Add an output for the final state."""
-        whole = self._state(name, position)
+    def _state(self, position: int, layer: Any, name: str) -> tuple[Value, list[str]]:
+        """Return an initial or final state, and the names of its parts by layer of the stack."""
+        whole = f"{name}_{position}" if self.several else name
+        parts = [f"{position}.{name}_l{k}" for k in range(layer.num_layers)]
         shape = (layer.num_layers * layer.directions, "N", layer.hidden_size)
-        self.outputs.append(Value(whole, layer.dtype, shape))
-        if layer.num_layers > 1:
-            parts = [self._final(position, name, k, layer) for k in range(layer.num_layers)]
-            self.add("Concat", parts, [whole], axis=0)
-
-    def _state(self, name: str, position: int) -> str:
-        return f"{name}_{position}" if self.several else name
+        return Value(whole, layer.dtype, shape), parts if len(parts) > 1 else [whole]
 
 
 def _layers(model: Any) -> list[Layer]:
@@ -224,8 +207,8 @@ def _check_chain(layers: Sequence[Any]) -> None:
         if layer.input_size != _width(below):
             wanted, came = layer.input_size, _width(below)
             raise ValueError(f"{name} takes {wanted} features, the one before gives {came}")
-        if _dtype(layer) != _dtype(below):
-            raise TypeError(f"{name} is {_dtype(layer)}, the one before {_dtype(below)}")
+        if layer.dtype != below.dtype:
+            raise TypeError(f"{name} is {layer.dtype}, the one before {below.dtype}")
 
 
 def _width(layer: Any) -> int:
@@ -236,11 +219,6 @@ def _width(layer: Any) -> int:
         return layer.output_size
     width: int = layer.hidden_size * layer.directions
     return width
-
-
-def _dtype(layer: Any) -> DType:
-    dtype: DType = layer.dtype
-    return dtype
 
 
 def _operator(layer: Any) -> tuple[str, dict[str, Any]]:

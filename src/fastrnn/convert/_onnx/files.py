@@ -28,13 +28,7 @@ CONSTANTS = {
 
 
 def package(name: str = "onnx") -> Any:
-    """Return a module of the onnx package.
-
-    Raises
-    ------
-    ImportError
-        If it is not installed; the message has the pip command.
-    """
+    """Return a module of the onnx package; the ImportError without it has the pip command."""
     try:
         return import_module(name)
     except ModuleNotFoundError as error:
@@ -43,17 +37,7 @@ def package(name: str = "onnx") -> Any:
 
 
 def load(path: str | os.PathLike[str]) -> Any:
-    """Return the model (a ModelProto) of a file.
-
-    Raises
-    ------
-    OSError
-        If the file is missing or not readable.
-    ValueError
-        If it is not an ONNX file.
-    ImportError
-        If onnx is not installed.
-    """
+    """Return the model (a ModelProto) of a file, or raise ValueError if it is not an ONNX file."""
     onnx = package()
     data = Path(path).read_bytes()
     model = onnx.ModelProto()
@@ -71,13 +55,7 @@ def load(path: str | os.PathLike[str]) -> Any:
 
 
 def to_graph(owner: str, model: Any) -> Graph:
-    """Return the graph of a model.
-
-    Raises
-    ------
-    ValueError
-        If the opset is out of range, or a text or tensor is broken.
-    """
+    """Return the graph of a model, with its opset checked."""
     try:
         opset = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), None)
         graph = graph_of(model.graph)
@@ -90,13 +68,7 @@ def to_graph(owner: str, model: Any) -> Graph:
 
 
 def check(owner: str, model: Any) -> None:
-    """Check a model with the checker of ONNX.
-
-    Raises
-    ------
-    ValueError
-        If the model violates the rules of ONNX.
-    """
+    """Check a model with the checker of ONNX."""
     checker = package("onnx.checker")
     try:
         checker.check_model(model)
@@ -105,15 +77,7 @@ def check(owner: str, model: Any) -> None:
 
 
 def write(path: str | os.PathLike[str], graph: Graph) -> None:
-    """Write a file; after an error an existing file is unchanged.
-
-    Raises
-    ------
-    OSError
-        If the file cannot be written.
-    ImportError
-        If onnx is not installed.
-    """
+    """Write a file; after an error an existing file is unchanged."""
     onnx = package()
     nodes = [
         onnx.helper.make_node(

@@ -8,10 +8,9 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from fastrnn._check import Array
-from fastrnn.convert._onnx.between import BETWEEN
 from fastrnn.convert._onnx.graph import DTYPES, Graph, Node, Value
-from fastrnn.convert._onnx.operators import WEIGHTS, Operator, Weights
-from fastrnn.convert._onnx.weights import OPERATORS
+from fastrnn.convert._onnx.numpy_ops import NUMPY_OPS
+from fastrnn.convert._onnx.operators import OPERATORS, WEIGHTS, Operator, Weights
 
 Call: TypeAlias = Callable[..., Sequence[Array]]
 
@@ -19,28 +18,13 @@ Call: TypeAlias = Callable[..., Sequence[Array]]
 class Program:
     """The nodes of a graph as functions.
 
-    Parameters
-    ----------
-    owner : str
-        Start of messages.
-    graph : Graph
-        Graph to run.
-    constant_weights : bool
-        Whether the weights of recurrent operators must be constants.
+    `owner` begins the messages; with `constant_weights` those of recurrent operators must be
+    constants.
 
     Attributes
     ----------
-    operators : list of Operator
-        The recurrent operators.
-    ready : list of Weights or None
-        Their weights, or None if these are not constants.
-
-    Raises
-    ------
-    ValueError
-        If an attribute, a shape or a weight is wrong, or a value is used but not computed.
-    TypeError
-        If a dtype is wrong.
+    recurrent : list of (Operator, Weights or None)
+        The recurrent operators, with their weights if these are constants.
     """
 
     def __init__(self, owner: str, graph: Graph, *, constant_weights: bool) -> None:
@@ -50,25 +34,16 @@ class Program:
                 raise TypeError(f"{owner}: input {value.name!r} must be one of {wanted}")
         _check_wiring(owner, graph)
         self.owner, self.graph = owner, graph
-        self.operators: list[Operator] = []
-        self.ready: list[Weights | None] = []
+        self.recurrent: list[tuple[Operator, Weights | None]] = []
         self._calls = [self._call(node, constant_weights) for node in graph.nodes]
 
     @property
     def rare(self) -> list[str]:
         """The operators that run in NumPy, one line for each."""
-        return [f"{o.owner} has {', '.join(o.rare)}" for o in self.operators if o.rare]
+        return [f"{o.owner} has {', '.join(o.rare)}" for o, _ in self.recurrent if o.rare]
 
     def run(self, feeds: Mapping[str, Any]) -> tuple[Array, ...]:
-        """Run on inputs by name.
-
-        Raises
-        ------
-        ValueError
-            If an input is missing or unknown, or a shape is wrong.
-        TypeError
-            If a dtype is wrong.
-        """
+        """Run on inputs by name."""
         values: dict[str, Array] = dict(self.graph.constants)
         wanted = [value.name for value in self.graph.inputs]
         if set(feeds) != set(wanted):
@@ -88,7 +63,7 @@ class Program:
             return self._recurrent(Operator(owner, node), constant_weights)
         if node.op == "Cast" and node.attributes.get("to") not in DTYPES:
             raise ValueError(f"{owner}: to must be one of {', '.join(map(str, DTYPES))}")
-        function = BETWEEN[node.op]
+        function = NUMPY_OPS[node.op]
 
         def call(*inputs: Any) -> Sequence[Array]:
             try:
@@ -107,13 +82,9 @@ class Program:
         free = [name for name, value in names.items() if value not in self.graph.constants]
         if free and constant_weights:
             raise ValueError(f"{op.owner}: {', '.join(free)} must be constants of the file")
-        ready = None
-        if not free:
-            ready = op.weights(
-                **{name: self.graph.constants[value] for name, value in names.items()}
-            )
-        self.operators.append(op)
-        self.ready.append(ready)
+        constants = {} if free else {key: self.graph.constants[name] for key, name in names.items()}
+        ready = op.weights(**constants) if constants else None
+        self.recurrent.append((op, ready))
 
         def call(*inputs: Any) -> Sequence[Array]:
             given = dict(zip(op.inputs, inputs, strict=True))
@@ -124,16 +95,10 @@ class Program:
 
 
 def check_known(owner: str, graph: Graph) -> None:
-    """Check that a `Program` supports all operators.
-
-    Raises
-    ------
-    ValueError
-        If it does not.
-    """
-    unknown = sorted({node.op for node in graph.nodes} - {*OPERATORS, *BETWEEN})
+    """Check that a `Program` supports all operators."""
+    unknown = sorted({node.op for node in graph.nodes} - {*OPERATORS, *NUMPY_OPS})
     if unknown:
-        known = ", ".join([*OPERATORS, *BETWEEN])
+        known = ", ".join([*OPERATORS, *NUMPY_OPS])
         names = ", ".join(map(repr, unknown))
         raise ValueError(f"{owner}: unknown operators {names}; known are {known}")
 

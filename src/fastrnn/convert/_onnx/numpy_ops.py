@@ -78,7 +78,7 @@ def _squeeze(node: Node, x: Array, axes: Any = None) -> Array:
     return x.squeeze(None if axes is None else tuple(axes))
 
 
-BETWEEN: dict[str, Callable[..., Any]] = {
+NUMPY_OPS: dict[str, Callable[..., Any]] = {
     "Add": lambda node, a, b: a + b,
     "Cast": lambda node, x: x.astype(DTYPES[node.attributes["to"]]),
     "Concat": lambda node, *parts: np.concatenate(parts, node.attributes["axis"]),
