@@ -42,7 +42,7 @@ def test_a_file_knows_only_lower_floors(path):
     [
         "from fastrnn._kernels.decoder.decoding cimport x",
         "from fastrnn._kernels.attention.attention cimport x",
-        "    from fastrnn._kernels.pointwise.elementwise import dropout",
+        "    from fastrnn._kernels.pointwise.dropout import dropout",
         "from fastrnn.ops import lstm",
     ],
 )

@@ -8,7 +8,8 @@ from fastrnn._kernels.decoder.attention_decoder import (
 )
 from fastrnn._kernels.decoder.decoding import decode_beam, decode_greedy, decode_sample
 from fastrnn._kernels.linalg.linear import linear_backward, linear_forward
-from fastrnn._kernels.pointwise.elementwise import dropout, tanh, tanh_backward
+from fastrnn._kernels.pointwise.dropout import dropout
+from fastrnn._kernels.pointwise.elementwise import tanh, tanh_backward
 from fastrnn._kernels.pointwise.embedding import embedding_backward, embedding_forward
 from fastrnn._kernels.pointwise.optimizers import (
     adagrad_update,

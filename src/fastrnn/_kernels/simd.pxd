@@ -110,13 +110,9 @@ cdef extern from "fastrnn_simd.h" nogil:
         void *, const void *, fr_index, fr_index, const fr_layout *
     ) noexcept nogil
     ctypedef void fr_rows(void *, const void *, fr_index) noexcept nogil
-    ctypedef void fr_step(
-        const fr_cell *, fr_share, fr_index, const void *const *
-    ) noexcept nogil
+    ctypedef void fr_step(const fr_cell *, fr_share, fr_index, const void *const *) noexcept nogil
     ctypedef void fr_single(const fr_cell_single *) noexcept nogil
-    ctypedef void fr_update(
-        void *const *, fr_index, const fr_update_options *
-    ) noexcept nogil
+    ctypedef void fr_update(void *const *, fr_index, const fr_update_options *) noexcept nogil
     ctypedef void fr_backward_step(const fr_cell_backward *, fr_share, fr_index) noexcept nogil
 
     ctypedef struct fr_cell_kernels:

@@ -240,9 +240,7 @@ cdef void add_to_dstate(const BackwardLoop *b, Lines dquery) noexcept nogil:
     cdef fr_index bytes = top.m.cell.ld * b.forward.kernels.itemsize, i, r
     for i in range(dquery.rows.count):
         r = dquery.rows.first + i * dquery.rows.stride
-        b.forward.kernels.add_rows(
-            <char *>top.m.dh + r * bytes, line(dquery, i), dquery.columns
-        )
+        b.forward.kernels.add_rows(<char *>top.m.dh + r * bytes, line(dquery, i), dquery.columns)
 
 
 cdef void readout_backward(
@@ -276,9 +274,7 @@ cdef void attend_step_backward(
             score_gradient(m, head, keys_of(m, n), s, s + 1)
             query_gradient(m, head, keys_of(m, n), s, s + 1, work)
         if m.v:
-            k.add_rows(
-                b.dscore_v.data + n * b.dscore_v.row_bytes, m.dv[n].data, b.dscore_v.columns
-            )
+            k.add_rows(b.dscore_v.data + n * b.dscore_v.row_bytes, m.dv[n].data, b.dscore_v.columns)
     if b.query_weights_t.W:
         # q = query Wq
         apply_rows(k, &b.query_weights_t, work, at(b.dq, own, s), at(b.dquery, own, s))

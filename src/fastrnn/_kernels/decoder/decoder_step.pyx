@@ -36,9 +36,7 @@ cdef inline Matrix columns_of(
 ) noexcept nogil:
     """One of so many equal parts of the columns."""
     cdef fr_index columns = matrix.columns // parts
-    return Matrix(
-        matrix.data + part * columns * itemsize, matrix.rows, columns, matrix.row_bytes
-    )
+    return Matrix(matrix.data + part * columns * itemsize, matrix.rows, columns, matrix.row_bytes)
 
 
 cdef class StepDecoder:

@@ -225,9 +225,7 @@ cdef void show_results(const DecodingJob *m, Worker *w, const Sentence *s) noexc
             w.failed = True
 
 
-cdef bint show(
-    const DecodingJob *m, Shown *shown, const Sentence *s, Found *found
-) noexcept nogil:
+cdef bint show(const DecodingJob *m, Shown *shown, const Sentence *s, Found *found) noexcept nogil:
     """Follow a target back from its end, and copy it; tells whether there was memory."""
     cdef fr_index room = max(shown.room, FIRST_ROOM), bytes = m.attention_bytes
     cdef fr_index row = found.row, step, at

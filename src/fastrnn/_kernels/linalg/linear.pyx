@@ -74,6 +74,4 @@ cdef void sum_columns(void *job, int t, int threads) noexcept nogil:
     cdef fr_index first = m.rows.columns * t // threads, r
     cdef fr_index end = m.rows.columns * (t + 1) // threads, skip = first * m.kernels.itemsize
     for r in range(m.rows.rows):
-        m.kernels.add_rows(
-            m.out + skip, m.rows.data + r * m.rows.row_bytes + skip, end - first
-        )
+        m.kernels.add_rows(m.out + skip, m.rows.data + r * m.rows.row_bytes + skip, end - first)

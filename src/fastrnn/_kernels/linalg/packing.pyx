@@ -98,9 +98,7 @@ cdef Buffer packed(
     cdef fr_pack *pack = kernels.pack_nn
     if transposed(source):
         pack, row_step = kernels.pack_tn, source.strides[1] // kernels.itemsize
-    return packed_by(
-        kernels, pack, cnp.PyArray_DATA(source), depth, row_step, layout, num_threads
-    )
+    return packed_by(kernels, pack, cnp.PyArray_DATA(source), depth, row_step, layout, num_threads)
 
 
 cdef Buffer packed_by(

@@ -1,4 +1,4 @@
-"""Functions of single numbers: those of the gates, for tanh layers and tests, and dropout."""
+"""The vector functions under every gate, on whole arrays: for tanh layers, and to test accuracy."""
 
 cimport numpy as cnp
 import numpy as np
@@ -36,24 +36,6 @@ def tanh_backward(dy, y):
     out[...] = dy
     with nogil:
         mode = flush_denormals()
-        k.tanh_backward(
-            cnp.PyArray_DATA(out), cnp.PyArray_DATA(value), cnp.PyArray_SIZE(value)
-        )
-        restore_mode(mode)
-    return out
-
-
-def dropout(x, keep, double scale):
-    cdef cnp.ndarray source = np.ascontiguousarray(x)
-    cdef cnp.ndarray mask = np.ascontiguousarray(keep)
-    cdef cnp.ndarray out = empty_like(source)
-    cdef const fr_kernels *k = kernels_for(source.itemsize)
-    cdef unsigned mode
-    with nogil:
-        mode = flush_denormals()
-        k.dropout(
-            cnp.PyArray_DATA(out), cnp.PyArray_DATA(source),
-            <const unsigned char *>cnp.PyArray_DATA(mask), scale, cnp.PyArray_SIZE(source),
-        )
+        k.tanh_backward(cnp.PyArray_DATA(out), cnp.PyArray_DATA(value), cnp.PyArray_SIZE(value))
         restore_mode(mode)
     return out

@@ -36,9 +36,7 @@ cdef GradientPart gradient_part(
     fr_index operand, fr_index rows, fr_index gate, const fr_layout *layout, cnp.ndarray out
 ) noexcept:
     """The part of which `out`, a matrix of so many rows or a bias, is the result."""
-    return GradientPart(
-        operand, rows, gate, layout[0], cnp.PyArray_BYTES(out), out.strides[0]
-    )
+    return GradientPart(operand, rows, gate, layout[0], cnp.PyArray_BYTES(out), out.strides[0])
 
 
 cdef void run_backward(Backward *b, ThreadGroups groups) noexcept nogil:

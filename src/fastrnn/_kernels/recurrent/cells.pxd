@@ -20,9 +20,7 @@ cdef class Weights:
     cdef void drop(self) noexcept
     cdef void give(self, fr_cell *m) noexcept
     cdef tuple gradients(self, fr_index ahead=*)
-    cdef int backward_extras(
-        self, fr_cell_backward *m, list scratch, object num_threads
-    ) except -1
+    cdef int backward_extras(self, fr_cell_backward *m, list scratch, object num_threads) except -1
     cdef int extra_part(
         self, const fr_cell *m, fr_index first_h, tuple gradients, GradientPart *part
     ) except -1

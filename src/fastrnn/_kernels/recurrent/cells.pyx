@@ -94,9 +94,7 @@ cdef class Weights:
     cdef int pack_extras(self, object num_threads) except -1:
         """Make `bias_h` and `wh_n`, if the cell has them."""
 
-    cdef int backward_extras(
-        self, fr_cell_backward *m, list scratch, object num_threads
-    ) except -1:
+    cdef int backward_extras(self, fr_cell_backward *m, list scratch, object num_threads) except -1:
         """Set what only this cell's backward reads; scratch memory goes to `scratch`."""
 
     cdef int extra_part(
@@ -161,9 +159,7 @@ cdef class GRUWeights(Weights):
         dbh = None if self.bh is None else empty_like(self.bh)
         return *Weights.gradients(self, ahead), dbh
 
-    cdef int backward_extras(
-        self, fr_cell_backward *m, list scratch, object num_threads
-    ) except -1:
+    cdef int backward_extras(self, fr_cell_backward *m, list scratch, object num_threads) except -1:
         cdef Buffer buffer
         if self.bh is None or m.cell.drop_h:
             buffer = Buffer(m.cell.batch.rows * m.cell.ld, self.kernels.itemsize)

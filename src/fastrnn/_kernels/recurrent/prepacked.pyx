@@ -134,9 +134,7 @@ cdef class Prepacked:
             x = y
         return x, final
 
-    cdef int run_layer(
-        self, fr_index layer, x, lengths, num_threads, state, final, y
-    ) except -1:
+    cdef int run_layer(self, fr_index layer, x, lengths, num_threads, state, final, y) except -1:
         """All directions of a layer."""
         cdef fr_index first = self.directions * layer, H = self.hidden
         cdef Weights weights = self.cells[first]
@@ -149,9 +147,7 @@ cdef class Prepacked:
         work = <double>y.shape[0] * y.shape[1] * (weights.Wx.size + weights.Wh.size)
         run_directions(calls, work, num_threads)
 
-    cpdef int run_cell(
-        self, fr_index index, x, lengths, state, final, y, num_threads
-    ) except -1:
+    cpdef int run_cell(self, fr_index index, x, lengths, state, final, y, num_threads) except -1:
         """One direction of one layer."""
         cdef Recurrence run = Recurrence.__new__(Recurrence)
         run.begin(x, self.cells[index], lengths, index % self.directions == 1)
@@ -268,9 +264,7 @@ cdef inline char *part_of(Prepacked p, object state, fr_index part) noexcept:
     return cnp.PyArray_BYTES(state if p.states == 1 else (<tuple>state)[part])
 
 
-cdef object new(
-    Prepacked p, fr_index first, fr_index second, fr_index third=0, bint zeroed=False
-):
+cdef object new(Prepacked p, fr_index first, fr_index second, fr_index third=0, bint zeroed=False):
     """A new array."""
     cdef cnp.npy_intp[3] shape = [first, second, third]
     cdef int dims = 3 if third else 2
