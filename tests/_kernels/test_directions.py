@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from fastrnn._kernels.runtime.threads import BackOff
 
 import fastrnn
 from fastrnn._kernels import get_num_threads, set_num_threads
-from fastrnn._kernels.recurrent.directions import (
-    LATE,
-    PAUSE,
-    Pause,
-    at_once,
-    run_directions,
-    threads_of_each,
-)
+from fastrnn._kernels.recurrent import directions
+from fastrnn._kernels.recurrent.directions import at_once, run_directions, threads_of_each
 
 
 @pytest.fixture
@@ -45,26 +42,31 @@ def test_at_once_means_in_another_thread():
     assert first == threading.get_ident() != second
 
 
-def test_a_late_thread_makes_the_next_calls_take_turns(monkeypatch):
-    now = 1000.0
-    monkeypatch.setattr("fastrnn._kernels.recurrent.directions.perf_counter", lambda: now)
-    pause = Pause()
-    pause.record_lateness(LATE / 2)
-    assert pause.over()
-    pause.record_lateness(2 * LATE)
-    now += 2 * LATE * PAUSE * 0.99
-    assert not pause.over()
-    now += 2 * LATE * PAUSE * 0.02
-    assert pause.over()
+def test_backing_off():
+    back_off = BackOff()
+    assert back_off.over()
+    back_off.begin(10**12)
+    assert not back_off.over()
+    back_off.begin(0)
+    assert back_off.over()
 
 
-def test_calls_in_turn_have_all_threads(threads, monkeypatch):
+def test_calls_after_a_late_thread_are_in_turn_and_have_all_threads(threads, monkeypatch):
     threads(4)
-    late, given = Pause(), []
-    late.record_lateness(1.0)
-    monkeypatch.setattr("fastrnn._kernels.recurrent.directions._pause", late)
-    run_directions([lambda num_threads: given.append(num_threads)] * 2, 1e9, None)
-    assert given == [None, None]
+    given = []
+
+    class LatePool:
+        def submit(self, *call):
+            time.sleep(2 * directions.LATE / 1e9)
+            return pool.submit(*call)
+
+    monkeypatch.setattr(directions, "_back_off", BackOff())
+    monkeypatch.setattr(directions, "BACK_OFF", 10**6)
+    monkeypatch.setattr(directions, "_pool", LatePool)
+    with ThreadPoolExecutor(1) as pool:
+        for _ in range(2):
+            run_directions([lambda num_threads: given.append(num_threads)] * 2, 1e9, None)
+    assert given == [2, 2, None, None]
 
 
 def test_the_other_thread_has_the_context():

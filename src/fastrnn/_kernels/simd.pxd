@@ -14,17 +14,12 @@ cdef extern from "fastrnn_simd.h" nogil:
     void fr_barrier_wait(fr_barrier *, int, int)
 
     ctypedef struct fr_share:
-        fr_index first
-        fr_index stride
-        fr_index begin
-        fr_index end
+        fr_index first, stride, begin, end
         fr_barrier *barrier
-        int threads
-        int spin_limit
+        int threads, spin_limit
 
     ctypedef struct fr_batch:
-        fr_index rows
-        fr_index steps
+        fr_index rows, steps
         const fr_index *batch_sizes
         const fr_index *offset
 
@@ -33,52 +28,38 @@ cdef extern from "fastrnn_simd.h" nogil:
         fr_index step
 
     ctypedef struct fr_layout:
-        fr_index panels
-        fr_index width
-        fr_index advance
-        fr_index start[4]
-        fr_index limit[4]
+        fr_index panels, width, advance
+        fr_index[4] start, limit
 
     ctypedef struct fr_product:
-        fr_index blocks
-        fr_index depth
+        fr_index blocks, depth
         void **a
-        fr_index a_step
-        fr_index a_block
+        fr_index a_step, a_block
         const void *b
-        fr_index b_step
-        fr_index b_panel
+        fr_index b_step, b_panel
         fr_layout layout
-        fr_index begin
-        fr_index end
+        fr_index begin, end
         const void *bias
         void **c
         int accumulate
 
     ctypedef struct fr_cell:
         fr_batch batch
-        fr_index input
-        fr_index hidden
-        fr_index ld
-        fr_view x
-        fr_view y
+        fr_index input, hidden, ld
+        fr_view x, y
         const void *wx
         const void *wh
         const void *bias
         const void *bias_h
+        const void *wh_n
+        const void *drop_h
         void *h
         void *c
-        fr_index h_slots
-        fr_index c_slots
         void *gates
-        fr_index tape_rows
-        const void *wh_n
         void *reset_h
         void *pre_activations
-        fr_index relu
-        fr_index complement
-        const void *drop_h
         void *dropped_h
+        fr_index h_slots, c_slots, tape_rows, relu, complement
 
     ctypedef struct fr_cell_backward:
         fr_cell cell
@@ -88,14 +69,12 @@ cdef extern from "fastrnn_simd.h" nogil:
         void *dh
         void *dc
         void *dgates
-        fr_index chunk_first
-        fr_index chunk_rows
+        fr_index chunk_first, chunk_rows
         void *operand
         void *dreset_h
 
     ctypedef struct fr_cell_single:
-        fr_index input
-        fr_index hidden
+        fr_index input, hidden
         const void *x
         const void *h
         const void *c
@@ -104,17 +83,13 @@ cdef extern from "fastrnn_simd.h" nogil:
         const void *b
         const void *bh
         const fr_index *order
-        fr_index relu
-        fr_index complement
+        fr_index relu, complement
         void *work
         void *h_next
         void *c_next
 
     ctypedef struct fr_additive:
-        fr_index queries
-        fr_index keys
-        fr_index tk
-        fr_index size
+        fr_index queries, keys, tk, size
         const void *q
         const void *k
         const void *v
@@ -125,32 +100,19 @@ cdef extern from "fastrnn_simd.h" nogil:
         void *dv
 
     ctypedef struct fr_update_options:
-        double lr
-        double momentum
-        double rho
-        double beta1
-        double beta2
-        double eps
-        double root_scale
-        double keep
+        double lr, momentum, rho, beta1, beta2, eps, root_scale, keep
 
     ctypedef struct fr_draw:
-        double temperature
-        double top_p
-        double u
+        double temperature, top_p, u
         fr_index top_k
 
     ctypedef void fr_pack(
         void *, const void *, fr_index, fr_index, const fr_layout *
     ) noexcept nogil
     ctypedef void fr_rows(void *, const void *, fr_index) noexcept nogil
-    ctypedef void fr_step(
-        const fr_cell *, fr_share, fr_index, const void *const *
-    ) noexcept nogil
+    ctypedef void fr_step(const fr_cell *, fr_share, fr_index, const void *const *) noexcept nogil
     ctypedef void fr_single(const fr_cell_single *) noexcept nogil
-    ctypedef void fr_update(
-        void *const *, fr_index, const fr_update_options *
-    ) noexcept nogil
+    ctypedef void fr_update(void *const *, fr_index, const fr_update_options *) noexcept nogil
     ctypedef void fr_backward_step(const fr_cell_backward *, fr_share, fr_index) noexcept nogil
 
     ctypedef struct fr_cell_kernels:
@@ -162,8 +124,7 @@ cdef extern from "fastrnn_simd.h" nogil:
 
     ctypedef struct fr_kernels:
         const char *isa
-        fr_index lanes
-        fr_index itemsize
+        fr_index lanes, itemsize
         fr_pack *pack_nn
         fr_pack *pack_nt
         fr_pack *pack_tn
@@ -197,3 +158,5 @@ cdef extern from "fastrnn_simd.h" nogil:
         fr_update *adagrad
         fr_update *rmsprop
         fr_update *adam
+
+    const fr_kernels *fr_find(const char *isa, int real_bytes)

@@ -1,9 +1,8 @@
 cimport numpy as cnp
 
 from fastrnn._kernels.linalg.matrix cimport Matrix, Workspace
-from fastrnn._kernels.runtime.memory cimport Buffer
-from fastrnn._kernels.simd cimport fr_index, fr_kernels
 from fastrnn._kernels.runtime.threads cimport fr_work
+from fastrnn._kernels.simd cimport fr_index, fr_kernels
 
 # Attention over a batch; what a pass does not use is NULL.
 cdef struct AttentionJob:
@@ -14,7 +13,8 @@ cdef struct AttentionJob:
     fr_index sequences
     fr_index heads
     fr_index queries       # of a sequence, at most
-    cnp.int64_t *lengths   # of the keys; NULL: all of them
+    const cnp.int64_t *lengths   # of the keys; NULL: all of them
+    const cnp.int64_t *steps     # queries that count in the gradients of the memory; NULL: all
     const char *v          # of the additive score, else NULL
     double scale           # of the other scores
     # For each sequence:
@@ -43,13 +43,21 @@ cdef tuple project_memory_backward(
     object num_threads,
 )
 cdef double attention_work(const AttentionJob *m) noexcept
-cdef void attend(const AttentionJob *m, fr_index n, fr_index keys, Workspace work) noexcept nogil
-cdef void score_gradient(const AttentionJob *m, fr_index n, fr_index keys) noexcept nogil
-cdef void query_gradient(
-    const AttentionJob *m, fr_index n, fr_index keys, Workspace work
+# For queries first .. end-1 of head n, or of all heads of sequence n:
+cdef void attend(
+    const AttentionJob *m, fr_index n, fr_index keys, fr_index first, fr_index end, Workspace work
 ) noexcept nogil
-cdef void average_heads(const AttentionJob *m, fr_index n) noexcept nogil
+cdef void score_gradient(
+    const AttentionJob *m, fr_index n, fr_index keys, fr_index first, fr_index end
+) noexcept nogil
+cdef void query_gradient(
+    const AttentionJob *m, fr_index n, fr_index keys, fr_index first, fr_index end, Workspace work
+) noexcept nogil
+cdef void average_heads(
+    const AttentionJob *m, fr_index n, fr_index first, fr_index end
+) noexcept nogil
 cdef fr_index keys_of(const AttentionJob *m, fr_index n) noexcept nogil
+cdef Workspace workspace_of(const AttentionJob *m, int t) noexcept nogil
 cdef void memory_share(void *job, int t, int threads) noexcept nogil
 cdef Matrix *matrices(list owner, cnp.ndarray array, fr_index heads=*) except NULL
 cdef AttentionJob memory_job(
@@ -61,4 +69,4 @@ cdef AttentionJob new_job(
     object lengths, object attention,
 )
 cdef int run(AttentionJob *job, fr_work *share, double work, object num_threads) except -1
-cdef Buffer give_workspace(AttentionJob *job, int threads, fr_index least_side)
+cdef int give_workspace(AttentionJob *job, list owner, int threads) except -1

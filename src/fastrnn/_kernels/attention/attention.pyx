@@ -10,15 +10,15 @@ import numpy as np
 from libc.math cimport sqrt
 from libc.string cimport memset
 
-from fastrnn._kernels.runtime.cpu cimport kernels_for
-from fastrnn._kernels.linalg.packing cimport plain_layout
 from fastrnn._kernels.linalg.matrix cimport (
-    Matrix, Workspace, item, packed_bytes, plain_product, point_columns, point_rows, workspace_at,
-    workspace_bytes,
+    Matrix, Workspace, packed_bytes, plain_product, point_columns, point_rows, row_of, some_rows,
+    workspace_at, workspace_bytes,
 )
+from fastrnn._kernels.linalg.packing cimport plain_layout
+from fastrnn._kernels.runtime.cpu cimport kernels_for
 from fastrnn._kernels.runtime.memory cimport Buffer, empty, empty_like
+from fastrnn._kernels.runtime.threads cimport parallel_for, threads_for, fr_work
 from fastrnn._kernels.simd cimport fr_additive, fr_index, fr_kernels, fr_layout, fr_product
-from fastrnn._kernels.runtime.threads cimport fr_work, parallel_for, threads_for
 
 from fastrnn._kernels.linalg.linear import linear_backward, linear_forward
 
@@ -31,15 +31,17 @@ cdef double WORK_PER_TANH = 16
 def attention_forward(
     query, keys, values, weights, *, score, lengths, bint train, heads=1, num_threads=None
 ):
+    cdef list owner = []
     q = _linear(query, weights[0], num_threads) if weights else query
     keys, values, k, v = project_memory(keys, values, weights, score, lengths, num_threads)
     N, Tq, Tk = query.shape[0], query.shape[1], keys.shape[1]
     attention, context = empty((N, Tq, Tk), q.dtype), empty((N, Tq, v.shape[2]), q.dtype)
     each = empty((N * heads, Tq, Tk), q.dtype) if heads > 1 else attention
-    _attend(
-        score, heads, q, k, weights, v, lengths, each, attention if heads > 1 else None, context,
-        num_threads,
-    )
+    cdef AttentionJob job = new_job(owner, score, heads, q, k, weights, v, lengths, each)
+    job.context = matrices(owner, context, heads)
+    if heads > 1:
+        job.mean = matrices(owner, attention)
+    run(&job, attention_share, attention_work(&job), num_threads)
     joined = None
     if score == "multi_head":
         joined = context  # the heads', side by side
@@ -53,6 +55,7 @@ def attention_forward(
 
 
 def attention_backward(dcontext, dattention, stash, *, bint shared=False, num_threads=None):
+    cdef list owner = []
     referred, *stash = stash
     refuse_reshaped(referred, "query, keys, values and weights")
     query, keys, values, weights, score, lengths, heads, q, k, v, attention, joined = stash
@@ -60,13 +63,19 @@ def attention_backward(dcontext, dattention, stash, *, bint shared=False, num_th
     if score == "multi_head":  # context = joined Wo
         dcontext, dWo = _linear_backward(dcontext, joined, weights[3], num_threads)
         last = (dWo,)
-    if dattention is not None and heads > 1:  # attention = mean of the heads'
-        dattention = dattention / heads
     as_one = shared and k is keys
-    dq, dk, dv, dscore = _attend_backward(
-        score, heads, dcontext, dattention, q, k, weights, v, lengths, attention, as_one,
-        num_threads,
-    )
+    dq, dv = empty(q.shape, q.dtype), empty(v.shape, q.dtype)
+    dk = dv if as_one else empty(k.shape, q.dtype)
+    dscore_v = empty((q.shape[0], 1, k.shape[2] if score == "additive" else 0), q.dtype)
+    cdef AttentionJob job = new_job(owner, score, heads, q, k, weights, v, lengths, attention)
+    job.dcontext = matrices(owner, dcontext, heads)
+    job.dscore = matrices(owner, empty_like(attention))
+    job.dq, job.dk = matrices(owner, dq, heads), matrices(owner, dk, heads)
+    job.dvalues, job.dv = matrices(owner, dv, heads), matrices(owner, dscore_v)
+    job.shared = as_one
+    if dattention is not None:  # attention = mean of the heads'
+        job.dattention = matrices(owner, dattention / heads if heads > 1 else dattention)
+    run(&job, attention_share, 3 * attention_work(&job), num_threads)
     dkeys, dvalues, dweights = project_memory_backward(
         dk, dv, keys, values, weights, score, lengths, num_threads
     )
@@ -78,7 +87,7 @@ def attention_backward(dcontext, dattention, stash, *, bint shared=False, num_th
         return dq, dkeys, dvalues, ()
     dquery, dWq = _linear_backward(dq, query, weights[0], num_threads)  # q = query Wq
     if score == "additive":
-        last = (dscore,)
+        last = (dscore_v.sum(axis=(0, 1)),)
     return dquery, dkeys, dvalues, (dWq, *dweights, *last)
 
 
@@ -101,13 +110,11 @@ cdef tuple project_memory(
     """
     if score not in ("additive", "multi_head"):
         return keys, values, keys, values
-    if lengths is not None:
-        keys = _without_padding(keys, lengths)
+    keys = _without_padding(keys, lengths)
     k = _linear(keys, weights[1], num_threads)
     if score == "additive":
         return keys, values, k, values
-    if lengths is not None:
-        values = _without_padding(values, lengths)
+    values = _without_padding(values, lengths)
     return keys, values, k, _linear(values, weights[2], num_threads)
 
 
@@ -115,21 +122,20 @@ cdef tuple project_memory_backward(
     object dk, object dv, object keys, object values, object weights, object score, object lengths,
     object num_threads,
 ):
-    """Gradients of keys, of values, and of the weights that `meet_memory` used."""
+    """Gradients of keys, of values, and of the weights that `project_memory` used."""
     if score not in ("additive", "multi_head"):
         return dk, dv, ()
     dkeys, dWk = _linear_backward(dk, keys, weights[1], num_threads)  # k = keys Wk
-    if lengths is not None:
-        dkeys = _without_padding(dkeys, lengths)
+    dkeys = _without_padding(dkeys, lengths)
     if score == "additive":
         return dkeys, dv, (dWk,)
     dvalues, dWv = _linear_backward(dv, values, weights[2], num_threads)  # v = values Wv
-    if lengths is not None:
-        dvalues = _without_padding(dvalues, lengths)
-    return dkeys, dvalues, (dWk, dWv)
+    return dkeys, _without_padding(dvalues, lengths), (dWk, dWv)
 
 
 def _without_padding(keys, lengths):
+    if lengths is None:
+        return keys
     return np.where(np.arange(keys.shape[1])[:, None] < lengths[:, None, None], keys, 0)
 
 
@@ -159,10 +165,6 @@ cdef double attention_work(const AttentionJob *m) noexcept:
     )
 
 
-cdef Matrix first_rows(Matrix matrix, fr_index rows) noexcept nogil:
-    return Matrix(matrix.data, rows, matrix.columns, matrix.row_bytes)
-
-
 cdef Matrix first_columns(Matrix matrix, fr_index columns) noexcept nogil:
     return Matrix(matrix.data, matrix.rows, columns, matrix.row_bytes)
 
@@ -171,14 +173,7 @@ cdef void clear_rows(const fr_kernels *kernels, Matrix matrix, fr_index first) n
     """Zero the rows from `first` on."""
     cdef fr_index r
     for r in range(first, matrix.rows):
-        memset(matrix.data + r * matrix.row_bytes, 0, matrix.columns * kernels.itemsize)
-
-
-cdef void scale_numbers(
-    const fr_kernels *kernels, void *row, fr_index count, double factor
-) noexcept nogil:
-    if factor != 1:
-        kernels.scale(row, count, factor)
+        memset(row_of(matrix, r), 0, matrix.columns * kernels.itemsize)
 
 
 cdef void row_products(const fr_kernels *k, Matrix a, Matrix b, Matrix c) noexcept nogil:
@@ -215,117 +210,120 @@ cdef void small_product(
     k.product(&p, 0, c.rows)
 
 
-cdef fr_additive additive_problem(const AttentionJob *m, fr_index n, fr_index keys) noexcept nogil:
+cdef fr_additive additive_problem(
+    const AttentionJob *m, fr_index n, fr_index keys, fr_index first, fr_index end
+) noexcept nogil:
     cdef fr_additive problem
     memset(&problem, 0, sizeof(problem))
-    problem.queries, problem.keys = m.q[n].rows, keys
+    problem.queries, problem.keys = end - first, keys
     problem.tk, problem.size = m.attention[n].columns, m.q[n].columns
-    problem.q, problem.k, problem.v = m.q[n].data, m.k[n].data, m.v
-    problem.score = m.attention[n].data
+    problem.q, problem.k, problem.v = row_of(m.q[n], first), m.k[n].data, m.v
+    problem.score = row_of(m.attention[n], first)
     return problem
 
 
 cdef void attend(
-    const AttentionJob *m, fr_index n, fr_index keys, Workspace work
+    const AttentionJob *m, fr_index n, fr_index keys, fr_index first, fr_index end, Workspace work
 ) noexcept nogil:
     """attention = softmax(score(q, k)), context = attention values, in head n."""
     cdef const fr_kernels *kernels = m.kernels
-    cdef Matrix attention = m.attention[n], own = first_columns(attention, keys)
+    cdef Matrix attention = some_rows(m.attention[n], first, end)
+    cdef Matrix own = first_columns(attention, keys)
     cdef fr_additive problem
     cdef fr_index i
     cdef char *row
     if m.v == NULL:
-        row_products(kernels, m.q[n], first_rows(m.k[n], keys), own)
+        row_products(kernels, some_rows(m.q[n], first, end), some_rows(m.k[n], 0, keys), own)
     else:
-        problem = additive_problem(m, n, keys)
+        problem = additive_problem(m, n, keys, first, end)
         kernels.additive_scores(&problem)
     for i in range(attention.rows):
-        row = attention.data + i * attention.row_bytes
-        scale_numbers(kernels, row, keys, m.scale)
+        row = row_of(attention, i)
+        if m.scale != 1:
+            kernels.scale(row, keys, m.scale)
         kernels.softmax(row, keys)
         memset(row + keys * kernels.itemsize, 0, (attention.columns - keys) * kernels.itemsize)
-    small_product(kernels, work, own, False, first_rows(m.values[n], keys), m.context[n])
+    small_product(
+        kernels, work, own, False, some_rows(m.values[n], 0, keys),
+        some_rows(m.context[n], first, end),
+    )
 
 
-cdef void attend_backward(
-    const AttentionJob *m, fr_index n, fr_index keys, Workspace work
+cdef void score_gradient(
+    const AttentionJob *m, fr_index n, fr_index keys, fr_index first, fr_index end
 ) noexcept nogil:
-    """Gradients of q, k, values and, for the additive score, v in head n."""
-    score_gradient(m, n, keys)
-    if m.v:
-        clear_rows(m.kernels, m.dk[n], 0)
-    query_gradient(m, n, keys, work)
-    memory_gradient(m, n, keys, work)
-
-
-cdef void score_gradient(const AttentionJob *m, fr_index n, fr_index keys) noexcept nogil:
     """Gradient of the scores in head n."""
     cdef const fr_kernels *kernels = m.kernels
-    cdef Matrix attention = first_columns(m.attention[n], keys)
-    cdef Matrix dscore = first_columns(m.dscore[n], keys), dattention
+    cdef Matrix dscore = first_columns(some_rows(m.dscore[n], first, end), keys)
     cdef fr_index i
     cdef char *row
     # context = attention values
-    row_products(kernels, m.dcontext[n], first_rows(m.values[n], keys), dscore)
-    for i in range(attention.rows):
-        row = dscore.data + i * dscore.row_bytes
+    row_products(
+        kernels, some_rows(m.dcontext[n], first, end), some_rows(m.values[n], 0, keys), dscore
+    )
+    for i in range(dscore.rows):
+        row = row_of(dscore, i)
         if m.dattention:
-            dattention = m.dattention[n // m.heads]
-            kernels.add_rows(row, dattention.data + i * dattention.row_bytes, keys)
+            kernels.add_rows(row, row_of(m.dattention[n // m.heads], first + i), keys)
         # attention = softmax(score)
-        kernels.softmax_backward(row, attention.data + i * attention.row_bytes, keys)
-        scale_numbers(kernels, row, keys, m.scale)
+        kernels.softmax_backward(row, row_of(m.attention[n], first + i), keys)
+        if m.scale != 1:
+            kernels.scale(row, keys, m.scale)
 
 
 cdef void query_gradient(
-    const AttentionJob *m, fr_index n, fr_index keys, Workspace work
+    const AttentionJob *m, fr_index n, fr_index keys, fr_index first, fr_index end, Workspace work
 ) noexcept nogil:
     """Gradient of q in head n; with the additive score also of v, and what adds to that of k."""
-    cdef Matrix dscore = first_columns(m.dscore[n], keys)
+    cdef Matrix dscore = first_columns(some_rows(m.dscore[n], first, end), keys)
+    cdef Matrix dq = some_rows(m.dq[n], first, end)
     cdef fr_additive problem
     if m.v == NULL:
         # score = scale q k^T
-        small_product(m.kernels, work, dscore, False, first_rows(m.k[n], keys), m.dq[n])
+        small_product(m.kernels, work, dscore, False, some_rows(m.k[n], 0, keys), dq)
         return
-    problem = additive_problem(m, n, keys)
+    problem = additive_problem(m, n, keys, first, end)
     problem.dscore = dscore.data
-    problem.dq, problem.dk, problem.dv = m.dq[n].data, m.dk[n].data, m.dv[n].data
+    problem.dq, problem.dk, problem.dv = dq.data, m.dk[n].data, m.dv[n].data
     m.kernels.additive_backward(&problem)
 
 
 cdef void memory_gradient(
-    const AttentionJob *m, fr_index n, fr_index keys, Workspace work
+    const AttentionJob *m, fr_index n, fr_index keys, fr_index end, Workspace work
 ) noexcept nogil:
     """Gradients of values and, unless the score is additive, of k in head n."""
     cdef const fr_kernels *kernels = m.kernels
-    cdef Matrix attention = first_columns(m.attention[n], keys)
-    cdef Matrix dscore = first_columns(m.dscore[n], keys)
+    cdef Matrix attention = first_columns(some_rows(m.attention[n], 0, end), keys)
+    cdef Matrix dscore = first_columns(some_rows(m.dscore[n], 0, end), keys)
     # context = attention values
-    small_product(kernels, work, attention, True, m.dcontext[n], first_rows(m.dvalues[n], keys))
+    small_product(
+        kernels, work, attention, True, some_rows(m.dcontext[n], 0, end),
+        some_rows(m.dvalues[n], 0, keys),
+    )
     clear_rows(kernels, m.dvalues[n], keys)
     if m.v:
         return
     # score = scale q k^T
-    small_product(kernels, work, dscore, True, m.q[n], first_rows(m.dk[n], keys), m.shared)
+    small_product(
+        kernels, work, dscore, True, some_rows(m.q[n], 0, end), some_rows(m.dk[n], 0, keys),
+        m.shared,
+    )
     if not m.shared:
         clear_rows(kernels, m.dk[n], keys)
 
 
-cdef void average_heads(const AttentionJob *m, fr_index n) noexcept nogil:
+cdef void average_heads(
+    const AttentionJob *m, fr_index n, fr_index first, fr_index end
+) noexcept nogil:
     """mean = that of the heads' attention, in sequence n."""
     cdef const fr_kernels *kernels = m.kernels
-    cdef Matrix mean = m.mean[n], attention
+    cdef Matrix mean = some_rows(m.mean[n], first, end)
     cdef fr_index head, i
     clear_rows(kernels, mean, 0)
-    for head in range(n * m.heads, (n + 1) * m.heads):
-        attention = m.attention[head]
-        for i in range(mean.rows):
-            kernels.add_rows(
-                mean.data + i * mean.row_bytes, attention.data + i * attention.row_bytes,
-                mean.columns,
-            )
     for i in range(mean.rows):
-        scale_numbers(kernels, mean.data + i * mean.row_bytes, mean.columns, 1.0 / m.heads)
+        for head in range(n * m.heads, (n + 1) * m.heads):
+            kernels.add_rows(row_of(mean, i), row_of(m.attention[head], first + i), mean.columns)
+        kernels.scale(row_of(mean, i), mean.columns, 1.0 / m.heads)
 
 
 cdef fr_index keys_of(const AttentionJob *m, fr_index n) noexcept nogil:
@@ -333,30 +331,39 @@ cdef fr_index keys_of(const AttentionJob *m, fr_index n) noexcept nogil:
     return m.lengths[n] if m.lengths else m.k[n * m.heads].rows
 
 
+cdef Workspace workspace_of(const AttentionJob *m, int t) noexcept nogil:
+    """Where a thread makes its products."""
+    return workspace_at(m.memory + t * m.thread_bytes, m.largest_side)
+
+
 cdef void attention_share(void *job, int t, int threads) noexcept nogil:
     """A thread's sequences, forward or backward."""
     cdef const AttentionJob *m = <const AttentionJob *>job
-    cdef Workspace work = workspace_at(m.memory + t * m.thread_bytes, m.largest_side)
+    cdef Workspace work = workspace_of(m, t)
     cdef fr_index n, head, keys
     for n in range(m.sequences * t // threads, m.sequences * (t + 1) // threads):
         keys = keys_of(m, n)
         for head in range(n * m.heads, (n + 1) * m.heads):
-            if m.dcontext:
-                attend_backward(m, head, keys, work)
-            else:
-                attend(m, head, keys, work)
+            if not m.dcontext:
+                attend(m, head, keys, 0, m.queries, work)
+                continue
+            score_gradient(m, head, keys, 0, m.queries)
+            if m.v:
+                clear_rows(m.kernels, m.dk[head], 0)
+            query_gradient(m, head, keys, 0, m.queries, work)
+            memory_gradient(m, head, keys, m.queries, work)
         if m.mean:
-            average_heads(m, n)
+            average_heads(m, n, 0, m.queries)
 
 
 cdef void memory_share(void *job, int t, int threads) noexcept nogil:
     """The gradients of a thread's keys and values, once those of scores and context are known."""
     cdef const AttentionJob *m = <const AttentionJob *>job
-    cdef Workspace work = workspace_at(m.memory + t * m.thread_bytes, m.largest_side)
+    cdef Workspace work = workspace_of(m, t)
     cdef fr_index n, head
     for n in range(m.sequences * t // threads, m.sequences * (t + 1) // threads):
         for head in range(n * m.heads, (n + 1) * m.heads):
-            memory_gradient(m, head, keys_of(m, n), work)
+            memory_gradient(m, head, keys_of(m, n), m.steps[n] if m.steps else m.queries, work)
 
 
 cdef Matrix *matrices(list owner, cnp.ndarray array, fr_index heads=1) except NULL:
@@ -366,14 +373,13 @@ cdef Matrix *matrices(list owner, cnp.ndarray array, fr_index heads=1) except NU
     """
     cdef Buffer buffer = Buffer(array.shape[0] * heads, sizeof(Matrix))
     cdef Matrix *each = <Matrix *>buffer.data
-    cdef Matrix whole
     cdef fr_index n, head, columns = array.shape[2] // heads
-    cdef fr_index itemsize = cnp.PyArray_ITEMSIZE(array)
     for n in range(array.shape[0]):
-        whole = item(array, n)
         for head in range(heads):
             each[n * heads + head] = Matrix(
-                whole.data + head * columns * itemsize, whole.rows, columns, whole.row_bytes
+                cnp.PyArray_BYTES(array) + n * array.strides[0]
+                + head * columns * cnp.PyArray_ITEMSIZE(array),
+                array.shape[1], columns, array.strides[1],
             )
     owner += (array, buffer)
     return each
@@ -385,7 +391,8 @@ cdef AttentionJob memory_job(list owner, score, fr_index heads, k, weights, valu
     memset(&job, 0, sizeof(job))
     job.kernels = kernels_for(k.itemsize)
     job.sequences, job.heads = k.shape[0], heads
-    job.lengths = NULL if lengths is None else <cnp.int64_t *>cnp.PyArray_DATA(lengths)
+    if lengths is not None:
+        job.lengths = <const cnp.int64_t *>cnp.PyArray_DATA(lengths)
     job.v = cnp.PyArray_BYTES(weights[2]) if score == "additive" else NULL
     job.scale = 1 / sqrt(k.shape[2] // heads) if score in ("scaled_dot", "multi_head") else 1
     job.k, job.values = matrices(owner, k, heads), matrices(owner, values, heads)
@@ -404,19 +411,23 @@ cdef AttentionJob new_job(
 
 cdef int run(AttentionJob *job, fr_work *share, double work, object num_threads) except -1:
     """Give each thread its workspace, and all of them the sequences."""
+    cdef list owner = []
     cdef int threads = threads_for(num_threads, work, job.sequences)
-    cdef Buffer memory
     if job.sequences == 0:
         return 0
-    memory = give_workspace(job, threads, 1)
+    give_workspace(job, owner, threads)
     with nogil:
         parallel_for(share, job, threads)
 
 
-cdef Buffer give_workspace(AttentionJob *job, int threads, fr_index least_side):
-    """Memory for the products of each thread, of which no side is longer, none packs more."""
+cdef int give_workspace(AttentionJob *job, list owner, int threads) except -1:
+    """Memory for the products of each thread, of which no side is longer, none packs more.
+
+    A decoder needs three pointers for each sequence of a thread: see `step_input_gradient`.
+    """
     cdef Matrix q = job.q[0], k = job.k[0], values = job.values[0]
-    job.largest_side = max(least_side, job.queries, q.columns, k.rows, values.columns)
+    cdef fr_index own = (job.sequences + threads - 1) // threads
+    job.largest_side = max(2 * own, job.queries, q.columns, k.rows, values.columns)
     job.thread_bytes = workspace_bytes(job.largest_side, max(
         packed_bytes(job.kernels, k.rows, q.columns),
         packed_bytes(job.kernels, k.rows, values.columns),
@@ -424,38 +435,5 @@ cdef Buffer give_workspace(AttentionJob *job, int threads, fr_index least_side):
         packed_bytes(job.kernels, job.queries, values.columns),
     ))
     cdef Buffer memory = Buffer(threads, job.thread_bytes)
+    owner.append(memory)
     job.memory = <char *>memory.data
-    return memory
-
-
-def _attend(
-    score, fr_index heads, q, k, weights, values, lengths, attention, mean, context, num_threads
-):
-    """Attend in every head of every sequence."""
-    cdef list owner = []
-    cdef AttentionJob job = new_job(owner, score, heads, q, k, weights, values, lengths, attention)
-    job.context = matrices(owner, context, heads)
-    if mean is not None:
-        job.mean = matrices(owner, mean)
-    run(&job, attention_share, attention_work(&job), num_threads)
-
-
-def _attend_backward(
-    score, fr_index heads, dcontext, dattention, q, k, weights, values, lengths, attention,
-    bint shared, num_threads,
-):
-    """Gradients of q, k, values and, for the additive score, v; if `shared`, dk is dvalues."""
-    cdef list owner = []
-    cdef AttentionJob job = new_job(owner, score, heads, q, k, weights, values, lengths, attention)
-    dq, dvalues = empty(q.shape, q.dtype), empty(values.shape, q.dtype)
-    dk = dvalues if shared else empty(k.shape, q.dtype)
-    dv = empty((q.shape[0], 1, k.shape[2] if score == "additive" else 0), q.dtype)
-    job.dcontext = matrices(owner, dcontext, heads)
-    job.dscore = matrices(owner, empty_like(attention))
-    job.dq, job.dk = matrices(owner, dq, heads), matrices(owner, dk, heads)
-    job.dvalues, job.dv = matrices(owner, dvalues, heads), matrices(owner, dv)
-    job.shared = shared
-    if dattention is not None:
-        job.dattention = matrices(owner, dattention)
-    run(&job, attention_share, 3 * attention_work(&job), num_threads)
-    return dq, dk, dvalues, dv.sum(axis=(0, 1))

@@ -5,28 +5,30 @@ import numpy as np
 from libc.string cimport memset
 
 from fastrnn._kernels.attention.attention cimport (
-    AttentionJob, attention_work, give_workspace, matrices, memory_share, new_job,
-    project_memory, project_memory_backward, refuse_reshaped, run,
+    AttentionJob, attention_work, give_workspace, matrices, memory_share, new_job, project_memory,
+    project_memory_backward, refuse_reshaped, run,
 )
-from fastrnn._kernels.recurrent.backward cimport Backward
 from fastrnn._kernels.decoder.decoder_loop cimport (
     BackwardLoop, Loop, Plane, forward_steps, run_steps_backward
 )
-from fastrnn._kernels.recurrent.cells cimport cell_weights
-from fastrnn._kernels.linalg.packing cimport packed, packed_columns, packed_transposed
 from fastrnn._kernels.linalg.linear cimport column_sums, weight_gradient
-from fastrnn._kernels.linalg.matrix cimport Matrix, affine, affine_transposed
-from fastrnn._kernels.runtime.memory cimport Buffer, empty, empty_like
-from fastrnn._kernels.recurrent.recurrent cimport Recurrence
+from fastrnn._kernels.linalg.matrix cimport affine, affine_transposed
+from fastrnn._kernels.linalg.packing cimport packed, packed_columns, packed_transposed
+from fastrnn._kernels.recurrent.backward cimport Backward
 from fastrnn._kernels.recurrent.batch_order cimport BatchOrder
-from fastrnn._kernels.simd cimport fr_cell, fr_index, fr_kernels, fr_layout, fr_batch
+from fastrnn._kernels.recurrent.cells cimport Weights, cell_weights
 from fastrnn._kernels.recurrent.embedding_projection cimport (
-    embedding_gradients, worth_projecting, project_embedding
+    embedding_gradients, project_embedding, worth_projecting
 )
+from fastrnn._kernels.recurrent.prepacked cimport adds_inputs
+from fastrnn._kernels.recurrent.recurrent cimport Recurrence
+from fastrnn._kernels.runtime.memory cimport Buffer, empty, empty_like
 from fastrnn._kernels.runtime.threads cimport parallel_for, threads_for
-from fastrnn._kernels.recurrent.weights cimport Weights
+from fastrnn._kernels.simd cimport (
+    fr_batch, fr_cell, fr_cell_backward, fr_index, fr_kernels, fr_layout
+)
 
-from fastrnn._cells import CELLS, FIRST_RESIDUAL
+from fastrnn._cells import CELLS
 from fastrnn._kernels.pointwise.embedding import embedding_backward, embedding_forward
 
 cnp.import_array()
@@ -35,8 +37,11 @@ cnp.import_array()
 def attention_decoder_forward(
     decoder, x, fed, states, memory, *, lengths, steps, drops, drop_h, bint train, num_threads=None
 ):
-    cdef AttentionDecoder run = AttentionDecoder(decoder, x)
-    return run.forward(x, fed, states, memory, lengths, steps, drops, drop_h, train, num_threads)
+    cdef AttentionDecoder own = AttentionDecoder(decoder, x)
+    if x.ndim == 2 and not own.projects:
+        x = embedding_forward(own.ids.ravel(), own.embedding)
+        x = x.reshape(*own.ids.shape, x.shape[1])
+    return own.forward(x, fed, states, memory, lengths, steps, drops, drop_h, train, num_threads)
 
 
 def attention_decoder_backward(
@@ -54,25 +59,21 @@ cdef class AttentionDecoder:
 
     cdef const fr_kernels *kernels
     cdef list layers     # a Recurrence for each
-    cdef object weights
-    cdef object readout
-    cdef object drops
-    cdef object drop_h
-    cdef object score
+    cdef object weights, score, lengths, drops, drop_h
+    cdef object Wq, Wo, Wc, bc  # of the query, of the heads, of the readout, or None
     cdef fr_index heads
-    cdef bint feeding
-    cdef bint residual
+    cdef bint feeding, residual
     cdef object ids        # of the embedding's rows that are the inputs, or None
     cdef object embedding
     cdef bint projects     # whether the embedding is projected, rather than its rows looked up
     cdef object Wx         # what projects it
-    cdef object lengths
     cdef object steps    # of each sequence, or None: all
     cdef tuple memory    # keys and values, and what queries meet of them
     cdef dict tape
     cdef list referred   # arrays of the caller, with the shapes that they had in the forward
 
     def __cinit__(self, decoder, x):
+        cdef Recurrence layer  # its batch is to come
         cells = decoder.cells
         if x.ndim == 2:
             self.ids, self.embedding = x.copy(), decoder.embedding  # a backward trusts the ids
@@ -81,10 +82,16 @@ cdef class AttentionDecoder:
             (Wx, *others), *above = cells
             self.Wx, rest = Wx[: self.embedding.shape[1]], Wx[self.embedding.shape[1] :]
             cells = [(rest, *others), *above]
-        self.layers = [new_layer(CELLS[decoder.cell], arrays) for arrays in cells]
-        self.kernels = (<Recurrence>self.layers[0]).weights.kernels
-        self.weights, self.readout = decoder.weights, decoder.readout
-        self.score, self.heads = decoder.score, decoder.num_heads
+        self.layers = []
+        for arrays in cells:
+            layer = Recurrence.__new__(Recurrence)
+            layer.weights = cell_weights(CELLS[decoder.cell], arrays, {})
+            self.layers.append(layer)
+        self.kernels = layer.weights.kernels
+        self.weights, self.score, self.heads = decoder.weights, decoder.score, decoder.num_heads
+        self.Wq = decoder.weights[0] if decoder.weights else None
+        self.Wo = decoder.weights[3] if decoder.score == "multi_head" else None
+        self.Wc, self.bc = decoder.readout or (None, None)
         self.feeding, self.residual = decoder.context == "input_feeding", decoder.residual
 
     cdef object forward(
@@ -93,6 +100,7 @@ cdef class AttentionDecoder:
     ):
         """All that `attention_decoder_forward` returns."""
         cdef Loop loop
+        cdef Recurrence layer
         cdef list owner = []
         cdef int threads
         if steps is not None:
@@ -103,10 +111,11 @@ cdef class AttentionDecoder:
         finals = [empty_like(state) for state in states]
         self.memory = project_memory(memory, memory, self.weights, self.score, lengths, num_threads)
         tape = self.new_tape(x, states[0], memory, train)
-        self.begin_layers(tape)
+        for layer, inputs in zip(self.layers, tape["inputs"]):
+            layer.begin(inputs, layer.weights, self.steps, False)
         self.open_loop(&loop, owner, tape)
         if not self.projects:
-            loop.x = plane(owner, self.vectors(x))
+            loop.x = plane(owner, x)
         if self.heads > 1:
             loop.attention_job.mean = matrices(owner, tape["attention"])
         if self.feeding:
@@ -114,7 +123,7 @@ cdef class AttentionDecoder:
         self.open_layers(&loop, owner, tape, states, train, num_threads)
         threads = threads_for(num_threads, self.work(&loop), loop.batch.rows)
         if loop.batch.rows:
-            give_memory(&loop, owner, threads)
+            give_workspace(&loop.attention_job, owner, threads)
             with nogil:
                 parallel_for(forward_steps, &loop, threads)
         self.close_layers(tape, finals)
@@ -122,15 +131,11 @@ cdef class AttentionDecoder:
         last = self.last_fed(fed, features) if self.feeding else None
         if not train:
             return features, attention, last, finals, None
-        self.keep(tape, memory)
+        self.tape = tape
+        del tape["attention"]  # the mean of the heads'; of one head, it is "each", too
+        arrays = [memory, *self.weights, self.Wc, self.bc, drops, self.embedding]
+        self.referred = [(array, array.shape) for array in arrays if array is not None]
         return features.copy(), attention.copy(), last, finals, self
-
-    cdef object vectors(self, object x):
-        """The inputs (N, T, E)."""
-        if self.ids is None:
-            return x
-        rows = embedding_forward(self.ids.ravel(), self.embedding)
-        return rows.reshape(*self.ids.shape, rows.shape[1])
 
     cdef object last_fed(self, object fed, object features):
         """What each sequence would feed to the step after its last."""
@@ -149,26 +154,22 @@ cdef class AttentionDecoder:
         cdef Recurrence first = self.layers[0]
         N, T = x.shape[:2]
         _, S, M = memory.shape
-        H, L, dtype = h.shape[2], len(self.layers), memory.dtype
-        tape = {"attention": empty((N, T, S), dtype)}
-        inputs = [tape_rows((N, T, first.weights.input()), dtype, train)]
-        tape["inputs"] = inputs + [tape_rows((N, T, H), dtype, train) for _ in range(L - 1)]
-        if self.readout is None:
-            tape["joined"] = tape["f"] = empty((N, T, M + H), dtype)
-        else:
-            tape["joined"] = tape_rows((N, T, M + H), dtype, train)
-            tape["f"] = empty((N, T, self.readout[0].shape[1]), dtype)
-        if self.feeding:
-            tape["query"] = tape["joined"][:, :, M:]
-        else:
-            tape["query"] = tape_rows((N, T, H), dtype, train)
+        H, dtype = h.shape[2], memory.dtype
+        widths = [first.weights.input] + [H] * (len(self.layers) - 1)
+        tape = {"inputs": [step_rows((N, T, width), dtype, train) for width in widths]}
+        tape["attention"] = tape["each"] = empty((N, T, S), dtype)
+        if self.heads > 1:
+            tape["each"] = step_rows((N * self.heads, T, S), dtype, train)
+        joined = tape["joined"] = step_rows((N, T, M + H), dtype, train or self.Wc is None)
+        tape["f"] = joined if self.Wc is None else empty((N, T, self.Wc.shape[1]), dtype)
+        tape["heads"], tape["query"] = joined[:, :, :M], joined[:, :, M:]
+        if self.Wo is not None:
+            tape["heads"] = step_rows((N, T, self.Wo.shape[0]), dtype, train)
+        if not self.feeding:
+            tape["query"] = step_rows((N, T, H), dtype, train)
         tape["q"] = tape["query"]
         if self.weights:
-            tape["q"] = tape_rows((N, T, self.weights[0].shape[1]), dtype, train)
-        if self.score == "multi_head":
-            tape["heads"] = tape_rows((N, T, self.weights[3].shape[0]), dtype, train)
-        if self.heads > 1:
-            tape["each"] = tape_rows((N * self.heads, T, S), dtype, train)
+            tape["q"] = step_rows((N, T, self.Wq.shape[1]), dtype, train)
         return tape
 
     cdef int open_loop(self, Loop *loop, list owner, dict tape) except -1:
@@ -181,7 +182,7 @@ cdef class AttentionDecoder:
         memset(loop, 0, sizeof(Loop))
         loop.kernels, loop.batch, loop.order = self.kernels, batch.c, batch.order
         loop.layers, loop.feeding = len(self.layers), self.feeding
-        loop.residual = self.residual and loop.layers > FIRST_RESIDUAL
+        loop.residual = adds_inputs(self.residual, loop.layers - 1)
         loop.x = loop.first_x = plane(owner, first[:, :, :E])
         loop.first_fed = plane(owner, first[:, :, E:])
         loop.joined, loop.c = plane(owner, joined), plane(owner, joined[:, :, :M])
@@ -189,20 +190,11 @@ cdef class AttentionDecoder:
         loop.q = plane(owner, tape["q"])
         if self.drops is not None:
             loop.drops = planes(owner, list(self.drops))
-        each = tape["each"] if self.heads > 1 else tape["attention"]
+        loop.heads = plane(owner, tape["heads"])
         loop.attention_job = new_job(
-            owner, self.score, self.heads, tape["q"], k, self.weights, v, self.lengths, each
+            owner, self.score, self.heads, tape["q"], k, self.weights, v, self.lengths, tape["each"]
         )
-        context = joined[:, :, :M]
-        if self.score == "multi_head":
-            context = tape["heads"]
-            loop.heads = plane(owner, context)
-        loop.attention_job.context = matrices(owner, context, self.heads)
-
-    cdef int begin_layers(self, dict tape) except -1:
-        cdef Recurrence layer
-        for layer, inputs in zip(self.layers, tape["inputs"]):
-            layer.begin(inputs, layer.weights, self.steps, False)
+        loop.attention_job.context = matrices(owner, tape["heads"], self.heads)
 
     cdef int open_layers(
         self, Loop *loop, list owner, dict tape, object states, bint train, object num_threads
@@ -226,13 +218,10 @@ cdef class AttentionDecoder:
         loop.step, loop.cells = layer.weights.step, <const fr_cell *>cells.data
         loop.outputs = planes(owner, outputs)
         if loop.residual:
-            loop.below = plane(owner, scratch(h.shape, h.dtype))
-        if self.weights:
-            loop.query_weights = affine(k, owner, self.weights[0], None, num_threads)
-        if self.score == "multi_head":
-            loop.heads_weights = affine(k, owner, self.weights[3], None, num_threads)
-        if self.readout is not None:
-            loop.readout = affine(k, owner, self.readout[0], self.readout[1], num_threads)
+            loop.below = plane(owner, step_rows(h.shape, h.dtype, False))
+        loop.query_weights = affine(k, owner, self.Wq, None, num_threads)
+        loop.heads_weights = affine(k, owner, self.Wo, None, num_threads)
+        loop.readout = affine(k, owner, self.Wc, self.bc, num_threads)
 
     cdef int open_embedding(self, Loop *loop, list owner, object num_threads) except -1:
         """What the rows of the embedding give the first layer's steps to begin with."""
@@ -253,8 +242,8 @@ cdef class AttentionDecoder:
         cdef Recurrence layer
         for layer in self.layers:
             row += layer.packed_weights()
-        for matrix in (*self.weights[:1], *self.weights[3:], *(self.readout or ())[:1]):
-            row += matrix.size
+        for matrix in (self.Wq, self.Wo, self.Wc):
+            row += 0 if matrix is None else matrix.size
         cdef const fr_batch *batch = &loop.batch
         return row * batch.offset[batch.steps] + attention_work(&loop.attention_job)
 
@@ -267,30 +256,20 @@ cdef class AttentionDecoder:
             layer.close_forward([final[i] for final in finals])
             layer.weights.drop()
 
-    cdef int keep(self, dict tape, object memory) except -1:
-        """Keep the tape, and the shapes of the caller's arrays that it refers to."""
-        self.tape = dict(tape)
-        if self.heads > 1:
-            del self.tape["attention"]  # the mean of the heads'
-        arrays = [memory, *self.weights, *(self.readout or ()), self.drops, self.embedding]
-        self.referred = [(array, array.shape) for array in arrays if array is not None]
-
-    cdef int check_shapes(self) except -1:
-        """Refuse a backward after somebody has reshaped, in place, what the tape refers to."""
-        cdef Recurrence layer
-        for layer in self.layers:
-            layer.check_shapes()
-        refuse_reshaped(self.referred, "memory, weights, readout, drops and embedding")
-
     cdef object backward(
         self, object dfeatures, object dattention, object dfed, object dstates, object num_threads
     ):
         """All that `attention_decoder_backward` returns."""
         cdef BackwardLoop b
-        cdef AttentionJob *attention
+        cdef AttentionJob *attention = &b.forward.attention_job
+        cdef Recurrence layer
+        cdef const fr_cell_backward *m
         cdef list owner = []
         cdef int threads
-        self.check_shapes()
+        cdef fr_index i
+        for layer in self.layers:
+            layer.check_shapes()
+        refuse_reshaped(self.referred, "memory, weights, readout, drops and embedding")
         memset(&b, 0, sizeof(BackwardLoop))
         self.open_loop(&b.forward, owner, self.tape)
         grads = self.new_gradients(dfeatures, dattention, dfed)
@@ -299,24 +278,23 @@ cdef class AttentionDecoder:
         dcells = self.open_layers_backward(&b, owner, grads, dstates, num_threads)
         threads = threads_for(num_threads, 2 * self.work(&b.forward), b.forward.batch.rows)
         if b.forward.batch.rows:
-            give_memory(&b.forward, owner, threads)
+            give_workspace(attention, owner, threads)
             with nogil:
                 run_steps_backward(&b, threads)
-        attention = &b.forward.attention_job
         run(attention, memory_share, attention_work(attention), num_threads)
         dstates0 = [empty_like(dstate) for dstate in dstates]
-        self.close_layers_backward(&b, dstates0)
+        for i in range(b.forward.layers):
+            layer, m = self.layers[i], &b.cells[i].m
+            layer.copy_states([dstate[i] for dstate in dstates0], m.dh, 1, m.dc, 1)
         dmemory, dweights = self.attention_gradients(grads, num_threads)
         dreadout = ()
-        if self.readout is not None:  # z = [c; h] Wc + bc
+        if self.Wc is not None:  # z = [c; h] Wc + bc
             joined, dz = self.flat(self.tape["joined"]), self.flat(grads["dz"])
             dreadout = weight_gradient(joined, dz, num_threads), column_sums(dz, num_threads)
         dx = self.input_gradients(&b, grads["dx"], dcells[0][0], num_threads)
         return dx, grads["dfed"], dstates0, dmemory, dcells, dweights, dreadout
 
-    cdef object input_gradients(
-        self, BackwardLoop *b, object dx, object dWx, object num_threads
-    ):
+    cdef object input_gradients(self, BackwardLoop *b, object dx, object dWx, object num_threads):
         """The gradient of x; or that of the embedding, and of what meets it, the first of dWx."""
         cdef Recurrence layer = self.layers[0]
         cdef fr_layout layout = layer.weights.layout_x
@@ -330,8 +308,7 @@ cdef class AttentionDecoder:
         dembedding = empty_like(self.embedding)
         wx_t = packed_transposed(self.kernels, self.Wx, &layout, num_threads)
         embedding_gradients(
-            self.kernels, &b.cells[0], wx_t.data, self.embedding, dembedding,
-            dWx[: len(self.Wx)], num_threads,
+            b.cells, wx_t.data, self.embedding, dembedding, dWx[: len(self.Wx)], num_threads
         )
         return dembedding
 
@@ -345,21 +322,19 @@ cdef class AttentionDecoder:
         grads = {
             "dfeatures": dfeatures,
             "dfed": dfed.copy() if self.feeding else None,
-            "djoined": scratch(joined.shape, dtype),
+            "djoined": step_rows(joined.shape, dtype, False),
             "dc": empty(context, dtype),
-            "dquery": scratch(hidden, dtype),
-            "dy": scratch(hidden, dtype),
-            "dbelow": scratch(hidden, dtype),
-            "dfirst": scratch(first.shape, dtype),
+            **{name: step_rows(hidden, dtype, False) for name in ("dquery", "dy", "dbelow")},
+            "dfirst": step_rows(first.shape, dtype, False),
             "dx": empty((N, T, first.shape[2] - (F if self.feeding else context[2])), dtype),
             "dattention": dattention,
             "dscore": empty((N * self.heads, T, keys.shape[1]), dtype),
             "dk": empty_like(k),
         }
-        grads["dz"] = grads["djoined"] if self.readout is None else empty((N, T, F), dtype)
+        grads["dz"] = grads["djoined"] if self.Wc is None else empty((N, T, F), dtype)
         grads["dq"] = empty(tape["q"].shape, dtype) if self.weights else grads["dquery"]
         grads["dheads"] = grads["dc"]
-        if self.score == "multi_head":
+        if self.Wo is not None:
             grads["dheads"] = empty(tape["heads"].shape, dtype)
         grads["dv"] = grads["dk"] if k is v else empty_like(v)
         if self.heads > 1 and dattention is not None:  # attention = mean of the heads'
@@ -385,12 +360,9 @@ cdef class AttentionDecoder:
         b.dfirst_fed = plane(owner, grads["dfirst"][:, :, b.dx.columns :])
         if self.feeding:
             b.dfed = plane(owner, same_rows(grads["dfed"], b.forward.batch.steps))
-        if self.weights:
-            b.query_weights_t = affine_transposed(k, owner, self.weights[0], num_threads)
-        if self.score == "multi_head":
-            b.heads_weights_t = affine_transposed(k, owner, self.weights[3], num_threads)
-        if self.readout is not None:
-            b.readout_t = affine_transposed(k, owner, self.readout[0], num_threads)
+        b.query_weights_t = affine_transposed(k, owner, self.Wq, num_threads)
+        b.heads_weights_t = affine_transposed(k, owner, self.Wo, num_threads)
+        b.readout_t = affine_transposed(k, owner, self.Wc, num_threads)
 
     cdef int open_attention(self, BackwardLoop *b, list owner, dict grads) except -1:
         cdef AttentionJob *m = &b.forward.attention_job
@@ -400,23 +372,12 @@ cdef class AttentionDecoder:
         m.dvalues = matrices(owner, grads["dv"], self.heads)
         m.shared = grads["dk"] is grads["dv"]
         if self.steps is not None:
-            self.limit_rows(m)
+            m.steps = <const cnp.int64_t *>cnp.PyArray_DATA(self.steps)
         if grads["dattention"] is not None:
             m.dattention = matrices(owner, grads["dattention"])
         if self.score == "additive":
             b.dscore_v = plane(owner, grads["dscore_v"][0])
             m.dv = matrices(owner, grads["dscore_v"][1])
-
-    cdef int limit_rows(self, const AttentionJob *m) except -1:
-        """Let what the gradients of the memory read end with each sequence's last step."""
-        cdef fr_index n, head, steps
-        for n in range(m.sequences):
-            steps = self.steps[n]
-            for head in range(n * m.heads, (n + 1) * m.heads):
-                shorten(&m.q[head], steps)
-                shorten(&m.attention[head], steps)
-                shorten(&m.dcontext[head], steps)
-                shorten(&m.dscore[head], steps)
 
     cdef list open_layers_backward(
         self, BackwardLoop *b, list owner, dict grads, object dstates, object num_threads
@@ -445,12 +406,6 @@ cdef class AttentionDecoder:
             b.row_bytes = max(b.row_bytes, b.cells[i].row_bytes)
         return dcells
 
-    cdef int close_layers_backward(self, const BackwardLoop *b, list dstates0) except -1:
-        """Write the gradients of the initial states."""
-        cdef Recurrence layer
-        for i, layer in enumerate(self.layers):
-            layer.close_backward(&b.cells[<fr_index>i], [dstate[i] for dstate in dstates0])
-
     cdef tuple attention_gradients(self, dict grads, object num_threads):
         """Gradients of the memory and of the weights of the score."""
         keys, values, k, v = self.memory
@@ -466,7 +421,7 @@ cdef class AttentionDecoder:
         last = ()
         if self.score == "additive":
             last = (grads["dscore_v"][0].sum(axis=(0, 1)),)
-        if self.score == "multi_head":  # c = heads Wo
+        if self.Wo is not None:  # c = heads Wo
             heads, dc = self.flat(self.tape["heads"]), self.flat(grads["dc"])
             last = (weight_gradient(heads, dc, num_threads),)
         return dmemory, (dWq, *dweights, *last)
@@ -478,27 +433,15 @@ cdef class AttentionDecoder:
         return array[np.arange(array.shape[1]) < self.steps[:, None]]
 
 
-cdef Recurrence new_layer(object cell, object arrays):
-    """The recurrence of one layer; its batch is to come."""
-    cdef Recurrence layer = Recurrence.__new__(Recurrence)
-    layer.weights = cell_weights(cell, arrays, {})
-    return layer
-
-
 cdef object same_rows(object rows, fr_index steps):
     """The same memory, rows (N, width), for every step."""
     shape, strides = (rows.shape[0], steps, rows.shape[1]), (rows.strides[0], 0, rows.strides[1])
     return np.ndarray(shape, rows.dtype, rows, 0, strides)
 
 
-cdef object scratch(tuple shape, object dtype):
-    """An array (N, T, width) that has the same memory for every step."""
-    return same_rows(empty((shape[0], shape[2]), dtype), shape[1])
-
-
-cdef object tape_rows(tuple shape, object dtype, bint train):
-    """An array (N, T, width) of what only a backward needs of every step."""
-    return empty(shape, dtype) if train else scratch(shape, dtype)
+cdef object step_rows(tuple shape, object dtype, bint each):
+    """An array (N, T, width) with memory for each step, or with the same for all."""
+    return empty(shape, dtype) if each else same_rows(empty(shape[::2], dtype), shape[1])
 
 
 cdef Plane plane(list owner, cnp.ndarray array):
@@ -517,32 +460,3 @@ cdef const Plane *planes(list owner, list arrays) except NULL:
         (<Plane *>buffer.data)[i] = plane(owner, arrays[i])
     owner.append(buffer)
     return <const Plane *>buffer.data
-
-
-cdef const Matrix *moving(list owner, const Matrix *whole, fr_index count) except? NULL:
-    """Room for one row of each of these matrices, if there are any."""
-    cdef Buffer buffer
-    if whole == NULL:
-        return NULL
-    buffer = Buffer(count, sizeof(Matrix))
-    owner.append(buffer)
-    return <const Matrix *>buffer.data
-
-
-cdef inline void shorten(const Matrix *matrix, fr_index rows) noexcept:
-    (<Matrix *>matrix).rows = rows
-
-
-cdef int give_memory(Loop *loop, list owner, int threads) except -1:
-    """The workspace of each thread, and what points at the step that it is at."""
-    cdef AttentionJob *m = &loop.attention_job
-    cdef AttentionJob *now = &loop.now
-    cdef fr_index all_rows = loop.batch.rows, n = all_rows * m.heads
-    cdef fr_index rows = (all_rows + threads - 1) // threads
-    owner.append(give_workspace(m, threads, 2 * rows))  # three pointers a row, see input_gradient
-    now[0] = m[0]
-    now.mean = moving(owner, m.mean, all_rows)
-    now.dattention = moving(owner, m.dattention, all_rows)
-    now.q, now.dq = moving(owner, m.q, n), moving(owner, m.dq, n)
-    now.attention, now.dscore = moving(owner, m.attention, n), moving(owner, m.dscore, n)
-    now.context, now.dcontext = moving(owner, m.context, n), moving(owner, m.dcontext, n)

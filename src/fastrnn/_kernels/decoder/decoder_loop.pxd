@@ -1,7 +1,7 @@
 from fastrnn._kernels.attention.attention cimport AttentionJob
-from fastrnn._kernels.recurrent.backward cimport Backward
 from fastrnn._kernels.linalg.matrix cimport Affine
-from fastrnn._kernels.simd cimport fr_cell, fr_index, fr_kernels, fr_batch, fr_step
+from fastrnn._kernels.recurrent.backward cimport Backward
+from fastrnn._kernels.simd cimport fr_batch, fr_cell, fr_index, fr_kernels, fr_step
 
 # A row of numbers for each sequence and step; scratch memory has the same for all steps.
 cdef struct Plane:
@@ -35,18 +35,16 @@ cdef struct Loop:
     Plane query           # the h of `joined`; or a copy of the state of the top layer
     Plane q               # what asks the memory: the query, or its projection by
     Affine query_weights
-    Plane heads           # of multi_head: the contexts of all heads side by side, which meet
+    Plane heads           # c; or, of multi_head, the contexts of all heads side by side, which meet
     Affine heads_weights
     Plane f
     Affine readout
-    AttentionJob attention_job     # of all steps
-    AttentionJob now               # of the one that a thread is at, each for its rows
+    AttentionJob attention_job     # a query is that of a step
 
 cdef struct BackwardLoop:
     Loop forward
     Backward *cells       # of each layer
     fr_index row_bytes    # of the layer that needs most in a chunk
-    fr_index first, end   # steps of the chunk
     Plane dfeatures
     Plane dfed            # scratch: of what the step fed to the next
     Plane dz              # before the tanh of the readout; without one, `djoined`

@@ -1,25 +1,32 @@
 """The time loop of a decoder whose recurrence contains its attention, in both directions.
 
-Each thread takes rows of the batch, that is sequences, through all their steps, and waits for no
-other. Rows come in the order of the layers' batch, by falling number of steps; arrays lie in the
-caller's order.
-The cells run as they do in a plain recurrent layer. Where the backward computes weight gradients,
-it goes in the chunks of `backward.pyx`.
+    in each thread, for its rows (sequences) of the batch:
+        for each step:
+            with input feeding:                     with the context as an input:
+                x = [x, features before]                c = attention to h before
+                h = a step of every layer               x = [x, c]
+                c = attention to h                      h = a step of every layer
+            features = [c; h], or tanh of their readout
+
+The backward runs the same lines from the last to the first, in the chunks of `backward.pyx`; the
+weight gradients of a chunk come after its steps. No thread waits for another during the steps.
+Rows come in the order of the layers' batch, by falling number of steps; arrays lie in the caller's
+order. The cells run as they do in a plain recurrent layer.
 """
 
 cimport numpy as cnp
 from libc.string cimport memcpy
 
 from fastrnn._kernels.attention.attention cimport (
-    AttentionJob, attend, average_heads, keys_of, query_gradient, score_gradient
+    AttentionJob, attend, average_heads, keys_of, query_gradient, score_gradient, workspace_of
 )
+from fastrnn._kernels.linalg.matrix cimport Affine, Workspace, apply_pointed
 from fastrnn._kernels.recurrent.backward cimport (
     Backward, add_weight_gradients, chunk_before, point_at_chunk, sum_by_id, through_input
 )
-from fastrnn._kernels.recurrent.prepacked cimport FIRST_RESIDUAL
-from fastrnn._kernels.linalg.matrix cimport Affine, Matrix, Workspace, apply_pointed, workspace_at
-from fastrnn._kernels.simd cimport fr_cell, fr_index, fr_kernels, fr_rows, fr_share
+from fastrnn._kernels.recurrent.prepacked cimport adds_inputs
 from fastrnn._kernels.runtime.threads cimport parallel_for
+from fastrnn._kernels.simd cimport fr_cell, fr_index, fr_kernels, fr_rows, fr_share
 
 # The rows of one thread that have some step, in the order of the batch: first, first + stride, ...
 cdef struct OwnRows:
@@ -45,11 +52,6 @@ cdef OwnRows rows_at(const Loop *d, int t, int threads, fr_index s) noexcept nog
 cdef fr_share step_share(const Loop *d, OwnRows own) noexcept nogil:
     """The same rows for a step of a cell, which takes all hidden units."""
     return fr_share(own.first, own.stride, 0, d.cells[0].ld // d.kernels.lanes, NULL, 1, 0)
-
-
-cdef Workspace work_of(const Loop *d, int t) noexcept nogil:
-    cdef const AttentionJob *m = &d.attention_job
-    return workspace_at(m.memory + t * m.thread_bytes, m.largest_side)
 
 
 cdef inline fr_index sequence(OwnRows own, fr_index i) noexcept nogil:
@@ -89,12 +91,6 @@ cdef void apply_rows(
     apply_pointed(k, affine, work, x.rows.count)
 
 
-cdef void to_step(const Matrix *whole, const Matrix *now, fr_index n, fr_index s) noexcept nogil:
-    """now[n] = row s of whole[n]."""
-    cdef Matrix m = whole[n]
-    (<Matrix *>now)[n] = Matrix(m.data + s * m.row_bytes, 1, m.columns, m.row_bytes)
-
-
 cdef void copy_state(const Loop *d, Lines to, const fr_cell *m, fr_index s) noexcept nogil:
     """The state h that step s of a cell reads."""
     cdef fr_index slot = s % m.h_slots * m.batch.rows, bytes = m.ld * d.kernels.itemsize, i, r
@@ -108,7 +104,7 @@ cdef void copy_state(const Loop *d, Lines to, const fr_cell *m, fr_index s) noex
 cdef void forward_steps(void *loop, int t, int threads) noexcept nogil:
     """Every step of a thread's rows."""
     cdef const Loop *d = <const Loop *>loop
-    cdef Workspace work = work_of(d, t)
+    cdef Workspace work = workspace_of(&d.attention_job, t)
     cdef OwnRows own
     cdef fr_index s
     for s in range(d.batch.steps):
@@ -138,37 +134,27 @@ cdef void forward_step(const Loop *d, OwnRows own, fr_index s, Workspace work) n
         copy(k, at(d.first_fed, own, s + 1), at(d.f, own, s))
 
 
-cdef void **embedding_rows(const Loop *d, OwnRows own, fr_index s, void **pointers) noexcept nogil:
-    """What the sums of step s begin with, if x is rows of an embedding."""
-    cdef Lines ids
-    cdef fr_index i
-    if d.projected == NULL:
-        return NULL
-    ids = at(d.ids, own, s)
-    for i in range(own.count):
-        pointers[i] = <void *>(
-            d.projected + (<const cnp.int64_t *>line(ids, i))[0] * d.projected_bytes
-        )
-    return pointers
-
-
 cdef void stack(const Loop *d, OwnRows own, fr_index s, Workspace work) noexcept nogil:
     """A step of every layer."""
     cdef const fr_kernels *k = d.kernels
-    cdef void **acc_init = embedding_rows(d, own, s, work.rows)
-    cdef Lines y
-    cdef fr_index layer
+    cdef void **acc_init = NULL
+    cdef Lines ids = at(d.ids, own, s), y
+    cdef fr_index layer, i
+    if d.projected:
+        acc_init = work.rows
+        for i in range(own.count):
+            acc_init[i] = <void *>(
+                d.projected + (<const cnp.int64_t *>line(ids, i))[0] * d.projected_bytes
+            )
     for layer in range(d.layers):
-        d.step(
-            &d.cells[layer], step_share(d, own), s,
-            <const void *const *>(NULL if layer else acc_init),
-        )
+        d.step(&d.cells[layer], step_share(d, own), s, <const void *const *>acc_init)
+        acc_init = NULL
         y = at(d.outputs[layer], own, s)
-        if d.residual and layer >= FIRST_RESIDUAL:
+        if adds_inputs(d.residual, layer):
             each(k.add_rows, y, at(d.below, own, s))
         if layer + 1 == d.layers:
             return
-        if d.residual and layer + 1 >= FIRST_RESIDUAL:
+        if adds_inputs(d.residual, layer + 1):
             copy(k, at(d.below, own, s), y)
         if d.drops:
             each(k.multiply_rows, y, at(d.drops[layer], own, s))
@@ -177,20 +163,15 @@ cdef void stack(const Loop *d, OwnRows own, fr_index s, Workspace work) noexcept
 cdef void attend_step(const Loop *d, OwnRows own, fr_index s, Workspace work) noexcept nogil:
     """Attend with the query of step s: c and the attention."""
     cdef const AttentionJob *m = &d.attention_job
-    cdef const AttentionJob *now = &d.now
     cdef fr_index i, n, head
     if d.query_weights.W:
         apply_rows(d.kernels, &d.query_weights, work, at(d.query, own, s), at(d.q, own, s))
     for i in range(own.count):
         n = sequence(own, i)
         for head in range(n * m.heads, (n + 1) * m.heads):
-            to_step(m.q, now.q, head, s)
-            to_step(m.attention, now.attention, head, s)
-            to_step(m.context, now.context, head, s)
-            attend(now, head, keys_of(m, n), work)
+            attend(m, head, keys_of(m, n), s, s + 1, work)
         if m.mean:
-            to_step(m.mean, now.mean, n, s)
-            average_heads(now, n)
+            average_heads(m, n, s, s + 1)
     if d.heads_weights.W:
         apply_rows(d.kernels, &d.heads_weights, work, at(d.heads, own, s), at(d.c, own, s))
 
@@ -199,27 +180,23 @@ cdef void attend_step(const Loop *d, OwnRows own, fr_index s, Workspace work) no
 
 cdef void run_steps_backward(BackwardLoop *b, int threads) noexcept nogil:
     """All steps from the last to the first, a chunk at a time."""
-    cdef const fr_kernels *k = b.forward.kernels
-    cdef fr_index layer
-    b.end = b.forward.batch.steps
-    while b.end > 0:
-        b.first = chunk_before(&b.forward.batch, b.row_bytes, b.end)
+    cdef fr_index end = b.forward.batch.steps, first, layer
+    while end > 0:
+        first = chunk_before(&b.forward.batch, b.row_bytes, end)
         for layer in range(b.forward.layers):
-            point_at_chunk(k, &b.cells[layer], b.first, b.end)
+            point_at_chunk(&b.cells[layer], first, end)
         parallel_for(backward_steps, b, threads)
         parallel_for(weight_gradients, b, threads)
-        for layer in range(b.forward.layers):
-            b.cells[layer].accumulate = True
-        b.end = b.first
+        end = first
 
 
 cdef void backward_steps(void *loop, int t, int threads) noexcept nogil:
     """The steps of the chunk of a thread's rows."""
     cdef const BackwardLoop *b = <const BackwardLoop *>loop
-    cdef Workspace work = work_of(&b.forward, t)
+    cdef Workspace work = workspace_of(&b.forward.attention_job, t)
     cdef OwnRows own
     cdef fr_index s
-    for s in range(b.end - 1, b.first - 1, -1):
+    for s in range(b.cells.end - 1, b.cells.first - 1, -1):
         own = rows_at(&b.forward, t, threads, s)
         if own.count:
             backward_step(b, own, s, work)
@@ -230,9 +207,9 @@ cdef void weight_gradients(void *loop, int t, int threads) noexcept nogil:
     cdef const BackwardLoop *b = <const BackwardLoop *>loop
     cdef fr_index layer
     for layer in range(b.forward.layers):
-        add_weight_gradients(b.forward.kernels, &b.cells[layer], t, threads)
-    if b.cells[0].sums:
-        sum_by_id(b.forward.kernels, &b.cells[0], b.first, b.end, t, threads)
+        add_weight_gradients(&b.cells[layer], t, threads)
+    if b.cells.sums:
+        sum_by_id(b.cells, t, threads)
 
 
 cdef void backward_step(
@@ -263,9 +240,7 @@ cdef void add_to_dstate(const BackwardLoop *b, Lines dquery) noexcept nogil:
     cdef fr_index bytes = top.m.cell.ld * b.forward.kernels.itemsize, i, r
     for i in range(dquery.rows.count):
         r = dquery.rows.first + i * dquery.rows.stride
-        b.forward.kernels.add_rows(
-            <char *>top.m.dh + r * bytes, line(dquery, i), dquery.columns
-        )
+        b.forward.kernels.add_rows(<char *>top.m.dh + r * bytes, line(dquery, i), dquery.columns)
 
 
 cdef void readout_backward(
@@ -289,27 +264,17 @@ cdef void attend_step_backward(
     """Gradient of the query; what the gradients of the memory need stays in the tapes."""
     cdef const fr_kernels *k = b.forward.kernels
     cdef const AttentionJob *m = &b.forward.attention_job
-    cdef const AttentionJob *now = &b.forward.now
     cdef fr_index i, n, head
     if b.heads_weights_t.W:
         # c = heads Wo
         apply_rows(k, &b.heads_weights_t, work, at(b.dc, own, s), at(b.dheads, own, s))
     for i in range(own.count):
         n = sequence(own, i)
-        if m.dattention:
-            to_step(m.dattention, now.dattention, n, s)
         for head in range(n * m.heads, (n + 1) * m.heads):
-            to_step(m.q, now.q, head, s)
-            to_step(m.attention, now.attention, head, s)
-            to_step(m.dcontext, now.dcontext, head, s)
-            to_step(m.dscore, now.dscore, head, s)
-            to_step(m.dq, now.dq, head, s)
-            score_gradient(now, head, keys_of(m, n))
-            query_gradient(now, head, keys_of(m, n), work)
+            score_gradient(m, head, keys_of(m, n), s, s + 1)
+            query_gradient(m, head, keys_of(m, n), s, s + 1, work)
         if m.v:
-            k.add_rows(
-                b.dscore_v.data + n * b.dscore_v.row_bytes, m.dv[n].data, b.dscore_v.columns
-            )
+            k.add_rows(b.dscore_v.data + n * b.dscore_v.row_bytes, m.dv[n].data, b.dscore_v.columns)
     if b.query_weights_t.W:
         # q = query Wq
         apply_rows(k, &b.query_weights_t, work, at(b.dq, own, s), at(b.dquery, own, s))
@@ -325,20 +290,20 @@ cdef void stack_backward(
     cdef fr_index layer
     for layer in range(d.layers - 1, -1, -1):
         b.cells[layer].step(&b.cells[layer].m, step_share(d, own), s)
-        step_input_gradient(k, &b.cells[layer], own, s, work.rows)
+        step_input_gradient(&b.cells[layer], own, s, work.rows)
         if layer == 0:
             return
         if d.drops:
             each(k.multiply_rows, dbelow, at(d.drops[layer - 1], own, s))
         # y = h, or h + the input
-        if d.residual and layer >= FIRST_RESIDUAL:
+        if adds_inputs(d.residual, layer):
             each(k.add_rows, dy, dbelow)
         else:
             copy(k, dy, dbelow)
 
 
 cdef void step_input_gradient(
-    const fr_kernels *k, const Backward *b, OwnRows own, fr_index s, void **pointers
+    const Backward *b, OwnRows own, fr_index s, void **pointers
 ) noexcept nogil:
     """dx = dgates Wx^T of a thread's rows of step s; `pointers` has room for three a row."""
     cdef fr_index number = b.m.cell.batch.offset[s] - b.m.chunk_first + own.first
@@ -348,6 +313,4 @@ cdef void step_input_gradient(
             pointers[part * own.count + i] = b.chunk_rows[
                 part * b.m.chunk_rows + number + i * own.stride
             ]
-    through_input(
-        k, b, pointers, pointers + own.count, pointers + 2 * own.count, 0, own.count
-    )
+    through_input(b, pointers, pointers + own.count, pointers + 2 * own.count, 0, own.count)

@@ -1,11 +1,11 @@
 cimport numpy as cnp
 
 from fastrnn._kernels.attention.attention cimport AttentionJob
-from fastrnn._kernels.recurrent.prepacked cimport Prepacked
 from fastrnn._kernels.linalg.matrix cimport Affine, Matrix, Workspace
+from fastrnn._kernels.recurrent.prepacked cimport Prepacked
 from fastrnn._kernels.simd cimport fr_index, fr_kernels
 
-# The rows of a step, and where one thread's steps keep them: each is a hypothesis of a sentence, and
+# The rows of a step, and where one thread's steps keep them: each is a hypothesis of a sentence;
 # those of one sentence are neighbours. Of what a step leaves to the next there are two, in turn.
 cdef struct StepRows:
     fr_index most
@@ -21,7 +21,7 @@ cdef struct StepRows:
     Matrix features_before
     Matrix x
     Matrix query           # projected
-    Matrix *parts          # [3][heads] of one sentence: queries, attention, contexts
+    Matrix *parts          # [3][heads]: queries, attention, contexts of each head
     Matrix each            # [heads * most] rows, the attention of each head where there are several
     Matrix contexts        # of the heads side by side
     Matrix joined          # [c; h]
@@ -34,37 +34,21 @@ cdef class StepDecoder:
     cdef const fr_kernels *kernels
     cdef Prepacked stack
     cdef list owner
-    cdef fr_index sentences
-    cdef fr_index vocabulary
-    cdef fr_index memory_steps
-    cdef fr_index memory_size
-    cdef fr_index features
-    cdef bint attends
-    cdef bint attends_before
-    cdef bint feeds_features
-    cdef Matrix embedding
-    cdef Matrix constant
-    cdef const char *h
-    cdef const char *c
+    cdef object dtype
+    cdef fr_index sentences, vocabulary, memory_steps, memory_size, features
+    cdef bint attends, attends_before, feeds_features
+    cdef Matrix embedding, constant
+    cdef const char *states[2]  # first ones: h and, if the cell has it, c
     cdef AttentionJob score
-    cdef Affine query
-    cdef Affine heads_output
-    cdef Affine readout
-    cdef Affine output
+    cdef Affine query, heads_output, readout, output
     cdef double row_work
     cdef int attend_to(
         self, object decoder, object memory, object lengths, object num_threads
     ) except -1
-    cdef object dtype(self)
     cdef StepRows rows_at(self, char *memory, fr_index most) noexcept nogil
     cdef void step(self, StepRows *rows) noexcept nogil
     cdef void carry_states(self, StepRows *rows) noexcept nogil
-    cdef void begin_state(self, StepRows *rows, fr_index row) noexcept nogil
     cdef void make_inputs(self, StepRows *rows) noexcept nogil
     cdef void make_features(self, StepRows *rows) noexcept nogil
     cdef Matrix top_state(self, StepRows *rows, bint after) noexcept nogil
-    cdef Matrix top_output(self, StepRows *rows) noexcept nogil
     cdef void attend_rows(self, StepRows *rows, Matrix query, Matrix context) noexcept nogil
-    cdef void attend_sentence(
-        self, StepRows *rows, fr_index begin, fr_index end, Matrix query, Matrix contexts
-    ) noexcept nogil

@@ -1,25 +1,29 @@
 """The functions of `fastrnn._reference.decoding`, compiled.
 
-A thread owns some of the sentences and works on a block of them at a time. Each step runs the
-decoder for all hypotheses of the block at once, then every sentence chooses how it goes on. One that
-is over leaves the block, and the next one takes its place, so that the block stays full.
+    in each thread, for its sentences:
+        until all are over:
+            fill the block with sentences that have not begun
+            a step of the decoder for all hypotheses of the block at once
+            for each sentence of the block:
+                choose its next token, or the best continuations of its beam
+                if it is over, copy what was found; it leaves the block
+
+A history grows with its sentence, by doubling; everything else that a call needs it takes at once.
 """
 
 cimport cython
 cimport numpy as cnp
 import numpy as np
+from cpython.mem cimport PyMem_RawFree, PyMem_RawRealloc
 from libc.math cimport INFINITY, fmin, log, pow
 from libc.stdint cimport uint64_t
 from libc.string cimport memcpy, memset
 
 from fastrnn._kernels.attention.attention cimport keys_of
 from fastrnn._kernels.decoder.decoder_step cimport StepDecoder, StepRows
-from fastrnn._kernels.decoder.hypotheses cimport (
-    Found, History, Shown, discard, enter, forget, make_room, show,
-)
 from fastrnn._kernels.runtime.memory cimport Buffer
-from fastrnn._kernels.simd cimport fr_draw, fr_index, fr_kernels
 from fastrnn._kernels.runtime.threads cimport parallel_for, threads_for
+from fastrnn._kernels.simd cimport fr_draw, fr_index, fr_kernels
 
 cnp.import_array()
 
@@ -28,9 +32,27 @@ cnp.import_array()
 cdef fr_index BLOCK_ROWS = 256
 # Steps that a sentence is taken to need, for the choice of threads.
 cdef fr_index USUAL_STEPS = 8
+# Steps that a history has room for at first.
+cdef fr_index FIRST_ROOM = 32
 
 
-# A sentence in a block.
+# A target that was found: where it ends in the history of its sentence, and how good it is.
+cdef struct Found:
+    double score, log_probability
+    bint finished
+    fr_index length  # tokens to be shown
+    fr_index row     # as which the last of them went on
+    fr_index at      # of its tokens, once they are shown
+
+
+# Tokens of targets one after another, and their attention.
+cdef struct Shown:
+    fr_index used, room
+    cnp.int64_t *tokens
+    char *attention
+
+
+# A sentence in a block, and how its hypotheses came about.
 cdef struct Sentence:
     fr_index number
     fr_index steps           # made so far
@@ -40,7 +62,10 @@ cdef struct Sentence:
     double *coverage         # [rows][covered], the attention that each step of the memory got
     double *next_log_probability
     double *next_coverage
-    History history
+    fr_index room            # of the history, in steps
+    fr_index *parent         # [room][beam]: of what went on as this row, the row before,
+    fr_index *token          # and the token
+    char *attention          # [room][beam] of each row of the step
 
 
 # A continuation of a hypothesis.
@@ -66,11 +91,12 @@ cdef struct Worker:
 # The options of a call, and what it finds.
 cdef struct DecodingJob:
     const fr_kernels *kernels
-    void *decoder            # a Decoder
+    void *decoder            # a StepDecoder
     Worker *workers
     fr_index sentences
     fr_index block           # sentences of a block
     fr_index beam
+    fr_index attention_bytes  # of a row; 0: not kept
     fr_index most_steps
     fr_index end             # -1: there is no end mark
     const cnp.int64_t *start
@@ -81,8 +107,7 @@ cdef struct DecodingJob:
     const unsigned char *use_forced
     # A beam search, where n_best > 0
     fr_index n_best
-    double length_penalty
-    double coverage_penalty
+    double length_penalty, coverage_penalty
     fr_index covered         # steps of the memory; 0: coverage does not count
     # What was found for each sentence, by which thread
     Found *found             # [sentences][max(n_best, 1)]
@@ -147,33 +172,6 @@ cdef void go_on(const DecodingJob *m, Worker *w) noexcept nogil:
     w.running = kept
 
 
-cdef void show_results(const DecodingJob *m, Worker *w, const Sentence *s) noexcept nogil:
-    """Copy the tokens of what was found."""
-    cdef fr_index first = s.number * max(m.n_best, 1), i
-    for i in range(first, first + m.count[s.number]):
-        if not show(&w.shown, &s.history, &m.found[i]):
-            w.failed = True
-
-
-cdef bint remember_attention(Worker *w, Sentence *s) noexcept nogil:
-    """Keep the attention of the rows of this step; tells whether there was memory."""
-    cdef fr_index bytes = s.history.attention_bytes
-    if not make_room(&s.history, s.steps + 1):
-        w.failed = True
-        return False
-    memcpy(
-        s.history.attention + s.steps * s.history.beam * bytes,
-        w.rows.attention.data + s.first * bytes, s.rows * bytes,
-    )
-    return True
-
-
-cdef void remember(Sentence *s, fr_index row, fr_index parent, fr_index token) noexcept nogil:
-    """What goes on from this step as its sentence's row of this number."""
-    s.history.parent[s.steps * s.history.beam + row] = parent
-    s.history.token[s.steps * s.history.beam + row] = token
-
-
 cdef inline double value(const fr_kernels *k, const void *row, fr_index place) noexcept nogil:
     return (<const float *>row)[place] if k.itemsize == 4 else (<const double *>row)[place]
 
@@ -182,19 +180,90 @@ cdef inline const char *logits_of(const Worker *w, fr_index row) noexcept nogil:
     return w.rows.logits.data + row * w.rows.logits.row_bytes
 
 
+# --- histories ------------------------------------------------------------------------------------
+
+cdef bint grow(void **array, fr_index bytes) noexcept nogil:
+    """Make an array larger; tells whether there was memory."""
+    cdef void *moved = PyMem_RawRealloc(array[0], max(bytes, 1))
+    if moved != NULL:
+        array[0] = moved
+    return moved != NULL
+
+
+cdef bint remember_attention(const DecodingJob *m, Worker *w, Sentence *s) noexcept nogil:
+    """Keep the attention of the rows of this step; tells whether there was memory."""
+    cdef fr_index bytes = m.attention_bytes, room = s.room
+    if s.steps == room:
+        room = 2 * room or FIRST_ROOM
+        if not (
+            grow(<void **>&s.parent, room * m.beam * sizeof(fr_index))
+            and grow(<void **>&s.token, room * m.beam * sizeof(fr_index))
+            and grow(<void **>&s.attention, room * m.beam * bytes)
+        ):
+            w.failed = True
+            return False
+        s.room = room
+    memcpy(
+        s.attention + s.steps * m.beam * bytes, w.rows.attention.data + s.first * bytes,
+        s.rows * bytes,
+    )
+    return True
+
+
+cdef void remember(
+    const DecodingJob *m, Sentence *s, fr_index row, fr_index parent, fr_index token
+) noexcept nogil:
+    """What goes on from this step as its sentence's row of this number."""
+    s.parent[s.steps * m.beam + row], s.token[s.steps * m.beam + row] = parent, token
+
+
+cdef void show_results(const DecodingJob *m, Worker *w, const Sentence *s) noexcept nogil:
+    """Copy the tokens of what was found."""
+    cdef fr_index first = s.number * max(m.n_best, 1), i
+    for i in range(first, first + m.count[s.number]):
+        if not show(m, &w.shown, s, &m.found[i]):
+            w.failed = True
+
+
+cdef bint show(const DecodingJob *m, Shown *shown, const Sentence *s, Found *found) noexcept nogil:
+    """Follow a target back from its end, and copy it; tells whether there was memory."""
+    cdef fr_index room = max(shown.room, FIRST_ROOM), bytes = m.attention_bytes
+    cdef fr_index row = found.row, step, at
+    while room < shown.used + found.length:
+        room *= 2
+    if room > shown.room:
+        if not (
+            grow(<void **>&shown.tokens, room * sizeof(cnp.int64_t))
+            and grow(<void **>&shown.attention, room * bytes)
+        ):
+            return False
+        shown.room = room
+    for step in range(found.length - 1, -1, -1):
+        at = step * m.beam + row
+        shown.tokens[shown.used + step] = s.token[at]
+        row = s.parent[at]
+        memcpy(
+            shown.attention + (shown.used + step) * bytes,
+            s.attention + (step * m.beam + row) * bytes, bytes,
+        )
+    found.at = shown.used
+    shown.used += found.length
+    return True
+
+
 # --- one target a sentence ------------------------------------------------------------------------
 
 cdef bint follow(const DecodingJob *m, Worker *w, Sentence *s) noexcept nogil:
     """Go on with one token; tells whether the sentence is over."""
     cdef const char *logits = logits_of(w, s.first)
     cdef fr_index token, first = s.first
-    if not remember_attention(w, s):
+    if not remember_attention(m, w, s):
         return True
     token = choose_token(m, w, s, logits)
     s.log_probability[0] += (
         value(m.kernels, logits, token) - m.kernels.log_sum_exp(logits, w.rows.logits.columns)
     )
-    remember(s, 0, 0, token)
+    remember(m, s, 0, 0, token)
     s.steps += 1
     if token == m.end or s.steps == m.most_steps:
         m.found[s.number] = Found(0, s.log_probability[0], token == m.end, s.steps, 0, 0)
@@ -234,17 +303,17 @@ cdef double uniform(uint64_t seed, uint64_t t) noexcept nogil:
 
 cdef bint search_on(const DecodingJob *m, Worker *w, Sentence *s) noexcept nogil:
     """Go on with the best continuations; tells whether the sentence is over."""
-    cdef fr_index count = continue_rows(m, w, s), row, token, rank, first = s.first
+    cdef fr_index count = continue_rows(m, w, s), token, rank, first = s.first
     cdef Continuation *found = w.continuations
     if count == 0:
         enter_running(m, s)
         return True
-    if not remember_attention(w, s):
+    if not remember_attention(m, w, s):
         return True
     cover(m, w, s)
     for rank in range(min(count, m.beam)):
         if found[rank].token == m.end:
-            enter_finished(m, s, &found[rank])
+            enter(m, s, True, s.steps + 1, found[rank].log_probability, found[rank].parent)
     s.first, s.rows = w.rows.count, 0
     for rank in range(count):
         token = found[rank].token
@@ -301,7 +370,7 @@ cdef void go_on_as(
     const DecodingJob *m, Sentence *s, fr_index row, const Continuation *found
 ) noexcept nogil:
     """A continuation is this row of the next step."""
-    remember(s, row, found.parent, found.token)
+    remember(m, s, row, found.parent, found.token)
     s.next_log_probability[row] = found.log_probability
     memcpy(
         s.next_coverage + row * m.covered, s.coverage + found.parent * m.covered,
@@ -336,24 +405,30 @@ cdef double length_divisor(const DecodingJob *m, fr_index tokens) noexcept nogil
     return pow((5 + <double>max(tokens, 1)) / 6, m.length_penalty)
 
 
-cdef void enter_finished(const DecodingJob *m, Sentence *s, const Continuation *ended) noexcept nogil:
-    """A continuation by the end mark may be among the best."""
-    cdef double points = score(m, s, s.steps + 1, ended.log_probability, ended.parent)
-    enter_best(m, s, Found(points, ended.log_probability, True, s.steps, ended.parent, 0))
-
-
-cdef void enter_running(const DecodingJob *m, Sentence *s) noexcept nogil:
+cdef void enter_running(const DecodingJob *m, const Sentence *s) noexcept nogil:
     """The hypotheses that have no end mark may be among the best."""
     cdef fr_index row
-    cdef double points
     for row in range(s.rows):
-        points = score(m, s, s.steps, s.log_probability[row], row)
-        enter_best(m, s, Found(points, s.log_probability[row], False, s.steps, row, 0))
+        enter(m, s, False, s.steps, s.log_probability[row], row)
 
 
-cdef void enter_best(const DecodingJob *m, const Sentence *s, Found found) noexcept nogil:
-    cdef fr_index n = s.number
-    m.count[n] = enter(m.found + n * m.n_best, m.count[n], m.n_best, found)
+cdef void enter(
+    const DecodingJob *m, const Sentence *s, bint finished, fr_index tokens,
+    double log_probability, fr_index row,
+) noexcept nogil:
+    """Put a target among the best if it is, of equal scores the first to come before."""
+    cdef Found *best = m.found + s.number * m.n_best
+    cdef fr_index *count = &m.count[s.number]
+    cdef fr_index at = count[0], i
+    cdef double points = score(m, s, tokens, log_probability, row)
+    while at > 0 and best[at - 1].score < points:
+        at -= 1
+    if at == m.n_best:
+        return
+    count[0] = min(count[0] + 1, m.n_best)
+    for i in range(count[0] - 1, at, -1):
+        best[i] = best[i - 1]
+    best[at] = Found(points, log_probability, finished, s.steps, row, 0)
 
 
 cdef bint settled(const DecodingJob *m, const Sentence *s) noexcept nogil:
@@ -383,8 +458,8 @@ cdef class Decoding:
     cdef bint returns_attention
 
     def __cinit__(
-        self, decoder, states, memory, lengths, constant, *, start, end, max_length,
-        return_attention, fr_index beam_size, fr_index n_best, num_threads,
+        self, decoder, states, memory, lengths, constant, start, end, max_length,
+        bint return_attention, fr_index beam_size, fr_index n_best, num_threads,
     ):
         self.decoder = StepDecoder(decoder, states, memory, lengths, constant, num_threads)
         self.owner = [start]
@@ -406,10 +481,15 @@ cdef class Decoding:
     def __dealloc__(self):
         cdef int t
         cdef fr_index i
+        cdef Worker *w
         for t in range(self.threads if self.job.workers else 0):
+            w = &self.job.workers[t]
             for i in range(self.job.block):
-                forget(&self.job.workers[t].sentences[i].history)
-            discard(&self.job.workers[t].shown)
+                PyMem_RawFree(w.sentences[i].parent)
+                PyMem_RawFree(w.sentences[i].token)
+                PyMem_RawFree(w.sentences[i].attention)
+            PyMem_RawFree(w.shown.tokens)
+            PyMem_RawFree(w.shown.attention)
 
     cdef void *reserve(self, fr_index count, fr_index itemsize) except NULL:
         """Zeroed memory that lives as long as the call."""
@@ -432,75 +512,67 @@ cdef class Decoding:
 
     cdef int set_up(self, Worker *w) except -1:
         """Give a thread its memory."""
-        cdef const DecodingJob *m = &self.job
+        cdef DecodingJob *m = &self.job
         cdef fr_index rows = m.block * m.beam, V = self.decoder.vocabulary, i
-        cdef fr_index attention_bytes = 0
         cdef Sentence *s
         w.rows = self.decoder.rows_at(NULL, rows)
         w.rows = self.decoder.rows_at(<char *>self.reserve(w.rows.bytes, 1), rows)
         if self.returns_attention:
-            attention_bytes = w.rows.attention.row_bytes
+            m.attention_bytes = w.rows.attention.row_bytes
         w.sentences = <Sentence *>self.reserve(m.block, sizeof(Sentence))
         w.continuations = <Continuation *>self.reserve(2 * m.beam, sizeof(Continuation))
         w.places = <fr_index *>self.reserve(min(m.beam + 1, V), sizeof(fr_index))
         w.drawing = self.reserve(V if m.seeds else 0, sizeof(fr_index) + m.kernels.itemsize)
-        w.shown.attention_bytes = attention_bytes
         for i in range(m.block):
             s = &w.sentences[i]
             s.log_probability = <double *>self.reserve(m.beam, sizeof(double))
             s.next_log_probability = <double *>self.reserve(m.beam, sizeof(double))
             s.coverage = <double *>self.reserve(m.beam * m.covered, sizeof(double))
             s.next_coverage = <double *>self.reserve(m.beam * m.covered, sizeof(double))
-            s.history.beam, s.history.attention_bytes = m.beam, attention_bytes
 
-    cdef tuple target(self, fr_index n, const Found *found):
-        """Tokens and, if wanted, attention of what was found."""
+    cdef tuple target(self, fr_index n, fr_index i):
+        """Number i of what was found for a sentence, as a beam search returns it."""
         cdef const Shown *shown = &self.job.workers[self.job.worker[n]].shown
-        cdef fr_index length = found.length, bytes = shown.attention_bytes
+        cdef const Found *found = &self.job.found[n * max(self.job.n_best, 1) + i]
+        cdef fr_index length = found.length, bytes = self.job.attention_bytes
         tokens, attention = np.empty(length, np.int64), None
         if length:
             memcpy(cnp.PyArray_DATA(tokens), shown.tokens + found.at, length * sizeof(cnp.int64_t))
         if self.returns_attention:
-            attention = np.empty((length, self.decoder.memory_steps), self.decoder.dtype())
+            attention = np.empty((length, self.decoder.memory_steps), self.decoder.dtype)
             if length:
                 memcpy(
                     cnp.PyArray_DATA(attention), shown.attention + found.at * bytes, length * bytes
                 )
-        return tokens, attention
+        return tokens, found.score, found.log_probability, bool(found.finished), attention
 
     cdef list results(self):
-        """The best of each sentence, as a beam search returns them."""
-        cdef fr_index n, i
-        cdef const Found *found
-        results = []
-        for n in range(self.job.sentences):
-            best = []
-            for i in range(self.job.count[n]):
-                found = &self.job.found[n * self.job.n_best + i]
-                tokens, attention = self.target(n, found)
-                best.append((
-                    tokens, found.score, found.log_probability, bool(found.finished), attention
-                ))
-            results.append(best)
-        return results
+        """The best of each sentence."""
+        self.run()
+        return [
+            [self.target(n, i) for i in range(self.job.count[<fr_index>n])]
+            for n in range(self.job.sentences)
+        ]
 
-    cdef tuple targets(self):
-        """The one target of each sentence, as arrays."""
-        cdef fr_index N = self.job.sentences, longest = 0, n
-        cdef const Found *found = self.job.found
-        for n in range(N):
-            longest = max(longest, found[n].length)
-        tokens, lengths = np.zeros((N, longest), np.int64), np.empty(N, np.int64)
-        totals, all_attention = np.empty(N), None
+    cdef tuple targets(self, object forced, object use_forced):
+        """The one target of each sentence, as arrays; some tokens may be given."""
+        cdef fr_index N = self.job.sentences
+        if forced is not None:
+            self.owner += (forced, use_forced)
+            self.job.forced = <const cnp.int64_t *>cnp.PyArray_DATA(forced)
+            self.job.use_forced = <const unsigned char *>cnp.PyArray_DATA(use_forced)
+        self.run()
+        found = [self.target(n, 0) for n in range(N)]
+        lengths = np.array([len(own) for own, *_ in found], np.int64)
+        totals = np.array([total for _, _, total, _, _ in found], np.float64)
+        tokens, attention = np.zeros((N, lengths.max(initial=0)), np.int64), None
         if self.returns_attention:
-            all_attention = np.zeros((N, longest, self.decoder.memory_steps), self.decoder.dtype())
-        for n in range(N):
-            own, attention = self.target(n, &found[n])
-            lengths[n], totals[n] = found[n].length, found[n].log_probability
+            attention = np.zeros((*tokens.shape, self.decoder.memory_steps), self.decoder.dtype)
+        for n, (own, _, _, _, attended) in enumerate(found):
             tokens[n, : len(own)] = own
-            if all_attention is not None:
-                all_attention[n, : len(own)] = attention
-        return tokens, lengths, totals, all_attention
+            if attention is not None:
+                attention[n, : len(own)] = attended
+        return tokens, lengths, totals, attention
 
 
 def decode_greedy(
@@ -508,12 +580,10 @@ def decode_greedy(
     return_attention, num_threads=None,
 ):
     cdef Decoding call = Decoding(
-        decoder, states, memory, lengths, constant, start=start, end=end, max_length=max_length,
-        return_attention=return_attention, beam_size=1, n_best=0, num_threads=num_threads,
+        decoder, states, memory, lengths, constant, start, end, max_length, return_attention, 1, 0,
+        num_threads,
     )
-    force(call, forced, use_forced)
-    call.run()
-    return call.targets()
+    return call.targets(forced, use_forced)
 
 
 def decode_sample(
@@ -521,23 +591,13 @@ def decode_sample(
     return_attention, seeds, temperature, top_k, top_p, num_threads=None,
 ):
     cdef Decoding call = Decoding(
-        decoder, states, memory, lengths, constant, start=start, end=end, max_length=max_length,
-        return_attention=return_attention, beam_size=1, n_best=0, num_threads=num_threads,
+        decoder, states, memory, lengths, constant, start, end, max_length, return_attention, 1, 0,
+        num_threads,
     )
-    force(call, forced, use_forced)
     call.owner.append(seeds)
     call.job.seeds = <const cnp.int64_t *>cnp.PyArray_DATA(seeds)
     call.job.how = fr_draw(temperature, top_p or 0, 0, top_k or 0)
-    call.run()
-    return call.targets()
-
-
-cdef void force(Decoding call, object forced, object use_forced) noexcept:
-    """Some tokens are given."""
-    if forced is not None:
-        call.owner += (forced, use_forced)
-        call.job.forced = <const cnp.int64_t *>cnp.PyArray_DATA(forced)
-        call.job.use_forced = <const unsigned char *>cnp.PyArray_DATA(use_forced)
+    return call.targets(forced, use_forced)
 
 
 def decode_beam(
@@ -545,11 +605,9 @@ def decode_beam(
     length_penalty, coverage_penalty, return_attention, num_threads=None,
 ):
     cdef Decoding call = Decoding(
-        decoder, states, memory, lengths, constant, start=start, end=end, max_length=max_length,
-        return_attention=return_attention, beam_size=beam_size, n_best=n_best,
-        num_threads=num_threads,
+        decoder, states, memory, lengths, constant, start, end, max_length, return_attention,
+        beam_size, n_best, num_threads,
     )
     call.job.length_penalty, call.job.coverage_penalty = length_penalty, coverage_penalty
     call.job.covered = call.decoder.memory_steps if coverage_penalty else 0
-    call.run()
     return call.results()

@@ -3,15 +3,15 @@
 cimport numpy as cnp
 import numpy as np
 
-from fastrnn._kernels.runtime.cpu cimport kernels_for
-from fastrnn._kernels.linalg.packing cimport packed, packed_columns, packed_transposed, plain_layout
 from fastrnn._kernels.linalg.matrix cimport (
-    Matrix, as_matrix, packed_matrix, plain_product, point_columns, point_rows, row_pointers,
-    run_product,
+    Affine, Matrix, affine, affine_transposed, applied, as_matrix, plain_product, point_columns,
+    reserve_pointers, row_pointers, run_product,
 )
+from fastrnn._kernels.linalg.packing cimport packed_by, plain_layout
+from fastrnn._kernels.runtime.cpu cimport kernels_for
 from fastrnn._kernels.runtime.memory cimport Buffer, empty
+from fastrnn._kernels.runtime.threads cimport MOVE_WORK, run_parallel
 from fastrnn._kernels.simd cimport fr_index, fr_kernels, fr_layout, fr_product
-from fastrnn._kernels.runtime.threads cimport MOVE_WORK, parallel_for, threads_for
 
 cnp.import_array()
 
@@ -23,64 +23,38 @@ cdef struct Sums:
 
 
 def linear_forward(x, W, b, *, num_threads=None):
-    y = empty((x.shape[0], W.shape[1]), x.dtype)
-    cdef Matrix X = as_matrix(x), Y = as_matrix(y)
+    cdef list owner = []
     cdef const fr_kernels *k = kernels_for(x.itemsize)
-    cdef fr_layout layout = plain_layout(k, Y.columns)
-    cdef Buffer weights = packed(k, W, &layout, num_threads), bias
-    cdef Buffer rows = row_pointers(X.rows), results = row_pointers(X.rows)
-    point_rows(<void **>rows.data, X)
-    point_rows(<void **>results.data, Y)
-    cdef fr_product product = plain_product(
-        k, <void **>rows.data, 1, X.columns, weights.data, X.columns, <void **>results.data,
-        Y.columns,
-    )
-    if b is not None:
-        bias = packed(k, b, &layout, num_threads)
-        product.bias = bias.data
-    run_product(k, &product, X.rows, num_threads)
-    return y
+    cdef Affine map = affine(k, owner, W, b, num_threads)
+    return applied(k, &map, x, num_threads)
 
 
 def linear_backward(dy, x, W, *, bint bias, num_threads=None):
+    cdef list owner = []
+    cdef const fr_kernels *k = kernels_for(W.itemsize)
+    cdef Affine transposed = affine_transposed(k, owner, W, num_threads)
     return (
-        input_gradient(dy, W, num_threads),
+        applied(k, &transposed, dy, num_threads),
         weight_gradient(x, dy, num_threads),
         column_sums(dy, num_threads) if bias else None,
     )
 
 
-cdef object input_gradient(object dy, object W, object num_threads):
-    """dx = dy W^T."""
-    dx = empty((dy.shape[0], W.shape[0]), W.dtype)
-    cdef Matrix dY = as_matrix(dy)
-    cdef const fr_kernels *k = kernels_for(W.itemsize)
-    cdef fr_layout layout = plain_layout(k, dY.columns)
-    cdef Buffer weights = packed_transposed(k, W, &layout, num_threads)
-    cdef Buffer rows = row_pointers(dY.rows), results = row_pointers(dY.rows)
-    point_rows(<void **>rows.data, dY)
-    point_rows(<void **>results.data, as_matrix(dx))
-    cdef fr_product product = plain_product(
-        k, <void **>rows.data, 1, dY.columns, weights.data, packed_columns(k, &layout),
-        <void **>results.data, W.shape[0],
-    )
-    run_product(k, &product, dY.rows, num_threads)
-    return dx
-
-
 cdef object weight_gradient(object x, object dy, object num_threads):
     """dW = x^T dy."""
+    cdef list owner = []
     dW = empty((x.shape[1], dy.shape[1]), x.dtype)
     cdef Matrix X = as_matrix(x), dY = as_matrix(dy)
     cdef const fr_kernels *k = kernels_for(x.itemsize)
     cdef fr_layout layout = plain_layout(k, dY.columns)
-    cdef Buffer upstream = packed_matrix(k, dY, &layout, num_threads)
-    cdef Buffer rows = row_pointers(X.columns), results = row_pointers(X.columns)
-    point_columns(<void **>rows.data, X, k.itemsize)
-    point_rows(<void **>results.data, as_matrix(dW))
+    cdef Buffer upstream = packed_by(
+        k, k.pack_nn, dY.data, dY.rows, dY.row_bytes // k.itemsize, &layout, num_threads
+    )
+    cdef void **rows = reserve_pointers(owner, X.columns)
+    point_columns(rows, X, k.itemsize)
     cdef fr_product product = plain_product(
-        k, <void **>rows.data, X.row_bytes // k.itemsize, X.rows, upstream.data, X.rows,
-        <void **>results.data, dY.columns,
+        k, rows, X.row_bytes // k.itemsize, X.rows, upstream.data, X.rows,
+        row_pointers(owner, as_matrix(dW)), dY.columns,
     )
     run_product(k, &product, X.columns, num_threads)
     return dW
@@ -90,9 +64,7 @@ cdef object column_sums(object dy, object num_threads):
     """db = sum of the rows of dy."""
     cdef cnp.ndarray db = np.zeros(dy.shape[1], dy.dtype)
     cdef Sums job = Sums(kernels_for(dy.itemsize), as_matrix(dy), cnp.PyArray_BYTES(db))
-    cdef int threads = threads_for(num_threads, MOVE_WORK * dy.size, dy.shape[1])
-    with nogil:
-        parallel_for(sum_columns, &job, threads)
+    run_parallel(sum_columns, &job, num_threads, MOVE_WORK * dy.size, dy.shape[1])
     return db
 
 
@@ -102,6 +74,4 @@ cdef void sum_columns(void *job, int t, int threads) noexcept nogil:
     cdef fr_index first = m.rows.columns * t // threads, r
     cdef fr_index end = m.rows.columns * (t + 1) // threads, skip = first * m.kernels.itemsize
     for r in range(m.rows.rows):
-        m.kernels.add_rows(
-            m.out + skip, m.rows.data + r * m.rows.row_bytes + skip, end - first
-        )
+        m.kernels.add_rows(m.out + skip, m.rows.data + r * m.rows.row_bytes + skip, end - first)

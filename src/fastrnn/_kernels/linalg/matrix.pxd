@@ -1,7 +1,4 @@
-cimport numpy as cnp
-
-from fastrnn._kernels.runtime.memory cimport Buffer
-from fastrnn._kernels.simd cimport fr_index, fr_kernels, fr_layout, fr_product
+from fastrnn._kernels.simd cimport fr_index, fr_kernels, fr_product
 
 cdef struct Matrix:
     char *data
@@ -24,25 +21,25 @@ cdef struct Affine:
     fr_index columns
 
 cdef Matrix as_matrix(object array) noexcept
-cdef Matrix item(cnp.ndarray array, fr_index index) noexcept nogil
+cdef char *row_of(Matrix matrix, fr_index row) noexcept nogil
+cdef Matrix some_rows(Matrix matrix, fr_index first, fr_index end) noexcept nogil
 cdef void point_rows(void **pointers, Matrix matrix) noexcept nogil
 cdef void point_columns(void **pointers, Matrix matrix, fr_index itemsize) noexcept nogil
-cdef Buffer packed_matrix(
-    const fr_kernels *k, Matrix matrix, const fr_layout *layout, object num_threads
-)
-cdef Buffer row_pointers(fr_index count)
+cdef void **reserve_pointers(list owner, fr_index count) except NULL
+cdef void **row_pointers(list owner, Matrix matrix) except NULL
 cdef fr_product plain_product(
     const fr_kernels *k, void **rows, fr_index a_step, fr_index depth, const void *operand,
     fr_index operand_depth, void **results, fr_index columns,
 ) noexcept nogil
 cdef int run_product(
-    const fr_kernels *k, fr_product *product, fr_index rows, object num_threads
+    const fr_kernels *k, const fr_product *product, fr_index rows, object num_threads
 ) except -1
 cdef fr_index packed_bytes(const fr_kernels *k, fr_index rows, fr_index columns) noexcept nogil
 cdef fr_index workspace_bytes(fr_index largest_side, fr_index largest_operand) noexcept nogil
 cdef Workspace workspace_at(char *memory, fr_index largest_side) noexcept nogil
 cdef Affine affine(const fr_kernels *k, list owner, object W, object b, object num_threads)
 cdef Affine affine_transposed(const fr_kernels *k, list owner, object W, object num_threads)
+cdef object applied(const fr_kernels *k, const Affine *affine, object x, object num_threads)
 cdef void apply(
     const fr_kernels *k, const Affine *affine, Workspace work, Matrix x, Matrix y
 ) noexcept nogil

@@ -1,17 +1,20 @@
 """Products of plain matrices on the packed product: shared by threads, or small ones inside one."""
 
 cimport numpy as cnp
-from cython.parallel cimport prange
 
-from fastrnn._kernels.runtime.cpu cimport flush_denormals, restore_mode
-from fastrnn._kernels.linalg.packing cimport (
-    packed, packed_by, packed_columns, packed_transposed, plain_layout
-)
-from fastrnn._kernels.runtime.memory cimport Buffer
+from fastrnn._kernels.linalg.packing cimport packed, packed_columns, packed_transposed, plain_layout
+from fastrnn._kernels.runtime.memory cimport Buffer, empty
+from fastrnn._kernels.runtime.threads cimport run_parallel
 from fastrnn._kernels.simd cimport fr_index, fr_kernels, fr_layout, fr_product
-from fastrnn._kernels.runtime.threads cimport threads_for
 
 cnp.import_array()
+
+
+# A product whose rows are split over threads.
+cdef struct Rows:
+    const fr_kernels *kernels
+    const fr_product *product
+    fr_index count
 
 
 cdef Matrix as_matrix(object array) noexcept:
@@ -20,18 +23,19 @@ cdef Matrix as_matrix(object array) noexcept:
     return Matrix(cnp.PyArray_BYTES(a), a.shape[0], a.shape[1], a.strides[0])
 
 
-cdef Matrix item(cnp.ndarray array, fr_index index) noexcept nogil:
-    """array[index] of a 3-D array whose last axis is contiguous."""
-    return Matrix(
-        cnp.PyArray_BYTES(array) + index * cnp.PyArray_STRIDE(array, 0),
-        cnp.PyArray_DIM(array, 1), cnp.PyArray_DIM(array, 2), cnp.PyArray_STRIDE(array, 1),
-    )
+cdef char *row_of(Matrix matrix, fr_index row) noexcept nogil:
+    return matrix.data + row * matrix.row_bytes
+
+
+cdef Matrix some_rows(Matrix matrix, fr_index first, fr_index end) noexcept nogil:
+    """Rows first .. end-1."""
+    return Matrix(row_of(matrix, first), end - first, matrix.columns, matrix.row_bytes)
 
 
 cdef void point_rows(void **pointers, Matrix matrix) noexcept nogil:
     cdef fr_index r
     for r in range(matrix.rows):
-        pointers[r] = matrix.data + r * matrix.row_bytes
+        pointers[r] = row_of(matrix, r)
 
 
 cdef void point_columns(void **pointers, Matrix matrix, fr_index itemsize) noexcept nogil:
@@ -41,16 +45,18 @@ cdef void point_columns(void **pointers, Matrix matrix, fr_index itemsize) noexc
         pointers[j] = matrix.data + j * itemsize
 
 
-cdef Buffer packed_matrix(
-    const fr_kernels *k, Matrix matrix, const fr_layout *layout, object num_threads
-):
-    return packed_by(
-        k, k.pack_nn, matrix.data, matrix.rows, matrix.row_bytes // k.itemsize, layout, num_threads
-    )
+cdef void **reserve_pointers(list owner, fr_index count) except NULL:
+    """Memory for `count` pointers that lives as long as `owner`."""
+    cdef Buffer buffer = Buffer(count, sizeof(void *))
+    owner.append(buffer)
+    return <void **>buffer.data
 
 
-cdef Buffer row_pointers(fr_index count):
-    return Buffer(count, sizeof(void *))
+cdef void **row_pointers(list owner, Matrix matrix) except NULL:
+    """Pointers to the rows, which live as long as `owner`."""
+    cdef void **pointers = reserve_pointers(owner, matrix.rows)
+    point_rows(pointers, matrix)
+    return pointers
 
 
 cdef fr_product plain_product(
@@ -67,22 +73,17 @@ cdef fr_product plain_product(
 
 
 cdef int run_product(
-    const fr_kernels *k, fr_product *product, fr_index rows, object num_threads
+    const fr_kernels *k, const fr_product *product, fr_index rows, object num_threads
 ) except -1:
     """Every row of a product, split over threads."""
+    cdef Rows job = Rows(k, product, rows)
     cdef double work = <double>rows * product.depth * product.layout.limit[0]
-    cdef int t, threads = threads_for(num_threads, work, rows)
-    cdef unsigned mode
-    with nogil:
-        if threads == 1:
-            mode = flush_denormals()
-            k.product(product, 0, rows)
-            restore_mode(mode)
-        else:
-            for t in prange(threads, num_threads=threads, schedule="static", chunksize=1):
-                mode = flush_denormals()
-                k.product(product, rows * t // threads, rows * (t + 1) // threads)
-                restore_mode(mode)
+    run_parallel(multiply_rows, &job, num_threads, work, rows)
+
+
+cdef void multiply_rows(void *job, int t, int threads) noexcept nogil:
+    cdef Rows *m = <Rows *>job
+    m.kernels.product(m.product, m.count * t // threads, m.count * (t + 1) // threads)
 
 
 cdef fr_index packed_bytes(const fr_kernels *k, fr_index rows, fr_index columns) noexcept nogil:
@@ -105,7 +106,9 @@ cdef fr_index workspace_bytes(fr_index largest_side, fr_index largest_operand) n
 
 
 cdef Affine affine(const fr_kernels *k, list owner, object W, object b, object num_threads):
-    """x W + b, or x W where b is None; the packed arrays live as long as `owner`."""
+    """x W + b, x W where b is None, none where W is; packed arrays live as long as `owner`."""
+    if W is None:
+        return Affine(NULL, NULL, 0, 0, 0)
     cdef fr_layout layout = plain_layout(k, W.shape[1])
     cdef Buffer matrix = packed(k, W, &layout, num_threads), bias
     cdef Affine result = Affine(matrix.data, NULL, W.shape[0], W.shape[0], W.shape[1])
@@ -118,7 +121,9 @@ cdef Affine affine(const fr_kernels *k, list owner, object W, object b, object n
 
 
 cdef Affine affine_transposed(const fr_kernels *k, list owner, object W, object num_threads):
-    """x W^T; the packed matrix lives as long as `owner`."""
+    """x W^T, none where W is None; the packed matrix lives as long as `owner`."""
+    if W is None:
+        return Affine(NULL, NULL, 0, 0, 0)
     cdef fr_layout layout = plain_layout(k, W.shape[1])
     cdef Buffer matrix = packed_transposed(k, W, &layout, num_threads)
     owner.append(matrix)
@@ -138,8 +143,26 @@ cdef void apply_pointed(
     const fr_kernels *k, const Affine *affine, Workspace work, fr_index rows
 ) noexcept nogil:
     """The affine map of so many rows, to which and to whose results the workspace points."""
+    cdef fr_product product = affine_product(k, affine, work.rows, work.results)
+    k.product(&product, 0, rows)
+
+
+cdef object applied(const fr_kernels *k, const Affine *affine, object x, object num_threads):
+    """The affine map of x as a new array; its rows are split over threads."""
+    cdef list owner = []
+    y = empty((len(x), affine.columns), x.dtype)
+    cdef fr_product product = affine_product(
+        k, affine, row_pointers(owner, as_matrix(x)), row_pointers(owner, as_matrix(y))
+    )
+    run_product(k, &product, x.shape[0], num_threads)
+    return y
+
+
+cdef fr_product affine_product(
+    const fr_kernels *k, const Affine *affine, void **rows, void **results
+) noexcept nogil:
     cdef fr_product product = plain_product(
-        k, work.rows, 1, affine.depth, affine.W, affine.packed_depth, work.results, affine.columns
+        k, rows, 1, affine.depth, affine.W, affine.packed_depth, results, affine.columns
     )
     product.bias = affine.b
-    k.product(&product, 0, rows)
+    return product

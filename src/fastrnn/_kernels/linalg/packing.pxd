@@ -5,7 +5,7 @@ cdef fr_layout plain_layout(
     const fr_kernels *kernels, fr_index columns, fr_index first=*
 ) noexcept nogil
 cdef fr_layout gate_layout(
-    const fr_kernels *kernels, fr_index hidden, fr_index gates, const fr_index *order
+    const fr_kernels *kernels, fr_index hidden, fr_index gates, const fr_index *order=*
 ) noexcept nogil
 cdef fr_index packed_columns(const fr_kernels *kernels, const fr_layout *layout) noexcept nogil
 cdef fr_index used_columns(const fr_kernels *kernels, const fr_layout *layout) noexcept nogil

@@ -3,15 +3,14 @@
 cimport numpy as cnp
 
 from fastrnn._kernels.runtime.memory cimport Buffer
+from fastrnn._kernels.runtime.threads cimport run_parallel
 from fastrnn._kernels.simd cimport fr_index, fr_kernels, fr_layout, fr_pack
-from fastrnn._kernels.runtime.threads cimport parallel_for, threads_for
 
 cnp.import_array()
 
 
-# Multiply-adds that a packed number costs, for the choice of threads. Another region of threads costs
-# more where they have fallen asleep: with 16, as other moves of memory count, a call of LSTM N32 T1
-# H256 took 0.83 of the time in a process of its own, but 1.6 between calls of other libraries.
+# Multiply-adds that a packed number costs, for the choice of threads; docs/decisions.md says why it
+# is less than MOVE_WORK.
 cdef double PACK_WORK = 4
 
 
@@ -42,17 +41,17 @@ cdef fr_layout plain_layout(
 
 
 cdef fr_layout gate_layout(
-    const fr_kernels *kernels, fr_index hidden, fr_index gates, const fr_index *order
+    const fr_kernels *kernels, fr_index hidden, fr_index gates, const fr_index *order=NULL
 ) noexcept nogil:
     """A panel holds the gates of as many hidden units as a vector has lanes, in this order."""
     cdef fr_layout layout
-    cdef fr_index v
+    cdef fr_index v, gate
     layout.width = gates
     layout.advance = kernels.lanes
     layout.panels = (hidden + kernels.lanes - 1) // kernels.lanes
     for v in range(gates):
-        layout.start[v] = order[v] * hidden
-        layout.limit[v] = (order[v] + 1) * hidden
+        gate = order[v] if order else v
+        layout.start[v], layout.limit[v] = gate * hidden, (gate + 1) * hidden
     return layout
 
 
@@ -95,15 +94,11 @@ cdef Buffer packed(
     """
     cdef cnp.ndarray source = matrix
     cdef fr_index depth = source.shape[0] if source.ndim == 2 else 1
+    cdef fr_index row_step = source.shape[source.ndim - 1]
+    cdef fr_pack *pack = kernels.pack_nn
     if transposed(source):
-        return packed_by(
-            kernels, kernels.pack_tn, cnp.PyArray_DATA(source), depth,
-            source.strides[1] // kernels.itemsize, layout, num_threads,
-        )
-    return packed_by(
-        kernels, kernels.pack_nn, cnp.PyArray_DATA(source), depth, source.shape[source.ndim - 1],
-        layout, num_threads,
-    )
+        pack, row_step = kernels.pack_tn, source.strides[1] // kernels.itemsize
+    return packed_by(kernels, pack, cnp.PyArray_DATA(source), depth, row_step, layout, num_threads)
 
 
 cdef Buffer packed_by(
@@ -116,9 +111,7 @@ cdef Buffer packed_by(
     cdef Packing job = Packing(
         kernels, pack, <char *>out.data, <const char *>source, depth, row_step, layout
     )
-    cdef int threads = threads_for(num_threads, PACK_WORK * size, layout.panels)
-    with nogil:
-        parallel_for(pack_panels, &job, threads)
+    run_parallel(pack_panels, &job, num_threads, PACK_WORK * size, layout.panels)
     return out
 
 
@@ -149,12 +142,9 @@ cdef Buffer packed_transposed(
         kernels, kernels.pack_nt, <char *>out.data, cnp.PyArray_BYTES(source), rows,
         columns, layout,
     )
-    cdef int threads = threads_for(num_threads, PACK_WORK * size, by_row.panels)
     if transposed(source):
-        job.pack = kernels.pack_tt
-        job.row_step = source.strides[1] // kernels.itemsize
-    with nogil:
-        parallel_for(pack_rows, &job, threads)
+        job.pack, job.row_step = kernels.pack_tt, source.strides[1] // kernels.itemsize
+    run_parallel(pack_rows, &job, num_threads, PACK_WORK * size, by_row.panels)
     return out
 
 

@@ -5,32 +5,27 @@ import numpy as np
 
 from fastrnn._kernels.runtime.cpu cimport flush_denormals, kernels_for, restore_mode
 from fastrnn._kernels.runtime.memory cimport empty_like
-from fastrnn._kernels.simd cimport fr_kernels
+from fastrnn._kernels.simd cimport fr_kernels, fr_rows
 
 cnp.import_array()
 
 
 def exp(x):
-    cdef cnp.ndarray source = np.ascontiguousarray(x), out = empty_like(source)
-    kernels_for(source.itemsize).exp(
-        cnp.PyArray_DATA(out), cnp.PyArray_DATA(source), cnp.PyArray_SIZE(source)
-    )
-    return out
+    return mapped(kernels_for(x.itemsize).exp, x)
 
 
 def sigmoid(x):
-    cdef cnp.ndarray source = np.ascontiguousarray(x), out = empty_like(source)
-    kernels_for(source.itemsize).sigmoid(
-        cnp.PyArray_DATA(out), cnp.PyArray_DATA(source), cnp.PyArray_SIZE(source)
-    )
-    return out
+    return mapped(kernels_for(x.itemsize).sigmoid, x)
 
 
 def tanh(x):
+    return mapped(kernels_for(x.itemsize).tanh, x)
+
+
+cdef object mapped(fr_rows *function, object x):
     cdef cnp.ndarray source = np.asarray(x, order="C"), out = empty_like(source)
-    cdef const fr_kernels *k = kernels_for(source.itemsize)
     with nogil:
-        k.tanh(cnp.PyArray_DATA(out), cnp.PyArray_DATA(source), cnp.PyArray_SIZE(source))
+        function(cnp.PyArray_DATA(out), cnp.PyArray_DATA(source), cnp.PyArray_SIZE(source))
     return out
 
 
@@ -41,8 +36,6 @@ def tanh_backward(dy, y):
     out[...] = dy
     with nogil:
         mode = flush_denormals()
-        k.tanh_backward(
-            cnp.PyArray_DATA(out), cnp.PyArray_DATA(value), cnp.PyArray_SIZE(value)
-        )
+        k.tanh_backward(cnp.PyArray_DATA(out), cnp.PyArray_DATA(value), cnp.PyArray_SIZE(value))
         restore_mode(mode)
     return out

@@ -5,8 +5,8 @@ from libc.math cimport pow, sqrt
 
 from fastrnn._kernels.runtime.cpu cimport kernels_for
 from fastrnn._kernels.runtime.memory cimport Buffer
+from fastrnn._kernels.runtime.threads cimport MOVE_WORK, run_parallel, fr_work
 from fastrnn._kernels.simd cimport fr_index, fr_kernels, fr_update, fr_update_options
-from fastrnn._kernels.runtime.threads cimport MOVE_WORK, parallel_for, threads_for
 
 cnp.import_array()
 
@@ -15,27 +15,16 @@ cnp.import_array()
 cdef fr_index BLOCK = 4096
 
 
-cdef struct Update:
-    fr_update *update
+# What is done with arrays of one size and dtype, C-contiguous; each thread has some of the numbers.
+cdef struct Job:
+    const fr_kernels *kernels
     int array_count
     char *arrays[4]  # parameter, gradient, moments
     fr_index count
-    fr_index itemsize
+    fr_update *update
     fr_update_options options
-
-
-cdef struct Scaling:
-    const fr_kernels *kernels
-    char *data
-    fr_index count
     double factor
-
-
-cdef struct Squares:
-    const fr_kernels *kernels
-    const char *data
-    fr_index count
-    double *sums  # of each block
+    double *sums     # of the squares of each block
 
 
 def sgd_update(param, grad, *, lr):
@@ -74,29 +63,42 @@ def adam_update(
     run_update(kernels_for(param.itemsize).adam, (param, grad, mean, square), options)
 
 
-def scale_in_place(cnp.ndarray array not None, double factor):
-    cdef Scaling job = Scaling(
-        kernels_for(array.itemsize), cnp.PyArray_BYTES(array), cnp.PyArray_SIZE(array), factor
-    )
-    cdef int threads = threads_for(None, MOVE_WORK * job.count, blocks_of(job.count))
-    with nogil:
-        parallel_for(scale_share, &job, threads)
+def scale_in_place(array, double factor):
+    cdef Job job = job_of((array,))
+    job.factor = factor
+    run(scale_share, &job)
 
 
-def squared_norm(cnp.ndarray array not None):
-    cdef fr_index blocks = blocks_of(cnp.PyArray_SIZE(array)), i
+def squared_norm(array):
+    cdef Job job = job_of((array,))
+    cdef fr_index blocks = blocks_of(job.count), i
     cdef Buffer sums = Buffer(blocks, sizeof(double))
-    cdef Squares job = Squares(
-        kernels_for(array.itemsize), cnp.PyArray_BYTES(array), cnp.PyArray_SIZE(array),
-        <double *>sums.data,
-    )
-    cdef int threads = threads_for(None, MOVE_WORK * job.count, blocks)
     cdef double total = 0
-    with nogil:
-        parallel_for(sum_squares, &job, threads)
+    job.sums = <double *>sums.data
+    run(sum_squares, &job)
     for i in range(blocks):
         total += job.sums[i]
     return total
+
+
+cdef int run_update(fr_update *update, tuple arrays, fr_update_options options) except -1:
+    cdef Job job = job_of(arrays)
+    job.update, job.options = update, options
+    run(update_share, &job)
+
+
+cdef Job job_of(tuple arrays):
+    cdef Job job
+    cdef int i
+    job.count, job.array_count = cnp.PyArray_SIZE(arrays[0]), len(arrays)
+    job.kernels = kernels_for(arrays[0].itemsize)
+    for i in range(job.array_count):
+        job.arrays[i] = cnp.PyArray_BYTES(arrays[i])
+    return job
+
+
+cdef int run(fr_work *share, Job *job) except -1:
+    run_parallel(share, job, None, MOVE_WORK * job.count, blocks_of(job.count))
 
 
 cdef fr_index blocks_of(fr_index count) noexcept nogil:
@@ -108,44 +110,29 @@ cdef fr_index share_begin(fr_index count, int t, int threads) noexcept nogil:
     return min(blocks_of(count) * t // threads * BLOCK, count)
 
 
-cdef int run_update(fr_update *update, tuple arrays, fr_update_options options) except -1:
-    """Run an update on C-contiguous arrays of one size and dtype, split over threads."""
-    cdef Update job
-    cdef int i, threads
-    job.update = update
-    job.count = cnp.PyArray_SIZE(arrays[0])
-    job.itemsize = arrays[0].itemsize
-    job.options = options
-    job.array_count = len(arrays)
-    for i in range(job.array_count):
-        job.arrays[i] = cnp.PyArray_BYTES(arrays[i])
-    threads = threads_for(None, MOVE_WORK * job.count, blocks_of(job.count))
-    with nogil:
-        parallel_for(update_share, &job, threads)
-
-
 cdef void update_share(void *job, int t, int threads) noexcept nogil:
-    cdef Update *m = <Update *>job
+    cdef Job *m = <Job *>job
     cdef fr_index first = share_begin(m.count, t, threads)
-    cdef fr_index end = share_begin(m.count, t + 1, threads)
     cdef void *arrays[4]
     cdef int i
     for i in range(m.array_count):
-        arrays[i] = m.arrays[i] + first * m.itemsize
-    m.update(arrays, end - first, &m.options)
+        arrays[i] = m.arrays[i] + first * m.kernels.itemsize
+    m.update(arrays, share_begin(m.count, t + 1, threads) - first, &m.options)
 
 
 cdef void scale_share(void *job, int t, int threads) noexcept nogil:
-    cdef Scaling *m = <Scaling *>job
+    cdef Job *m = <Job *>job
     cdef fr_index first = share_begin(m.count, t, threads)
-    cdef fr_index end = share_begin(m.count, t + 1, threads)
-    m.kernels.scale(m.data + first * m.kernels.itemsize, end - first, m.factor)
+    m.kernels.scale(
+        m.arrays[0] + first * m.kernels.itemsize, share_begin(m.count, t + 1, threads) - first,
+        m.factor,
+    )
 
 
 cdef void sum_squares(void *job, int t, int threads) noexcept nogil:
-    cdef Squares *m = <Squares *>job
+    cdef Job *m = <Job *>job
     cdef fr_index blocks = blocks_of(m.count), i
     for i in range(blocks * t // threads, blocks * (t + 1) // threads):
         m.sums[i] = m.kernels.squared_norm(
-            m.data + i * BLOCK * m.kernels.itemsize, min(BLOCK, m.count - i * BLOCK)
+            m.arrays[0] + i * BLOCK * m.kernels.itemsize, min(BLOCK, m.count - i * BLOCK)
         )

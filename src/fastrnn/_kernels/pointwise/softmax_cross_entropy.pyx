@@ -3,11 +3,11 @@
 cimport numpy as cnp
 from libc.string cimport memset
 
-from fastrnn._kernels.runtime.cpu cimport kernels_for
 from fastrnn._kernels.linalg.matrix cimport Matrix, as_matrix
+from fastrnn._kernels.runtime.cpu cimport kernels_for
 from fastrnn._kernels.runtime.memory cimport Buffer, empty
+from fastrnn._kernels.runtime.threads cimport run_parallel
 from fastrnn._kernels.simd cimport fr_index, fr_kernels
-from fastrnn._kernels.runtime.threads cimport parallel_for, threads_for
 
 # Multiply-adds that one logit costs, for the choice of threads.
 cdef double WORK_PER_LOGIT = 16
@@ -50,13 +50,10 @@ def softmax_cross_entropy(
         counted += not (job.ignoring and job.target[r] == job.ignored)
     job.share = 1.0 / max(counted, 1)
     job.smoothing = label_smoothing
-    cdef int threads = threads_for(
-        num_threads, WORK_PER_LOGIT * job.logits.rows * job.logits.columns, job.logits.rows
-    )
-    with nogil:
-        parallel_for(cross_entropy_share, &job, threads)
-        for r in range(job.logits.rows):
-            total += job.loss[r]
+    cdef double work = WORK_PER_LOGIT * job.logits.rows * job.logits.columns
+    run_parallel(cross_entropy_share, &job, num_threads, work, job.logits.rows)
+    for r in range(job.logits.rows):
+        total += job.loss[r]
     return total * job.share, dlogits
 
 

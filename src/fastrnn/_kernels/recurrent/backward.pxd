@@ -1,21 +1,22 @@
 cimport numpy as cnp
 
-from fastrnn._kernels.simd cimport (
-    fr_backward_step, fr_cell_backward, fr_index, fr_kernels, fr_layout, fr_batch, fr_view
-)
 from fastrnn._kernels.runtime.thread_groups cimport ThreadGroups
+from fastrnn._kernels.simd cimport (
+    fr_backward_step, fr_batch, fr_cell_backward, fr_index, fr_kernels, fr_layout, fr_view
+)
 
 # One block of the weight gradients: operand^T dgates, for some rows of the operand (x, h, r*h, or
 # a constant 1 for a bias) and some vectors of every panel of dgates.
 cdef struct GradientPart:
-    fr_index operand   # its first vector, or -1 for the constant
+    fr_index operand    # its first vector, or -1 for the constant
     fr_index rows
-    fr_index gate      # of a panel of dgates, the first
-    fr_layout layout   # where its columns belong
+    fr_index gate       # of a panel of dgates, the first
+    fr_layout layout    # where its columns belong
     char *out
-    fr_index out_bytes # from one row of it to the next
+    fr_index out_bytes  # from one row of it to the next
 
 cdef struct Backward:
+    const fr_kernels *kernels
     fr_cell_backward m
     fr_backward_step *step
     fr_view dx
@@ -23,37 +24,26 @@ cdef struct Backward:
     fr_layout layout_x
     GradientPart parts[4]
     int part_count
-    void **operands    # pointers to every row of every part's operand
-    void **results     # and of its result
-    void **chunk_rows  # pointers to every row of dgates in the chunk, of its last panel, of dx
+    fr_index first, end  # steps of the chunk
+    void **operands     # pointers to every row of every part's operand
+    void **results      # and of its result
+    void **chunk_rows   # pointers to every row of dgates in the chunk, of its last panel, of dx
     const void *one
-    bint accumulate    # not in the first chunk
-    void *sums         # where x, or a part of it, is rows of an embedding: of the dgates that
-    fr_index sum_count # belong to each row,
-    fr_view ids        # by the numbers of the rows
-    fr_index row_bytes # of dgates and operand in a chunk
+    void *sums          # where x, or a part of it, is rows of an embedding: of the dgates that
+    fr_index sum_count  # belong to each row,
+    fr_view ids         # by the numbers of the rows
+    fr_index row_bytes  # of dgates and operand in a chunk
 
 cdef GradientPart gradient_part(
     fr_index operand, fr_index rows, fr_index gate, const fr_layout *layout, cnp.ndarray out
 ) noexcept
 cdef fr_index largest_chunk(const fr_batch *batch, fr_index row_bytes) noexcept nogil
-cdef void run_backward(const fr_kernels *k, Backward *b, ThreadGroups groups) noexcept nogil
-cdef void add_weight_gradients(
-    const fr_kernels *k, const Backward *b, int thread, int threads
-) noexcept nogil
-cdef void input_gradient(
-    const fr_kernels *k, const Backward *b, int thread, int threads
-) noexcept nogil
-cdef void sum_by_id(
-    const fr_kernels *k, const Backward *b, fr_index first, fr_index end, int thread, int threads
-) noexcept nogil
+cdef fr_index chunk_before(const fr_batch *batch, fr_index row_bytes, fr_index end) noexcept nogil
+cdef void point_at_chunk(Backward *b, fr_index first, fr_index end) noexcept nogil
+cdef void run_backward(Backward *b, ThreadGroups groups) noexcept nogil
+cdef void add_weight_gradients(const Backward *b, int thread, int threads) noexcept nogil
+cdef void input_gradient(const Backward *b, int thread, int threads) noexcept nogil
+cdef void sum_by_id(const Backward *b, int thread, int threads) noexcept nogil
 cdef void through_input(
-    const fr_kernels *k, const Backward *b, void **dgates, void **last, void **dx, fr_index begin,
-    fr_index end,
-) noexcept nogil
-cdef void point_at_chunk(
-    const fr_kernels *k, Backward *b, fr_index first, fr_index end
-) noexcept nogil
-cdef fr_index chunk_before(
-    const fr_batch *batch, fr_index row_bytes, fr_index end
+    const Backward *b, void **dgates, void **last, void **dx, fr_index begin, fr_index end
 ) noexcept nogil

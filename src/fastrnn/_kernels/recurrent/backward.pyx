@@ -1,26 +1,32 @@
 """Backpropagation through time for every cell.
 
-The steps are walked from the last to the first in chunks. Within a chunk each thread takes its
-share through all steps; then dgates of the whole chunk meets x, h and the weights in large products,
-split by rows of the results, so that no sum depends on the number of threads.
+    for each chunk of steps, from the last to the first:
+        in each thread:
+            for each step of the chunk, backwards:
+                dh = dgates of the step after it, times Wh^T
+                dgates of the step, from dh and the stash, for the thread's rows and units
+            wait for all threads
+            dW += [x, h]^T dgates over the chunk, for the thread's rows of dW
+            dx = dgates Wx^T over the chunk, for the thread's rows of dx
+
+The large products are split by rows of their results, so no sum depends on the number of threads.
 """
 
 cimport numpy as cnp
 from cython.parallel cimport parallel, threadid
 
-from fastrnn._kernels.runtime.cpu cimport flush_denormals, restore_mode
-from fastrnn._kernels.linalg.packing cimport used_columns
 from fastrnn._kernels.linalg.matrix cimport plain_product
-from fastrnn._kernels.simd cimport (
-    fr_cell, fr_index, fr_kernels, fr_layout, fr_barrier_wait, fr_product, fr_batch, fr_share
-)
+from fastrnn._kernels.linalg.packing cimport used_columns
+from fastrnn._kernels.runtime.cpu cimport flush_denormals, restore_mode
 from fastrnn._kernels.runtime.thread_groups cimport (
     Barriers, ThreadGroups, actual_groups, open_barriers, record_lateness, share_of
 )
+from fastrnn._kernels.simd cimport (
+    fr_barrier_wait, fr_batch, fr_cell, fr_index, fr_kernels, fr_layout, fr_product, fr_share
+)
 
 # Bytes of dgates, x and h in a chunk: they stay in the cache until the products have read them.
-# LSTM backward, one thread, GF/s with 1, 2, 4, 8 MiB: N32 H256 169 180 168 150; N64 H512 125 163 183
-# 164; N128 D128 H256 174 182 192 175; N16 H1024 70 97 115 117.
+# docs/decisions.md has the figures.
 cdef fr_index CHUNK_BYTES = 4 << 20
 
 cnp.import_array()
@@ -30,27 +36,53 @@ cdef GradientPart gradient_part(
     fr_index operand, fr_index rows, fr_index gate, const fr_layout *layout, cnp.ndarray out
 ) noexcept:
     """The part of which `out`, a matrix of so many rows or a bias, is the result."""
-    return GradientPart(
-        operand, rows, gate, layout[0], cnp.PyArray_BYTES(out), out.strides[0]
-    )
+    return GradientPart(operand, rows, gate, layout[0], cnp.PyArray_BYTES(out), out.strides[0])
 
 
-cdef void backward_share(
-    const Backward *b, fr_share share, fr_index first, fr_index end
+cdef void run_backward(Backward *b, ThreadGroups groups) noexcept nogil:
+    """All steps from the last to the first, a chunk at a time."""
+    cdef fr_index end = b.m.cell.batch.steps
+    cdef Barriers barriers
+    if groups.threads > 1:
+        open_barriers(&barriers)
+    while end > 0:
+        point_at_chunk(b, chunk_before(&b.m.cell.batch, b.row_bytes, end), end)
+        if groups.threads == 1:
+            backward_chunk(b, groups, 0, NULL)
+        else:
+            with parallel(num_threads=groups.threads):
+                backward_chunk(b, groups, threadid(), &barriers)
+        end = b.first
+    if groups.threads > 1:
+        record_lateness(groups, &barriers)
+
+
+cdef void backward_chunk(
+    const Backward *b, ThreadGroups planned, int thread, Barriers *barriers
 ) noexcept nogil:
-    """Steps end-1 down to `first` of one thread's share: dgates and the gradients of the state."""
+    """What one thread does for a chunk."""
+    cdef unsigned mode = flush_denormals()
+    cdef ThreadGroups groups = actual_groups(planned)
+    cdef fr_share share = share_of(groups, b.m.cell.ld // b.kernels.lanes, thread, barriers)
     cdef fr_index s
-    for s in range(end - 1, first - 1, -1):
+    for s in range(b.end - 1, b.first - 1, -1):
         b.step(&b.m, share, s)
+    if groups.threads > 1:
+        fr_barrier_wait(&barriers.chunks, groups.threads, groups.spin_limit)
+    add_weight_gradients(b, thread, groups.threads)
+    if b.sums:
+        sum_by_id(b, thread, groups.threads)
+    else:
+        input_gradient(b, thread, groups.threads)
+    restore_mode(mode)
 
 
-cdef void add_weight_gradients(
-    const fr_kernels *k, const Backward *b, int thread, int threads
-) noexcept nogil:
+cdef void add_weight_gradients(const Backward *b, int thread, int threads) noexcept nogil:
     """dW += operand^T dgates over the chunk; each thread has its own rows of dW."""
+    cdef const fr_kernels *k = b.kernels
     cdef fr_product product
     cdef const GradientPart *part
-    cdef fr_index before = 0, full, begin, end
+    cdef fr_index before = 0, full, begin, end, left
     cdef int i
     for i in range(b.part_count):
         part = &b.parts[i]
@@ -61,59 +93,48 @@ cdef void add_weight_gradients(
             a_step=0 if part.operand < 0 else k.lanes, a_block=0,
             b=<char *>b.m.dgates + part.gate * k.lanes * k.itemsize, b_step=4,
             b_panel=b.m.chunk_rows * 4 * k.lanes, layout=part.layout, begin=0, end=full, bias=NULL,
-            c=b.results + before, accumulate=b.accumulate,
+            c=b.results + before, accumulate=b.end < b.m.cell.batch.steps,
         )
         k.product(&product, begin, end)
         # In a last panel that is not full the gates are nearer to each other.
         product.begin, product.end = full, part.layout.panels
-        product.b = <char *>b.m.dgates + part.gate * units_left(k, part) * k.itemsize
+        left = part.layout.limit[0] - part.layout.start[0] - full * part.layout.advance
+        product.b = <char *>b.m.dgates + part.gate * left * k.itemsize
         k.product(&product, begin, end)
         before += part.rows
 
 
-cdef fr_index units_left(const fr_kernels *k, const GradientPart *part) noexcept nogil:
-    """Columns of each gate in the last panel."""
-    return part.layout.limit[0] - (
-        part.layout.start[0] + (part.layout.panels - 1) * part.layout.advance
-    )
-
-
-cdef void input_gradient(
-    const fr_kernels *k, const Backward *b, int thread, int threads
-) noexcept nogil:
+cdef void input_gradient(const Backward *b, int thread, int threads) noexcept nogil:
     """dx = dgates Wx^T over the chunk; each thread has its own rows of dx."""
     cdef fr_index rows = b.m.chunk_rows
     through_input(
-        k, b, b.chunk_rows, b.chunk_rows + rows, b.chunk_rows + 2 * rows, rows * thread // threads,
+        b, b.chunk_rows, b.chunk_rows + rows, b.chunk_rows + 2 * rows, rows * thread // threads,
         rows * (thread + 1) // threads,
     )
 
 
-cdef void sum_by_id(
-    const fr_kernels *k, const Backward *b, fr_index first, fr_index end, int thread, int threads
-) noexcept nogil:
+cdef void sum_by_id(const Backward *b, int thread, int threads) noexcept nogil:
     """sums[id] += dgates over the chunk; each thread has its own panels."""
     cdef const fr_cell *m = &b.m.cell
-    cdef fr_index size = 4 * k.lanes, row_bytes = size * k.itemsize, panel, s, r, id
+    cdef fr_index size = 4 * b.kernels.lanes, row_bytes = size * b.kernels.itemsize, s, r, id
+    cdef fr_index panel, panels = b.layout_x.panels
     cdef char *sums
     cdef const char *dgates
-    for panel in range(
-        b.layout_x.panels * thread // threads, b.layout_x.panels * (thread + 1) // threads
-    ):
+    for panel in range(panels * thread // threads, panels * (thread + 1) // threads):
         sums = <char *>b.sums + panel * b.sum_count * row_bytes
         dgates = <const char *>b.m.dgates + panel * b.m.chunk_rows * row_bytes
-        for s in range(first, end):
+        for s in range(b.first, b.end):
             for r in range(m.batch.batch_sizes[s]):
                 id = (<const cnp.int64_t *>b.ids.row[r])[s * b.ids.step]
-                k.add_rows(sums + id * row_bytes, dgates, size)
+                b.kernels.add_rows(sums + id * row_bytes, dgates, size)
                 dgates += row_bytes
 
 
 cdef void through_input(
-    const fr_kernels *k, const Backward *b, void **dgates, void **last, void **dx, fr_index begin,
-    fr_index end,
+    const Backward *b, void **dgates, void **last, void **dx, fr_index begin, fr_index end
 ) noexcept nogil:
     """dx = dgates Wx^T for rows begin .. end-1 given by pointers to dgates, to their last panel."""
+    cdef const fr_kernels *k = b.kernels
     cdef fr_index depth = b.layout_x.width * k.lanes
     cdef fr_index columns = used_columns(k, &b.layout_x), full = columns // depth
     cdef fr_product product = plain_product(
@@ -130,25 +151,21 @@ cdef void through_input(
         k.product(&product, begin, end)
 
 
-cdef void point_at_chunk(
-    const fr_kernels *k, Backward *b, fr_index first, fr_index end
-) noexcept nogil:
+cdef void point_at_chunk(Backward *b, fr_index first, fr_index end) noexcept nogil:
     """Aim every pointer of `b` at the chunk of steps first .. end-1."""
     cdef const fr_batch *batch = &b.m.cell.batch
-    cdef fr_index i, j, s, r, n = 0, vector, rows
+    cdef const fr_kernels *k = b.kernels
+    cdef fr_index i, j, s, r, n = 0, vector, rows = batch.offset[end] - batch.offset[first]
     cdef fr_index last = (b.layout_x.panels - 1) * 4 * k.lanes * k.itemsize
-    b.m.chunk_first = batch.offset[first]
-    b.m.chunk_rows = batch.offset[end] - batch.offset[first]
+    b.first, b.end, b.m.chunk_first, b.m.chunk_rows = first, end, batch.offset[first], rows
     for i in range(b.part_count):
         for j in range(b.parts[i].rows):
             vector = b.parts[i].operand + j // k.lanes
             b.operands[n] = <void *>b.one if b.parts[i].operand < 0 else (
-                <char *>b.m.operand
-                + (vector * b.m.chunk_rows * k.lanes + j % k.lanes) * k.itemsize
+                <char *>b.m.operand + (vector * rows * k.lanes + j % k.lanes) * k.itemsize
             )
             n += 1
     n = 0
-    rows = b.m.chunk_rows
     for s in range(first, end):
         for r in range(batch.batch_sizes[s]):
             b.chunk_rows[n] = <char *>b.m.dgates + n * 4 * k.lanes * k.itemsize
@@ -157,9 +174,7 @@ cdef void point_at_chunk(
             n += 1
 
 
-cdef fr_index chunk_before(
-    const fr_batch *batch, fr_index row_bytes, fr_index end
-) noexcept nogil:
+cdef fr_index chunk_before(const fr_batch *batch, fr_index row_bytes, fr_index end) noexcept nogil:
     """First step of the chunk that ends before step `end`: at least one step, else what fits."""
     cdef fr_index first = end - 1, rows = CHUNK_BYTES // row_bytes
     while first > 0 and batch.offset[end] - batch.offset[first - 1] <= rows:
@@ -175,49 +190,3 @@ cdef fr_index largest_chunk(const fr_batch *batch, fr_index row_bytes) noexcept 
         rows = max(rows, batch.offset[end] - batch.offset[first])
         end = first
     return rows
-
-
-cdef void backward_chunk(
-    const fr_kernels *k, const Backward *b, ThreadGroups groups, int thread, Barriers *barriers,
-    fr_index first, fr_index end,
-) noexcept nogil:
-    """What one thread does for a chunk."""
-    cdef unsigned mode = flush_denormals()
-    cdef fr_share share = share_of(groups, b.m.cell.ld // k.lanes, thread, barriers)
-    backward_share(b, share, first, end)
-    if groups.threads > 1:
-        fr_barrier_wait(&barriers.chunks, groups.threads, groups.spin_limit)
-    add_weight_gradients(k, b, thread, groups.threads)
-    if b.sums:
-        sum_by_id(k, b, first, end, thread, groups.threads)
-    else:
-        input_gradient(k, b, thread, groups.threads)
-    restore_mode(mode)
-
-
-cdef void backward_member(
-    const fr_kernels *k, const Backward *b, ThreadGroups groups, int thread, Barriers *barriers,
-    fr_index first, fr_index end,
-) noexcept nogil:
-    """What one thread of a parallel region does for a chunk."""
-    backward_chunk(k, b, actual_groups(groups), thread, barriers, first, end)
-
-
-cdef void run_backward(const fr_kernels *k, Backward *b, ThreadGroups groups) noexcept nogil:
-    """All steps from the last to the first, a chunk at a time."""
-    cdef fr_index end = b.m.cell.batch.steps, first
-    cdef Barriers barriers
-    if groups.threads > 1:
-        open_barriers(&barriers)
-    while end > 0:
-        first = chunk_before(&b.m.cell.batch, b.row_bytes, end)
-        point_at_chunk(k, b, first, end)
-        if groups.threads == 1:
-            backward_chunk(k, b, groups, 0, NULL, first, end)
-        else:
-            with parallel(num_threads=groups.threads):
-                backward_member(k, b, groups, threadid(), &barriers, first, end)
-        b.accumulate = True
-        end = first
-    if groups.threads > 1:
-        record_lateness(groups, &barriers)

@@ -1,5 +1,5 @@
 from fastrnn._kernels.runtime.memory cimport Buffer
-from fastrnn._kernels.simd cimport fr_index, fr_batch, fr_view
+from fastrnn._kernels.simd cimport fr_batch, fr_index, fr_view
 
 
 cdef class BatchOrder:

@@ -10,7 +10,7 @@ import numpy as np
 from libc.string cimport memcpy, memset
 
 from fastrnn._kernels.runtime.memory cimport Buffer
-from fastrnn._kernels.simd cimport fr_index, fr_batch, fr_view
+from fastrnn._kernels.simd cimport fr_batch, fr_index, fr_view
 
 cnp.import_array()
 

@@ -1,13 +1,13 @@
 from fastrnn._kernels.recurrent.backward cimport Backward
+from fastrnn._kernels.recurrent.cells cimport Weights
 from fastrnn._kernels.runtime.memory cimport Buffer
 from fastrnn._kernels.simd cimport fr_index, fr_kernels
-from fastrnn._kernels.recurrent.weights cimport Weights
 
 cdef bint worth_projecting(fr_index rows, fr_index inputs) noexcept
 cdef Buffer project_embedding(
     const fr_kernels *k, Weights weights, Buffer wx, object embedding, object num_threads
 )
 cdef int embedding_gradients(
-    const fr_kernels *k, const Backward *b, const void *wx_t, object embedding,
-    object dembedding, object dWx, object num_threads,
+    const Backward *b, const void *wx_t, object embedding, object dembedding, object dWx,
+    object num_threads,
 ) except -1

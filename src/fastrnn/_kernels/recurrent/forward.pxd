@@ -1,7 +1,5 @@
-from fastrnn._kernels.simd cimport (
-    fr_cell, fr_index, fr_kernels, fr_layout, fr_product, fr_step
-)
 from fastrnn._kernels.runtime.thread_groups cimport ThreadGroups
+from fastrnn._kernels.simd cimport fr_cell, fr_index, fr_kernels, fr_layout, fr_product, fr_step
 
 # How x is projected ahead of the loop; not at all where `memory` is NULL.
 cdef struct Projection:

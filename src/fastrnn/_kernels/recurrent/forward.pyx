@@ -1,21 +1,30 @@
-"""The forward time loop of every cell: each thread runs its share of all steps."""
+"""The forward time loop of every cell: each thread runs its share of all steps.
+
+    in each thread, for its rows and hidden units:
+        for each step:
+            every so many steps, unless the step itself multiplies x by Wx:
+                bias + x Wx for these steps, in one product (or looked up, for an embedding)
+            gates = that + h Wh, and the new state, in C: simd/cells/
+            wait for the threads that share these rows, if there are any
+
+A thread that has rows of its own waits for nobody.
+"""
 
 cimport numpy as cnp
 from cython.parallel cimport parallel, threadid
 
-from fastrnn._kernels.runtime.cpu cimport flush_denormals, restore_mode
 from fastrnn._kernels.linalg.packing cimport packed_columns, packed_layout
-from fastrnn._kernels.simd cimport (
-    fr_cell, fr_index, fr_kernels, fr_layout, fr_barrier_wait, fr_product, fr_share, fr_step
-)
+from fastrnn._kernels.runtime.cpu cimport flush_denormals, restore_mode
 from fastrnn._kernels.runtime.thread_groups cimport (
     Barriers, ThreadGroups, actual_groups, open_barriers, record_lateness, share_of
+)
+from fastrnn._kernels.simd cimport (
+    fr_barrier_wait, fr_cell, fr_index, fr_kernels, fr_layout, fr_product, fr_share, fr_step
 )
 
 # What one thread projects: the columns of its panels of Wx, for the rows of its share. With an
 # embedding, which is projected already, only its rows are looked up.
 cdef struct Projected:
-    const char *projected
     fr_product product
     void **rows
     void **results
@@ -47,7 +56,6 @@ cdef Projected plan_product(
     """The product bias + x Wx for the panels of a share; its rows are aimed by `project`."""
     cdef Projected own
     cdef fr_index vectors = projection.layout.advance // k.lanes  # of hidden units in a panel
-    own.projected = projection.projected
     own.row_bytes = packed_columns(k, &projection.layout) * k.itemsize
     own.rows = <void **>(projection.memory + thread * projection.thread_bytes)
     own.results = own.rows + projection.chunk_rows
@@ -61,35 +69,29 @@ cdef Projected plan_product(
 
 
 cdef fr_index project(
-    const fr_kernels *k, const fr_cell *m, fr_share share, fr_index first, Projected *own,
-    fr_index most_rows,
+    const fr_kernels *k, const fr_cell *m, fr_share share, fr_index first, const Projected *own,
+    const Projection *projection,
 ) noexcept nogil:
     """Project the share's steps from `first`, as many as fit; returns where it stopped."""
     cdef fr_index s = first, i, n = 0, count, row
+    cdef cnp.int64_t id
     while s < m.batch.steps:
         count = in_share(m, share, s)
-        if count == 0 or n + count > most_rows:
+        if count == 0 or n + count > projection.chunk_rows:
             break
         for i in range(count):
             row = share.first + i * share.stride
-            if own.projected:
-                own.results[n] = embedding_row(m, own, row, s)
+            if projection.projected:
+                id = (<const cnp.int64_t *>m.x.row[row])[s * m.x.step]
+                own.results[n] = <void *>(projection.projected + id * own.row_bytes)
             else:
                 own.rows[n] = <char *>m.x.row[row] + s * m.x.step * k.itemsize
                 own.results[n] = own.memory + n * own.row_bytes
             n += 1
         s += 1
-    if own.projected == NULL:
+    if projection.projected == NULL:
         k.product(&own.product, 0, n)
     return s
-
-
-cdef inline void *embedding_row(
-    const fr_cell *m, const Projected *own, fr_index row, fr_index s
-) noexcept nogil:
-    """What the id of a row at step s stands for."""
-    cdef cnp.int64_t id = (<const cnp.int64_t *>m.x.row[row])[s * m.x.step]
-    return <void *>(own.projected + id * own.row_bytes)
 
 
 cdef void forward_share(
@@ -106,7 +108,7 @@ cdef void forward_share(
         own = plan_product(k, m, share, thread, projection)
     while s < m.batch.steps and in_share(m, share, s):
         if s == end:
-            end = project(k, m, share, s, &own, projection.chunk_rows)
+            end = project(k, m, share, s, &own, projection)
             acc_init = own.results
         step(m, share, s, <const void *const *>acc_init)
         if acc_init:

@@ -6,11 +6,10 @@ once (`directions.py`).
 
 cimport numpy as cnp
 
-from fastrnn._kernels.recurrent.cells cimport cell_weights, single_step
+from fastrnn._kernels.recurrent.cells cimport Weights, cell_weights, single_step
 from fastrnn._kernels.recurrent.embedding_projection cimport worth_projecting
 from fastrnn._kernels.recurrent.prepacked cimport Prepacked
 from fastrnn._kernels.recurrent.recurrent cimport Recurrence
-from fastrnn._kernels.recurrent.weights cimport Weights
 from fastrnn._kernels.runtime.cpu cimport flush_denormals, restore_mode
 from fastrnn._kernels.runtime.memory cimport Buffer, empty, empty_like
 from fastrnn._kernels.simd cimport fr_cell_kernels, fr_cell_single, fr_index
@@ -29,7 +28,7 @@ cdef fr_index SINGLE_ROWS = 4
 
 
 cdef class Tape:
-    """What a forward in training leaves: the recurrence of each direction, and what was looked up."""
+    """What a forward in training leaves: each direction's recurrence, and what was looked up."""
 
     cdef list runs
     cdef double work     # multiply-adds of one direction
@@ -99,9 +98,7 @@ def backward_direction(Recurrence run, dy, dstates, dstates0, dweights, num_thre
     return run.backward(dy, dstates, dstates0, dweights, num_threads)
 
 
-def recurrent_freeze(
-    cell, cells, *, options, directions, residual, owners, num_threads=None
-):
+def recurrent_freeze(cell, cells, *, options, directions, residual, owners, num_threads=None):
     """The stacked `cells`, each given by its weights, packed once; see `Prepacked`."""
     stack = [cell_weights(cell, arrays, options) for arrays in cells]
     return Prepacked(stack, directions, len(cell.states), residual, owners, num_threads)

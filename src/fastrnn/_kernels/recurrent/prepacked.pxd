@@ -1,11 +1,6 @@
-cimport numpy as cnp
-
 from fastrnn._kernels.runtime.memory cimport Buffer
-from fastrnn._kernels.simd cimport fr_cell, fr_index, fr_kernels, fr_step
 from fastrnn._kernels.runtime.thread_groups cimport ThreadGroups
-
-# The first layer, counted from 0, that may be residual.
-cdef fr_index FIRST_RESIDUAL
+from fastrnn._kernels.simd cimport fr_cell, fr_index, fr_kernels, fr_step
 
 # Where one step of a whole stack keeps its rows.
 cdef struct StepMemory:
@@ -22,40 +17,27 @@ cdef struct StepMemory:
 cdef class Prepacked:
     cdef const fr_kernels *kernels
     cdef fr_step *kernel
-    cdef tuple cells
-    cdef tuple owners
-    cdef fr_index count
-    cdef fr_index directions
-    cdef fr_index states
+    cdef tuple cells, owners
+    cdef fr_index count, directions, states
     cdef bint residual    # whether there are layers that add their inputs to their outputs
     cdef int typenum
-    cdef fr_index input
-    cdef fr_index hidden
+    cdef fr_index input, hidden
     cdef double row_work
     cdef Buffer prototypes
+    cdef fr_cell *prototype  # of each cell
     cdef Buffer scratch
     cdef fr_index scratch_rows
     cdef bint scratch_taken
-    cdef bint adds_inputs(self, fr_index layer) noexcept nogil
-    cdef void add(self, cnp.ndarray y, cnp.ndarray x) noexcept
-    cdef bint stale(self) noexcept
-    cdef bint accepts(
-        self, object value, bint written, fr_index first, fr_index second, fr_index third=*
-    ) noexcept
-    cdef bint accepts_input(self, object x) noexcept
-    cdef bint accepts_state(self, object state, bint written, fr_index rows) noexcept
-    cdef bint accepts_out(self, object out, fr_index rows) noexcept
     cdef int compute(self, object x, object state, object out, fr_index rows) except -1
     cdef int run_layer(
-        self, fr_index first, object x, object lengths, object num_threads, object state,
+        self, fr_index layer, object x, object lengths, object num_threads, object state,
         object final, object y,
     ) except -1
     cpdef int run_cell(
         self, fr_index index, object x, object lengths, object state, object final, object y,
         object num_threads,
     ) except -1
-    cdef list of_cell(self, object state, fr_index index)
-    cdef object array(self, fr_index first, fr_index second, fr_index third=*, bint zeroed=*)
+    cdef bint stale(self) noexcept
     cdef object state(self, fr_index rows, bint zeroed=*)
     cdef StepMemory memory_at(self, char *block, fr_index rows) noexcept nogil
     cdef void load(self, const StepMemory *memory, object state, fr_index rows) noexcept
@@ -63,3 +45,8 @@ cdef class Prepacked:
     cdef void run(
         self, const StepMemory *memory, fr_index rows, const void *x, ThreadGroups groups
     ) noexcept nogil
+
+cdef bint adds_inputs(bint residual, fr_index layer) noexcept nogil
+cdef char *rows_of_state(
+    const StepMemory *memory, fr_index state, fr_index cell, bint after
+) noexcept nogil

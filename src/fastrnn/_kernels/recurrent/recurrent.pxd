@@ -1,8 +1,10 @@
+cimport numpy as cnp
+
 from fastrnn._kernels.recurrent.backward cimport Backward
 from fastrnn._kernels.recurrent.batch_order cimport BatchOrder
-from fastrnn._kernels.simd cimport fr_cell, fr_index, fr_kernels, fr_view
+from fastrnn._kernels.recurrent.cells cimport Weights
 from fastrnn._kernels.runtime.thread_groups cimport ThreadGroups
-from fastrnn._kernels.recurrent.weights cimport Weights
+from fastrnn._kernels.simd cimport fr_cell, fr_index, fr_kernels, fr_view
 
 
 cdef class Recurrence:
@@ -10,19 +12,19 @@ cdef class Recurrence:
     cdef fr_cell cell
     cdef fr_index first_h
     cdef BatchOrder batch
-    cdef object x
-    cdef object embedding
+    cdef object x, embedding
     cdef Weights weights
     cdef list tape
-    cdef double work(self)
     cdef fr_index packed_weights(self) noexcept
     cdef int check_shapes(self) except -1
-    cdef ThreadGroups groups(self, object num_threads, double work)
+    cdef ThreadGroups groups(self, object num_threads, double forwards)
     cdef fr_view view(self, list owner, object array)
-    cdef void state_of_sequences(self, object out, void *state, fr_index slots) noexcept
+    cdef int copy_states(
+        self, list out, void *h, fr_index h_slots, void *c, fr_index c_slots
+    ) except -1
     cdef void *state_rows(self, list owner, fr_index slots, object state) except NULL
     cdef int begin(
-        self, object x, Weights weights, object lengths, bint reverse, object embedding=*
+        self, cnp.ndarray x, Weights weights, object lengths, bint reverse, object embedding=*
     ) except -1
     cdef void *reserve(self, list owner, fr_index count, bint zeroed=*) except NULL
     cdef int forward(
@@ -39,7 +41,4 @@ cdef class Recurrence:
         self, Backward *b, object dy, object dx, list dstates, tuple gradients, list scratch,
         object num_threads,
     ) except -1
-    cdef int open_sums(
-        self, Backward *b, list scratch, fr_index count, fr_view ids
-    ) except -1
-    cdef int close_backward(self, const Backward *b, list dstates0) except -1
+    cdef int open_sums(self, Backward *b, list scratch, fr_index count, fr_view ids) except -1

@@ -4,17 +4,18 @@ cimport numpy as cnp
 import numpy as np
 from libc.string cimport memset
 
+from fastrnn._kernels.linalg.matrix cimport reserve_pointers
+from fastrnn._kernels.linalg.packing cimport packed_columns, packed_transposed
 from fastrnn._kernels.recurrent.backward cimport (
     Backward, gradient_part, largest_chunk, run_backward
 )
-from fastrnn._kernels.recurrent.forward cimport Projection, run_forward
-from fastrnn._kernels.linalg.packing cimport packed_columns, packed_transposed
-from fastrnn._kernels.runtime.memory cimport Buffer, empty_like
 from fastrnn._kernels.recurrent.batch_order cimport BatchOrder
-from fastrnn._kernels.simd cimport fr_cell, fr_index, fr_kernels, fr_view
-from fastrnn._kernels.recurrent.embedding_projection cimport project_embedding, embedding_gradients
+from fastrnn._kernels.recurrent.cells cimport Weights
+from fastrnn._kernels.recurrent.embedding_projection cimport embedding_gradients, project_embedding
+from fastrnn._kernels.recurrent.forward cimport Projection, run_forward
+from fastrnn._kernels.runtime.memory cimport Buffer, empty_like
 from fastrnn._kernels.runtime.thread_groups cimport ThreadGroups, choose_groups
-from fastrnn._kernels.recurrent.weights cimport Weights
+from fastrnn._kernels.simd cimport fr_cell, fr_index, fr_kernels, fr_view
 
 cnp.import_array()
 
@@ -23,13 +24,6 @@ cnp.import_array()
 # figures.
 cdef fr_index JOINED_BYTES = 1 << 19
 cdef fr_index PROJECTION_ROWS = 96
-
-
-cdef void **reserve_pointers(list owner, fr_index count) except NULL:
-    """Memory for `count` pointers that lives as long as `owner`."""
-    cdef Buffer buffer = Buffer(count, sizeof(void *))
-    owner.append(buffer)
-    return <void **>buffer.data
 
 
 cdef class Recurrence:
@@ -42,20 +36,15 @@ cdef class Recurrence:
     """
 
     cdef int begin(
-        self, object x, Weights weights, object lengths, bint reverse, object embedding=None
+        self, cnp.ndarray x, Weights weights, object lengths, bint reverse, object embedding=None
     ) except -1:
-        cdef cnp.ndarray x_array = x
-        cdef fr_index lanes
-        self.kernels = weights.kernels
-        lanes = self.kernels.lanes
+        cdef fr_index lanes = weights.kernels.lanes
+        self.kernels, self.weights, self.tape = weights.kernels, weights, []
         # A backward trusts the ids, so they are not the caller's.
-        self.x, self.weights = x if embedding is None else x.copy(), weights
-        self.embedding = embedding
-        self.tape = []
-        self.batch = BatchOrder(x_array.shape[0], x_array.shape[1], lengths, reverse)
+        self.x, self.embedding = x if embedding is None else x.copy(), embedding
+        self.batch = BatchOrder(x.shape[0], x.shape[1], lengths, reverse)
         self.cell.batch = self.batch.c
-        self.cell.input = weights.input()
-        self.cell.hidden = weights.hidden()
+        self.cell.input, self.cell.hidden = weights.input, weights.hidden
         self.cell.ld = (self.cell.hidden + lanes - 1) // lanes * lanes
         self.first_h = 0 if embedding is not None else (self.cell.input + lanes - 1) // lanes
 
@@ -65,22 +54,19 @@ cdef class Recurrence:
         owner.append(buffer)
         return buffer.data
 
-    cdef double work(self):
-        """Multiply-adds of the forward."""
-        return <double>self.cell.batch.offset[self.cell.batch.steps] * self.packed_weights()
-
     cdef fr_index packed_weights(self) noexcept:
         """Numbers in packed Wx and Wh: the multiply-adds of one step of one row."""
         return (self.cell.input + self.cell.hidden) * packed_columns(
             self.kernels, &self.weights.layout_x
         )
 
-    cdef ThreadGroups groups(self, object num_threads, double work):
-        """How threads share `work` multiply-adds."""
+    cdef ThreadGroups groups(self, object num_threads, double forwards):
+        """How threads share the multiply-adds of so many forwards."""
         cdef fr_cell *m = &self.cell
+        cdef fr_index weights = self.packed_weights()
         return choose_groups(
-            num_threads, work, m.batch.rows, m.batch.steps, m.ld // self.kernels.lanes,
-            self.packed_weights(),
+            num_threads, forwards * m.batch.offset[m.batch.steps] * weights, m.batch.rows,
+            m.batch.steps, m.ld // self.kernels.lanes, weights,
         )
 
     cdef int forward(
@@ -90,7 +76,7 @@ cdef class Recurrence:
         cdef const fr_kernels *k = self.kernels
         cdef Projection projection
         cdef list scratch = []
-        cdef ThreadGroups groups = self.groups(num_threads, self.work())
+        cdef ThreadGroups groups = self.groups(num_threads, 1)
         self.open_forward(states, y, train, scratch, drop_h)
         plan_projection(self, &projection, scratch, groups, num_threads)
         with nogil:
@@ -127,36 +113,38 @@ cdef class Recurrence:
         cdef fr_cell *m = &self.cell
         m.wx = m.wh = m.bias = m.wh_n = m.reset_h = m.pre_activations = m.dropped_h = NULL
         m.y.row = NULL
-        self.state_of_sequences(finals[0], m.h, m.h_slots)
-        if len(finals) == 2:
-            self.state_of_sequences(finals[1], m.c, m.c_slots)
+        self.copy_states(finals, m.h, m.h_slots, m.c, m.c_slots)
 
     cdef fr_view view(self, list owner, object array):
         """A caller's array in processing order."""
         return self.batch.view(array, reserve_pointers(owner, self.cell.batch.rows))
 
-    cdef void state_of_sequences(self, object out, void *state, fr_index slots) noexcept:
-        """A state as the caller has it, (N, H)."""
-        self.batch.copy_out(out, <char *>state, slots, self.cell.ld * self.kernels.itemsize)
+    cdef int copy_states(
+        self, list out, void *h, fr_index h_slots, void *c, fr_index c_slots
+    ) except -1:
+        """Write h and, if the cell has it, c, or their gradients, in the caller's order: (N, H)."""
+        cdef fr_index row_bytes = self.cell.ld * self.kernels.itemsize
+        self.batch.copy_out(out[0], <const char *>h, h_slots, row_bytes)
+        if len(out) == 2:
+            self.batch.copy_out(out[1], <const char *>c, c_slots, row_bytes)
 
     cdef object backward(
         self, object dy, list dstates, list dstates0, tuple gradients, object num_threads
     ):
         """Returns dx; fills the gradients of the initial states and of the weights."""
-        cdef const fr_kernels *k = self.kernels
         cdef list scratch = []
         cdef Backward b
         self.check_shapes()
-        cdef ThreadGroups groups = self.groups(num_threads, 2 * self.work())
+        cdef ThreadGroups groups = self.groups(num_threads, 2)
         cdef cnp.ndarray dx = empty_like(self.x if self.embedding is None else self.embedding)
         self.open_backward(&b, dy, dx, dstates, gradients, scratch, num_threads)
         with nogil:
-            run_backward(k, &b, groups)
+            run_backward(&b, groups)
         if self.embedding is None:
             self.batch.clear_padding(dx)
         else:
-            embedding_gradients(k, &b, b.wx_t, self.embedding, dx, gradients[0], num_threads)
-        self.close_backward(&b, dstates0)
+            embedding_gradients(&b, b.wx_t, self.embedding, dx, gradients[0], num_threads)
+        self.copy_states(dstates0, b.m.dh, 1, b.m.dc, 1)
         return dx
 
     cdef int open_backward(
@@ -170,6 +158,7 @@ cdef class Recurrence:
         cdef Buffer wh_t = packed_transposed(k, weights.Wh, &weights.layout_h, num_threads)
         scratch += (wx_t, wh_t)
         memset(b, 0, sizeof(Backward))
+        b.kernels = k
         b.m.cell, b.step, b.layout_x = self.cell, weights.backward_step, weights.layout_x
         b.wx_t, b.m.wh_t = wx_t.data, wh_t.data
         b.m.dy = self.view(scratch, dy)
@@ -189,19 +178,11 @@ cdef class Recurrence:
                 if gradient is not None:
                     gradient.fill(0)
 
-    cdef int open_sums(
-        self, Backward *b, list scratch, fr_index count, fr_view ids
-    ) except -1:
+    cdef int open_sums(self, Backward *b, list scratch, fr_index count, fr_view ids) except -1:
         """Sums of the dgates that belong to each of `count` rows of an embedding."""
         cdef fr_index panel = 4 * self.kernels.lanes
         b.ids, b.sum_count = ids, count
         b.sums = self.reserve(scratch, b.layout_x.panels * count * panel, zeroed=True)
-
-    cdef int close_backward(self, const Backward *b, list dstates0) except -1:
-        """Write the gradients of the initial states."""
-        self.state_of_sequences(dstates0[0], b.m.dh, 1)
-        if len(dstates0) == 2:
-            self.state_of_sequences(dstates0[1], b.m.dc, 1)
 
     cdef int check_shapes(self) except -1:
         """Refuse a backward after somebody has reshaped, in place, what the tape refers to."""
@@ -252,7 +233,6 @@ cdef int plan_gradients(Recurrence run, Backward *b, list scratch, tuple gradien
     cdef const fr_kernels *k = run.kernels
     cdef fr_cell *m = &run.cell
     cdef cnp.ndarray one, dWx = gradients[0], dWh = gradients[1], db = gradients[2]
-    cdef fr_index chunk
     cdef fr_index gates = run.weights.layout_x.panels * 4 * k.lanes
     cdef bint reset_before = b.m.wh_n_t != NULL  # then r*h is an operand, too
     cdef fr_index operand = run.first_h * k.lanes + (1 + reset_before) * m.ld
@@ -272,7 +252,7 @@ cdef int plan_gradients(Recurrence run, Backward *b, list scratch, tuple gradien
             b.results[n] = b.parts[i].out + j * b.parts[i].out_bytes
             n += 1
     b.row_bytes = (gates + operand) * k.itemsize
-    chunk = largest_chunk(&m.batch, b.row_bytes)
+    cdef fr_index chunk = largest_chunk(&m.batch, b.row_bytes)
     b.chunk_rows = reserve_pointers(scratch, 3 * chunk)
     b.m.dgates = run.reserve(scratch, chunk * gates)
     b.m.operand = run.reserve(scratch, chunk * operand)

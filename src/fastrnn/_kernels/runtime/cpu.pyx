@@ -5,10 +5,7 @@ import os
 from cpython.unicode cimport PyUnicode_AsUTF8
 from libc.string cimport strcmp
 
-from fastrnn._kernels.simd cimport fr_cell_kernels, fr_kernels
-
-cdef extern from "fastrnn_simd.h" nogil:
-    const fr_kernels *fr_find(const char *isa, int real_bytes)
+from fastrnn._kernels.simd cimport fr_cell_kernels, fr_find, fr_kernels
 
 cdef extern from "dispatch.h" nogil:
     bint fr_supported(const char *isa)

@@ -1,13 +1,9 @@
 """Memory for tapes, scratch and results: aligned to a cache line, checked, freed with its owner.
 
 The system hands memory out with a page fault for every 4 KiB, and the C library returns large
-blocks to it when they are freed. A training step takes and frees the same blocks each time, so those
-of some size are kept for the next call. LSTM, one thread, times with kept blocks in those without:
-training N1 T100 H128 0.89, N20 T35 H100 0.86, N32 T50 H256 0.99; inference N16 T20 H1024 0.81.
-
-Blocks from 4 MiB on ask for huge pages, as NumPy's do: so many weights need more pages than the
-processor keeps the addresses of. LSTM inference, frozen, one thread and two, time with them in that
-without (Zen 4): N1 T20 H1024 0.84 and 0.94, N16 T20 H1024 0.97 and 0.98, H512 and less 0.98 to 1.01.
+blocks to it when they are freed. A training step takes and frees the same blocks each time, so
+those of some size are kept for the next call. Blocks from 4 MiB on ask for huge pages, as NumPy's
+do. docs/decisions.md has the figures.
 """
 
 cimport numpy as cnp
@@ -32,7 +28,7 @@ cdef extern from *:
         const uintptr_t page = (uintptr_t)1 << 12;
         const uintptr_t first = ((uintptr_t)address + page - 1) & ~(page - 1);
         const uintptr_t end = ((uintptr_t)address + (uintptr_t)bytes) & ~(page - 1);
-        madvise((void *)first, end - first, MADV_HUGEPAGE); /* a wish: failing is no matter */
+        madvise((void *)first, end - first, MADV_HUGEPAGE); /* a hint: failure is harmless */
     #else
         (void)address, (void)bytes;
     #endif
@@ -132,10 +128,9 @@ cdef class Buffer:
     """`count` items aligned to 64 bytes, uninitialised unless `zeroed`."""
 
     def __cinit__(self, Py_ssize_t count, Py_ssize_t itemsize, bint zeroed=False):
-        if count < 0 or count > MOST_BYTES // itemsize:
-            raise MemoryError(f"fastrnn: no memory for {count} items of {itemsize} bytes")
         # A cache line more at the end, so that a full vector may be read at any element.
-        self.block = take(count * itemsize + 2 * ALIGNMENT)
+        if 0 <= count <= MOST_BYTES // itemsize:
+            self.block = take(count * itemsize + 2 * ALIGNMENT)
         if self.block.address == NULL:
             raise MemoryError(f"fastrnn: no memory for {count} items of {itemsize} bytes")
         self.data = <void *>(

@@ -2,8 +2,7 @@ from libc.stdint cimport int64_t
 
 from fastrnn._kernels.simd cimport fr_barrier, fr_index, fr_share
 
-# The threads of a call, in groups. A group has rows of its own; each of its threads has hidden units
-# of its own.
+# The threads of a call, in groups. A group has rows of its own, each of its threads hidden units.
 cdef struct ThreadGroups:
     int threads
     int per_group

@@ -9,27 +9,14 @@ Every number is summed in the same order in either case.
 from libc.stdint cimport int64_t
 from libc.string cimport memset
 
-from fastrnn._kernels.runtime.threads cimport threads_for
-from fastrnn._kernels.simd cimport (
-    fr_barrier, fr_index, fr_load_relaxed, fr_now, fr_share, fr_store_relaxed
-)
+from fastrnn._kernels.runtime.threads cimport BackOff, omp_get_num_threads, threads_for
+from fastrnn._kernels.simd cimport fr_barrier, fr_index, fr_now, fr_share
 
-cdef extern from *:
-    """
-    #ifdef _OPENMP
-    #include <omp.h>
-    #else
-    #define omp_get_num_threads() 1
-    #endif
-    """
-    int omp_get_num_threads() nogil
-
-# On a busy machine a thread loses its processor, and its group waits for it at each step. A call that
-# lost a quarter of its time in this way is followed by a pause of BACK_OFF times what it lost, in
-# which each thread has rows of its own. docs/decisions.md has the figures behind these constants.
+# On a busy machine a thread loses its processor, and its group waits for it at each step. After a
+# call that lost a quarter of its time in this way each thread has rows of its own, for BACK_OFF
+# times what was lost. docs/decisions.md has the figures behind these constants.
 cdef int BACK_OFF = 10
-# Until when to back off: written and read by any thread, so only by atomic operations.
-cdef int64_t back_off_end = 0
+cdef BackOff back_off = BackOff()
 
 # Groups grow until each has more than FEW_ROWS rows, or MORE_ROWS where the weights are read from
 # beyond L2, as long as a thread has STEP_WORK multiply-adds between two barriers.
@@ -42,7 +29,7 @@ cdef int forced = 0
 
 
 def force_threads_per_group(count):
-    """Make groups of so many threads, as far as there are units, in calls of any size; 0: by rule."""
+    """Make groups of so many threads, as far as units go, in calls of any size; 0: by rule."""
     global forced
     if count < 0:
         raise ValueError(f"force_threads_per_group: count must be at least 0, got {count}")
@@ -74,11 +61,11 @@ cdef ThreadGroups choose_groups(
         per_group = <int>min(forced, threads, quads)
     else:
         per_group = group_size(threads, step_work, rows, quads, few)
-        if per_group > 1 and fr_now() < fr_load_relaxed(&back_off_end):
+        if per_group > 1 and not back_off.over():
             per_group = 1
     threads = busy(threads, per_group, rows)
-    # Some threads have more units than others, and what they read comes from farther away. So a step
-    # is waited for four times as long as its multiply-adds, 30 a nanosecond, should take.
+    # Some threads have more units than others, and what they read comes from farther away. So the
+    # others wait four times as long as the multiply-adds of a step, 30 a nanosecond, should take.
     return ThreadGroups(threads, per_group, 1000 + <int>min(4 * step_work / threads / 300, 1e8))
 
 
@@ -112,18 +99,15 @@ cdef void open_barriers(Barriers *barriers) noexcept nogil:
 cdef void record_lateness(ThreadGroups groups, const Barriers *barriers) noexcept nogil:
     """Back off for a while if the threads of a call waited too long for each other."""
     cdef int group, count = groups.threads // groups.per_group
-    cdef int64_t lost = 0, now
+    cdef int64_t lost = 0
     if groups.per_group == 1:
         return
     for group in range(count):
         lost += barriers.steps[group].lost
-    if lost == 0:
-        return
     # Each of the others waits for a late one.
     lost //= groups.threads - count
-    now = fr_now()
-    if 4 * lost > now - barriers.began:
-        fr_store_relaxed(&back_off_end, now + BACK_OFF * lost)
+    if lost and 4 * lost > fr_now() - barriers.began:
+        back_off.begin(BACK_OFF * lost)
 
 
 cdef fr_share share_of(
@@ -132,9 +116,7 @@ cdef fr_share share_of(
     """The rows and units of the thread of this number; each group has a barrier of its own."""
     cdef fr_index quads = (vectors + 3) // 4
     cdef int size = groups.per_group, group = thread // size, member = thread % size
-    cdef fr_barrier *barrier = NULL
-    if size > 1:
-        barrier = &barriers.steps[group]
+    cdef fr_barrier *barrier = &barriers.steps[group] if size > 1 else NULL
     return fr_share(
         group, groups.threads // size, quads * member // size * 4,
         min(vectors, quads * (member + 1) // size * 4),

@@ -8,26 +8,16 @@ this thread calls, a setting below the one that OpenMP begins with is a limit he
 
 import os
 
+cimport cython
 from cython.parallel cimport prange
 
+from libc.stdint cimport int64_t
+
 from fastrnn._kernels.runtime.cpu cimport flush_denormals, restore_mode
+from fastrnn._kernels.simd cimport fr_load_relaxed, fr_now, fr_store_relaxed
 
-cdef extern from *:
-    """
-    #ifdef _OPENMP
-    #include <omp.h>
-    #define FR_OPENMP 1
-    #else
-    #define FR_OPENMP 0
-    static int omp_get_max_threads(void) { return 1; }
-    #endif
-    """
-    const bint FR_OPENMP
-    int omp_get_max_threads() nogil
-
-# Multiply-adds below which a second thread costs more than it brings. Waking it takes 10 to 40
-# microseconds, in which one core does some millions of them: 1.0e6 ran at 0.4 to 1.1 of the speed of
-# one thread, 4.2e6 at 0.7 to 1.6, 8.4e6 at 1.5 to 1.8.
+# Multiply-adds below which a second thread costs more than it brings; docs/decisions.md has the
+# figures.
 cdef double SMALL_WORK = 3e6
 # Multiply-adds that a number costs which only comes from memory and goes back to it.
 cdef double MOVE_WORK = 16
@@ -103,6 +93,15 @@ cdef int threads_for(object num_threads, double work, Py_ssize_t pieces) except 
     return <int>max(1, min(allowed(count), pieces, most_threads))
 
 
+cdef int run_parallel(
+    fr_work *work, void *job, object num_threads, double multiply_adds, Py_ssize_t pieces
+) except -1:
+    """Do a job of so much work in so many pieces in as many threads as it gets."""
+    cdef int threads = threads_for(num_threads, multiply_adds, pieces)
+    with nogil:
+        parallel_for(work, job, threads)
+
+
 cdef void parallel_for(fr_work *work, void *job, int threads) noexcept nogil:
     """work(job, t, threads) for every t, each in a thread of its own with denormals flushed.
 
@@ -120,6 +119,20 @@ cdef void run_share(fr_work *work, void *job, int t, int threads) noexcept nogil
     cdef unsigned mode = flush_denormals()
     work(job, t, threads)
     restore_mode(mode)
+
+
+@cython.final
+cdef class BackOff:
+    """Whether to avoid some way to use threads for a while, as they have been late.
+
+    Any thread may ask and say so.
+    """
+
+    cpdef bint over(self) noexcept nogil:
+        return fr_now() >= fr_load_relaxed(&self.end)
+
+    cpdef void begin(self, int64_t nanoseconds) noexcept nogil:
+        fr_store_relaxed(&self.end, fr_now() + nanoseconds)
 
 
 def has_openmp():
