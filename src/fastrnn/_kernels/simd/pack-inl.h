@@ -1,6 +1,5 @@
 /* Packed copies of matrices, see fr_layout, and of their transposes. */
-#ifndef FASTRNN_PACK_INL_H
-#define FASTRNN_PACK_INL_H
+#pragma once
 
 #include "vec-inl.h"
 
@@ -152,5 +151,3 @@ static void pack_tt(void *dst, const void *src, fr_index rows, fr_index row_step
             }
         }
 }
-
-#endif

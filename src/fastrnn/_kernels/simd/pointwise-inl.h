@@ -1,7 +1,6 @@
 /* Functions of whole arrays, number by number. All but the last are plain loops, which the compiler
  * turns into vectors by itself. */
-#ifndef FASTRNN_POINTWISE_INL_H
-#define FASTRNN_POINTWISE_INL_H
+#pragma once
 
 #include "vec-inl.h"
 #include "vmath-inl.h"
@@ -57,5 +56,3 @@ static double squared_norm(const void *src, fr_index count) {
 MAP(map_exp, vexp)
 MAP(map_sigmoid, vsigmoid)
 MAP(map_tanh, vtanh)
-
-#endif

@@ -1,6 +1,5 @@
 /* The packed product: the multiply-add loop under every cell, projection and weight gradient. */
-#ifndef FASTRNN_PRODUCT_INL_H
-#define FASTRNN_PRODUCT_INL_H
+#pragma once
 
 #include "pack-inl.h"
 #include "vec-inl.h"
@@ -196,5 +195,3 @@ static void product(const fr_product *p, fr_index row_begin, fr_index row_end) {
         }
     }
 }
-
-#endif

@@ -1,6 +1,5 @@
 /* Products with matrices as they lie, where each is read too few times to be packed. */
-#ifndef FASTRNN_ROW_PRODUCT_INL_H
-#define FASTRNN_ROW_PRODUCT_INL_H
+#pragma once
 
 #include "vec-inl.h"
 
@@ -92,5 +91,3 @@ static void row_products(void *c, fr_index c_step, const void *a, fr_index a_row
     for (; i < a_rows; i++)
         dot_strip(1, out + i * c_step, c_step, row + i * a_step, a_step, b, b_rows, b_step, depth);
 }
-
-#endif

@@ -1,6 +1,5 @@
 /* What the cells share in a step: where a row's numbers lie, and the tiles. */
-#ifndef FASTRNN_CELL_INL_H
-#define FASTRNN_CELL_INL_H
+#pragma once
 
 #include "../product-inl.h"
 #include "../vec-inl.h"
@@ -143,5 +142,3 @@ INLINE void hidden_tile_in(const fr_cell *m, const step_tile *t, fr_index stored
 INLINE void barrier_wait(fr_share share) {
     if (share.barrier) fr_barrier_wait(share.barrier, share.threads, share.spin_limit);
 }
-
-#endif

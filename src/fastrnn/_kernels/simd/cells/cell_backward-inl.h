@@ -1,6 +1,5 @@
 /* What the cells share in a step of the backward. */
-#ifndef FASTRNN_CELL_BACKWARD_INL_H
-#define FASTRNN_CELL_BACKWARD_INL_H
+#pragma once
 
 #include "../product-inl.h"
 #include "../vec-inl.h"
@@ -117,5 +116,3 @@ static void operand_step(const fr_cell_backward *m, fr_share share, fr_index s) 
         }
     }
 }
-
-#endif

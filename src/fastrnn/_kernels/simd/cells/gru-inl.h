@@ -12,8 +12,7 @@
  *
  * Textbooks have h' = (1-z)*h + z*n. As 1 - sigmoid(a) = sigmoid(-a), their z is ours with another
  * sign before the sigmoid, and dz is theirs with another sign after it. */
-#ifndef FASTRNN_GRU_INL_H
-#define FASTRNN_GRU_INL_H
+#pragma once
 
 #include <string.h>
 
@@ -268,5 +267,3 @@ static void gru_single(const fr_cell_single *m) {
         store_part(h_next + unit, value, lanes);
     }
 }
-
-#endif

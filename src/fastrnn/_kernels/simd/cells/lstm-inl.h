@@ -5,8 +5,7 @@
  *
  * A panel's four vectors are the gates i, f, g, o of VL hidden units, so that a tile ends with
  * everything the update of those units needs. */
-#ifndef FASTRNN_LSTM_INL_H
-#define FASTRNN_LSTM_INL_H
+#pragma once
 
 #include <string.h>
 
@@ -103,5 +102,3 @@ static void lstm_single(const fr_cell_single *m) {
         store_part(h_next + unit, o * vtanh(c), n);
     }
 }
-
-#endif

@@ -1,7 +1,6 @@
 /* One step of the plain RNN (Elman 1990) for a share of the rows: h' = tanh or relu(bias + x Wx +
  * h Wh). Panels are plain: four vectors of neighbouring hidden units, the last panel narrower. */
-#ifndef FASTRNN_RNN_INL_H
-#define FASTRNN_RNN_INL_H
+#pragma once
 
 #include <string.h>
 
@@ -67,5 +66,3 @@ static void rnn_single(const fr_cell_single *m) {
         store_part(a + unit, relu ? vrelu(value) : vtanh(value), hidden - unit);
     }
 }
-
-#endif
