@@ -14,17 +14,13 @@ cdef extern from "fastrnn_simd.h" nogil:
     void fr_barrier_wait(fr_barrier *, int, int)
 
     ctypedef struct fr_share:
-        fr_index first
-        fr_index stride
-        fr_index begin
-        fr_index end
+        fr_index first, stride
+        fr_index begin, end
         fr_barrier *barrier
-        int threads
-        int spin_limit
+        int threads, spin_limit
 
     ctypedef struct fr_batch:
-        fr_index rows
-        fr_index steps
+        fr_index rows, steps
         const fr_index *batch_sizes
         const fr_index *offset
 
@@ -33,50 +29,40 @@ cdef extern from "fastrnn_simd.h" nogil:
         fr_index step
 
     ctypedef struct fr_layout:
-        fr_index panels
-        fr_index width
+        fr_index panels, width
         fr_index advance
         fr_index start[4]
         fr_index limit[4]
 
     ctypedef struct fr_product:
-        fr_index blocks
-        fr_index depth
+        fr_index blocks, depth
         void **a
-        fr_index a_step
-        fr_index a_block
+        fr_index a_step, a_block
         const void *b
-        fr_index b_step
-        fr_index b_panel
+        fr_index b_step, b_panel
         fr_layout layout
-        fr_index begin
-        fr_index end
+        fr_index begin, end
         const void *bias
         void **c
         int accumulate
 
     ctypedef struct fr_cell:
         fr_batch batch
-        fr_index input
-        fr_index hidden
-        fr_index ld
-        fr_view x
-        fr_view y
+        fr_index input, hidden, ld
+        fr_view x, y
         const void *wx
         const void *wh
         const void *bias
         const void *bias_h
         void *h
         void *c
-        fr_index h_slots
-        fr_index c_slots
+        fr_index h_slots, c_slots
         void *gates
         fr_index tape_rows
         const void *wh_n
         void *reset_h
         void *pre_activations
-        fr_index relu
-        fr_index complement
+        fr_index relu, complement
         const void *drop_h
         void *dropped_h
 
@@ -88,14 +74,12 @@ cdef extern from "fastrnn_simd.h" nogil:
         void *dh
         void *dc
         void *dgates
-        fr_index chunk_first
-        fr_index chunk_rows
+        fr_index chunk_first, chunk_rows
         void *operand
         void *dreset_h
 
     ctypedef struct fr_cell_single:
-        fr_index input
-        fr_index hidden
+        fr_index input, hidden
         const void *x
         const void *h
         const void *c
@@ -104,16 +88,13 @@ cdef extern from "fastrnn_simd.h" nogil:
         const void *b
         const void *bh
         const fr_index *order
-        fr_index relu
-        fr_index complement
+        fr_index relu, complement
         void *work
         void *h_next
         void *c_next
 
     ctypedef struct fr_additive:
-        fr_index queries
-        fr_index keys
-        fr_index tk
+        fr_index queries, keys, tk
         fr_index size
         const void *q
         const void *k
@@ -124,22 +105,15 @@ cdef extern from "fastrnn_simd.h" nogil:
         void *dk
         void *dv
 
-    ctypedef struct fr_update_options:
-        double lr
-        double momentum
-        double rho
-        double beta1
-        double beta2
-        double eps
-        double root_scale
-        double keep
-
     ctypedef struct fr_draw:
-        double temperature
-        double top_p
-        double u
+        double temperature, top_p, u
         fr_index top_k
 
+    ctypedef struct fr_update_options:
+        double lr, momentum, rho, beta1, beta2, eps
+        double root_scale, keep
+
+    ctypedef void fr_update(void *const *, fr_index, const fr_update_options *) noexcept nogil
     ctypedef void fr_pack(
         void *, const void *, fr_index, fr_index, const fr_layout *
     ) noexcept nogil
@@ -147,11 +121,8 @@ cdef extern from "fastrnn_simd.h" nogil:
     ctypedef void fr_step(
         const fr_cell *, fr_share, fr_index, const void *const *
     ) noexcept nogil
-    ctypedef void fr_single(const fr_cell_single *) noexcept nogil
-    ctypedef void fr_update(
-        void *const *, fr_index, const fr_update_options *
-    ) noexcept nogil
     ctypedef void fr_backward_step(const fr_cell_backward *, fr_share, fr_index) noexcept nogil
+    ctypedef void fr_single(const fr_cell_single *) noexcept nogil
 
     ctypedef struct fr_cell_kernels:
         const char *name
@@ -162,8 +133,7 @@ cdef extern from "fastrnn_simd.h" nogil:
 
     ctypedef struct fr_kernels:
         const char *isa
-        fr_index lanes
-        fr_index itemsize
+        fr_index lanes, itemsize
         fr_pack *pack_nn
         fr_pack *pack_nt
         fr_pack *pack_tn
