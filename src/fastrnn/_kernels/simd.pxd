@@ -99,21 +99,22 @@ cdef extern from "fastrnn_simd.h" nogil:
         void *dk
         void *dv
 
-    ctypedef struct fr_update_options:
-        double lr, momentum, rho, beta1, beta2, eps, root_scale, keep
-
     ctypedef struct fr_draw:
         double temperature, top_p, u
         fr_index top_k
 
+    ctypedef struct fr_update_options:
+        double lr, momentum, rho, beta1, beta2, eps
+        double root_scale, keep
+
+    ctypedef void fr_update(void *const *, fr_index, const fr_update_options *) noexcept nogil
     ctypedef void fr_pack(
         void *, const void *, fr_index, fr_index, const fr_layout *
     ) noexcept nogil
     ctypedef void fr_rows(void *, const void *, fr_index) noexcept nogil
     ctypedef void fr_step(const fr_cell *, fr_share, fr_index, const void *const *) noexcept nogil
-    ctypedef void fr_single(const fr_cell_single *) noexcept nogil
-    ctypedef void fr_update(void *const *, fr_index, const fr_update_options *) noexcept nogil
     ctypedef void fr_backward_step(const fr_cell_backward *, fr_share, fr_index) noexcept nogil
+    ctypedef void fr_single(const fr_cell_single *) noexcept nogil
 
     ctypedef struct fr_cell_kernels:
         const char *name

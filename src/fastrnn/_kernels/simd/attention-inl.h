@@ -3,8 +3,7 @@
  *   score[i][j] = sum over a of v[a] * tanh(q[i][a] + k[j][a])
  *
  * The tanh is made again in the backward: nothing of size (Tq, Tk, A) is ever stored. */
-#ifndef FASTRNN_ATTENTION_INL_H
-#define FASTRNN_ATTENTION_INL_H
+#pragma once
 
 #include "vec-inl.h"
 #include "vmath-inl.h"
@@ -47,5 +46,3 @@ static void additive_backward(const fr_additive *m) {
         store_part((real *)m->dv + a, dv, n);
     }
 }
-
-#endif

@@ -1,7 +1,6 @@
 /* The barrier of threads that share a step. They spin, as the wait is some hundred nanoseconds; a
  * thread whose partner has lost its processor yields its own, and takes the time. */
-#ifndef FASTRNN_BARRIER_H
-#define FASTRNN_BARRIER_H
+#pragma once
 
 #include <stdint.h>
 #include <time.h>
@@ -63,5 +62,3 @@ static inline void fr_barrier_wait(fr_barrier *b, int threads, int spin_limit) {
     while (__atomic_load_n(&b->phase, __ATOMIC_ACQUIRE) == phase) fr_yield();
     __atomic_add_fetch(&b->lost, fr_now() - start, __ATOMIC_RELAXED);
 }
-
-#endif

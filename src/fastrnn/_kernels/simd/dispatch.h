@@ -1,6 +1,5 @@
 /* Which instruction sets this machine runs, and the floating-point mode of a thread. */
-#ifndef FASTRNN_DISPATCH_H
-#define FASTRNN_DISPATCH_H
+#pragma once
 
 #include "fastrnn_simd.h"
 
@@ -11,5 +10,3 @@ FR_HIDDEN int fr_supported(const char *isa);
 /* Treats denormal numbers as zero in the calling thread; returns the mode to restore. */
 FR_HIDDEN unsigned fr_flush_denormals(void);
 FR_HIDDEN void fr_restore_mode(unsigned mode);
-
-#endif

@@ -13,8 +13,7 @@
  *           running at any step come first.
  *   step    a sequence's own step, counted from where its direction begins.
  */
-#ifndef FASTRNN_SIMD_H
-#define FASTRNN_SIMD_H
+#pragma once
 
 #include <stddef.h>
 
@@ -235,5 +234,3 @@ typedef struct {
 
 /* NULL where the instruction set was not built. One per instruction set and real type. */
 FR_HIDDEN const fr_kernels *fr_find(const char *isa, int real_bytes);
-
-#endif

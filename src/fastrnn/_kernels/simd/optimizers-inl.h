@@ -1,7 +1,6 @@
 /* The optimizers' updates, each one pass over its arrays: the parameter, its gradient and its
  * moments. Plain loops, which the compiler turns into vectors by itself. */
-#ifndef FASTRNN_OPTIMIZERS_INL_H
-#define FASTRNN_OPTIMIZERS_INL_H
+#pragma once
 
 #include <math.h>
 
@@ -57,5 +56,3 @@ static void adam(void *const *arrays, fr_index count, const fr_update_options *o
         p[i] = keep * p[i] - rate * m[i] / (root * (real)sqrt(s[i]) + eps);
     }
 }
-
-#endif

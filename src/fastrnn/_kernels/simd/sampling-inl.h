@@ -1,7 +1,6 @@
 /* Choosing among the logits of a row: the largest ones, or one by chance. What is NaN, or minus
  * infinity, is never chosen. */
-#ifndef FASTRNN_SAMPLING_INL_H
-#define FASTRNN_SAMPLING_INL_H
+#pragma once
 
 #include <math.h>
 
@@ -105,5 +104,3 @@ static fr_index draw(const void *row, fr_index count, const fr_draw *how, void *
     }
     return nth(&f, kept - 1);
 }
-
-#endif

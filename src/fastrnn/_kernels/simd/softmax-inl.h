@@ -1,6 +1,5 @@
 /* Softmax of a row, and softmax cross-entropy in one pass over the logits. */
-#ifndef FASTRNN_SOFTMAX_INL_H
-#define FASTRNN_SOFTMAX_INL_H
+#pragma once
 
 #include <math.h>
 
@@ -80,5 +79,3 @@ static double cross_entropy(const void *logits, fr_index count, fr_index target,
     return log_sum - (1 - smoothing) * ((double)x[target] - (double)max) -
            smoothing * (double)total / (double)count;
 }
-
-#endif

@@ -1,8 +1,7 @@
 /* Vectors of one instruction set and real type, by GNU C vector extensions.
  *
  * Compiled with FR_ISA (the set's name), FR_VECTOR_BYTES (64, 32, 16) and FR_REAL_BYTES (4, 8). */
-#ifndef FASTRNN_VEC_INL_H
-#define FASTRNN_VEC_INL_H
+#pragma once
 
 #include <stdint.h>
 #include <string.h>
@@ -109,5 +108,3 @@ INLINE real sum_halves(vec v) {
 }
 
 INLINE fr_index min_index(fr_index a, fr_index b) { return a < b ? a : b; }
-
-#endif

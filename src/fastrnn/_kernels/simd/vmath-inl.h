@@ -8,8 +8,7 @@
  * infinity, so 2^n is 0 or infinity by itself at the ends, and nothing is left to be selected. A
  * NaN passes through the limits and meets each result as r, whatever its 2^n is.
  * The figures behind this form are in docs/decisions.md. */
-#ifndef FASTRNN_VMATH_INL_H
-#define FASTRNN_VMATH_INL_H
+#pragma once
 
 #include "vec-inl.h"
 
@@ -98,5 +97,3 @@ INLINE vec vtanh(vec x) {
     const vec m = two_to_n * (r + r2 * exp_q(r, r2)) + (two_to_n - 1);
     return m / (m + 2);
 }
-
-#endif
