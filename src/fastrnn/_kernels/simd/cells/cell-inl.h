@@ -1,7 +1,10 @@
 /* What the cells share in a step: where a row's numbers lie, and the tiles. */
 #pragma once
 
+#include <string.h>
+
 #include "../product-inl.h"
+#include "../row_product-inl.h"
 #include "../vec-inl.h"
 
 INLINE fr_index share_count(fr_share share, fr_index rows) {
@@ -41,6 +44,17 @@ INLINE vec drop_h(const fr_cell *m, vec h, fr_index at) {
 
 INLINE real *tape_at(const fr_cell *m, fr_index panel, fr_index s, fr_index row) {
     return (real *)m->gates + (panel * m->tape_rows + m->batch.offset[s] + row) * PANEL;
+}
+
+/* To the tape, in training: the four vectors that a row's panel keeps. */
+INLINE void keep_gates(const fr_cell *m, fr_index panel, fr_index s, fr_index row, vec a, vec b,
+                       vec c, vec d) {
+    if (!m->gates) return;
+    real *gates = tape_at(m, panel, s, row);
+    store(gates, a);
+    store(gates + VL, b);
+    store(gates + 2 * VL, c);
+    store(gates + 3 * VL, d);
 }
 
 /* The new h of one vector of one row, to the slots that the next step reads and to y. */
@@ -124,21 +138,30 @@ INLINE void input_tile_in(const fr_cell *m, const step_tile *t, fr_index stored,
             store(acc + i * PANEL + v * VL, load(from[i] + v * VL));
 }
 
-/* acc = from + h Wh for the first `width` vectors of each row. */
-INLINE void hidden_tile(const fr_cell *m, const step_tile *t, const real *const *from,
-                        fr_index stored, fr_index width, real *acc) {
-    tile_product(t, from, t->h, m->hidden, m->wh, stored, width, acc);
-}
-
-/* acc += h Wh. */
-INLINE void hidden_tile_in(const fr_cell *m, const step_tile *t, fr_index stored, fr_index width,
-                           real *acc) {
+/* acc += h W, W being Wh or a part of it. */
+INLINE void hidden_tile_in(const fr_cell *m, const step_tile *t, const void *w, fr_index stored,
+                           fr_index width, real *acc) {
     const real *from[TILE_ROWS];
     for (fr_index i = 0; i < t->height; i++) from[i] = acc + i * PANEL;
-    hidden_tile(m, t, from, stored, width, acc);
+    tile_product(t, from, t->h, m->hidden, w, stored, width, acc);
+}
+
+/* acc = acc_init + x Wx + h Wh, of panels of four vectors. */
+INLINE void whole_tile(const fr_cell *m, const step_tile *t, fr_index width,
+                       const void *const *acc_init, real *acc) {
+    const real *from[TILE_ROWS];
+    input_tile(m, t, 4, width, acc_init, acc, from);
+    tile_product(t, from, t->h, m->hidden, m->wh, 4, width, acc);
 }
 
 /* Waits for the threads that share the rows, if there are any. */
 INLINE void barrier_wait(fr_share share) {
     if (share.barrier) fr_barrier_wait(share.barrier, share.threads, share.spin_limit);
+}
+
+/* a = b + x Wx + h Wh for one row on weights as they lie; h meets the first `h_columns` columns. */
+INLINE void single_sums(const fr_cell_single *m, fr_index columns, fr_index h_columns, real *a) {
+    memcpy(a, m->b, (size_t)columns * sizeof(real));
+    add_row_product(a, m->x, m->input, m->wx, columns, columns);
+    add_row_product(a, m->h, m->hidden, m->wh, h_columns, columns);
 }

@@ -72,8 +72,7 @@ static void through_hidden(const fr_cell_backward *m, fr_share share, fr_index s
     }
 }
 
-/* dh (+)= drop_h * dh_dropped, the backward of drop_h*h, for the share's rows and vectors of step
- * s. */
+/* dh (+)= drop_h * dh_dropped, the backward of drop_h*h, for the share's part of step s. */
 static void through_dropout(const fr_cell_backward *m, fr_share share, fr_index s,
                             const real *dh_dropped, int accumulate) {
     const fr_cell *cell = &m->cell;
@@ -91,28 +90,32 @@ INLINE real *operand_at(const fr_cell_backward *m, fr_index vector, fr_index num
     return (real *)m->operand + (vector * m->chunk_rows + number) * VL;
 }
 
-/* Copies vectors begin .. end-1 of one row into the operand of the weight gradient, in which the
- * row's vectors are from `first` on. */
-INLINE void operand_row(const fr_cell_backward *m, fr_index first, fr_index number,
-                        const real *from, fr_index size, fr_index begin, fr_index end) {
-    for (fr_index v = begin; v < end; v++)
-        store(operand_at(m, first + v, number), load_part(from + v * VL, size - v * VL));
-}
-
 /* The x, and the h after dropout, that made step s, beside the dgates that step s has just left. */
 static void operand_step(const fr_cell_backward *m, fr_share share, fr_index s) {
     const fr_cell *cell = &m->cell;
     const fr_index count = share_count(share, cell->batch.batch_sizes[s]);
-    const fr_index in = vectors_of(cell->input), vectors = cell->ld / VL;
+    const fr_index input = cell->input, in = vectors_of(input), vectors = cell->ld / VL;
     const fr_index begin = in * share.begin / vectors, end = in * share.end / vectors;
     const real *h_prev = h_at(cell, s);
     for (fr_index i = 0; i < count; i++) {
         const fr_index row = share_row(share, i), number = chunk_number(m, s, row);
-        operand_row(m, 0, number, view_at(cell->x, row, s), cell->input, begin, end);
+        const real *x = view_at(cell->x, row, s);
+        for (fr_index v = begin; v < end; v++)
+            store(operand_at(m, v, number), load_part(x + v * VL, input - v * VL));
         for (fr_index v = share.begin; v < share.end; v++) {
             const fr_index at = row * cell->ld + v * VL;
             const vec h = load_part(h_prev + at, cell->hidden - v * VL);
             store(operand_at(m, in + v, number), drop_h(cell, h, at));
         }
     }
+}
+
+/* What follows a step's dgates: the backward of h Wh (see through_hidden) to `out`, which is dh or,
+ * where dh has another part and there is dropout, scratch; then the operand. */
+static void finish_step(const fr_cell_backward *m, fr_share share, fr_index s, fr_index units,
+                        fr_index first, fr_index gates, void *out, int accumulate) {
+    barrier_wait(share);
+    through_hidden(m, share, s, units, first, gates, m->wh_t, out, accumulate);
+    if (m->cell.drop_h) through_dropout(m, share, s, out, out != m->dh);
+    operand_step(m, share, s);
 }

@@ -29,24 +29,13 @@ INLINE real z_sign(const fr_cell *m) { return m->complement ? -1 : 1; }
  * the same bits as a step of many rows. */
 INLINE vec blend(vec n, vec z, vec h) { return n + z * (h - n); }
 
-INLINE void keep_gates(const fr_cell *m, fr_index panel, fr_index s, fr_index row, vec n, vec r,
-                       vec z, vec q) {
-    if (!m->gates) return;
-    real *gates = tape_at(m, panel, s, row);
-    store(gates, n);
-    store(gates + VL, r);
-    store(gates + 2 * VL, z);
-    store(gates + 3 * VL, q);
-}
-
 /* The new state for one vector of one row. */
 INLINE void new_state(const fr_cell *m, const real *h_prev, real *h_next, fr_index unit, fr_index s,
                       fr_index row, vec n, vec z) {
     put_h(m, h_next, s, row, unit, blend(n, z, load(h_prev + row * m->ld + unit)));
 }
 
-static void gru_step_after(const fr_cell *m, fr_share share, fr_index s,
-                           const void *const *acc_init) {
+static void gru_after(const fr_cell *m, fr_share share, fr_index s, const void *const *acc_init) {
     const real *h_prev = h_at(m, s), *h_dropped = h_dropped_at(m, s);
     real *h_next = h_at(m, s + 1);
     const real sign = z_sign(m);
@@ -58,7 +47,7 @@ static void gru_step_after(const fr_cell *m, fr_share share, fr_index s,
         const vec bias_h = load((const real *)m->bias_h + t.panel * VL);
         for (fr_index line = 0; line < t.height; line++)
             store_part(acc + line * PANEL + 3 * units, bias_h, units);
-        hidden_tile_in(m, &t, 3, width, acc + units);
+        hidden_tile_in(m, &t, m->wh, 3, width, acc + units);
         for (fr_index line = 0; line < t.height; line++) {
             const real *a = acc + line * PANEL;
             const vec r = vsigmoid(load(a + units)), z = vsigmoid(sign * load(a + 2 * units));
@@ -84,7 +73,7 @@ static void gru_reset(const fr_cell *m, fr_share share, fr_index s, const void *
     while (next_tile(m, share, s, h_dropped, &t)) {
         const fr_index units = units_in(m, t.panel);
         input_tile_in(m, &t, 3, vectors_of(3 * units), acc_init, acc);
-        hidden_tile_in(m, &t, 2, vectors_of(2 * units), acc + units);
+        hidden_tile_in(m, &t, m->wh, 2, vectors_of(2 * units), acc + units);
         for (fr_index line = 0; line < t.height; line++) {
             const fr_index at = t.row[line] * m->ld + t.panel * VL;
             const real *a = acc + line * PANEL;
@@ -98,24 +87,19 @@ static void gru_reset(const fr_cell *m, fr_share share, fr_index s, const void *
     }
 }
 
-static void gru_step_before(const fr_cell *m, fr_share share, fr_index s,
-                            const void *const *acc_init) {
+/* Second pass: n and the new state. */
+static void gru_candidate(const fr_cell *m, fr_share share, fr_index s) {
     const real *h_prev = h_at(m, s);
     real *h_next = h_at(m, s + 1);
     real acc[TILE_ROWS * PANEL] ALIGNED;
     step_tile t = plain_tiles(share);
-    gru_reset(m, share, s, acc_init);
-    barrier_wait(share);
     while (next_tile(m, share, s, m->reset_h, &t)) {
         const fr_index width = plain_width(m, t.panel);
-        const real *from[TILE_ROWS];
-        for (fr_index line = 0; line < t.height; line++) {
-            from[line] = acc + line * PANEL;
+        for (fr_index line = 0; line < t.height; line++)
             for (fr_index v = 0; v < width; v++)
                 store(acc + line * PANEL + v * VL,
                       load(waiting_at(m, t.row[line], t.panel * 4 + v)));
-        }
-        tile_product(&t, from, t.h, m->hidden, m->wh_n, 4, width, acc);
+        hidden_tile_in(m, &t, m->wh_n, 4, width, acc);
         for (fr_index line = 0; line < t.height; line++)
             for (fr_index v = 0; v < width; v++) {
                 const fr_index row = t.row[line], panel = t.panel * 4 + v;
@@ -129,49 +113,20 @@ static void gru_step_before(const fr_cell *m, fr_share share, fr_index s,
 }
 
 static void gru_step(const fr_cell *m, fr_share share, fr_index s, const void *const *acc_init) {
-    if (m->bias_h)
-        gru_step_after(m, share, s, acc_init);
-    else
-        gru_step_before(m, share, s, acc_init);
-}
-
-/* dgates are dn, dr, dz (before the nonlinearities) and dq, in the order of the tile. */
-static void gru_backward_after(const fr_cell_backward *m, fr_share share, fr_index s) {
-    const fr_cell *cell = &m->cell;
-    const fr_index count = share_count(share, cell->batch.batch_sizes[s]);
-    const real *h_prev = h_at(cell, s);
-    const real sign = z_sign(cell);
-    for (fr_index number = 0; number < count; number++) {
-        const fr_index row = share_row(share, number);
-        for (fr_index panel = share.begin; panel < share.end; panel++) {
-            const fr_index units = units_in(cell, panel), unit = panel * VL;
-            const fr_index at = row * cell->ld + unit;
-            real *dh_at = (real *)m->dh + at;
-            const real *gates = tape_at(cell, panel, s, row);
-            const vec n = load(gates), r = load(gates + VL), z = load(gates + 2 * VL);
-            const vec q = load(gates + 3 * VL);
-            const vec dh = load(dh_at) + upstream(m, row, s, unit);
-            /* h' = (1-z)*n + z*h; n = tanh(b_n + x Wn + r*q) */
-            const vec dn = dh * (1 - z) * (1 - n * n);
-            const vec dz = sign * dh * (load(h_prev + at) - n) * z * (1 - z);
-            real *d = dgates_at(m, panel, chunk_number(m, s, row));
-            store_part(d, dn, units);
-            store_part(d + units, dn * q * r * (1 - r), units);
-            store_part(d + 2 * units, dz, units);
-            store_part(d + 3 * units, dn * r, units);
-            store(dh_at, dh * z);
-        }
+    if (m->bias_h) {
+        gru_after(m, share, s, acc_init);
+        return;
     }
+    gru_reset(m, share, s, acc_init);
     barrier_wait(share);
-    /* r, z, q = b + h Wh */
-    through_hidden(m, share, s, VL, 1, 3, m->wh_t, cell->drop_h ? m->dreset_h : m->dh,
-                   !cell->drop_h);
-    if (cell->drop_h) through_dropout(m, share, s, m->dreset_h, 1);
-    operand_step(m, share, s);
+    gru_candidate(m, share, s);
 }
 
-/* Up to the product with r*h: leaves dn, dz, the part of dh that passes z, and r*h as operand. */
-static void gru_before_candidate(const fr_cell_backward *m, fr_share share, fr_index s) {
+/* The backward of h' = (1-z)*n + z*h: leaves dn and dz (before the nonlinearities) as dgates, and
+ * the part of dh that passes z. Reset after: also dr and dq, in the order of the tile; reset before:
+ * also r*h as operand. */
+INLINE void gru_through_blend(const fr_cell_backward *m, fr_share share, fr_index s,
+                              const int after) {
     const fr_cell *cell = &m->cell;
     const fr_index count = share_count(share, cell->batch.batch_sizes[s]);
     const fr_index operand = vectors_of(cell->input) + cell->ld / VL;
@@ -182,57 +137,57 @@ static void gru_before_candidate(const fr_cell_backward *m, fr_share share, fr_i
         for (fr_index panel = share.begin; panel < share.end; panel++) {
             const fr_index units = units_in(cell, panel), unit = panel * VL;
             const fr_index at = row * cell->ld + unit;
-            real *dh_at = (real *)m->dh + at;
+            real *dh_at = (real *)m->dh + at, *d = dgates_at(m, panel, number);
             const real *gates = tape_at(cell, panel, s, row);
-            const vec n = load(gates), z = load(gates + 2 * VL);
+            const vec n = load(gates), r = load(gates + VL), z = load(gates + 2 * VL);
             const vec dh = load(dh_at) + upstream(m, row, s, unit);
-            /* h' = (1-z)*n + z*h; n = tanh(b_n + x Wn + (r*h) Un) */
             const vec dn = dh * (1 - z) * (1 - n * n);
             const vec dz = sign * dh * (load(h_prev + at) - n) * z * (1 - z);
-            real *d = dgates_at(m, panel, number);
             store_part(d, dn, units);
             store_part(d + 2 * units, dz, units);
             store(dh_at, dh * z);
-            operand_row(m, operand + panel, number, gates + 3 * VL, units, 0, 1);
+            if (after) { /* n = tanh(b_n + x Wn + r*q) */
+                const vec q = load(gates + 3 * VL);
+                store_part(d + units, dn * q * r * (1 - r), units);
+                store_part(d + 3 * units, dn * r, units);
+            } else {
+                store(operand_at(m, operand + panel, number), load_part(gates + 3 * VL, units));
+            }
         }
     }
 }
 
-static void gru_backward_before(const fr_cell_backward *m, fr_share share, fr_index s) {
+/* Reset before, n = tanh(b_n + x Wn + (r*h) Un): from dn to dr, and to r * d(r*h) in `out`. */
+static void gru_through_reset(const fr_cell_backward *m, fr_share share, fr_index s, real *out) {
     const fr_cell *cell = &m->cell;
     const fr_index count = share_count(share, cell->batch.batch_sizes[s]);
     const real *h_prev = h_at(cell, s);
-    gru_before_candidate(m, share, s);
-    barrier_wait(share);
-    /* (r*h) Un */
     through_hidden(m, share, s, VL, 0, 1, m->wh_n_t, m->dreset_h, 0);
-    for (fr_index number = 0; number < count; number++) {
-        const fr_index row = share_row(share, number);
+    for (fr_index i = 0; i < count; i++) {
+        const fr_index row = share_row(share, i), number = chunk_number(m, s, row);
         for (fr_index panel = share.begin; panel < share.end; panel++) {
             const fr_index units = units_in(cell, panel), at = row * cell->ld + panel * VL;
-            real *dh_at = (real *)m->dh + at, *dreset_at = (real *)m->dreset_h + at;
-            const vec r = load(tape_at(cell, panel, s, row) + VL), dreset_h = load(dreset_at);
+            const vec r = load(tape_at(cell, panel, s, row) + VL);
+            const vec dreset_h = load((real *)m->dreset_h + at);
             const vec h_dropped = drop_h(cell, load(h_prev + at), at);
             const vec dr = dreset_h * h_dropped * r * (1 - r);
-            store_part(dgates_at(m, panel, chunk_number(m, s, row)) + units, dr, units);
-            if (cell->drop_h)
-                store(dreset_at, dreset_h * r);
-            else
-                store(dh_at, load(dh_at) + dreset_h * r);
+            store_part(dgates_at(m, panel, number) + units, dr, units);
+            store(out + at, out == m->dh ? load(out + at) + dreset_h * r : dreset_h * r);
         }
     }
-    barrier_wait(share);
-    /* r, z = b + h Wh */
-    through_hidden(m, share, s, VL, 1, 2, m->wh_t, cell->drop_h ? m->dreset_h : m->dh, 1);
-    if (cell->drop_h) through_dropout(m, share, s, m->dreset_h, 1);
-    operand_step(m, share, s);
 }
 
 static void gru_backward_step(const fr_cell_backward *m, fr_share share, fr_index s) {
-    if (m->cell.bias_h)
-        gru_backward_after(m, share, s);
-    else
-        gru_backward_before(m, share, s);
+    void *out = m->cell.drop_h ? m->dreset_h : m->dh;
+    if (m->cell.bias_h) {
+        gru_through_blend(m, share, s, 1);
+        finish_step(m, share, s, VL, 1, 3, out, out == m->dh); /* r, z, q = b + h Wh */
+        return;
+    }
+    gru_through_blend(m, share, s, 0);
+    barrier_wait(share);
+    gru_through_reset(m, share, s, out);
+    finish_step(m, share, s, VL, 1, 2, out, 1); /* r, z = b + h Wh */
 }
 
 /* r and z in the order of the columns, b_n + x Wn, then h Un or (r*h) Un, and r*h. */
@@ -243,9 +198,7 @@ static void gru_single(const fr_cell_single *m) {
     const real *wh_n = (const real *)m->wh + 2 * hidden, *h_prev = m->h;
     real *a = m->work, *r = a + m->order[0] * hidden, *z = a + m->order[1] * hidden;
     real *n = a + 2 * hidden, *q = n + hidden, *reset_h = q + hidden, *h_next = m->h_next;
-    memcpy(a, m->b, (size_t)columns * sizeof(real));
-    add_row_product(a, m->x, m->input, m->wx, columns, columns);
-    add_row_product(a, h_prev, hidden, m->wh, 2 * hidden, columns);
+    single_sums(m, columns, 2 * hidden, a);
     if (m->complement)
         for (fr_index i = 0; i < hidden; i++) z[i] = -z[i];
     for (fr_index unit = 0; unit < 2 * hidden; unit += VL) {

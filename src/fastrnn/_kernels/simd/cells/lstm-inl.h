@@ -7,9 +7,6 @@
  * everything the update of those units needs. */
 #pragma once
 
-#include <string.h>
-
-#include "../row_product-inl.h"
 #include "../vec-inl.h"
 #include "../vmath-inl.h"
 #include "cell-inl.h"
@@ -22,9 +19,7 @@ static void lstm_step(const fr_cell *m, fr_share share, fr_index s, const void *
     step_tile t = gated_tiles(share);
     while (next_tile(m, share, s, h_dropped, &t)) {
         const fr_index n = units_in(m, t.panel), unit = t.panel * VL;
-        const real *from[TILE_ROWS];
-        input_tile(m, &t, 4, vectors_of(4 * n), acc_init, acc, from);
-        hidden_tile(m, &t, from, 4, vectors_of(4 * n), acc);
+        whole_tile(m, &t, vectors_of(4 * n), acc_init, acc);
         /* The update of c for all rows before that of h: each row's chain from c to h is long. */
         for (fr_index line = 0; line < t.height; line++) {
             const fr_index row = t.row[line], at = row * m->ld + unit;
@@ -33,12 +28,7 @@ static void lstm_step(const fr_cell *m, fr_share share, fr_index s, const void *
             const vec g = vtanh(load(a + 2 * n)), o = vsigmoid(load(a + 3 * n));
             store(c_next + at, f * load(c_prev + at) + i * g);
             store(a, o);
-            if (!m->gates) continue;
-            real *gates = tape_at(m, t.panel, s, row);
-            store(gates, i);
-            store(gates + VL, f);
-            store(gates + 2 * VL, g);
-            store(gates + 3 * VL, o);
+            keep_gates(m, t.panel, s, row, i, f, g, o);
         }
         for (fr_index line = 0; line < t.height; line++) {
             const fr_index row = t.row[line], at = row * m->ld + unit;
@@ -75,24 +65,18 @@ static void lstm_backward_step(const fr_cell_backward *m, fr_share share, fr_ind
             store(dc_at, dc * f);
         }
     }
-    barrier_wait(share);
-    /* a = bias + x Wx + h Wh: the part of h */
-    through_hidden(m, share, s, VL, 0, 4, m->wh_t, m->dh, 0);
-    if (cell->drop_h) through_dropout(m, share, s, m->dh, 0);
-    operand_step(m, share, s);
+    finish_step(m, share, s, VL, 0, 4, m->dh, 0);
 }
 
 enum { lstm_work_per_unit = 4 };
 
 static void lstm_single(const fr_cell_single *m) {
-    const fr_index hidden = m->hidden, columns = 4 * hidden;
+    const fr_index hidden = m->hidden;
     real *a = m->work, *h_next = m->h_next, *c_next = m->c_next;
     const real *c_prev = m->c;
     const real *a_i = a + m->order[0] * hidden, *a_f = a + m->order[1] * hidden;
     const real *a_g = a + m->order[2] * hidden, *a_o = a + m->order[3] * hidden;
-    memcpy(a, m->b, (size_t)columns * sizeof(real));
-    add_row_product(a, m->x, m->input, m->wx, columns, columns);
-    add_row_product(a, m->h, hidden, m->wh, columns, columns);
+    single_sums(m, 4 * hidden, 4 * hidden, a);
     for (fr_index unit = 0; unit < hidden; unit += VL) {
         const fr_index n = hidden - unit;
         const vec i = vsigmoid(load_part(a_i + unit, n)), f = vsigmoid(load_part(a_f + unit, n));

@@ -2,9 +2,6 @@
  * h Wh). Panels are plain: four vectors of neighbouring hidden units, the last panel narrower. */
 #pragma once
 
-#include <string.h>
-
-#include "../row_product-inl.h"
 #include "../vec-inl.h"
 #include "../vmath-inl.h"
 #include "cell-inl.h"
@@ -20,9 +17,7 @@ static void rnn_step(const fr_cell *m, fr_share share, fr_index s, const void *c
     step_tile t = plain_tiles(share);
     while (next_tile(m, share, s, h_dropped, &t)) {
         const fr_index width = plain_width(m, t.panel);
-        const real *from[TILE_ROWS];
-        input_tile(m, &t, 4, width, acc_init, acc, from);
-        hidden_tile(m, &t, from, 4, width, acc);
+        whole_tile(m, &t, width, acc_init, acc);
         for (fr_index line = 0; line < t.height; line++)
             for (fr_index v = 0; v < width; v++) {
                 const fr_index row = t.row[line], unit = (t.panel * 4 + v) * VL;
@@ -47,10 +42,7 @@ static void rnn_backward_step(const fr_cell_backward *m, fr_share share, fr_inde
             store(dgates_at(m, v / 4, chunk_number(m, s, row)) + v % 4 * VL, da);
         }
     }
-    barrier_wait(share);
-    through_hidden(m, share, s, PANEL, 0, 1, m->wh_t, m->dh, 0);
-    if (cell->drop_h) through_dropout(m, share, s, m->dh, 0);
-    operand_step(m, share, s);
+    finish_step(m, share, s, PANEL, 0, 1, m->dh, 0);
 }
 
 enum { rnn_work_per_unit = 0 };
@@ -58,9 +50,7 @@ enum { rnn_work_per_unit = 0 };
 static void rnn_single(const fr_cell_single *m) {
     const fr_index hidden = m->hidden, relu = m->relu;
     real *a = m->h_next;
-    memcpy(a, m->b, (size_t)hidden * sizeof(real));
-    add_row_product(a, m->x, m->input, m->wx, hidden, hidden);
-    add_row_product(a, m->h, hidden, m->wh, hidden, hidden);
+    single_sums(m, hidden, hidden, a);
     for (fr_index unit = 0; unit < hidden; unit += VL) {
         const vec value = load_part(a + unit, hidden - unit);
         store_part(a + unit, relu ? vrelu(value) : vtanh(value), hidden - unit);
