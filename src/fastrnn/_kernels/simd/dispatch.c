@@ -7,14 +7,8 @@
 #define FLUSH_BITS 0x8040u /* MXCSR: flush to zero, denormals are zero */
 #endif
 
-#define DECLARE(isa) FR_HIDDEN extern const fr_kernels fr_table_##isa##_4, fr_table_##isa##_8
-DECLARE(generic);
-#ifdef FR_HAVE_AVX2
-DECLARE(avx2);
-#endif
-#ifdef FR_HAVE_AVX512
-DECLARE(avx512);
-#endif
+FR_HIDDEN extern const fr_kernels fr_table_avx512_4, fr_table_avx512_8, fr_table_avx2_4,
+    fr_table_avx2_8, fr_table_generic_4, fr_table_generic_8; /* those that were built exist */
 
 static const fr_kernels *const tables[] = {
 #ifdef FR_HAVE_AVX512

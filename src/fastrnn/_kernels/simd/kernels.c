@@ -25,9 +25,7 @@ static const fr_cell_kernels cells[] = {
 #include "cells.def"
     {.name = NULL}};
 
-FR_HIDDEN extern const fr_kernels TABLE_NAME(FR_ISA, FR_REAL_BYTES);
-
-const fr_kernels TABLE_NAME(FR_ISA, FR_REAL_BYTES) = {
+FR_HIDDEN const fr_kernels TABLE_NAME(FR_ISA, FR_REAL_BYTES) = {
     .isa = STRING(FR_ISA),
     .lanes = VL,
     .itemsize = FR_REAL_BYTES,

@@ -11,23 +11,15 @@ INLINE void scale_row(real *row, fr_index count, real factor) {
 
 static void scale(void *dst, fr_index count, double factor) { scale_row(dst, count, (real)factor); }
 
-static void add_rows(void *dst, const void *src, fr_index count) {
-    real *d = dst;
-    const real *s = src;
-    for (fr_index i = 0; i < count; i++) d[i] += s[i];
-}
-
-static void multiply_rows(void *dst, const void *src, fr_index count) {
-    real *d = dst;
-    const real *s = src;
-    for (fr_index i = 0; i < count; i++) d[i] *= s[i];
-}
-
-static void tanh_backward(void *dst, const void *y, fr_index count) {
-    real *d = dst;
-    const real *t = y;
-    for (fr_index i = 0; i < count; i++) d[i] *= 1 - t[i] * t[i];
-}
+#define UPDATE(name, update)                                                                       \
+    static void name(void *dst, const void *src, fr_index count) {                                 \
+        real *d = dst;                                                                             \
+        const real *s = src;                                                                       \
+        for (fr_index i = 0; i < count; i++) update;                                               \
+    }
+UPDATE(add_rows, d[i] += s[i])
+UPDATE(multiply_rows, d[i] *= s[i])
+UPDATE(tanh_backward, d[i] *= 1 - s[i] * s[i])
 
 static void dropout(void *dst, const void *src, const unsigned char *keep, double scale,
                     fr_index count) {
