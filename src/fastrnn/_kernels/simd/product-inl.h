@@ -25,7 +25,7 @@ static const fr_index neighbours[4] = {0, VL, 2 * VL, 3 * VL};
 /* to[r][v] = from[r][v] + sum over k of a[r][k] * b[k][v], vectors `at` and following of each row.
  * The sum runs in the order of k in one accumulator, so a row's result is the same in a tile of any
  * height. `at` is added to b and `to_at` read ahead of the loops, or GCC runs out of registers for
- * addresses: products of weight gradients then ran at 104 GF/s instead of 111 (peak 117, Zen 4). */
+ * addresses. */
 INLINE void tile_body(const int rows, const int width, const tile_shape *shape,
                       const real *const *from, real *const *to, fr_index at, const real *const *a,
                       const real *b) {
@@ -90,8 +90,7 @@ static tile_function *const tiles[][TILE_ROWS - 1] = {TILE_NAMES(1), TILE_NAMES(
 #endif
 
 /* to = from + a b for one row and a whole panel. Four sums under way suffice: what bounds a single
- * row is the stream of the panel, and one is read faster than two side by side (165 against 137
- * GB/s from L2). */
+ * row is the stream of the panel, and one is read faster than two side by side. */
 INLINE void single_body(const int width, const tile_shape *shape, const real *from, real *to,
                         const real *a, const real *b) {
     vec sum[4];

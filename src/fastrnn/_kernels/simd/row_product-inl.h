@@ -30,9 +30,7 @@ INLINE void add_rows_product(const int rows, real *work, const real *v, const re
 }
 
 /* work += v W for one row v and W (depth, columns) as it lies, its rows w_step apart: four whole
- * rows of W at a time, which lie in four streams. Beside strips of 16 vectors, which stay in
- * registers for all of W but jump from row to row, GB/s of an LSTM's weights with D=H (Zen 4): H64
- * 103 and 108, H128 104 and 93, H512 67 and 60, H650 56 and 48, H1024 22 and 11. */
+ * rows of W at a time, which lie in four streams (docs/decisions.md has the figures). */
 static void add_row_product(real *work, const real *v, fr_index depth, const real *w,
                             fr_index columns, fr_index w_step) {
     fr_index k = 0;
