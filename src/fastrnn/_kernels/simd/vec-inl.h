@@ -23,6 +23,7 @@ typedef int64_t bits;
 #define VL ((fr_index)(FR_VECTOR_BYTES / FR_REAL_BYTES))
 #define ALIGNED __attribute__((aligned(64)))
 #define INLINE static inline __attribute__((always_inline))
+#define NOINLINE __attribute__((noinline))
 
 typedef real vec __attribute__((vector_size(FR_VECTOR_BYTES)));
 typedef bits ivec __attribute__((vector_size(FR_VECTOR_BYTES)));
