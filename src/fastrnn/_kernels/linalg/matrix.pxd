@@ -20,9 +20,17 @@ cdef struct Affine:
     fr_index packed_depth
     fr_index columns
 
+
+cdef inline char *row_of(Matrix matrix, fr_index row) noexcept nogil:
+    return matrix.data + row * matrix.row_bytes
+
+
+cdef inline Matrix some_rows(Matrix matrix, fr_index first, fr_index end) noexcept nogil:
+    """Rows first .. end-1."""
+    return Matrix(row_of(matrix, first), end - first, matrix.columns, matrix.row_bytes)
+
+
 cdef Matrix as_matrix(object array) noexcept
-cdef char *row_of(Matrix matrix, fr_index row) noexcept nogil
-cdef Matrix some_rows(Matrix matrix, fr_index first, fr_index end) noexcept nogil
 cdef void point_rows(void **pointers, Matrix matrix) noexcept nogil
 cdef void point_columns(void **pointers, Matrix matrix, fr_index itemsize) noexcept nogil
 cdef void **reserve_pointers(list owner, fr_index count) except NULL

@@ -23,15 +23,6 @@ cdef Matrix as_matrix(object array) noexcept:
     return Matrix(cnp.PyArray_BYTES(a), a.shape[0], a.shape[1], a.strides[0])
 
 
-cdef char *row_of(Matrix matrix, fr_index row) noexcept nogil:
-    return matrix.data + row * matrix.row_bytes
-
-
-cdef Matrix some_rows(Matrix matrix, fr_index first, fr_index end) noexcept nogil:
-    """Rows first .. end-1."""
-    return Matrix(row_of(matrix, first), end - first, matrix.columns, matrix.row_bytes)
-
-
 cdef void point_rows(void **pointers, Matrix matrix) noexcept nogil:
     cdef fr_index r
     for r in range(matrix.rows):
