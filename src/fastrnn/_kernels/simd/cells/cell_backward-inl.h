@@ -113,8 +113,9 @@ static void operand_step(const fr_cell_backward *m, fr_share share, fr_index s) 
 /* What follows a step's dgates: the backward of h Wh (see through_hidden) to `out`, which is dh or,
  * where dh has another part and there is dropout, scratch; then the operand. Never inlined, so that
  * the last bit of no cell depends on which multiply-adds the compiler fuses across it. */
-static NOINLINE void finish_step(const fr_cell_backward *m, fr_share share, fr_index s, fr_index units,
-                        fr_index first, fr_index gates, void *out, int accumulate) {
+static NOINLINE void finish_step(const fr_cell_backward *m, fr_share share, fr_index s,
+                                 fr_index units, fr_index first, fr_index gates, void *out,
+                                 int accumulate) {
     barrier_wait(share);
     through_hidden(m, share, s, units, first, gates, m->wh_t, out, accumulate);
     if (m->cell.drop_h) through_dropout(m, share, s, out, out != m->dh);

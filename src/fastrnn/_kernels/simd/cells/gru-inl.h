@@ -123,8 +123,8 @@ static void gru_step(const fr_cell *m, fr_share share, fr_index s, const void *c
 }
 
 /* The backward of h' = (1-z)*n + z*h: leaves dn and dz (before the nonlinearities) as dgates, and
- * the part of dh that passes z. Reset after: also dr and dq, in the order of the tile; reset before:
- * also r*h as operand. */
+ * the part of dh that passes z. Reset after: also dr and dq, in the order of the tile; reset
+ * before: also r*h as operand. */
 INLINE void gru_through_blend(const fr_cell_backward *m, fr_share share, fr_index s,
                               const int after) {
     const fr_cell *cell = &m->cell;
