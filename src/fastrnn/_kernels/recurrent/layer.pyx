@@ -6,7 +6,7 @@ once (`directions.py`).
 
 cimport numpy as cnp
 
-from fastrnn._kernels.recurrent.cells cimport Weights, cell_weights, single_step
+from fastrnn._kernels.recurrent.cells cimport cell_weights, single_step
 from fastrnn._kernels.recurrent.embedding_projection cimport worth_projecting
 from fastrnn._kernels.recurrent.prepacked cimport Prepacked
 from fastrnn._kernels.recurrent.recurrent cimport Recurrence
@@ -53,7 +53,7 @@ def recurrent_forward(
     tape.work = <double>N * T * (weights[0][0].size + weights[0][1].size)
     calls = [
         partial(
-            forward_direction, tape.runs[d], cell_weights(cell, weights[d], options), x,
+            tape.runs[d].forward_once, cell_weights(cell, weights[d], options), x,
             [state[d] for state in states], [final[d] for final in finals],
             y[:, :, d * H : (d + 1) * H], lengths, reverse[d], train,
             None if drop_h is None else drop_h[d], embedding,
@@ -64,16 +64,6 @@ def recurrent_forward(
     return y, finals, tape if train else None
 
 
-def forward_direction(
-    Recurrence run, Weights weights, x, states, finals, y, lengths, bint reverse, bint train,
-    drop_h, embedding, num_threads,
-):
-    weights.pack(num_threads)
-    run.begin(x, weights, lengths, reverse, embedding)
-    run.forward(states, finals, y, train, num_threads, drop_h)
-    weights.drop()
-
-
 def recurrent_backward(cell, dy, dstates, Tape stash not None, *, num_threads=None):
     cdef Recurrence run
     H = dstates[0].shape[2]
@@ -81,7 +71,7 @@ def recurrent_backward(cell, dy, dstates, Tape stash not None, *, num_threads=No
     dweights = [run.weights.gradients() for run in stash.runs]
     calls = [
         partial(
-            backward_direction, run, dy[:, :, d * H : (d + 1) * H],
+            run.backward, dy[:, :, d * H : (d + 1) * H],
             [dstate[d] for dstate in dstates], [dstate[d] for dstate in dstates0], dweights[d],
         )
         for d, run in enumerate(stash.runs)
@@ -92,10 +82,6 @@ def recurrent_backward(cell, dy, dstates, Tape stash not None, *, num_threads=No
     if stash.ids is not None:
         dx = embedding_backward(dx.reshape(len(stash.ids), dx.shape[2]), stash.ids, stash.count)
     return dx, dstates0, dweights
-
-
-def backward_direction(Recurrence run, dy, dstates, dstates0, dweights, num_threads):
-    return run.backward(dy, dstates, dstates0, dweights, num_threads)
 
 
 def recurrent_freeze(cell, cells, *, options, directions, residual, owners, num_threads=None):

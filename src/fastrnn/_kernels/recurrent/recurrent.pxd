@@ -34,9 +34,6 @@ cdef class Recurrence:
         self, list states, object y, bint train, list scratch, object drop_h=*
     ) except -1
     cdef int close_forward(self, list finals) except -1
-    cdef object backward(
-        self, object dy, list dstates, list dstates0, tuple gradients, object num_threads
-    )
     cdef int open_backward(
         self, Backward *b, object dy, object dx, list dstates, tuple gradients, list scratch,
         object num_threads,

@@ -69,6 +69,16 @@ cdef class Recurrence:
             m.batch.steps, m.ld // self.kernels.lanes, weights,
         )
 
+    def forward_once(
+        self, Weights weights not None, x, list states, list finals, y, lengths, bint reverse,
+        bint train, drop_h, embedding, num_threads,
+    ):
+        """A forward that packs the weights for itself."""
+        weights.pack(num_threads)
+        self.begin(x, weights, lengths, reverse, embedding)
+        self.forward(states, finals, y, train, num_threads, drop_h)
+        weights.drop()
+
     cdef int forward(
         self, list states, list finals, object y, bint train, object num_threads, object drop_h
     ) except -1:
@@ -128,7 +138,7 @@ cdef class Recurrence:
         if len(out) == 2:
             self.batch.copy_out(out[1], <const char *>c, c_slots, row_bytes)
 
-    cdef object backward(
+    def backward(
         self, object dy, list dstates, list dstates0, tuple gradients, object num_threads
     ):
         """Returns dx; fills the gradients of the initial states and of the weights."""
