@@ -33,7 +33,7 @@ class TorchBeamSearch(nn.Module):
         self.source, self.target = to_torch(encoder.embedding), to_torch(decoder.embedding)
         self.encoder, self.decoder = to_torch(encoder.rnn), to_torch(decoder.rnn)
         self.query = torch.from_numpy(decoder.attention.params["W"])
-        linear = decoder.readout.linear
+        linear = decoder.readout.layers.get("readout")
         self.readout = None if linear is None else to_torch(linear)
         self.output = to_torch(decoder.output)
         self.eval()
