@@ -52,7 +52,8 @@ class TorchG2P(nn.Module):
         self.source, self.target = to_torch(encoder.embedding), to_torch(decoder.embedding)
         self.encoder, self.decoder = to_torch(encoder.rnn), to_torch(decoder.rnn)
         self.score = nn.Parameter(torch.from_numpy(decoder.attention.params["W"].copy()))
-        self.readout, self.output = to_torch(decoder.readout.layers["readout"]), to_torch(decoder.output)
+        self.readout = to_torch(decoder.readout.layers["readout"])
+        self.output = to_torch(decoder.output)
         self.dropout = nn.Dropout(model.config()["dropout"])
         self.embedding_dropout = nn.Dropout(model.config()["embedding_dropout"])
         for rnn in (self.encoder, self.decoder):
