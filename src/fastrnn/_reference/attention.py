@@ -18,7 +18,7 @@ attention is the mean of theirs (Vaswani et al. 2017, section 3.2.2).
 Shapes: query (N, Tq, Dq), keys (N, Tk, Dk), values (N, Tk, Dv); W (Dq, Dk); Wq (Dq, A),
 Wk (Dk, A), v (A,), Wv (Dv, A), Wo (A, Dv); context (N, Tq, Dv), attention (N, Tq, Tk).
 
-Keys and values past a sequence's length are replaced by 0 at the door, so whatever padding
+Keys and values past a sequence's length are replaced by 0 on entry, so whatever padding
 holds reaches nothing; they get weight and gradient exactly 0.
 """
 

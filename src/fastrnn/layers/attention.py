@@ -86,7 +86,7 @@ class Attention(Layer):
         Parameters
         ----------
         query, keys : array (N, Tq, query_size) and (N, Tk, key_size)
-            What asks, and what is asked.
+            Queries, and the keys with which they are scored.
         values : array (N, Tk, Dv), optional
             What is averaged; the default is the keys.
         lengths, num_threads

@@ -38,9 +38,9 @@ def attention(
     Parameters
     ----------
     query : array (N, Tq, Dq)
-        What asks. Its dtype, float32 or float64, is that of all arrays.
+        Queries. Their dtype, float32 or float64, is that of all arrays.
     keys : array (N, Tk, Dk)
-        What is asked.
+        Keys, with which the queries are scored.
     values : array (N, Tk, Dv)
         What is averaged.
     weights : sequence of arrays
