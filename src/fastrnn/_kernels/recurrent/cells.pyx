@@ -28,9 +28,6 @@ cdef class GateOrder:
                 self.columns[i][j] = order.index(gate)
 
 
-cdef dict ORDERS = {cell.name: GateOrder(cell) for cell in CELLS.values()}
-
-
 cdef Weights cell_weights(object cell, object arrays, object options):
     """The weights of one direction of a layer of the cell, given in the order of `cell.weights`."""
     cdef Weights weights = FACTORIES[cell.name](cell.name, arrays, bool(options.get("textbook")))
@@ -43,13 +40,14 @@ cdef const fr_cell_kernels *single_step(
 ) except NULL:
     """The kernels of the cell; `m` becomes what the step of one row depends on beside arrays."""
     cdef str name = cell.name
+    cdef const fr_cell_kernels *functions = cell_kernels(kernels_for(itemsize), name)
     cdef bint textbook = False
     memset(m, 0, sizeof(fr_cell_single))
     if options:
         textbook = options.get("textbook", False)
         m.relu, m.complement = options.get("nonlinearity") == "relu", textbook
     m.order = (<GateOrder>ORDERS[name]).columns[textbook]
-    return cell_kernels(kernels_for(itemsize), name)
+    return functions
 
 
 cdef class Weights:
@@ -138,6 +136,9 @@ def gru_weights(name, arrays, bint textbook):
 
 
 cdef dict FACTORIES = {"rnn": rnn_weights, "lstm": lstm_weights, "gru": gru_weights}
+
+# A row without kernels has no order here: it may have more gates than `columns` has room for.
+cdef dict ORDERS = {name: GateOrder(CELLS[name]) for name in FACTORIES}
 
 
 cdef class GRUWeights(Weights):
