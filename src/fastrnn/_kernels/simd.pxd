@@ -31,7 +31,12 @@ cdef extern from "fastrnn_simd.h" nogil:
         fr_index panels, width, advance
         fr_index[4] start, limit
 
+    ctypedef struct fr_plan:
+        fr_index depth, rows, near
+        int fetch
+
     ctypedef struct fr_product:
+        const fr_plan *plan
         fr_index blocks, depth
         void **a
         fr_index a_step, a_block
@@ -44,6 +49,7 @@ cdef extern from "fastrnn_simd.h" nogil:
         int accumulate
 
     ctypedef struct fr_cell:
+        const fr_plan *plan
         fr_batch batch
         fr_index input, hidden, ld
         fr_view x, y
@@ -59,7 +65,7 @@ cdef extern from "fastrnn_simd.h" nogil:
         void *reset_h
         void *pre_activations
         void *dropped_h
-        fr_index h_slots, c_slots, tape_rows, relu, complement
+        fr_index vectors, h_slots, c_slots, tape_rows, relu, complement
 
     ctypedef struct fr_cell_backward:
         fr_cell cell

@@ -14,7 +14,7 @@ from fastrnn.ops._backend import choose
 
 def add(commands: Commands) -> None:
     """Add the command."""
-    add_command(commands, "info", run, "print versions, backend, instruction set and thread count")
+    add_command(commands, "info", run, "print versions, backend, instruction set and caches")
 
 
 def run(arguments: argparse.Namespace) -> None:

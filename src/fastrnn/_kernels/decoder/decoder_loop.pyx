@@ -51,7 +51,7 @@ cdef OwnRows rows_at(const Loop *d, int t, int threads, fr_index s) noexcept nog
 
 cdef fr_share step_share(const Loop *d, OwnRows own) noexcept nogil:
     """The same rows for a step of a cell, which takes all hidden units."""
-    return fr_share(own.first, own.stride, 0, d.cells[0].ld // d.kernels.lanes, NULL, 1, 0)
+    return fr_share(own.first, own.stride, 0, d.cells[0].vectors, NULL, 1, 0)
 
 
 cdef inline fr_index sequence(OwnRows own, fr_index i) noexcept nogil:

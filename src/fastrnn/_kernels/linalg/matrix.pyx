@@ -3,6 +3,7 @@
 cimport numpy as cnp
 
 from fastrnn._kernels.linalg.packing cimport packed, packed_columns, packed_transposed, plain_layout
+from fastrnn._kernels.runtime.cpu cimport plan_of
 from fastrnn._kernels.runtime.memory cimport Buffer, empty
 from fastrnn._kernels.runtime.threads cimport run_parallel
 from fastrnn._kernels.simd cimport fr_index, fr_kernels, fr_layout, fr_product
@@ -57,9 +58,9 @@ cdef fr_product plain_product(
     """C = A B; B was packed from `operand_depth` rows, of which the first `depth` take part."""
     cdef fr_layout layout = plain_layout(k, columns)
     return fr_product(
-        blocks=1, depth=depth, a=rows, a_step=a_step, a_block=0, b=operand, b_step=4,
-        b_panel=operand_depth * 4 * k.lanes, layout=layout, begin=0, end=layout.panels, bias=NULL,
-        c=results, accumulate=0,
+        plan=plan_of(k), blocks=1, depth=depth, a=rows, a_step=a_step, a_block=0, b=operand,
+        b_step=4, b_panel=operand_depth * 4 * k.lanes, layout=layout, begin=0, end=layout.panels,
+        bias=NULL, c=results, accumulate=0,
     )
 
 

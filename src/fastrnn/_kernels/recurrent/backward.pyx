@@ -63,7 +63,7 @@ cdef void backward_chunk(
     """What one thread does for a chunk."""
     cdef unsigned mode = flush_denormals()
     cdef ThreadGroups groups = actual_groups(planned)
-    cdef fr_share share = share_of(groups, b.m.cell.ld // b.kernels.lanes, thread, barriers)
+    cdef fr_share share = share_of(groups, b.m.cell.vectors, thread, barriers)
     cdef fr_index s
     for s in range(b.end - 1, b.first - 1, -1):
         b.step(&b.m, share, s)
@@ -89,7 +89,7 @@ cdef void add_weight_gradients(const Backward *b, int thread, int threads) noexc
         begin, end = part.rows * thread // threads, part.rows * (thread + 1) // threads
         full = used_columns(k, &part.layout) // (part.layout.width * k.lanes)
         product = fr_product(
-            blocks=1, depth=b.m.chunk_rows, a=b.operands + before,
+            plan=b.m.cell.plan, blocks=1, depth=b.m.chunk_rows, a=b.operands + before,
             a_step=0 if part.operand < 0 else k.lanes, a_block=0,
             b=<char *>b.m.dgates + part.gate * k.lanes * k.itemsize, b_step=4,
             b_panel=b.m.chunk_rows * 4 * k.lanes, layout=part.layout, begin=0, end=full, bias=NULL,

@@ -19,6 +19,7 @@ cdef class Weights:
     cdef int pack_extras(self, object num_threads) except -1
     cdef void drop(self) noexcept
     cdef void give(self, fr_cell *m) noexcept
+    cdef void shape_of(self, fr_cell *m) noexcept
     cdef tuple gradients(self, fr_index ahead=*)
     cdef int backward_extras(self, fr_cell_backward *m, list scratch, object num_threads) except -1
     cdef int extra_part(

@@ -5,7 +5,7 @@ from libc.string cimport memset
 
 from fastrnn._kernels.linalg.packing cimport gate_layout, packed, packed_transposed, plain_layout
 from fastrnn._kernels.recurrent.backward cimport GradientPart, gradient_part
-from fastrnn._kernels.runtime.cpu cimport cell_kernels, kernels_for
+from fastrnn._kernels.runtime.cpu cimport cell_kernels, kernels_for, plan_of
 from fastrnn._kernels.runtime.memory cimport Buffer, empty, empty_like
 from fastrnn._kernels.simd cimport (
     fr_cell, fr_cell_backward, fr_cell_kernels, fr_cell_single, fr_index, fr_kernels, fr_layout
@@ -14,6 +14,9 @@ from fastrnn._kernels.simd cimport (
 from fastrnn._cells import CELLS
 
 cnp.import_array()
+
+# Rows a multiple of so many bytes apart would meet in few sets of a cache: they lie a line farther.
+cdef fr_index ALIAS_BYTES = 1024, LINE_BYTES = 64
 
 
 cdef class GateOrder:
@@ -78,10 +81,20 @@ cdef class Weights:
 
     cdef void give(self, fr_cell *m) noexcept:
         """Point a cell's call to the packed copies."""
+        m.plan = plan_of(self.kernels)
         m.wx, m.wh, m.bias = self.wx.data, self.wh.data, self.bias.data
         m.bias_h = NULL if self.bias_h is None else self.bias_h.data
         m.wh_n = NULL if self.wh_n is None else self.wh_n.data
         m.relu, m.complement = self.relu, self.complement
+
+    cdef void shape_of(self, fr_cell *m) noexcept:
+        """The sizes of a cell's call, and how far apart rows of its state lie."""
+        cdef fr_index lanes = self.kernels.lanes
+        m.input, m.hidden = self.input, self.hidden
+        m.vectors = (self.hidden + lanes - 1) // lanes
+        m.ld = m.vectors * lanes
+        if m.ld * self.kernels.itemsize % ALIAS_BYTES == 0:
+            m.ld += LINE_BYTES // self.kernels.itemsize
 
     cdef tuple gradients(self, fr_index ahead=0):
         """New arrays for the gradients of all weights; dWx has so many rows more in front."""
@@ -156,6 +169,15 @@ cdef class GRUWeights(Weights):
         else:
             self.wh_n = packed(self.kernels, self.Wh, &plain, num_threads)
 
+    cdef void shape_of(self, fr_cell *m) noexcept:
+        """The sizes of a cell's call, and how far apart rows of its state lie."""
+        cdef fr_index lanes = self.kernels.lanes
+        m.input, m.hidden = self.input, self.hidden
+        m.vectors = (self.hidden + lanes - 1) // lanes
+        m.ld = m.vectors * lanes
+        if m.ld * self.kernels.itemsize % ALIAS_BYTES == 0:
+            m.ld += LINE_BYTES // self.kernels.itemsize
+
     cdef tuple gradients(self, fr_index ahead=0):
         dbh = None if self.bh is None else empty_like(self.bh)
         return *Weights.gradients(self, ahead), dbh
@@ -179,6 +201,6 @@ cdef class GRUWeights(Weights):
             part[0] = gradient_part(-1, 1, 3, &self.layout_n, gradients[3])
         else:
             part[0] = gradient_part(
-                first_h + m.ld // self.kernels.lanes, self.hidden, 0, &self.layout_n, gradients[1]
+                first_h + m.vectors, self.hidden, 0, &self.layout_n, gradients[1]
             )
         return 1

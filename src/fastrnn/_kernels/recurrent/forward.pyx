@@ -14,7 +14,7 @@ cimport numpy as cnp
 from cython.parallel cimport parallel, threadid
 
 from fastrnn._kernels.linalg.packing cimport packed_columns, packed_layout
-from fastrnn._kernels.runtime.cpu cimport flush_denormals, restore_mode
+from fastrnn._kernels.runtime.cpu cimport flush_denormals, plan_of, restore_mode
 from fastrnn._kernels.runtime.thread_groups cimport (
     Barriers, ThreadGroups, actual_groups, open_barriers, record_lateness, share_of
 )
@@ -44,7 +44,8 @@ cdef fr_product input_product(
 ) noexcept nogil:
     """bias + x Wx, whose columns lie as those of packed weights."""
     return fr_product(
-        blocks=1, depth=depth, a=rows, a_step=1, a_block=0, b=wx, b_step=layout.width,
+        plan=plan_of(k), blocks=1, depth=depth, a=rows, a_step=1, a_block=0, b=wx,
+        b_step=layout.width,
         b_panel=depth * layout.width * k.lanes, layout=packed_layout(k, layout), begin=0,
         end=layout.panels, bias=bias, c=results, accumulate=0,
     )
@@ -126,7 +127,7 @@ cdef void run_forward(
     """All steps of all rows."""
     cdef Barriers barriers
     if groups.threads == 1:
-        forward_share(k, step, m, share_of(groups, m.ld // k.lanes, 0, NULL), 0, projection)
+        forward_share(k, step, m, share_of(groups, m.vectors, 0, NULL), 0, projection)
         return
     open_barriers(&barriers)
     with parallel(num_threads=groups.threads):
@@ -149,6 +150,6 @@ cdef void run_member(
         groups = given
     while share < groups.threads:
         forward_share(
-            k, step, m, share_of(groups, m.ld // k.lanes, share, barriers), share, projection
+            k, step, m, share_of(groups, m.vectors, share, barriers), share, projection
         )
         share += given.threads

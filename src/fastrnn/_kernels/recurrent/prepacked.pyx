@@ -49,7 +49,7 @@ cdef class Prepacked:
     ):
         cdef Weights weights = cells[0]
         cdef fr_cell *m
-        cdef fr_index lanes = weights.kernels.lanes, i
+        cdef fr_index i
         self.cells, self.owners = tuple(cells), tuple(owners)
         self.count, self.directions, self.states = len(cells), directions, states
         self.residual = adds_inputs(residual, self.count // self.directions - 1)
@@ -62,8 +62,8 @@ cdef class Prepacked:
             weights.pack(num_threads)
             m = &self.prototype[i]
             weights.give(m)
-            m.input, m.hidden, m.h_slots, m.c_slots = weights.input, weights.hidden, 2, 1
-            m.ld = (m.hidden + lanes - 1) // lanes * lanes
+            weights.shape_of(m)
+            m.h_slots, m.c_slots = 2, 1
             self.row_work += (m.input + m.hidden) * <double>weights.Wh.shape[1]
 
     def step(self, x, state, out):
@@ -85,7 +85,7 @@ cdef class Prepacked:
         """Run a step on accepted arguments."""
         cdef double work = rows * self.row_work
         cdef ThreadGroups groups = choose_groups(
-            None, work / self.count, rows, 1, self.prototype.ld // self.kernels.lanes,
+            None, work / self.count, rows, 1, self.prototype.vectors,
             <fr_index>(self.row_work / self.count),
         )
         cdef const void *x_data = cnp.PyArray_DATA(x)

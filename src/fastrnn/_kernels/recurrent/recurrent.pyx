@@ -13,16 +13,14 @@ from fastrnn._kernels.recurrent.batch_order cimport BatchOrder
 from fastrnn._kernels.recurrent.cells cimport Weights
 from fastrnn._kernels.recurrent.embedding_projection cimport embedding_gradients, project_embedding
 from fastrnn._kernels.recurrent.forward cimport Projection, run_forward
+from fastrnn._kernels.runtime.cpu cimport joined_bytes
 from fastrnn._kernels.runtime.memory cimport Buffer, empty_like
 from fastrnn._kernels.runtime.thread_groups cimport ThreadGroups, choose_groups
 from fastrnn._kernels.simd cimport fr_cell, fr_index, fr_kernels, fr_view
 
 cnp.import_array()
 
-# Bytes of weights up to which x joins the product of every step, if a thread has more than one row.
-# Otherwise x is projected for PROJECTION_ROWS rows ahead of the loop. docs/decisions.md has the
-# figures.
-cdef fr_index JOINED_BYTES = 1 << 19
+# Rows for which x is projected at a time, where it does not join the product of every step.
 cdef fr_index PROJECTION_ROWS = 96
 
 
@@ -44,8 +42,7 @@ cdef class Recurrence:
         self.x, self.embedding = x if embedding is None else x.copy(), embedding
         self.batch = BatchOrder(x.shape[0], x.shape[1], lengths, reverse)
         self.cell.batch = self.batch.c
-        self.cell.input, self.cell.hidden = weights.input, weights.hidden
-        self.cell.ld = (self.cell.hidden + lanes - 1) // lanes * lanes
+        weights.shape_of(&self.cell)
         self.first_h = 0 if embedding is not None else (self.cell.input + lanes - 1) // lanes
 
     cdef void *reserve(self, list owner, fr_index count, bint zeroed=False) except NULL:
@@ -66,7 +63,7 @@ cdef class Recurrence:
         cdef fr_index weights = self.packed_weights()
         return choose_groups(
             num_threads, forwards * m.batch.offset[m.batch.steps] * weights, m.batch.rows,
-            m.batch.steps, m.ld // self.kernels.lanes, weights,
+            m.batch.steps, m.vectors, weights,
         )
 
     def forward_once(
@@ -109,7 +106,7 @@ cdef class Recurrence:
             m.c = self.state_rows(self.tape, m.c_slots, states[1])
         m.tape_rows = m.batch.offset[m.batch.steps]
         if train and self.weights.gated:
-            m.gates = self.reserve(self.tape, m.ld * 4 * m.tape_rows)
+            m.gates = self.reserve(self.tape, m.vectors * 4 * self.kernels.lanes * m.tape_rows)
         if drop_h is not None:
             m.drop_h = self.state_rows(self.tape, 1, drop_h)
             m.dropped_h = self.state_rows(scratch, 2, states[0])
@@ -214,7 +211,11 @@ cdef class Recurrence:
 cdef int plan_projection(
     Recurrence run, Projection *plan, list scratch, ThreadGroups groups, object num_threads
 ) except -1:
-    """Decide whether x is projected ahead of the loop."""
+    """Decide whether x is projected ahead of the loop.
+
+    It joins the product of every step if a thread has more than one row and the weights stay in its
+    cache from step to step; docs/decisions.md has the figures.
+    """
     cdef const fr_kernels *k = run.kernels
     cdef fr_index columns = packed_columns(k, &run.weights.layout_x)
     cdef fr_index group_count = groups.threads // groups.per_group
@@ -226,7 +227,7 @@ cdef int plan_projection(
         projected = project_embedding(k, run.weights, run.weights.wx, run.embedding, num_threads)
         scratch.append(projected)
         plan.projected = <const char *>projected.data
-    elif share > 1 and run.packed_weights() * k.itemsize <= JOINED_BYTES:
+    elif share > 1 and run.packed_weights() * k.itemsize <= joined_bytes():
         return 0
     run.cell.wx = NULL
     # With fewer threads than asked for, those that share units may all have to share all rows.
@@ -245,7 +246,7 @@ cdef int plan_gradients(Recurrence run, Backward *b, list scratch, tuple gradien
     cdef cnp.ndarray one, dWx = gradients[0], dWh = gradients[1], db = gradients[2]
     cdef fr_index gates = run.weights.layout_x.panels * 4 * k.lanes
     cdef bint reset_before = b.m.wh_n_t != NULL  # then r*h is an operand, too
-    cdef fr_index operand = run.first_h * k.lanes + (1 + reset_before) * m.ld
+    cdef fr_index operand = run.first_h * k.lanes + (1 + reset_before) * m.vectors * k.lanes
     cdef fr_index rows = 0, i, j, n = 0
     b.parts[0] = gradient_part(0, b.m.cell.input, 0, &run.weights.layout_x, dWx)
     b.parts[1] = gradient_part(

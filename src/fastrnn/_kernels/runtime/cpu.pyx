@@ -1,11 +1,16 @@
-"""The instruction set in use: detected at import, `FASTRNN_SIMD` overrides it."""
+"""The instruction set in use and its plans of products: found at import.
+
+`FASTRNN_SIMD` and `FASTRNN_CACHES` override them.
+"""
 
 import os
 
 from cpython.unicode cimport PyUnicode_AsUTF8
 from libc.string cimport strcmp
 
-from fastrnn._kernels.simd cimport fr_cell_kernels, fr_find, fr_kernels
+from fastrnn._kernels.simd cimport fr_cell_kernels, fr_find, fr_kernels, fr_plan
+
+from fastrnn._kernels.runtime.processor import find_caches, plan_for
 
 cdef extern from "dispatch.h" nogil:
     bint fr_supported(const char *isa)
@@ -16,6 +21,8 @@ INSTRUCTION_SETS = ("avx512", "avx2", "generic")
 
 cdef const fr_kernels *float_kernels
 cdef const fr_kernels *double_kernels
+cdef fr_plan float_plan, double_plan
+cdef Py_ssize_t most_joined
 
 
 cdef const fr_kernels *kernels_for(Py_ssize_t itemsize) noexcept:
@@ -32,6 +39,16 @@ cdef const fr_cell_kernels *cell_kernels(const fr_kernels *kernels, str name) ex
             return cell
         cell += 1
     raise ValueError(f"{name}: no compiled kernels")
+
+
+cdef const fr_plan *plan_of(const fr_kernels *kernels) noexcept nogil:
+    """How these kernels cut products on this processor."""
+    return &float_plan if kernels.itemsize == 4 else &double_plan
+
+
+cdef Py_ssize_t joined_bytes() noexcept nogil:
+    """Weights up to which x joins the product of every step."""
+    return most_joined
 
 
 cdef unsigned flush_denormals() noexcept nogil:
@@ -52,6 +69,29 @@ def chosen():
     return float_kernels.isa.decode()
 
 
+def caches():
+    """The sizes that the plans were made for."""
+    return found
+
+
+def plan(itemsize=4):
+    """The plan of products of float32 or float64."""
+    return plan_for(chosen(), itemsize, found)
+
+
+def plan_products(sizes):
+    """Make the plans of the instruction set in use for caches of these sizes."""
+    global found, most_joined
+    found = sizes
+    set_plan(&float_plan, plan(4))
+    set_plan(&double_plan, plan(8))
+    most_joined = plan().joined_bytes
+
+
+cdef void set_plan(fr_plan *to, made) noexcept:
+    to.depth, to.rows, to.near, to.fetch = made.depth, made.rows, made.near, made.fetch
+
+
 def choose(name):
     """Use another instruction set from the next forward on."""
     global float_kernels, double_kernels
@@ -62,6 +102,8 @@ def choose(name):
         )
     float_kernels = fr_find(name.encode(), 4)
     double_kernels = fr_find(name.encode(), 8)
+    plan_products(found)
 
 
+found = find_caches()
 choose(os.environ.get("FASTRNN_SIMD") or supported()[0])

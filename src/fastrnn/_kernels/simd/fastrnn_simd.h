@@ -5,10 +5,12 @@
  *
  * Words used throughout:
  *   VL      real numbers in a vector; `lanes` in the table.
- *   panel   the columns that a tile computes together: up to four vectors of VL columns.
+ *   panel   columns that belong together: up to four vectors of VL columns.
  *   packed  a matrix (K, columns) laid out [panel][k][vector][VL]. Where fewer than VL columns are
  *           left for a vector of the last panel, the next one follows them without a gap, so that
  *           the multiply-adds end with the columns; zeros fill the rest.
+ *   strip   the vectors of a panel that a tile computes together: two of four with 16 registers,
+ *           else all.
  *   row     a sequence of the batch; rows are sorted by falling length, so that the rows still
  *           running at any step come first.
  *   step    a sequence's own step, counted from where its direction begins.
@@ -60,9 +62,20 @@ typedef struct {
     fr_index start[4], limit[4];
 } fr_layout;
 
+/* How products are cut for the caches of a processor; see runtime/cpu.pyx. */
+typedef struct {
+    fr_index depth; /* of a block of a panel, which some rows meet before the next block */
+    fr_index rows;  /* so many, at most FR_MOST_ROWS */
+    fr_index near;  /* steps of k by which a tile fetches its panel ahead; 0: it does not */
+    int fetch;      /* whether the last tile of some rows fetches the next block instead */
+} fr_plan;
+
+enum { FR_MOST_ROWS = 96 };
+
 /* C[r] (+)= bias + A[r] B for rows given by pointers. Element k of block j of row r of A is
  * a[r][j*a_block + k*a_step]; the K of B counts through the blocks in order. */
 typedef struct {
+    const fr_plan *plan;
     fr_index blocks, depth;
     void *const *a;
     fr_index a_step, a_block;
@@ -79,7 +92,7 @@ typedef struct {
 /* --- cells: forward -------------------------------------------------------------------------
  * h and c live in slots [slots][rows][ld]: step s reads slot s % slots and writes (s+1) % slots.
  * Training keeps steps + 1 slots (the tape), inference 2 (h) and 1 (c, updated in place).
- * `ld` is the hidden size rounded up to VL.
+ * `ld`, from one row to the next, is at least VL * `vectors`, those of the hidden units.
  * `gates` is the tape of activated gates, [panel][tape_rows][4][VL], or NULL in inference; the
  * number of (s, r) in it is batch.offset[s] + r.
  * `acc_init`, where an argument, points for each row of the share to the initial values of its
@@ -87,8 +100,9 @@ typedef struct {
  * bias. */
 
 typedef struct {
+    const fr_plan *plan;
     fr_batch batch;
-    fr_index input, hidden, ld;
+    fr_index input, hidden, vectors, ld;
     fr_view x, y;
     const void *wx, *wh, *bias; /* packed (D, ..), (H, ..), (..); wx NULL: x Wx is in acc_init */
     const void *bias_h;         /* GRU with reset after: packed (H), else NULL */

@@ -4,47 +4,57 @@
 #include "pack-inl.h"
 #include "vec-inl.h"
 
-/* A tile holds up to TILE_ROWS rows by up to TILE_VECTORS vectors of C in registers: 24 of the 32
- * of AVX-512, 12 of the 16 of AVX2 and SSE2, where a panel of four is computed in two halves. */
+/* A tile sums some rows by the vectors of one strip in registers: 24 of the 32 of AVX-512, 12 of the
+ * 16 of AVX2 and SSE2, where a strip of two vectors has tiles of six rows, one of three of four. */
 #define TILE_ROWS 6
-#if FR_VECTOR_BYTES == 64
-#define TILE_VECTORS 4
-#else
-#define TILE_VECTORS 2
-#endif
+INLINE fr_index strip_of(fr_index width) { return width == 4 ? STRIP : width; }
+INLINE fr_index tile_rows(fr_index width) { return width == 3 && STRIP == 2 ? 4 : TILE_ROWS; }
 
-/* What a tile multiplies, see fr_product, and where in a row of `from` and `to` its vectors lie. */
+/* A B of some rows and one panel, see fr_product. */
 typedef struct {
-    fr_index blocks, depth, a_step, a_block, b_step;
+    const real *const *a;
+    fr_index blocks, depth, a_step, a_block;
+    const real *b;
+    fr_index b_step;
+    fr_index next; /* from an element of b to one that will be wanted after it */
+} term;
+
+/* to[r][v] = from[r][v] + the terms, in their order, for one panel; where in a row of `from` and
+ * `to` the vectors of the panel lie. */
+typedef struct {
+    const term *terms;
+    fr_index count;
+    const real *const *from;
+    real *const *to;
     const fr_index *from_at, *to_at;
-} tile_shape;
+} panel_sum;
 
 /* Vectors side by side. */
 static const fr_index neighbours[4] = {0, VL, 2 * VL, 3 * VL};
 
-/* to[r][v] = from[r][v] + sum over k of a[r][k] * b[k][v], vectors `at` and following of each row.
- * The sum runs in the order of k in one accumulator, so a row's result is the same in a tile of any
- * height. `at` is added to b and `to_at` read ahead of the loops, or GCC runs out of registers for
- * addresses. */
-INLINE void tile_body(const int rows, const int width, const tile_shape *shape,
-                      const real *const *from, real *const *to, fr_index at, const real *const *a,
-                      const real *b) {
-    vec sum[TILE_ROWS][TILE_VECTORS];
+/* What a tile fetches to the L2, a line for each that it reads: nothing, its panel so many steps of
+ * k ahead, or what is wanted after it. */
+enum { FETCH_NOTHING = 0, FETCH_NEXT = -1 };
+
+/* sum += a term, for the rows and the strip of a tile. */
+INLINE void add_term(const int rows, const int width, const int fetch, vec (*sum)[4], const term *m,
+                     fr_index first, fr_index at, fr_index steps) {
+    const int line = 64 / sizeof(vec); /* vectors */
     const real *row[TILE_ROWS];
 #pragma GCC unroll 8
-    for (int r = 0; r < rows; r++) {
-        row[r] = a[r];
-#pragma GCC unroll 8
-        for (int v = 0; v < width; v++) sum[r][v] = load(from[r] + shape->from_at[at + v]);
-    }
-    const fr_index a_step = shape->a_step, b_step = shape->b_step * VL;
-    b += at * VL;
-    for (fr_index block = 0; block < shape->blocks; block++) {
-        fr_index k_at = block * shape->a_block;
-        for (fr_index k = 0; k < shape->depth; k++) {
-            vec column[TILE_VECTORS];
+    for (int r = 0; r < rows; r++) row[r] = m->a[first + r];
+    const fr_index a_step = m->a_step, b_step = m->b_step * VL, depth = m->depth;
+    const fr_index ahead = steps > 0 ? steps * b_step : m->next;
+    const real *b = m->b + at * VL;
+    for (fr_index block = 0; block < m->blocks; block++) {
+        fr_index k_at = block * m->a_block;
+        for (fr_index k = 0; k < depth; k++) {
+            vec column[4];
 #pragma GCC unroll 8
             for (int v = 0; v < width; v++) column[v] = load(b + v * VL);
+#pragma GCC unroll 8
+            for (int v = 0; fetch && v < width; v += line)
+                __builtin_prefetch(b + ahead + v * VL, 0, 2);
 #pragma GCC unroll 8
             for (int r = 0; r < rows; r++) {
                 const vec factor = broadcast(row[r][k_at]);
@@ -55,95 +65,173 @@ INLINE void tile_body(const int rows, const int width, const tile_shape *shape,
             b += b_step;
         }
     }
-    fr_index place[TILE_VECTORS];
+}
+
+/* The panel's sum for rows `first` and following, and for one strip. It runs in the order of k in
+ * one accumulator, so a row's result is the same in a tile of any height. `to_at` is read ahead of
+ * the stores, or GCC runs out of registers for addresses. */
+INLINE void tile_body(const int rows, const int width, const panel_sum *p, fr_index first,
+                      fr_index at, fr_index steps) {
+    const real *const *from = p->from + first;
+    real *const *to = p->to + first;
+    vec sum[TILE_ROWS][4];
 #pragma GCC unroll 8
-    for (int v = 0; v < width; v++) place[v] = shape->to_at[at + v];
+    for (int r = 0; r < rows; r++)
+#pragma GCC unroll 8
+        for (int v = 0; v < width; v++) sum[r][v] = load(from[r] + p->from_at[at + v]);
+    for (const term *m = p->terms, *end = m + p->count; m < end; m++) {
+        if (steps == FETCH_NOTHING)
+            add_term(rows, width, 0, sum, m, first, at, steps);
+        else
+            add_term(rows, width, 1, sum, m, first, at, steps);
+    }
+    fr_index place[4];
+#pragma GCC unroll 8
+    for (int v = 0; v < width; v++) place[v] = p->to_at[at + v];
 #pragma GCC unroll 8
     for (int r = 0; r < rows; r++)
 #pragma GCC unroll 8
         for (int v = 0; v < width; v++) store(to[r] + place[v], sum[r][v]);
 }
 
-typedef void tile_function(const tile_shape *, const real *const *, real *const *, fr_index,
-                           const real *const *, const real *);
+typedef void tile_function(const panel_sum *, fr_index, fr_index, fr_index);
 
-#define TILE(rows, width)                                                                   \
-    static __attribute__((noinline)) void tile_##rows##x##width(                            \
-        const tile_shape *shape, const real *const *from, real *const *to, fr_index at,     \
-        const real *const *a, const real *b) {                                              \
-        tile_body(rows, width, shape, from, to, at, a, b);                                  \
+#define TILE(rows, width)                                                                       \
+    static NOINLINE void tile_##rows##x##width(const panel_sum *p, fr_index first, fr_index at, \
+                                               fr_index steps) {                                \
+        tile_body(rows, width, p, first, at, steps);                                            \
     }
-#define TILES(width) \
-    TILE(2, width) TILE(3, width) TILE(4, width) TILE(5, width) TILE(6, width)
-#define TILE_NAMES(width)                                                                      \
-    {tile_2x##width, tile_3x##width, tile_4x##width, tile_5x##width, tile_6x##width}
+#define LOW_TILES(width) TILE(2, width) TILE(3, width) TILE(4, width)
+#define LOW_NAMES(width) tile_2x##width, tile_3x##width, tile_4x##width
+#define TILES(width) LOW_TILES(width) TILE(5, width) TILE(6, width)
+#define NAMES(width) LOW_NAMES(width), tile_5x##width, tile_6x##width
 
 TILES(1)
 TILES(2)
-#if TILE_VECTORS == 4
+#if STRIP == 4
 TILES(3)
 TILES(4)
-static tile_function *const tiles[][TILE_ROWS - 1] = {TILE_NAMES(1), TILE_NAMES(2), TILE_NAMES(3),
-                                                      TILE_NAMES(4)};
+#define WIDE_NAMES {NAMES(3)}, {NAMES(4)}
 #else
-static tile_function *const tiles[][TILE_ROWS - 1] = {TILE_NAMES(1), TILE_NAMES(2)};
+LOW_TILES(3)
+#define WIDE_NAMES {LOW_NAMES(3)}
 #endif
+static tile_function *const tiles[][TILE_ROWS - 1] = {{NAMES(1)}, {NAMES(2)}, WIDE_NAMES};
 
-/* to = from + a b for one row and a whole panel. Four sums under way suffice: what bounds a single
- * row is the stream of the panel, and one is read faster than two side by side. */
-INLINE void single_body(const int width, const tile_shape *shape, const real *from, real *to,
-                        const real *a, const real *b) {
+/* The same for one row and all strips. What bounds a single row is the stream of the panel. */
+INLINE void single_body(const int width, const panel_sum *p) {
     vec sum[4];
 #pragma GCC unroll 8
-    for (int v = 0; v < width; v++) sum[v] = load(from + shape->from_at[v]);
-    for (fr_index block = 0; block < shape->blocks; block++)
-        for (fr_index k = 0; k < shape->depth; k++) {
-            const vec factor = broadcast(a[block * shape->a_block + k * shape->a_step]);
+    for (int v = 0; v < width; v++) sum[v] = load(p->from[0] + p->from_at[v]);
+    for (const term *m = p->terms, *end = m + p->count; m < end; m++) {
+        const fr_index a_step = m->a_step, b_step = m->b_step * VL, depth = m->depth;
+        const real *b = m->b;
+        for (fr_index block = 0; block < m->blocks; block++) {
+            const real *a = m->a[0] + block * m->a_block;
+            for (fr_index k = 0; k < depth; k++) {
+                const vec factor = broadcast(a[k * a_step]);
 #pragma GCC unroll 8
-            for (int v = 0; v < width; v++) sum[v] += factor * load(b + v * VL);
-            b += shape->b_step * VL;
+                for (int v = 0; v < width; v++) sum[v] += factor * load(b + v * VL);
+                b += b_step;
+            }
         }
+    }
 #pragma GCC unroll 8
-    for (int v = 0; v < width; v++) store(to + shape->to_at[v], sum[v]);
+    for (int v = 0; v < width; v++) store(p->to[0] + p->to_at[v], sum[v]);
 }
 
-static void single_row(fr_index width, const tile_shape *shape, const real *from, real *to,
-                       const real *a, const real *b) {
+static NOINLINE void single_row(const panel_sum *p, fr_index width) {
     switch (width) {
-        case 1: single_body(1, shape, from, to, a, b); break;
-        case 2: single_body(2, shape, from, to, a, b); break;
-        case 3: single_body(3, shape, from, to, a, b); break;
-        case 4: single_body(4, shape, from, to, a, b); break;
+        case 1: single_body(1, p); break;
+        case 2: single_body(2, p); break;
+        case 3: single_body(3, p); break;
+        case 4: single_body(4, p); break;
     }
 }
 
-/* to[r] = from[r] + a[r] b for `rows` rows and `width` (1 to 4) vectors of one packed panel. */
-INLINE void tile(fr_index rows, fr_index width, const tile_shape *shape, const real *const *from,
-                 real *const *to, const real *const *a, const real *b) {
-    if (rows == 1) {
-        single_row(width, shape, from[0], to[0], a[0], b);
-        return;
-    }
-    for (fr_index v = 0; v < width; v += TILE_VECTORS)
-        tiles[min_index(width - v, TILE_VECTORS) - 1][rows - 2](shape, from, to, v, a, b);
+/* The fewest parts of at most `most` that are together `whole`, of nearly equal size: 32 rows are
+ * 2*6 + 4*5, not 5*6 + 2. The first `larger` of them are one larger than `size`. */
+typedef struct {
+    fr_index count, size, larger;
+} parts;
+
+INLINE parts split_evenly(fr_index whole, fr_index most) {
+    const fr_index count = whole <= most ? 1 : (whole + most - 1) / most;
+    return (parts){count, whole / count, whole % count};
 }
 
-/* Splits `rows` into the fewest tiles of nearly equal height: 32 is 4*5 + 2*6, not 5*6 + 2.
- * Returns the height of the tile that begins at row `at`. */
-INLINE fr_index tile_height(fr_index at, fr_index rows) {
-    const fr_index left = rows - at, count = (left + TILE_ROWS - 1) / TILE_ROWS;
-    return (left + count - 1) / count;
+INLINE fr_index part_size(const parts *p, fr_index number) {
+    return p->size + (number < p->larger);
+}
+
+/* The sum for all tiles of a panel. */
+static void tile_by_tile(const fr_plan *plan, const panel_sum *p, fr_index rows, fr_index width) {
+    const fr_index strip = strip_of(width);
+    const parts heights = split_evenly(rows, tile_rows(min_index(width, strip)));
+    fr_index first = 0;
+    for (fr_index i = 0; i < heights.count; i++) {
+        const fr_index height = part_size(&heights, i);
+        const int last = plan->fetch && i + 1 == heights.count;
+        for (fr_index v = 0; v < width; v += strip)
+            tiles[min_index(width - v, strip) - 1][height - 2](p, first, v,
+                                                               last ? FETCH_NEXT : plan->near);
+        first += height;
+    }
+}
+
+/* One more term of a sum, a block of depth after the other; the sum goes on where it stands. */
+static void block_by_block(const fr_plan *plan, panel_sum *sum, const term *whole, fr_index rows,
+                           fr_index width) {
+    const int jumps = whole->blocks > 1; /* of A: then some of its blocks are a part */
+    const fr_index a_step = jumps ? whole->a_block : whole->a_step;
+    const fr_index b_step = whole->b_step * VL * (jumps ? whole->depth : 1);
+    const parts depths = jumps ? split_evenly(whole->blocks, 1 + plan->depth / whole->depth)
+                               : split_evenly(whole->depth, plan->depth);
+    const real *a[FR_MOST_ROWS];
+    term part = *whole;
+    part.a = a;
+    sum->terms = &part;
+    sum->count = 1;
+    fr_index first = 0;
+    for (fr_index i = 0; i < depths.count; i++) {
+        const fr_index size = part_size(&depths, i);
+        *(jumps ? &part.blocks : &part.depth) = size;
+        for (fr_index r = 0; r < rows; r++) a[r] = whole->a[r] + first * a_step;
+        part.b = whole->b + first * b_step;
+        part.next = i + 1 < depths.count ? size * b_step : whole->next - first * b_step;
+        tile_by_tile(plan, sum, rows, width);
+        sum->from = (const real *const *)sum->to;
+        sum->from_at = sum->to_at;
+        first += size;
+    }
+}
+
+/* The sum for `rows` rows and `width` (1 to 4) vectors of a panel. A panel deeper than the plan
+ * has it is cut, so that a block of it stays in the nearest cache until all rows have met it. */
+static void sum_panel(const fr_plan *plan, const panel_sum *p, fr_index rows, fr_index width) {
+    panel_sum cut = *p;
+    fr_index depth = 0;
+    for (fr_index i = 0; i < p->count; i++) depth += p->terms[i].blocks * p->terms[i].depth;
+    if (rows == 1)
+        single_row(p, width);
+    else if (depth <= plan->depth)
+        tile_by_tile(plan, p, rows, width);
+    else
+        for (fr_index i = 0; i < p->count; i++)
+            block_by_block(plan, &cut, p->terms + i, rows, width);
 }
 
 /* C of some rows and a panel whose vectors are not all full, or that begins with a bias and C. Its
  * columns meet in a buffer as packed ones lie: one after another. */
-static void product_edge(const fr_product *p, fr_index panel, fr_index i, fr_index height) {
+static void product_edge(const fr_product *p, const term *ab, fr_index panel, fr_index i,
+                         fr_index height) {
     const fr_layout *l = &p->layout;
     const fr_index first = panel * l->advance;
-    real acc[TILE_ROWS * PANEL] ALIGNED = {0}, *line[TILE_ROWS];
+    real acc[FR_MOST_ROWS * PANEL] ALIGNED, *line[FR_MOST_ROWS];
     fr_index at[5] = {0};
     for (fr_index v = 0; v < l->width; v++) at[v + 1] = at[v] + columns_in(l, panel, v);
     const fr_index columns = at[l->width], width = (columns + VL - 1) / VL;
+    memset(acc, 0, (size_t)(height * PANEL) * sizeof(real));
     for (fr_index r = 0; r < height; r++) {
         const real *c = (const real *)p->c[i + r] + first;
         line[r] = acc + r * PANEL;
@@ -153,10 +241,8 @@ static void product_edge(const fr_product *p, fr_index panel, fr_index i, fr_ind
         for (fr_index v = 0; p->bias && v < width; v++)
             store(line[r] + v * VL, load(line[r] + v * VL) + load(bias + v * VL));
     }
-    const tile_shape shape = {p->blocks, p->depth,   p->a_step, p->a_block,
-                              p->b_step, neighbours, neighbours};
-    tile(height, width, &shape, (const real *const *)line, line, (const real *const *)p->a + i,
-         (const real *)p->b + panel * p->b_panel);
+    const panel_sum sum = {ab, 1, (const real *const *)line, line, neighbours, neighbours};
+    sum_panel(p->plan, &sum, height, width);
     for (fr_index r = 0; r < height; r++)
         for (fr_index v = 0; v < l->width; v++)
             memcpy((real *)p->c[i + r] + first + l->start[v], line[r] + at[v],
@@ -164,33 +250,42 @@ static void product_edge(const fr_product *p, fr_index panel, fr_index i, fr_ind
 }
 
 /* C of some rows and the full vectors of a panel, where they lie. */
-static void product_tile(const fr_product *p, fr_index panel, fr_index width, fr_index i,
-                         fr_index height) {
+static void product_full(const fr_product *p, const term *ab, fr_index panel, fr_index width,
+                         fr_index i, fr_index height) {
     static const real zeros[PANEL];
     const fr_layout *l = &p->layout;
-    const tile_shape shape = {p->blocks,  p->depth,  p->a_step,
-                              p->a_block, p->b_step, p->accumulate ? l->start : neighbours,
-                              l->start};
     const real *start = p->bias ? (const real *)p->bias + panel * l->width * VL : zeros;
-    const real *from[TILE_ROWS];
-    real *to[TILE_ROWS];
+    const real *from[FR_MOST_ROWS];
+    real *to[FR_MOST_ROWS];
     for (fr_index r = 0; r < height; r++) {
         to[r] = (real *)p->c[i + r] + panel * l->advance;
         from[r] = p->accumulate ? to[r] : start;
     }
-    tile(height, width, &shape, from, to, (const real *const *)p->a + i,
-         (const real *)p->b + panel * p->b_panel);
+    const panel_sum sum = {ab, 1, from, to, p->accumulate ? l->start : neighbours, l->start};
+    sum_panel(p->plan, &sum, height, width);
 }
 
 static void product(const fr_product *p, fr_index row_begin, fr_index row_end) {
+    const parts groups = split_evenly(row_end - row_begin, p->plan->rows);
     for (fr_index panel = p->begin; panel < p->end; panel++) {
         const fr_index width = p->accumulate && p->bias ? 0 : full_vectors(&p->layout, panel);
-        for (fr_index i = row_begin, height; i < row_end; i += height) {
-            height = tile_height(i, row_end);
+        fr_index i = row_begin;
+        for (fr_index group = 0; group < groups.count; group++) {
+            const fr_index height = part_size(&groups, group);
+            const term ab = {(const real *const *)p->a + i,
+                             p->blocks,
+                             p->depth,
+                             p->a_step,
+                             p->a_block,
+                             (const real *)p->b + panel * p->b_panel,
+                             p->b_step,
+                             p->b_panel};
+            if (height == 0) continue;
             if (width)
-                product_tile(p, panel, width, i, height);
+                product_full(p, &ab, panel, width, i, height);
             else
-                product_edge(p, panel, i, height);
+                product_edge(p, &ab, panel, i, height);
+            i += height;
         }
     }
 }

@@ -21,6 +21,12 @@ typedef int64_t bits;
 #endif
 
 #define VL ((fr_index)(FR_VECTOR_BYTES / FR_REAL_BYTES))
+/* Vectors of a strip, as many as a tile of six rows has registers for. */
+#if FR_VECTOR_BYTES == 64
+#define STRIP 4
+#else
+#define STRIP 2
+#endif
 #define ALIGNED __attribute__((aligned(64)))
 #define INLINE static inline __attribute__((always_inline))
 #define NOINLINE __attribute__((noinline))

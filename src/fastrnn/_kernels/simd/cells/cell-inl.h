@@ -1,4 +1,4 @@
-/* What the cells share in a step: where a row's numbers lie, and the tiles. */
+/* What the cells share in a step: where a row's numbers lie, and the products. */
 #pragma once
 
 #include <string.h>
@@ -65,93 +65,135 @@ INLINE void put_h(const fr_cell *m, real *h_next, fr_index s, fr_index row, fr_i
     store_part(view_at(m->y, row, s) + unit, h, m->hidden - unit);
 }
 
-/* One tile of a step: some rows by one panel before `end`. */
+/* Walks over a share's part of a step: a piece is some rows by one panel. */
 typedef struct {
-    fr_index end, panel;
-    fr_index number, height; /* of the first row in the share, and of rows */
-    fr_index row[TILE_ROWS];
-    const real *x[TILE_ROWS], *h[TILE_ROWS];
-} step_tile;
+    const fr_cell *cell;
+    fr_share share;
+    fr_index s;
+    const real *h_at; /* what the rows of Wh meet, (rows, ld) */
+    fr_index panel, end;
+    parts pieces;
+    fr_index number;        /* of the piece among those of the panel */
+    fr_index first, height; /* of its first row in the share, and of rows */
+    fr_index row[FR_MOST_ROWS];
+    const real *x[FR_MOST_ROWS], *h[FR_MOST_ROWS];
+} step_piece;
 
-/* Before the first tile of a gated cell, or of a cell with plain panels of four vectors. */
-INLINE step_tile gated_tiles(fr_share share) {
-    return (step_tile){.end = share.end, .panel = share.begin};
+INLINE void begin_pieces(step_piece *t, const fr_cell *m, fr_share share, fr_index s, const real *h,
+                         fr_index panel, fr_index end) {
+    const fr_index count = share_count(share, m->batch.batch_sizes[s]);
+    t->cell = m;
+    t->share = share;
+    t->s = s;
+    t->h_at = h;
+    t->panel = panel;
+    t->end = count ? end : panel;
+    t->pieces = split_evenly(count, m->plan->rows);
+    t->number = -1;
+    t->first = t->height = 0;
 }
-INLINE step_tile plain_tiles(fr_share share) {
-    return (step_tile){.end = (share.end + 3) / 4, .panel = share.begin / 4};
+
+/* Before the first piece of a gated cell, or of a cell with plain panels of four vectors. */
+INLINE void gated_pieces(step_piece *t, const fr_cell *m, fr_share share, fr_index s,
+                         const real *h) {
+    begin_pieces(t, m, share, s, h, share.begin, share.end);
+}
+INLINE void plain_pieces(step_piece *t, const fr_cell *m, fr_share share, fr_index s,
+                         const real *h) {
+    begin_pieces(t, m, share, s, h, share.begin / 4, (share.end + 3) / 4);
 }
 
 /* Vectors of a plain panel. */
 INLINE fr_index plain_width(const fr_cell *m, fr_index panel) {
-    return min_index(4, m->ld / VL - panel * 4);
+    return min_index(4, m->vectors - panel * 4);
 }
 
-/* Moves on to the next tile, panel by panel; 0 after the last. */
-INLINE int next_tile(const fr_cell *m, fr_share share, fr_index s, const real *h_dropped,
-                     step_tile *t) {
-    const fr_index count = share_count(share, m->batch.batch_sizes[s]);
-    t->number += t->height;
-    if (t->number == count) {
-        t->number = 0;
+/* Moves on to the next piece, panel by panel; 0 after the last. */
+INLINE int next_piece(step_piece *t) {
+    const int first = t->number < 0;
+    t->first += t->height;
+    if (++t->number == t->pieces.count) {
+        t->number = t->first = 0;
         t->panel++;
     }
-    if (count == 0 || t->panel >= t->end) return 0;
-    t->height = tile_height(t->number, count);
+    if (t->panel >= t->end) return 0;
+    if (!first && t->pieces.count == 1) return 1; /* the same rows again */
+    t->height = part_size(&t->pieces, t->number);
     for (fr_index i = 0; i < t->height; i++) {
-        t->row[i] = share_row(share, t->number + i);
-        t->x[i] = view_at(m->x, t->row[i], s);
-        t->h[i] = h_dropped + t->row[i] * m->ld;
+        t->row[i] = share_row(t->share, t->first + i);
+        t->x[i] = view_at(t->cell->x, t->row[i], t->s);
+        t->h[i] = t->h_at + t->row[i] * t->cell->ld;
     }
     return 1;
 }
 
-/* acc = from + a W for `width` vectors of the tile's panel of W, packed with `stored` a panel. */
-INLINE void tile_product(const step_tile *t, const real *const *from, const real *const *a,
-                         fr_index depth, const void *w, fr_index stored, fr_index width,
-                         real *acc) {
-    const tile_shape shape = {1, depth, 1, 0, stored, neighbours, neighbours};
-    real *to[TILE_ROWS];
-    for (fr_index i = 0; i < t->height; i++) to[i] = acc + i * PANEL;
-    tile(t->height, width, &shape, from, to, a, (const real *)w + t->panel * depth * stored * VL);
+/* a W for the piece's panel of W, which is packed with `stored` vectors a panel. */
+INLINE term piece_term(const step_piece *t, const real *const *a, fr_index depth, const void *w,
+                       fr_index stored) {
+    const fr_index size = depth * stored * VL;
+    return (term){a, 1, depth, 1, 0, (const real *)w + t->panel * size, stored, size};
 }
 
-/* The sums of a tile's rows after the product with x: acc_init itself if there is no Wx, else
- * acc = acc_init + x Wx. Both have `stored` vectors a panel, of which `width` take part. */
-INLINE void input_tile(const fr_cell *m, const step_tile *t, fr_index stored, fr_index width,
-                       const void *const *acc_init, real *acc, const real **from) {
+/* acc = from + the terms, for `width` vectors of the panel. */
+INLINE void sum_piece(const fr_cell *m, const step_piece *t, const real *const *from,
+                      const term *terms, fr_index count, fr_index width, real *acc) {
+    real *to[FR_MOST_ROWS];
+    for (fr_index i = 0; i < t->height; i++) to[i] = acc + i * PANEL;
+    const panel_sum sum = {terms, count, from, to, neighbours, neighbours};
+    sum_panel(m->plan, &sum, t->height, width);
+}
+
+/* Where the sums of the piece's rows begin: acc_init, or the bias. */
+INLINE void point_at_init(const fr_cell *m, const step_piece *t, fr_index stored,
+                          const void *const *acc_init, const real **from) {
     for (fr_index i = 0; i < t->height; i++)
         from[i] =
-            (const real *)(acc_init ? acc_init[t->number + i] : m->bias) + t->panel * stored * VL;
-    if (!m->wx) return;
-    tile_product(t, from, t->x, m->input, m->wx, stored, width, acc);
-    for (fr_index i = 0; i < t->height; i++) from[i] = acc + i * PANEL;
+            (const real *)(acc_init ? acc_init[t->first + i] : m->bias) + t->panel * stored * VL;
 }
 
-/* The same, and acc is where they stand. */
-INLINE void input_tile_in(const fr_cell *m, const step_tile *t, fr_index stored, fr_index width,
-                          const void *const *acc_init, real *acc) {
-    const real *from[TILE_ROWS];
-    input_tile(m, t, stored, width, acc_init, acc, from);
-    if (m->wx) return;
+/* Zeros where the last panel's columns do not reach: what is computed of them is no accident. */
+INLINE void clear_rest(const step_piece *t, fr_index width, real *acc) {
+    for (fr_index i = 0; width < 4 && i < t->height; i++)
+        for (fr_index v = width; v < 4; v++) store(acc + i * PANEL + v * VL, (vec){0});
+}
+
+/* acc = acc_init + x Wx, or acc_init alone if there is no Wx; both have `stored` vectors a panel,
+ * of which `width` take part. */
+INLINE void input_piece(const fr_cell *m, const step_piece *t, fr_index stored, fr_index width,
+                        const void *const *acc_init, real *acc) {
+    const real *from[FR_MOST_ROWS];
+    clear_rest(t, width, acc);
+    point_at_init(m, t, stored, acc_init, from);
+    if (m->wx) {
+        const term x = piece_term(t, t->x, m->input, m->wx, stored);
+        sum_piece(m, t, from, &x, 1, width, acc);
+        return;
+    }
     for (fr_index i = 0; i < t->height; i++)
         for (fr_index v = 0; v < width; v++)
             store(acc + i * PANEL + v * VL, load(from[i] + v * VL));
 }
 
 /* acc += h W, W being Wh or a part of it. */
-INLINE void hidden_tile_in(const fr_cell *m, const step_tile *t, const void *w, fr_index stored,
-                           fr_index width, real *acc) {
-    const real *from[TILE_ROWS];
+INLINE void hidden_piece(const fr_cell *m, const step_piece *t, const void *w, fr_index stored,
+                         fr_index width, real *acc) {
+    const real *from[FR_MOST_ROWS];
+    const term h = piece_term(t, t->h, m->hidden, w, stored);
     for (fr_index i = 0; i < t->height; i++) from[i] = acc + i * PANEL;
-    tile_product(t, from, t->h, m->hidden, w, stored, width, acc);
+    sum_piece(m, t, from, &h, 1, width, acc);
 }
 
 /* acc = acc_init + x Wx + h Wh, of panels of four vectors. */
-INLINE void whole_tile(const fr_cell *m, const step_tile *t, fr_index width,
-                       const void *const *acc_init, real *acc) {
-    const real *from[TILE_ROWS];
-    input_tile(m, t, 4, width, acc_init, acc, from);
-    tile_product(t, from, t->h, m->hidden, m->wh, 4, width, acc);
+INLINE void whole_piece(const fr_cell *m, const step_piece *t, fr_index width,
+                        const void *const *acc_init, real *acc) {
+    const real *from[FR_MOST_ROWS];
+    term terms[2];
+    fr_index count = 0;
+    if (m->wx) terms[count++] = piece_term(t, t->x, m->input, m->wx, 4);
+    terms[count++] = piece_term(t, t->h, m->hidden, m->wh, 4);
+    clear_rest(t, width, acc);
+    point_at_init(m, t, 4, acc_init, from);
+    sum_piece(m, t, from, terms, count, width, acc);
 }
 
 /* Waits for the threads that share the rows, if there are any. */

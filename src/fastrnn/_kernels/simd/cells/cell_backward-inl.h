@@ -40,9 +40,11 @@ static fr_index point_at_rows(const fr_cell_backward *m, fr_share share, fr_inde
 static void through_hidden(const fr_cell_backward *m, fr_share share, fr_index s, fr_index units,
                            fr_index first, fr_index gates, const void *w_t, real *out,
                            int accumulate) {
-    const fr_index full = m->cell.hidden / units, left = m->cell.hidden % units, ld = m->cell.ld;
+    const fr_index full = m->cell.hidden / units, left = m->cell.hidden % units;
+    const fr_index end = m->cell.vectors * VL;
     void *a[ROW_GROUP], *c[ROW_GROUP];
-    const fr_product whole = {.blocks = full,
+    const fr_product whole = {.plan = m->cell.plan,
+                              .blocks = full,
                               .depth = gates * units,
                               .a = a,
                               .a_step = 1,
@@ -53,7 +55,7 @@ static void through_hidden(const fr_cell_backward *m, fr_share share, fr_index s
                               .layout = {.width = 4,
                                          .advance = PANEL,
                                          .start = {0, VL, 2 * VL, 3 * VL},
-                                         .limit = {ld, ld, ld, ld}},
+                                         .limit = {end, end, end, end}},
                               .begin = share.begin / 4,
                               .end = (share.end + 3) / 4,
                               .c = c,
@@ -94,7 +96,7 @@ INLINE real *operand_at(const fr_cell_backward *m, fr_index vector, fr_index num
 static void operand_step(const fr_cell_backward *m, fr_share share, fr_index s) {
     const fr_cell *cell = &m->cell;
     const fr_index count = share_count(share, cell->batch.batch_sizes[s]);
-    const fr_index input = cell->input, in = vectors_of(input), vectors = cell->ld / VL;
+    const fr_index input = cell->input, in = vectors_of(input), vectors = cell->vectors;
     const fr_index begin = in * share.begin / vectors, end = in * share.end / vectors;
     const real *h_prev = h_at(cell, s);
     for (fr_index i = 0; i < count; i++) {

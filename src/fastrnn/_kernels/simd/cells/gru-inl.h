@@ -39,15 +39,16 @@ static void gru_after(const fr_cell *m, fr_share share, fr_index s, const void *
     const real *h_prev = h_at(m, s), *h_dropped = h_dropped_at(m, s);
     real *h_next = h_at(m, s + 1);
     const real sign = z_sign(m);
-    real acc[TILE_ROWS * PANEL] ALIGNED = {0};
-    step_tile t = gated_tiles(share);
-    while (next_tile(m, share, s, h_dropped, &t)) {
+    real acc[FR_MOST_ROWS * PANEL] ALIGNED;
+    step_piece t;
+    gated_pieces(&t, m, share, s, h_dropped);
+    while (next_piece(&t)) {
         const fr_index units = units_in(m, t.panel), width = vectors_of(3 * units);
-        input_tile_in(m, &t, 3, width, acc_init, acc);
+        input_piece(m, &t, 3, width, acc_init, acc);
         const vec bias_h = load((const real *)m->bias_h + t.panel * VL);
         for (fr_index line = 0; line < t.height; line++)
             store_part(acc + line * PANEL + 3 * units, bias_h, units);
-        hidden_tile_in(m, &t, m->wh, 3, width, acc + units);
+        hidden_piece(m, &t, m->wh, 3, width, acc + units);
         for (fr_index line = 0; line < t.height; line++) {
             const real *a = acc + line * PANEL;
             const vec r = vsigmoid(load(a + units)), z = vsigmoid(sign * load(a + 2 * units));
@@ -61,19 +62,20 @@ static void gru_after(const fr_cell *m, fr_share share, fr_index s, const void *
 
 /* Where b_n + x Wn, r and z of one row and panel wait for the second pass of reset before. */
 INLINE real *waiting_at(const fr_cell *m, fr_index row, fr_index panel) {
-    return (real *)m->pre_activations + (row * (m->ld / VL) + panel) * PANEL;
+    return (real *)m->pre_activations + (row * m->vectors + panel) * PANEL;
 }
 
 /* First pass of reset before: r*h of every unit. */
 static void gru_reset(const fr_cell *m, fr_share share, fr_index s, const void *const *acc_init) {
     const real *h_dropped = h_dropped_at(m, s);
     const real sign = z_sign(m);
-    real acc[TILE_ROWS * PANEL] ALIGNED = {0};
-    step_tile t = gated_tiles(share);
-    while (next_tile(m, share, s, h_dropped, &t)) {
+    real acc[FR_MOST_ROWS * PANEL] ALIGNED;
+    step_piece t;
+    gated_pieces(&t, m, share, s, h_dropped);
+    while (next_piece(&t)) {
         const fr_index units = units_in(m, t.panel);
-        input_tile_in(m, &t, 3, vectors_of(3 * units), acc_init, acc);
-        hidden_tile_in(m, &t, m->wh, 2, vectors_of(2 * units), acc + units);
+        input_piece(m, &t, 3, vectors_of(3 * units), acc_init, acc);
+        hidden_piece(m, &t, m->wh, 2, vectors_of(2 * units), acc + units);
         for (fr_index line = 0; line < t.height; line++) {
             const fr_index at = t.row[line] * m->ld + t.panel * VL;
             const real *a = acc + line * PANEL;
@@ -91,15 +93,16 @@ static void gru_reset(const fr_cell *m, fr_share share, fr_index s, const void *
 static void gru_candidate(const fr_cell *m, fr_share share, fr_index s) {
     const real *h_prev = h_at(m, s);
     real *h_next = h_at(m, s + 1);
-    real acc[TILE_ROWS * PANEL] ALIGNED;
-    step_tile t = plain_tiles(share);
-    while (next_tile(m, share, s, m->reset_h, &t)) {
+    real acc[FR_MOST_ROWS * PANEL] ALIGNED;
+    step_piece t;
+    plain_pieces(&t, m, share, s, m->reset_h);
+    while (next_piece(&t)) {
         const fr_index width = plain_width(m, t.panel);
         for (fr_index line = 0; line < t.height; line++)
             for (fr_index v = 0; v < width; v++)
                 store(acc + line * PANEL + v * VL,
                       load(waiting_at(m, t.row[line], t.panel * 4 + v)));
-        hidden_tile_in(m, &t, m->wh_n, 4, width, acc);
+        hidden_piece(m, &t, m->wh_n, 4, width, acc);
         for (fr_index line = 0; line < t.height; line++)
             for (fr_index v = 0; v < width; v++) {
                 const fr_index row = t.row[line], panel = t.panel * 4 + v;
@@ -129,7 +132,7 @@ INLINE void gru_through_blend(const fr_cell_backward *m, fr_share share, fr_inde
                               const int after) {
     const fr_cell *cell = &m->cell;
     const fr_index count = share_count(share, cell->batch.batch_sizes[s]);
-    const fr_index operand = vectors_of(cell->input) + cell->ld / VL;
+    const fr_index operand = vectors_of(cell->input) + cell->vectors;
     const real *h_prev = h_at(cell, s);
     const real sign = z_sign(cell);
     for (fr_index i = 0; i < count; i++) {

@@ -15,11 +15,12 @@
 static void lstm_step(const fr_cell *m, fr_share share, fr_index s, const void *const *acc_init) {
     const real *h_dropped = h_dropped_at(m, s), *c_prev = c_at(m, s);
     real *h_next = h_at(m, s + 1), *c_next = c_at(m, s + 1);
-    real acc[TILE_ROWS * PANEL] ALIGNED = {0};
-    step_tile t = gated_tiles(share);
-    while (next_tile(m, share, s, h_dropped, &t)) {
+    real acc[FR_MOST_ROWS * PANEL] ALIGNED;
+    step_piece t;
+    gated_pieces(&t, m, share, s, h_dropped);
+    while (next_piece(&t)) {
         const fr_index n = units_in(m, t.panel), unit = t.panel * VL;
-        whole_tile(m, &t, vectors_of(4 * n), acc_init, acc);
+        whole_piece(m, &t, vectors_of(4 * n), acc_init, acc);
         /* The update of c for all rows before that of h: each row's chain from c to h is long. */
         for (fr_index line = 0; line < t.height; line++) {
             const fr_index row = t.row[line], at = row * m->ld + unit;

@@ -13,11 +13,12 @@ INLINE vec vrelu(vec a) { return vselect(a < 0, broadcast(0), a); }
 static void rnn_step(const fr_cell *m, fr_share share, fr_index s, const void *const *acc_init) {
     const real *h_dropped = h_dropped_at(m, s);
     real *h_next = h_at(m, s + 1);
-    real acc[TILE_ROWS * PANEL] ALIGNED;
-    step_tile t = plain_tiles(share);
-    while (next_tile(m, share, s, h_dropped, &t)) {
+    real acc[FR_MOST_ROWS * PANEL] ALIGNED;
+    step_piece t;
+    plain_pieces(&t, m, share, s, h_dropped);
+    while (next_piece(&t)) {
         const fr_index width = plain_width(m, t.panel);
-        whole_tile(m, &t, width, acc_init, acc);
+        whole_piece(m, &t, width, acc_init, acc);
         for (fr_index line = 0; line < t.height; line++)
             for (fr_index v = 0; v < width; v++) {
                 const fr_index row = t.row[line], unit = (t.panel * 4 + v) * VL;
