@@ -8,7 +8,7 @@ import sys
 from importlib import metadata
 
 # NumPy for comparison: fastrnn requires it.
-PACKAGES = ("numpy", "fastrnn", "onnxruntime", "torch")
+PACKAGES = ("numpy", "fastrnn", "onnxruntime", "openvino", "jax", "torch")
 
 
 def install_size(package: str) -> int:

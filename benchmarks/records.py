@@ -12,8 +12,8 @@ from typing import Any
 from cases import Recurrent
 
 FROZEN, PLAIN = "fastrnn frozen", "fastrnn"
-PYTORCH, ONNX = "PyTorch", "ONNX Runtime"
-PEERS = (PYTORCH, ONNX)
+PYTORCH, ONNX, OPENVINO, JAX = "PyTorch", "ONNX Runtime", "OpenVINO", "JAX"
+PEERS = (PYTORCH, ONNX, OPENVINO, JAX)
 ONE_THREAD = "fastrnn, one thread"  # beside more threads
 
 

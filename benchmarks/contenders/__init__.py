@@ -21,6 +21,8 @@ _NEEDS = {
     "fastrnn_reference": ("fastrnn",),
     "pytorch": ("torch",),
     "onnx_runtime": ("onnx", "onnxruntime"),
+    "open_vino": ("onnx", "openvino"),
+    "jax_scan": ("jax",),
 }
 
 
