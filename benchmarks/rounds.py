@@ -7,9 +7,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-# Before a sample on several threads: a pause until the previous contender's threads stop spinning
-# (OpenBLAS: 26 ms). Before each sample: calls to wake the own threads and fill the caches.
-PAUSE_SECONDS, WARM_UP_SECONDS = 0.03, 0.002
+# Before a sample on several threads: a pause until the previous contender's threads stop spinning.
+# After a call on two threads of a Zen 4 they spin for 40 to 48 ms in ONNX Runtime, 26 in OpenBLAS,
+# 9 in OpenMP's runtimes (fastrnn, PyTorch), at most 3 in JAX and OpenVINO. Before each sample:
+# calls to wake the own threads and fill the caches.
+PAUSE_SECONDS, WARM_UP_SECONDS = 0.06, 0.002
 
 
 def interleaved(
