@@ -5,12 +5,12 @@ from __future__ import annotations
 import datetime
 import os
 import platform
-import subprocess
 
 import numpy as np
 
 import fastrnn
 import limits
+import processors
 from contenders import installed
 from contenders.fastrnn_compiled import Fastrnn
 from rounds import interleaved
@@ -18,7 +18,7 @@ from rounds import interleaved
 
 def facts() -> dict[str, str]:
     return {
-        "processor": _processor(),
+        "processor": str(processors.here()),
         "instruction set": fastrnn.cpu_info()["simd"],
         **_rates(),
         "system": f"{platform.system()} {platform.machine()}",
@@ -51,12 +51,3 @@ def _rates() -> dict[str, str]:
     seconds = interleaved({name: bound.run for name, bound in known.items()}, 9, 0.02, 1)
     units = {name: "GFLOP/s" if "adds" in name else "GB/s" for name in known}
     return {n: f"{b.amount / seconds[n] / 1e9:.0f} {units[n]}" for n, b in known.items()}
-
-
-def _processor() -> str:
-    try:
-        found = subprocess.run(["lscpu"], capture_output=True, text=True, check=True).stdout
-        told = dict(line.split(":", 1) for line in found.splitlines() if ":" in line)
-        return f"{told['Model name'].strip()}, {told['CPU(s)'].strip()} CPUs"
-    except (OSError, KeyError, subprocess.CalledProcessError):
-        return platform.processor() or platform.machine()
