@@ -39,6 +39,12 @@ class Recurrent:
     def __str__(self) -> str:
         return f"{self.cell} N{self.N} T{self.T} D{self.D} H{self.H}"
 
+    @classmethod
+    def named(cls, name: str) -> Recurrent:
+        """The case of which `str` made the name."""
+        cell, *sizes = name.split()
+        return cls(cell, *(int(size[1:]) for size in sizes))
+
     @property
     def row(self) -> Cell:
         """The cell in the registry."""

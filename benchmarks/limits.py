@@ -1,7 +1,7 @@
 """The machine's limits: the rates of bare multiply-adds and reads, measured beside each cell.
 
-Both are loops in C, compiled for this processor (by CC, or cc), on as many threads as the
-contenders have.
+Both are loops in C, compiled for this processor or the instruction set that the process is held to
+(by CC, or cc), on as many threads as the contenders have.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+import simd
+
 SOURCE = Path(__file__).with_name("limits.c")
-FLAGS = ("-O3", "-march=native", "-ffp-contract=fast", "-shared", "-fPIC")
+FLAGS = ("-O3", "-ffp-contract=fast", "-shared", "-fPIC")
 # Work of one call on each thread, some milliseconds.
 FLOPS, BYTES = 4e9, 1e9
 CACHE = Path("/sys/devices/system/cpu/cpu0/cache")
@@ -78,7 +80,8 @@ _FLOATS = ctypes.POINTER(ctypes.c_float)
 def _library() -> ctypes.CDLL | None:
     with tempfile.TemporaryDirectory() as folder:
         built = Path(folder) / "limits.so"
-        command = [os.environ.get("CC", "cc"), *FLAGS, str(SOURCE), "-o", str(built)]
+        compiler = [os.environ.get("CC", "cc"), *FLAGS, *simd.compiler_flags()]
+        command = [*compiler, str(SOURCE), "-o", str(built)]
         try:
             subprocess.run(command, check=True, capture_output=True)
         except (OSError, subprocess.CalledProcessError):

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import replace
-from functools import partial
 from typing import Any, NamedTuple
 
-import fastrnn
 import limits
-from cases import Recurrent
 from contenders.fastrnn_compiled import Fastrnn
 from contenders.fastrnn_reference import Reference
 from harness import blas_threads, checked_task, entrants
-from records import ONE_THREAD, Record
+from records import Record
 from rounds import interleaved
 
 
@@ -42,11 +39,7 @@ def timed(
     ]
     with blas_threads(threads):
         runs = {kind.name: checked_task(kind, question, case, threads).run for kind in kinds}
-        layer = case if isinstance(case, Recurrent) else None
-        record = Record(question, str(case), threads, {}, layer=layer)
-        if threads > 1 and layer is not None and layer.N >= 32:
-            ours = next(iter(runs.values()))  # the first contender, frozen if possible
-            runs[ONE_THREAD] = partial(_on_one_thread, ours, threads)
+        record = Record(question, str(case), threads, {})
         bounds = _bounds(record)
         runs |= {name: bound.run for name, bound in bounds.items()}
         seconds = interleaved(runs, *effort, threads)
@@ -58,12 +51,6 @@ def against_numpy(question: str, case: Any, effort: Effort) -> Record:
     """Time fastrnn and the reference on one thread."""
     record = timed(question, case, 1, effort, (Fastrnn.name, Reference.name))
     return Record("numpy", f"{question}: {case}", 1, record.figures)
-
-
-def _on_one_thread(run: Callable[[], Any], threads: int) -> None:
-    fastrnn.set_num_threads(1)
-    run()
-    fastrnn.set_num_threads(threads)
 
 
 def _bounds(record: Record) -> dict[str, limits.Limit]:

@@ -1,11 +1,11 @@
-"""The plots of docs/performance.md, as small SVG files."""
+"""The plots of a page, as small SVG files."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from records import Results
 
@@ -14,8 +14,26 @@ AHEAD, BEHIND, GUIDE = "#2a6f97", "#c1440e", "#888888"
 STYLE = {"svg.fonttype": "none", "svg.hashsalt": "fastrnn", "font.size": 8}
 
 
-def draw(results: Results, folder: Path) -> Iterator[tuple[str, Path]]:
-    """Write the plots that the results have data for; yield the title and file of each."""
+class Plot(NamedTuple):
+    """A plot of the results: its file, its title and the values of each question's cases."""
+
+    file: str
+    title: str
+    panels: dict[str, dict[str, float]]
+    ratios: bool
+
+
+def planned(results: Results) -> Iterator[Plot]:
+    """The plots that the results have data for."""
+    for threads, (name, shown, questions, values) in product(results.threads, _PLOTS):
+        panels = {question: values(results, question, threads) for question in questions}
+        if found := {question: cases for question, cases in panels.items() if cases}:
+            title = f"{shown}, {threads} thread{'s' * (threads > 1)}"
+            yield Plot(f"{name}-{threads}.svg", title, found, name == "ratio")
+
+
+def draw(results: Results, folder: Path) -> None:
+    """Write the files of the plots."""
     try:
         import matplotlib
     except ModuleNotFoundError:
@@ -24,13 +42,8 @@ def draw(results: Results, folder: Path) -> Iterator[tuple[str, Path]]:
     matplotlib.use("svg")
     folder.mkdir(parents=True, exist_ok=True)
     with matplotlib.rc_context(STYLE):
-        for threads, (name, shown, questions, values) in product(results.threads, _PLOTS):
-            panels = {question: values(results, question, threads) for question in questions}
-            if any(panels.values()):
-                found = {question: cases for question, cases in panels.items() if cases}
-                title = f"{shown}, {threads} thread{'s' * (threads > 1)}"
-                path = folder / f"{name}-{threads}.svg"
-                yield title, _plot(found, title, path, ratios=name == "ratio")
+        for plot in planned(results):
+            _draw(plot, folder / plot.file)
 
 
 def _ratios(results: Results, question: str, threads: int) -> dict[str, float]:
@@ -44,8 +57,9 @@ def _peak_shares(results: Results, question: str, threads: int) -> dict[str, flo
 
 
 def _speedups(results: Results, question: str, threads: int) -> dict[str, float]:
-    records = results.of(question, threads)
-    return {record.case: record.speedup for record in records if record.speedup is not None}
+    records = results.of("scaling", threads)
+    split = [(record, *record.case.split(": ")) for record in records]
+    return {case: record.speedup for record, asked, case in split if asked == question}
 
 
 # Each plot's file name, title, questions, and function of the values by case.
@@ -61,22 +75,21 @@ _PLOTS: list[tuple[str, str, tuple[str, ...], Callable[[Results, str, int], dict
 ]
 
 
-def _plot(panels: dict[str, dict[str, float]], shown: str, path: Path, *, ratios: bool) -> Path:
-    """Draw a panel for each title, with a line of the same height for each case."""
+def _draw(plot: Plot, path: Path) -> None:
+    """Draw a panel for each question, with a line of the same height for each case."""
     from matplotlib import pyplot
 
-    lines = max(map(len, panels.values()))
-    size = (3.4 * len(panels), 1.0 + 0.13 * lines)
-    figure, axes = pyplot.subplots(1, len(panels), figsize=size, sharex=True, squeeze=False)
-    for panel, (title, values) in zip(axes[0], panels.items(), strict=True):
-        _panel(panel, values, ratios=ratios)
-        panel.set_title(title, fontsize=8)
+    lines = max(map(len, plot.panels.values()))
+    size = (3.4 * len(plot.panels), 1.0 + 0.13 * lines)
+    figure, axes = pyplot.subplots(1, len(plot.panels), figsize=size, sharex=True, squeeze=False)
+    for panel, (question, values) in zip(axes[0], plot.panels.items(), strict=True):
+        _panel(panel, values, ratios=plot.ratios)
+        panel.set_title(question, fontsize=8)
         panel.set_ylim(len(values) - lines - 0.7, len(values) - 0.3)
-    figure.suptitle(shown)
+    figure.suptitle(plot.title)
     figure.tight_layout()
     figure.savefig(path, metadata={"Date": None})
     pyplot.close(figure)
-    return path
 
 
 def _panel(panel: Any, values: dict[str, float], *, ratios: bool) -> None:

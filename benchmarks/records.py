@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import statistics
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,8 @@ from cases import Recurrent
 FROZEN, PLAIN = "fastrnn frozen", "fastrnn"
 PYTORCH, ONNX, OPENVINO, JAX = "PyTorch", "ONNX Runtime", "OpenVINO", "JAX"
 PEERS = (PYTORCH, ONNX, OPENVINO, JAX)
-ONE_THREAD = "fastrnn, one thread"  # beside more threads
+LAYERS = ("inference", "training", "step")
+"""The questions whose cases are single recurrent layers in float32."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,7 @@ class Record:
     """One case on one number of threads: a figure (seconds of a call, or bytes) of each contender.
 
     `limits` are the rates, in FLOPs or bytes a second, of "multiply-adds" and "reads" measured in
-    the same rounds; `layer` is the case if it is a single recurrent layer in float32.
+    the same rounds. The figures of question "scaling" are the speedups in several processes.
     """
 
     question: str
@@ -30,12 +33,15 @@ class Record:
     threads: int
     figures: dict[str, float]
     limits: dict[str, float] = field(default_factory=dict)
-    layer: Recurrent | None = None
-    simd: str = ""  # the instruction set that all were restricted to, or "" for none
 
     @property
-    def key(self) -> tuple[str, str, int, str]:
-        return self.question, self.case, self.threads, self.simd
+    def key(self) -> tuple[str, str, int]:
+        return self.question, self.case, self.threads
+
+    @cached_property
+    def layer(self) -> Recurrent | None:
+        """The case if it is a single recurrent layer."""
+        return Recurrent.named(self.case) if self.question in LAYERS else None
 
     @property
     def ours(self) -> float:
@@ -60,8 +66,8 @@ class Record:
 
     @property
     def speedup(self) -> float | None:
-        """Time on one thread / time."""
-        return self.figures[ONE_THREAD] / self.ours if ONE_THREAD in self.figures else None
+        """Time on one thread / time, the median over the processes."""
+        return statistics.median(self.figures.values()) if self.question == "scaling" else None
 
     @property
     def peak_share(self) -> float | None:
@@ -123,10 +129,11 @@ class Record:
 
 @dataclass
 class Results:
-    """The facts of a machine and the records measured on it."""
+    """The facts of a machine and the records measured on it; `page` names them all."""
 
     machine: dict[str, str] = field(default_factory=dict)
     records: list[Record] = field(default_factory=list)
+    page: str = ""
 
     def add(self, records: Iterable[Record]) -> None:
         """Add records; they replace older ones of the same cases."""
@@ -134,10 +141,12 @@ class Results:
         self.records = list((found | {record.key: record for record in records}).values())
 
     def save(self, path: Path) -> None:
-        text = json.dumps(asdict(self), indent=1)
+        """Write a file with a line for each record; figures have five digits."""
+        records = ",\n".join(json.dumps(_rounded(asdict(record))) for record in self.records)
+        facts = json.dumps({"page": self.page, "machine": self.machine}, indent=1)
         path.parent.mkdir(parents=True, exist_ok=True)
         beside = path.with_suffix(".part")
-        beside.write_text(text)
+        beside.write_text(f'{facts[:-2]},\n "records": [\n{records}\n]}}\n')
         beside.replace(path)  # an interrupted run leaves a complete file
 
     @classmethod
@@ -146,24 +155,22 @@ class Results:
         results = cls()
         for path in paths:
             given = json.loads(path.read_text())
+            results.page = given["page"]
             results.machine |= given["machine"]
-            results.add(read_record(entry) for entry in given["records"])
+            results.add(Record(**entry) for entry in given["records"])
         return results
 
     def of(
         self,
         question: str,
         threads: int | None = None,
-        simd: str = "",
         where: Callable[[Record], bool] = lambda record: True,
     ) -> list[Record]:
         """The records of a question, for all numbers of threads or one."""
         return [
             record
             for record in self.records
-            if (record.question, record.simd) == (question, simd)
-            and threads in (None, record.threads)
-            and where(record)
+            if record.question == question and threads in (None, record.threads) and where(record)
         ]
 
     @property
@@ -172,10 +179,10 @@ class Results:
         return sorted({record.threads for record in self.records} - {0})
 
 
-def read_record(fields: dict[str, Any]) -> Record:
-    """Make the record of which `asdict` made the fields."""
-    layer = fields["layer"]
-    return Record(**fields | {"layer": layer and Recurrent(**layer)})
+def _rounded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _rounded(item) for key, item in value.items()}
+    return float(f"{value:.5g}") if isinstance(value, float) else value
 
 
 def geometric_mean(values: Iterable[float]) -> float:

@@ -1,14 +1,17 @@
-"""Times all contenders in one process, round by round, and writes docs/performance.md.
+"""Times all contenders, round by round, and writes the page of this processor.
 
 In each round every contender has one sample of at least --sample milliseconds, so that other load
 on the machine affects all of them. The report has the medians over the rounds. Before the timing,
 results are compared with the reference's. The measurements are written to --results after each
-case, and can be rendered again, also from several files.
+case, and at the end beside the page, docs/performance/<page>.json; docs/performance.md compares all
+pages there. Measurements can be rendered again, also from several files, and all pages from theirs.
 
     python benchmarks/report.py --threads 1 2
-    python benchmarks/report.py --questions training --results training.json
-    python benchmarks/report.py --few --threads 1 4 16 --out elsewhere.md
+    python benchmarks/report.py --simd avx2
+    python benchmarks/report.py --few --threads 1 4 16 --out /tmp/docs
+    python benchmarks/report.py --questions training --results training.json --out /tmp/docs
     python benchmarks/report.py --render results.json training.json
+    python benchmarks/report.py --render
 """
 
 from __future__ import annotations
@@ -23,36 +26,36 @@ from tqdm import tqdm
 import limits
 import machine
 import memory
-import plots
+import pages
+import processors
 import simd
-from contenders import missing
+from contenders import installed, missing
+from contenders.fastrnn_reference import Reference
 from grid import GRID, SELECTION
 from install import PACKAGES, install_size, run_import
 from measure import Effort, against_numpy, timed
 from records import Record, Results
 from rounds import interleaved
-from tables import FEW, document
+from scaling import scaling
+from tables import FEW
 from variants import VARIANTS, timed_variant
 
-ONCE = ("variants", "simd", "numpy", "memory", "imports")
+ONCE = ("scaling", "variants", "numpy", "memory", "imports")
 DOCS = Path(__file__).parent.parent / "docs"
 Job = Callable[[], Iterator[Record]]
 
 
 def main() -> None:
     options = _options()
-    if options.render:
-        results = Results.load(*options.render)
+    if options.render is None:
+        simd.restart(options.simd)
+        made = [_measured(options)]
+    elif options.render:
+        made = [Results.load(*options.render)]
     else:
-        for line in (*missing(), *limits.missing()):
-            print(line)
-        results = Results(machine.facts() | (FEW if options.few else {}))
-        measure(results, options)
-        print(f"written: {options.results}")
-    found = list(plots.draw(results, options.out.parent / options.out.stem))
-    relative = [(shown, path.relative_to(options.out.parent)) for shown, path in found]
-    options.out.write_text(document(results, relative))
-    print(f"written: {options.out}")
+        made = list(pages.published(options.out))
+    for results in made:
+        print(f"written: {pages.publish(results, options.out)}")
 
 
 def _options() -> argparse.Namespace:
@@ -76,14 +79,28 @@ def _options() -> argparse.Namespace:
         help="file for the measurements",
     )
     parser.add_argument(
-        "--render", type=Path, nargs="+", metavar="RESULTS", help="only render these measurements"
+        "--simd",
+        choices=simd.SUPPORTED,
+        default=simd.SUPPORTED[0],
+        help="instruction set to which all contenders are held",
     )
-    parser.add_argument("--out", type=Path, default=DOCS / "performance.md", help="report to write")
+    parser.add_argument(
+        "--render",
+        type=Path,
+        nargs="*",
+        metavar="RESULTS",
+        help="only render these measurements, or those of all pages",
+    )
+    parser.add_argument("--out", type=Path, default=DOCS, help="folder of performance/")
     return parser.parse_args()
 
 
-def measure(results: Results, options: argparse.Namespace) -> None:
+def _measured(options: argparse.Namespace) -> Results:
     """Run the jobs one after another, until all are done or the user interrupts."""
+    for line in (*missing(), *limits.missing()):
+        print(line)
+    page = processors.here().page(options.simd) + "-few" * options.few
+    results = Results(machine.facts() | (FEW if options.few else {}), page=page)
     jobs = [job for question in options.questions for job in _jobs(question, options)]
     try:
         for job in (progress := tqdm(jobs, unit="case")):
@@ -93,6 +110,7 @@ def measure(results: Results, options: argparse.Namespace) -> None:
                 progress.set_postfix_str(f"{record.question} {record.case}")
     except KeyboardInterrupt:
         print("interrupted: the measurements so far are kept")
+    return results
 
 
 def _jobs(question: str, options: argparse.Namespace) -> Iterator[Job]:
@@ -106,11 +124,10 @@ def _jobs(question: str, options: argparse.Namespace) -> Iterator[Job]:
         for name in VARIANTS:
             for threads in options.threads:
                 yield partial(_one, timed_variant, name, threads, effort)
-    elif question == "simd":
-        fewer = Effort(max(3, options.rounds // 2), effort.sample)
-        for name in simd.narrower():
-            yield partial(simd.restricted, name, fewer)
-    elif question == "numpy":
+    elif question == "scaling":
+        for threads in sorted(set(options.threads) - {1}):
+            yield partial(scaling, threads, effort.sample, few=options.few)
+    elif question == "numpy" and Reference in installed():
         for name, cases in SELECTION.items():
             for case in cases:
                 yield partial(_one, against_numpy, name, case, effort)

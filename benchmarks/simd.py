@@ -1,72 +1,70 @@
-"""The narrower instruction sets, each in a new process in which all libraries are restricted.
+"""A narrower instruction set than the machine's best, to which a whole process is held.
 
-python benchmarks/simd.py avx2 --rounds 5 --sample 20    # what the report runs, after `restrict`
+ONNX Runtime and JAX cannot be held to AVX2: the first has no such setting, and the products of the
+second run in a library that asks only the processor (`--xla_cpu_max_isa` is for generated code).
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
-import subprocess
 import sys
-from collections.abc import Iterator
-from dataclasses import asdict, replace
-from typing import Any
 
 import fastrnn
-from grid import GRID, SELECTION
-from measure import Effort, timed
-from records import FROZEN, PLAIN, PYTORCH, Record, read_record
 
-# Restricts PyTorch, its oneDNN and its MKL to AVX2.
-PYTORCH_AVX2 = {
-    "ATEN_CPU_CAPABILITY": "avx2",
-    "ONEDNN_MAX_CPU_ISA": "AVX2",
-    "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+# By instruction set: the environment variables that hold a contender, by its module. Libraries read
+# them once, when they are loaded. fastrnn is held by its own; others without a row are left out.
+_HOLDS: dict[str, dict[str, dict[str, str]]] = {
+    "avx2": {
+        "pytorch": {
+            "ATEN_CPU_CAPABILITY": "avx2",
+            "ONEDNN_MAX_CPU_ISA": "AVX2",
+            "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+        },
+        "open_vino": {"ONEDNN_MAX_CPU_ISA": "AVX2"},
+        "fastrnn_reference": {
+            "OPENBLAS_CORETYPE": "Haswell",
+            "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR",
+        },
+    },
 }
+_OURS = ("fastrnn_frozen", "fastrnn_compiled")
+
+# What a C compiler is told for bare loops on a set.
+_FLAGS = {"avx2": ("-mavx2", "-mfma"), "generic": ()}
+
+SUPPORTED: tuple[str, ...] = fastrnn.cpu_info()["supported"]
+"""The instruction sets of this machine, the widest first."""
 
 
-def narrower() -> tuple[str, ...]:
-    """The instruction sets of this machine below the one of fastrnn."""
-    supported: tuple[str, ...] = fastrnn.cpu_info()["supported"]
-    return supported[supported.index(fastrnn.cpu_info()["simd"]) + 1 :]
+def narrowed() -> str:
+    """The set that this process is held to, or "" if it is the widest."""
+    now: str = fastrnn.cpu_info()["simd"]
+    return "" if now == SUPPORTED[0] else now
 
 
-def restricted(simd: str, effort: Effort) -> Iterator[Record]:
-    """Time fastrnn on an instruction set and, on AVX2, PyTorch, on one thread."""
-    environment = os.environ | {"FASTRNN_SIMD": simd} | (PYTORCH_AVX2 if simd == "avx2" else {})
-    arguments = ["--rounds", str(effort.rounds), "--sample", str(effort.sample)]
-    command = [sys.executable, __file__, simd, *arguments]
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
-        for line in process.stdout:
-            yield replace(read_record(json.loads(line)), simd=simd)
-    if process.returncode:
-        raise RuntimeError(f"{' '.join(command)} failed with {process.returncode}")
+def holds(module: str) -> bool:
+    """Whether the contender of a module runs on the same set as fastrnn."""
+    if not narrowed() or module in _OURS:
+        return True
+    variables = _HOLDS.get(narrowed(), {}).get(module)
+    return variables is not None and variables.items() <= os.environ.items()
 
 
-def cases(simd: str) -> Iterator[tuple[str, Any]]:
-    """On AVX2 the cases of the grid that PyTorch has, else a selection."""
-    chosen = GRID if simd == "avx2" else SELECTION
-    for question in ("inference", "training"):
-        for case in chosen[question]:
-            if simd != "avx2" or case.cell != "gru_before":
-                yield question, case
+def compiler_flags() -> tuple[str, ...]:
+    return _FLAGS[narrowed()] if narrowed() else ("-march=native",)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("simd")
-    parser.add_argument("--rounds", type=int, required=True)
-    parser.add_argument("--sample", type=float, required=True, help="seconds")
-    options = parser.parse_args()
-    peers = [PYTORCH] if options.simd == "avx2" else []
-    effort = Effort(options.rounds, options.sample)
-    for question, case in cases(options.simd):
-        ours = PLAIN if question == "training" else FROZEN
-        record = timed(question, case, 1, effort, [ours, *peers])
-        print(json.dumps(asdict(record)), flush=True)
+def restart(simd: str) -> None:
+    """Start this program anew, held to a set, unless it is held already."""
+    wanted = {} if simd == SUPPORTED[0] else environment(simd)
+    if simd != fastrnn.cpu_info()["simd"] or not wanted.items() <= os.environ.items():
+        clean = {name: value for name, value in os.environ.items() if name != "FASTRNN_SIMD"}
+        os.execve(sys.executable, [sys.executable, *sys.argv], clean | wanted)
 
 
-if __name__ == "__main__":
-    main()
+def environment(simd: str) -> dict[str, str]:
+    """The variables that hold all contenders that can be held."""
+    found = {"FASTRNN_SIMD": simd}
+    for variables in _HOLDS.get(simd, {}).values():
+        found |= variables
+    return found

@@ -1,28 +1,32 @@
-"""docs/performance.md: the records as tables, slower cells as plainly as faster ones."""
+"""The page of a processor: its records as tables, slower cells as plainly as faster ones."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
 
+from plots import planned
 from records import FROZEN, PEERS, PLAIN, PYTORCH, Record, Results, geometric_mean
 from targets import verdicts
 
 TITLE = """\
-# Performance
+# Performance: {page}
 
 Written by `python benchmarks/report.py`; do not edit. All contenders run in one process on the \
 same inputs and weights in float32, in interleaved rounds; a time is the median over the rounds. \
 Before the timing, the results are equal to 1e-4 of the largest magnitude.
 
-- *ratio* = time of fastrnn / time of the best peer, which is PyTorch or ONNX Runtime: below 1 \
-fastrnn is faster. In inference and steps fastrnn's weights are frozen (`layer.freeze()`); *not \
-frozen* is the ratio without that.
-- `gru` resets after the product. `gru_before` resets before it; PyTorch has no such GRU. ONNX \
-Runtime has neither gradients nor attention.
+- *ratio* = time of fastrnn / time of the best peer: below 1 fastrnn is faster. The peers are \
+PyTorch, ONNX Runtime, OpenVINO and JAX, if they have a version below. In inference and steps \
+fastrnn's weights are frozen (`layer.freeze()`); *not frozen* is the ratio without that.
+- ONNX Runtime and OpenVINO have neither gradients nor attention. JAX, a `lax.scan` under `jit`, \
+is compared in inference and training.
+- `gru` resets after the product. `gru_before` resets before it; PyTorch has no such GRU.
+- The instruction set is below the machine's best if all contenders were held to it. ONNX Runtime \
+and JAX cannot be.
 
-The reasons for the design are in [decisions.md](decisions.md)."""
+[performance.md](../performance.md) compares processors; the reasons for the design are in \
+[decisions.md](../decisions.md)."""
 
 LIMITS = """\
 With G gates, the products of a cell have 2 N T (D + H) G H FLOPs, in training three times as \
@@ -49,19 +53,19 @@ QUESTIONS = {
 CELL_NAMES = {"lstm": "LSTM", "gru": "GRU", "gru_before": "GRU, reset before", "rnn": "RNN"}
 
 
-def document(results: Results, plots: Iterable[tuple[str, Path]]) -> str:
-    """The whole file; a plot is its title and its path from there."""
+def document(results: Results) -> str:
+    """The whole file; its plots lie in a folder of its name."""
     sections = [
-        TITLE,
+        TITLE.format(page=results.page),
         "## Machine and versions",
-        _table(["", ""], [[name, str(fact)] for name, fact in results.machine.items()]),
+        table(["", ""], [[name, str(fact)] for name, fact in results.machine.items()]),
         LIMITS,
         *_targets(results),
-        *(f"![{shown}]({path.as_posix()})" for shown, path in plots),
+        *(f"![{plot.title}]({results.page}/{plot.file})" for plot in planned(results)),
     ]
     for threads in results.threads:
         sections += _on_threads(results, threads)
-    sections += [*_scaling(results), *_simd(results), *_variants(results), *_numpy(results)]
+    sections += [*_scaling(results), *_variants(results), *_numpy(results)]
     sections += [*_memory(results), *_imports(results)]
     return "\n\n".join(sections) + "\n"
 
@@ -91,7 +95,7 @@ def _targets(results: Results) -> Iterator[str]:
         "peak or, for a single row, at the read bandwidth, and no time for its sigmoids, tanhs and "
         "all else."
     )
-    yield _table(["", "threads", "target", "measured", "at the limit", "met"], rows)
+    yield table(["", "threads", "target", "measured", "at the limit", "met"], rows)
 
 
 def _on_threads(results: Results, threads: int) -> Iterator[str]:
@@ -99,7 +103,7 @@ def _on_threads(results: Results, threads: int) -> Iterator[str]:
     if not asked:
         return
     yield f"## {threads} thread{'s' * (threads > 1)}"
-    yield _means(asked)
+    yield from _means(asked)
     for question, records in asked.items():
         yield f"### {question.capitalize()}"
         yield QUESTIONS[question]
@@ -107,7 +111,7 @@ def _on_threads(results: Results, threads: int) -> Iterator[str]:
         yield _cells(records)
 
 
-def _means(asked: dict[str, list[Record]]) -> str:
+def _means(asked: dict[str, list[Record]]) -> Iterator[str]:
     """Geometric means of the ratios by question and cell."""
     rows = []
     for question, records in asked.items():
@@ -119,15 +123,16 @@ def _means(asked: dict[str, list[Record]]) -> str:
             ]
             if ratios:
                 ahead = sum(ratio <= 1 for ratio in ratios)
-                mean, worst = f"{geometric_mean(ratios):.2f}", _verdict(max(ratios))
+                mean, worst = f"{geometric_mean(ratios):.2f}", shown_ratio(max(ratios))
                 rows.append([f"{question}, {name}", mean, worst, f"{ahead} of {len(ratios)}"])
-    return _table(["fastrnn / best peer", "geometric mean", "worst", "ahead"], rows)
+    if rows:
+        yield table(["fastrnn / best peer", "geometric mean", "worst", "ahead"], rows)
 
 
 def _summary(records: list[Record]) -> str:
     ratios = {record.case: record.ratio for record in records if record.ratio is not None}
     if not ratios:
-        return "No other contender has these operations."
+        return "No peer was compared."
     behind = [f"`{case}` ({ratio:.2f})" for case, ratio in ratios.items() if ratio > 1]
     text = f"Ahead of the best peer in {len(ratios) - len(behind)} of {len(ratios)} cases"
     text += f", geometric mean of the ratios {geometric_mean(ratios.values()):.2f}."
@@ -139,17 +144,17 @@ def _contender(name: str, record: Record) -> str:
 
 
 def _with_inputs(record: Record) -> str:
-    return "" if record.question == "step" else _share(record.bound_share)
+    return "" if record.question == "step" else share(record.bound_share)
 
 
 # The columns of a table of cells: the text of each for a record, or "".
 _COLUMNS: dict[str, Callable[[Record], str]] = {
     **{name: partial(_contender, name) for name in (FROZEN, PLAIN, *PEERS)},
-    "ratio": lambda record: _verdict(record.ratio),
-    "not frozen": lambda record: _verdict(record.ratio_not_frozen),
+    "ratio": lambda record: shown_ratio(record.ratio),
+    "not frozen": lambda record: shown_ratio(record.ratio_not_frozen),
     "at the limit": lambda record: _ratio(record.best_ratio),
-    "of the FMA peak": lambda record: _share(record.peak_share),
-    "of the bandwidth": lambda record: _share(record.read_share),
+    "of the FMA peak": lambda record: share(record.peak_share),
+    "of the bandwidth": lambda record: share(record.read_share),
     "with inputs": _with_inputs,
 }
 
@@ -160,50 +165,25 @@ def _cells(records: list[Record]) -> str:
     rows = [
         [f"`{record.case}`", *(tell(record) for tell in columns.values())] for record in records
     ]
-    return _table(["", *columns], rows)
+    return table(["", *columns], rows)
 
 
 def _scaling(results: Results) -> Iterator[str]:
     rows = [
-        [question, f"`{record.case}`", str(record.threads), f"{record.speedup:.2f}"]
-        for question in ("inference", "training")
-        for record in results.of(question)
-        if record.speedup is not None
+        [f"`{record.case}`", str(record.threads), f"{record.speedup:.2f}", _range(record)]
+        for record in results.of("scaling")
     ]
     if rows:
         yield "## Thread scaling"
-        yield "Speedup = time on 1 thread / time, measured in the same rounds, for N >= 32."
-        yield _table(["", "", "threads", "speedup"], rows)
+        yield (
+            "Speedup = time on 1 thread / time, measured in the same rounds, for N >= 16; the "
+            "median of five processes."
+        )
+        yield table(["", "threads", "speedup", "least to most"], rows)
 
 
-def _simd(results: Results) -> Iterator[str]:
-    """The narrower sets / the widest, and fastrnn / PyTorch on AVX2."""
-    narrow = list(dict.fromkeys(record.simd for record in results.records if record.simd))
-    if not narrow:
-        return
-    yield "## Instruction sets"
-    yield (
-        "Time on this set / time on the widest set, one thread. Because they ran at different "
-        "times, each time is multiplied by the FMA peak measured beside it."
-    )
-    rows = []
-    for question in ("inference", "training"):
-        wide = {record.case: record.peak_share for record in results.of(question, 1)}
-        found = {
-            simd: {r.case: r.peak_share for r in results.of(question, 1, simd)} for simd in narrow
-        }
-        for case, share in wide.items():
-            if share and all(shares.get(case) for shares in found.values()):
-                ratios = [f"{share / shares[case]:.2f}" for shares in found.values()]
-                rows.append([question, f"`{case}`", *ratios])
-    yield _table(
-        ["", "", *(f"{simd} / {results.machine['instruction set']}" for simd in narrow)], rows
-    )
-    for question in ("inference", "training"):
-        if records := results.of(question, 1, "avx2", lambda record: PYTORCH in record.figures):
-            yield f"### {question.capitalize()} on AVX2, PyTorch restricted to AVX2"
-            yield _summary(records)
-            yield _cells(records)
+def _range(record: Record) -> str:
+    return f"{min(record.figures.values()):.2f} to {max(record.figures.values()):.2f}"
 
 
 def _variants(results: Results) -> Iterator[str]:
@@ -222,7 +202,7 @@ def _variants(results: Results) -> Iterator[str]:
             "T100 D128 H128 for denormals. Input feeding is a training step of a `Seq2Seq` with "
             "128 words."
         )
-        yield _table(["", "threads", "a", "b", "a / b", "a / PyTorch"], rows)
+        yield table(["", "threads", "a", "b", "a / b", "a / PyTorch"], rows)
 
 
 def _numpy(results: Results) -> Iterator[str]:
@@ -234,7 +214,7 @@ def _numpy(results: Results) -> Iterator[str]:
     if rows:
         yield "## fastrnn and the NumPy reference"
         yield "One thread, weights not frozen."
-        yield _table(["", "fastrnn", "reference", "reference / fastrnn"], rows)
+        yield table(["", "fastrnn", "reference", "reference / fastrnn"], rows)
 
 
 def _memory(results: Results) -> Iterator[str]:
@@ -258,7 +238,7 @@ def _memory(results: Results) -> Iterator[str]:
         ratio = f"{record.figures[PLAIN] / sum(needed):.2f}" if sum(needed) else ""
         figures = [*needed, record.figures[PLAIN], record.figures.get(PYTORCH, 0.0)]
         rows.append([f"`{record.case}`", *map(_megabytes, figures), ratio])
-    yield _table(["", "kept", "returned", "fastrnn", "PyTorch", "ratio"], rows)
+    yield table(["", "kept", "returned", "fastrnn", "PyTorch", "ratio"], rows)
     for record in results.of("growth"):
         grown = record.figures[PLAIN] / 1000
         yield f"The resident memory grew by {grown:.0f} kB in {record.case} of each kind."
@@ -271,10 +251,10 @@ def _imports(results: Results) -> Iterator[str]:
     ]
     if rows:
         yield "## Installing and importing"
-        yield _table(["", "size with requirements", "start and import"], rows)
+        yield table(["", "size with requirements", "start and import"], rows)
 
 
-def _table(head: list[str], rows: list[list[str]]) -> str:
+def table(head: list[str], rows: list[list[str]]) -> str:
     align = ["---", *("---:" for _ in head[1:])]
     return "\n".join(f"| {' | '.join(row)} |" for row in [head, align, *rows])
 
@@ -283,11 +263,11 @@ def _ratio(ratio: float | None) -> str:
     return "" if ratio is None else f"{ratio:.2f}"
 
 
-def _verdict(ratio: float | None) -> str:
+def shown_ratio(ratio: float | None) -> str:
     return _ratio(ratio) if ratio is None or ratio <= 1 else f"**{ratio:.2f}, behind**"
 
 
-def _share(share: float | None) -> str:
+def share(share: float | None) -> str:
     return "" if share is None else f"{share:.0%}"
 
 

@@ -30,7 +30,6 @@ class Figure:
     question: str
     where: Where = lambda record: True
     value: Value = lambda record: record.ratio
-    simd: str = ""
 
     def __call__(self, results: Results, threads: int) -> float | None:
         return self._folded(results, threads, self.value)
@@ -47,7 +46,7 @@ class Figure:
     def _folded(self, results: Results, threads: int, value: Value) -> float | None:
         records = [
             record
-            for record in results.of(self.question, simd=self.simd, where=self.where)
+            for record in results.of(self.question, where=self.where)
             if record.threads == threads or (threads == 0 and record.threads in (0, 1))
         ]
         values = [found for found in map(value, records) if found is not None]
@@ -242,22 +241,11 @@ TARGETS = [
         Figure(min, "inference", _streams, lambda record: record.bound_share),
         at_least=True,
     ),
-    *(
-        Target(
-            f"{question}, slowest cell of N >= 32, time on 1 thread / on 2",
-            {2: 1.7},
-            Figure(min, question, value=lambda record: record.speedup),
-            at_least=True,
-        )
-        for question in ("inference", "training")
-    ),
-    *(
-        Target(
-            f"{question} on AVX2, fastrnn / PyTorch, geometric mean",
-            {1: 1.0},
-            Figure(geometric_mean, question, simd="avx2"),
-        )
-        for question in ("inference", "training")
+    Target(
+        "time on 1 thread / on 2, every cell of N >= 16, median of five processes",
+        {2: 1.75},
+        Figure(min, "scaling", value=lambda record: record.speedup),
+        at_least=True,
     ),
     Target(
         "training, peak memory / (kept + returned)",

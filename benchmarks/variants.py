@@ -15,6 +15,7 @@ import numpy as np
 
 import fastrnn
 from cases import Array
+from contenders import installed
 from fastrnn import reference
 from fastrnn.models import Seq2Seq
 from harness import TOLERANCE
@@ -222,7 +223,7 @@ def _check(found: Sequence[Array], wanted: Sequence[Array]) -> None:
 
 def _pytorch(layer: Any, x: Array, lengths: Array | None = None) -> Ways:
     """The same call in PyTorch, checked against fastrnn; packed if there are lengths."""
-    if not find_spec("torch"):
+    if PYTORCH not in [kind.name for kind in installed()]:
         return {}
     peer = _pytorch_layer(layer)
     inputs = torch.from_numpy(x).requires_grad_(layer.training)

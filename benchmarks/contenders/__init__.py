@@ -10,6 +10,7 @@ from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 
+import simd
 from contenders.base import Contender, Task
 
 __all__ = ["Contender", "Task", "installed", "missing"]
@@ -32,18 +33,24 @@ def _missing_of(module: str) -> list[str]:
 
 def missing() -> list[str]:
     """A line for each contender that is left out."""
-    return [
-        f"benchmarks: {module} is left out, because it needs {' and '.join(_missing_of(module))}"
+    absent = [
+        f"{module} is left out, because it needs {' and '.join(_missing_of(module))}"
         for module in _NEEDS
         if _missing_of(module)
     ]
+    free = [
+        f"{module} is left out, because nothing holds it to {simd.narrowed()}"
+        for module in _NEEDS
+        if not _missing_of(module) and not simd.holds(module)
+    ]
+    return [f"benchmarks: {line}" for line in (*absent, *free)]
 
 
 @cache
 def installed() -> tuple[type[Contender], ...]:
-    """The contenders whose packages are installed."""
+    """The contenders whose packages are installed and which run on fastrnn's instruction set."""
     return tuple(
         import_module(f"contenders.{module}").CONTENDER
         for module in _NEEDS
-        if not _missing_of(module)
+        if not _missing_of(module) and simd.holds(module)
     )

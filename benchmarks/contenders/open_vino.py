@@ -17,7 +17,7 @@ class OpenVino(OnnxContender):
 
     @classmethod
     def version(cls) -> str:
-        return openvino.__version__
+        return openvino.__version__.split("-")[0]  # without the build
 
     def _session(self, model: bytes, feeds: dict[str, Array]) -> Callable[[], Any]:
         settings = {
