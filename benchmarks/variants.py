@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache
-from importlib.util import find_spec
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,9 @@ import fastrnn
 from cases import Array
 from contenders import installed
 from fastrnn import reference
+from fastrnn.compat import time_layers
 from fastrnn.models import Seq2Seq
-from harness import TOLERANCE
+from harness import TOLERANCE, blas_threads
 from measure import Effort
 from records import PYTORCH, Record
 from rounds import interleaved
@@ -163,6 +165,50 @@ def _training_step(context: str) -> Callable[[], Any]:
     return run
 
 
+def textbook() -> Ways:
+    """A language model of a textbook's layers, against the same layers in plain NumPy.
+
+    Tokens of 100 kinds, an embedding, two LSTMs, an affine layer, the loss: forward and backward.
+    """
+    ours, numpy = (_language_model(layers) for layers in (time_layers, _numpy_layers()))
+    _check(ours(), numpy())
+    return {"fastrnn": ours, "NumPy layers": numpy}
+
+
+def _language_model(layers: Any) -> Callable[[], list[Array]]:
+    """A call that returns the loss and the gradients."""
+    rng, V, rows, steps = np.random.default_rng(0), 100, 128, 25
+
+    def weights(*shape: int) -> Array:
+        return rng.standard_normal(shape, np.float32) / np.float32(np.sqrt(shape[0]))
+
+    stack = [layers.TimeEmbedding(weights(V, H))]
+    for _ in range(2):
+        stack.append(layers.TimeLSTM(weights(H, 4 * H), weights(H, 4 * H), weights(4 * H)))
+    stack.append(layers.TimeAffine(weights(H, V), weights(V)))
+    loss, ids = layers.TimeSoftmaxWithLoss(), rng.integers(V, size=(rows, steps + 1))
+
+    def run() -> list[Array]:
+        xs = ids[:, :-1]
+        for layer in stack:
+            xs = layer.forward(xs)
+        found, dout = loss.forward(xs, ids[:, 1:]), loss.backward()
+        for layer in reversed(stack):
+            dout = layer.backward(dout)
+        return [np.array(found), *(grad for layer in stack for grad in layer.grads)]
+
+    return run
+
+
+def _numpy_layers() -> Any:
+    """The layers of examples/swap_in.py."""
+    path = Path(__file__).parent.parent / "examples" / "swap_in.py"
+    spec = spec_from_file_location("swap_in", path)
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 VARIANTS = {
     "lengths, inference": half_of_the_steps,
     "lengths, training": half_of_the_steps_training,
@@ -174,6 +220,7 @@ VARIANTS = {
     "bidirectional, N1": bidirectional_threads,
     "denormals": denormals,
     "input feeding, training": input_feeding,
+    "textbook language model": textbook,
 }
 
 
@@ -182,7 +229,9 @@ def timed_variant(name: str, threads: int, effort: Effort) -> Record:
     fastrnn.set_num_threads(threads)
     if find_spec("torch"):
         torch.set_num_threads(threads)
-    return Record("variants", name, threads, interleaved(VARIANTS[name](), *effort, threads))
+    with blas_threads(threads):
+        figures = interleaved(VARIANTS[name](), *effort, threads)
+    return Record("variants", name, threads, figures)
 
 
 def _normal(*shape: int) -> Array:
