@@ -116,6 +116,8 @@ def _measured(options: argparse.Namespace) -> Results:
 def _jobs(question: str, options: argparse.Namespace) -> Iterator[Job]:
     """The jobs of a question."""
     effort = Effort(options.rounds, options.sample / 1000)
+    if question == "beam_search":  # a search takes 20 s in PyTorch
+        effort = effort._replace(rounds=min(3, options.rounds))
     if question in GRID:
         for threads in options.threads:
             for case in (SELECTION if options.few else GRID)[question]:
