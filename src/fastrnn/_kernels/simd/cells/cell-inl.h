@@ -65,13 +65,13 @@ INLINE void put_h(const fr_cell *m, real *h_next, fr_index s, fr_index row, fr_i
     store_part(view_at(m->y, row, s) + unit, h, m->hidden - unit);
 }
 
-/* Walks over a share's part of a step: a piece is some rows by one panel. */
+/* Walks over a share's part of a step: a piece is a group of rows by one panel, or one row by two. */
 typedef struct {
     const fr_cell *cell;
     fr_share share;
     fr_index s;
-    const real *h_at; /* what the rows of Wh meet, (rows, ld) */
-    fr_index panel, end;
+    const real *h_at;            /* what the rows of Wh meet, (rows, ld) */
+    fr_index panel, panels, end; /* of the piece, and of the share */
     parts pieces;
     fr_index number;        /* of the piece among those of the panel */
     fr_index first, height; /* of its first row in the share, and of rows */
@@ -87,6 +87,7 @@ INLINE void begin_pieces(step_piece *t, const fr_cell *m, fr_share share, fr_ind
     t->s = s;
     t->h_at = h;
     t->panel = panel;
+    t->panels = 1;
     t->end = count ? end : panel;
     t->pieces = split_evenly(count, m->plan->rows);
     t->number = -1;
@@ -114,7 +115,8 @@ INLINE int next_piece(step_piece *t) {
     t->first += t->height;
     if (++t->number == t->pieces.count) {
         t->number = t->first = 0;
-        t->panel++;
+        t->panel += t->panels;
+        t->panels = 1;
     }
     if (t->panel >= t->end) return 0;
     if (!first && t->pieces.count == 1) return 1; /* the same rows again */
@@ -127,14 +129,14 @@ INLINE int next_piece(step_piece *t) {
     return 1;
 }
 
-/* a W for the piece's panel of W, which is packed with `stored` vectors a panel. */
-INLINE term piece_term(const step_piece *t, const real *const *a, fr_index depth, const void *w,
+/* a W for a panel of W, which is packed with `stored` vectors a panel. */
+INLINE term panel_term(fr_index panel, const real *const *a, fr_index depth, const void *w,
                        fr_index stored) {
     const fr_index size = depth * stored * VL;
-    return (term){a, 1, depth, 1, 0, (const real *)w + t->panel * size, stored, size};
+    return (term){a, 1, depth, 1, 0, (const real *)w + panel * size, stored, size};
 }
 
-/* acc = from + the terms, for `width` vectors of the panel. */
+/* acc = from + the terms, for `width` vectors of the piece's panel. */
 INLINE void sum_piece(const fr_cell *m, const step_piece *t, const real *const *from,
                       const term *terms, fr_index count, fr_index width, real *acc) {
     real *to[FR_MOST_ROWS];
@@ -143,29 +145,28 @@ INLINE void sum_piece(const fr_cell *m, const step_piece *t, const real *const *
     sum_panel(m->plan, &sum, t->height, width);
 }
 
-/* Where the sums of the piece's rows begin: acc_init, or the bias. */
-INLINE void point_at_init(const fr_cell *m, const step_piece *t, fr_index stored,
+/* Where the sums of the piece's rows begin in a panel: acc_init, or the bias. */
+INLINE void point_at_init(const fr_cell *m, const step_piece *t, fr_index panel, fr_index stored,
                           const void *const *acc_init, const real **from) {
     for (fr_index i = 0; i < t->height; i++)
-        from[i] =
-            (const real *)(acc_init ? acc_init[t->first + i] : m->bias) + t->panel * stored * VL;
+        from[i] = (const real *)(acc_init ? acc_init[t->first + i] : m->bias) + panel * stored * VL;
 }
 
-/* Zeros where the last panel's columns do not reach: what is computed of them is no accident. */
+/* Zeros where the columns of a last panel do not reach: what is computed of them is no accident. */
 INLINE void clear_rest(const step_piece *t, fr_index width, real *acc) {
-    for (fr_index i = 0; width < 4 && i < t->height; i++)
+    for (fr_index i = 0; i < t->height; i++)
         for (fr_index v = width; v < 4; v++) store(acc + i * PANEL + v * VL, (vec){0});
 }
 
-/* acc = acc_init + x Wx, or acc_init alone if there is no Wx; both have `stored` vectors a panel,
- * of which `width` take part. */
-INLINE void input_piece(const fr_cell *m, const step_piece *t, fr_index stored, fr_index width,
-                        const void *const *acc_init, real *acc) {
+/* acc = acc_init + x Wx, or acc_init alone if there is no Wx, for a panel of the piece; both have
+ * `stored` vectors a panel, of which `width` take part. */
+INLINE void input_piece(const fr_cell *m, const step_piece *t, fr_index panel, fr_index stored,
+                        fr_index width, const void *const *acc_init, real *acc) {
     const real *from[FR_MOST_ROWS];
-    clear_rest(t, width, acc);
-    point_at_init(m, t, stored, acc_init, from);
+    if (width < stored) clear_rest(t, width, acc);
+    point_at_init(m, t, panel, stored, acc_init, from);
     if (m->wx) {
-        const term x = piece_term(t, t->x, m->input, m->wx, stored);
+        const term x = panel_term(panel, t->x, m->input, m->wx, stored);
         sum_piece(m, t, from, &x, 1, width, acc);
         return;
     }
@@ -178,9 +179,28 @@ INLINE void input_piece(const fr_cell *m, const step_piece *t, fr_index stored, 
 INLINE void hidden_piece(const fr_cell *m, const step_piece *t, const void *w, fr_index stored,
                          fr_index width, real *acc) {
     const real *from[FR_MOST_ROWS];
-    const term h = piece_term(t, t->h, m->hidden, w, stored);
+    const term h = panel_term(t->panel, t->h, m->hidden, w, stored);
     for (fr_index i = 0; i < t->height; i++) from[i] = acc + i * PANEL;
     sum_piece(m, t, from, &h, 1, width, acc);
+}
+
+/* Takes two panels of fewer than four vectors at once, if they are full and the piece is a single
+ * row: see single_row_pair. Vectors of AVX-512 are long enough, and one stream is read faster. */
+INLINE void pair_panels(const fr_cell *m, step_piece *t) {
+    const int full = t->panel + 2 <= t->end && (t->panel + 2) * VL <= m->hidden;
+    if (t->height == 1 && full && STRIP < 4) t->panels = 2;
+}
+
+/* The same for both panels of a pair, whose lines of acc follow each other. */
+INLINE void hidden_pair(const fr_cell *m, const step_piece *t, const void *w, fr_index stored,
+                        real *acc) {
+    real *const at[2] = {acc, acc + PANEL};
+    const real *const *from = (const real *const *)at;
+    const term h[2] = {panel_term(t->panel, t->h, m->hidden, w, stored),
+                       panel_term(t->panel + 1, t->h, m->hidden, w, stored)};
+    const panel_sum pair[2] = {{h, 1, from, at, neighbours, neighbours},
+                               {h + 1, 1, from + 1, at + 1, neighbours, neighbours}};
+    single_row_pair(pair, stored);
 }
 
 /* acc = acc_init + x Wx + h Wh, of panels of four vectors. */
@@ -189,10 +209,10 @@ INLINE void whole_piece(const fr_cell *m, const step_piece *t, fr_index width,
     const real *from[FR_MOST_ROWS];
     term terms[2];
     fr_index count = 0;
-    if (m->wx) terms[count++] = piece_term(t, t->x, m->input, m->wx, 4);
-    terms[count++] = piece_term(t, t->h, m->hidden, m->wh, 4);
-    clear_rest(t, width, acc);
-    point_at_init(m, t, 4, acc_init, from);
+    if (m->wx) terms[count++] = panel_term(t->panel, t->x, m->input, m->wx, 4);
+    terms[count++] = panel_term(t->panel, t->h, m->hidden, m->wh, 4);
+    if (width < 4) clear_rest(t, width, acc);
+    point_at_init(m, t, t->panel, 4, acc_init, from);
     sum_piece(m, t, from, terms, count, width, acc);
 }
 

@@ -35,28 +35,48 @@ INLINE void new_state(const fr_cell *m, const real *h_prev, real *h_next, fr_ind
     put_h(m, h_next, s, row, unit, blend(n, z, load(h_prev + row * m->ld + unit)));
 }
 
-static void gru_after(const fr_cell *m, fr_share share, fr_index s, const void *const *acc_init) {
-    const real *h_prev = h_at(m, s), *h_dropped = h_dropped_at(m, s);
-    real *h_next = h_at(m, s + 1);
+/* The sums of n, r, z and, from bh on, q for a piece, to which h adds `gates` of a panel. A pair of
+ * panels has its lines of acc one after the other. */
+INLINE void gru_sums(const fr_cell *m, step_piece *t, fr_index gates, const void *const *acc_init,
+                     real *acc) {
+    const fr_index units = units_in(m, t->panel);
+    pair_panels(m, t);
+    for (fr_index i = 0; i < t->panels; i++)
+        input_piece(m, t, t->panel + i, 3, vectors_of(3 * units), acc_init, acc + i * PANEL);
+    for (fr_index line = 0; m->bias_h && line < t->height * t->panels; line++) {
+        const real *bias_h = (const real *)m->bias_h + (t->panel + line * (t->panels - 1)) * VL;
+        store_part(acc + line * PANEL + 3 * units, load(bias_h), units);
+    }
+    if (t->panels == 2)
+        hidden_pair(m, t, m->wh, gates, acc + units);
+    else
+        hidden_piece(m, t, m->wh, gates, vectors_of(gates * units), acc + units);
+}
+
+/* The end of a step of a piece's panel, the sums of whose rows lie at `a`. */
+INLINE void gru_after_panel(const fr_cell *m, const step_piece *t, const real *h_prev, real *h_next,
+                            fr_index panel, const real *a) {
+    const fr_index units = units_in(m, panel);
     const real sign = z_sign(m);
+    for (fr_index line = 0; line < t->height; line++, a += PANEL) {
+        const vec r = vsigmoid(load(a + units)), z = vsigmoid(sign * load(a + 2 * units));
+        const vec q = load(a + 3 * units);
+        const vec n = vtanh(load(a) + r * q);
+        new_state(m, h_prev, h_next, panel * VL, t->s, t->row[line], n, z);
+        keep_gates(m, panel, t->s, t->row[line], n, r, z, q);
+    }
+}
+
+static void gru_after(const fr_cell *m, fr_share share, fr_index s, const void *const *acc_init) {
+    const real *h_prev = h_at(m, s);
+    real *h_next = h_at(m, s + 1);
     real acc[FR_MOST_ROWS * PANEL] ALIGNED;
     step_piece t;
-    gated_pieces(&t, m, share, s, h_dropped);
+    gated_pieces(&t, m, share, s, h_dropped_at(m, s));
     while (next_piece(&t)) {
-        const fr_index units = units_in(m, t.panel), width = vectors_of(3 * units);
-        input_piece(m, &t, 3, width, acc_init, acc);
-        const vec bias_h = load((const real *)m->bias_h + t.panel * VL);
-        for (fr_index line = 0; line < t.height; line++)
-            store_part(acc + line * PANEL + 3 * units, bias_h, units);
-        hidden_piece(m, &t, m->wh, 3, width, acc + units);
-        for (fr_index line = 0; line < t.height; line++) {
-            const real *a = acc + line * PANEL;
-            const vec r = vsigmoid(load(a + units)), z = vsigmoid(sign * load(a + 2 * units));
-            const vec q = load(a + 3 * units);
-            const vec n = vtanh(load(a) + r * q);
-            new_state(m, h_prev, h_next, t.panel * VL, s, t.row[line], n, z);
-            keep_gates(m, t.panel, s, t.row[line], n, r, z, q);
-        }
+        gru_sums(m, &t, 3, acc_init, acc);
+        for (fr_index i = 0; i < t.panels; i++)
+            gru_after_panel(m, &t, h_prev, h_next, t.panel + i, acc + i * PANEL);
     }
 }
 
@@ -65,27 +85,30 @@ INLINE real *waiting_at(const fr_cell *m, fr_index row, fr_index panel) {
     return (real *)m->pre_activations + (row * m->vectors + panel) * PANEL;
 }
 
+/* The end of the first pass for a piece's panel, the sums of whose rows lie at `a`. */
+INLINE void gru_reset_panel(const fr_cell *m, const step_piece *t, fr_index panel, const real *a) {
+    const fr_index units = units_in(m, panel);
+    const real sign = z_sign(m);
+    for (fr_index line = 0; line < t->height; line++, a += PANEL) {
+        const fr_index row = t->row[line];
+        const vec r = vsigmoid(load(a + units)), z = vsigmoid(sign * load(a + 2 * units));
+        real *pre_activations = waiting_at(m, row, panel);
+        store(pre_activations, load(a));
+        store(pre_activations + VL, r);
+        store(pre_activations + 2 * VL, z);
+        store((real *)m->reset_h + row * m->ld + panel * VL, r * load(t->h[line] + panel * VL));
+    }
+}
+
 /* First pass of reset before: r*h of every unit. */
 static void gru_reset(const fr_cell *m, fr_share share, fr_index s, const void *const *acc_init) {
-    const real *h_dropped = h_dropped_at(m, s);
-    const real sign = z_sign(m);
     real acc[FR_MOST_ROWS * PANEL] ALIGNED;
     step_piece t;
-    gated_pieces(&t, m, share, s, h_dropped);
+    gated_pieces(&t, m, share, s, h_dropped_at(m, s));
     while (next_piece(&t)) {
-        const fr_index units = units_in(m, t.panel);
-        input_piece(m, &t, 3, vectors_of(3 * units), acc_init, acc);
-        hidden_piece(m, &t, m->wh, 2, vectors_of(2 * units), acc + units);
-        for (fr_index line = 0; line < t.height; line++) {
-            const fr_index at = t.row[line] * m->ld + t.panel * VL;
-            const real *a = acc + line * PANEL;
-            const vec r = vsigmoid(load(a + units)), z = vsigmoid(sign * load(a + 2 * units));
-            real *pre_activations = waiting_at(m, t.row[line], t.panel);
-            store(pre_activations, load(a));
-            store(pre_activations + VL, r);
-            store(pre_activations + 2 * VL, z);
-            store((real *)m->reset_h + at, r * load(h_dropped + at));
-        }
+        gru_sums(m, &t, 2, acc_init, acc);
+        for (fr_index i = 0; i < t.panels; i++)
+            gru_reset_panel(m, &t, t.panel + i, acc + i * PANEL);
     }
 }
 
