@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from itertools import count
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -105,7 +106,16 @@ def _on_threads(call: Callable[..., Any], arguments: list[tuple[Any, ...]]) -> C
 
 @cache
 def _pool(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads)
+    """Threads that have a processor each, as the system may leave two on one of them for long."""
+    processors = count()
+    return ThreadPoolExecutor(threads, initializer=lambda: _stay_on(next(processors)))
+
+
+def _stay_on(number: int) -> None:
+    """Keep the calling thread on one of the processors that it may use."""
+    if hasattr(os, "sched_setaffinity"):
+        allowed = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {allowed[number % len(allowed)]})
 
 
 def _aligned(size: int) -> np.ndarray[Any, Any]:

@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from support.problems import VARIANTS, recurrent_problem
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from fastrnn import _kernels
-from fastrnn._kernels.runtime import openmp_env, thread_groups
+from fastrnn._kernels.runtime import openmp_env, thread_groups, threads
 
 
 @pytest.fixture
@@ -39,6 +40,38 @@ def test_set_num_threads_wants_a_positive_integer(restored_threads, wrong):
     with pytest.raises(ValueError, match=r"^set_num_threads: num_threads must be an integer"):
         _kernels.set_num_threads(wrong)
     assert _kernels.get_num_threads() == 3
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "sched_setaffinity") or len(os.sched_getaffinity(0)) < 2,
+    reason="needs two processors and Linux",
+)
+def test_a_thread_leaves_a_processor_that_is_taken():
+    allowed = os.sched_getaffinity(0)
+    taken = min(allowed)
+
+    def leave():
+        os.sched_setaffinity(0, {taken})
+        threads.leave_processor(taken)  # may not be elsewhere
+        kept = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, allowed)
+        threads.leave_processor(taken)
+        return kept == {taken}, threads.processor() != taken, os.sched_getaffinity(0) == allowed
+
+    # On a busy machine a move is slow, and none is made for some time after it.
+    with ThreadPoolExecutor(1) as pool:
+        deadline = time.monotonic() + 30
+        while (found := pool.submit(leave).result()) != (True, True, True):
+            assert (found[0], found[2]) == (True, True)
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
+@pytest.mark.parametrize("number", [-1, 10**6])
+def test_a_processor_that_does_not_exist_is_left_by_nobody(number):
+    before = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
+    threads.leave_processor(number)
+    assert before is None or os.sched_getaffinity(0) == before
 
 
 def test_any_number_of_threads_gives_the_same_result(make_call, dtype):

@@ -18,7 +18,7 @@ from os import cpu_count
 from time import perf_counter_ns
 from typing import TypeVar
 
-from fastrnn._kernels.runtime.threads import BackOff, usable
+from fastrnn._kernels.runtime.threads import BackOff, leave_processor, processor, usable
 
 Result = TypeVar("Result")
 
@@ -54,9 +54,10 @@ def threads_of_each(num_threads: int | None, work: float) -> int | None:
 
 def at_once(first: Callable[[], Result], second: Callable[[], Result]) -> tuple[Result, Result]:
     """Return the results of both, the second run in another thread but in this context."""
-    start = perf_counter_ns()
+    start, caller = perf_counter_ns(), processor()
 
     def begin() -> Result:
+        leave_processor(caller)
         delay = perf_counter_ns() - start
         if delay >= LATE:
             _back_off.begin(BACK_OFF * delay)

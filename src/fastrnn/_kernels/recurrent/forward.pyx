@@ -18,6 +18,7 @@ from fastrnn._kernels.runtime.cpu cimport flush_denormals, plan_of, restore_mode
 from fastrnn._kernels.runtime.thread_groups cimport (
     Barriers, ThreadGroups, actual_groups, open_barriers, record_lateness, share_of
 )
+from fastrnn._kernels.runtime.threads cimport leave_caller, processor
 from fastrnn._kernels.simd cimport (
     fr_barrier_wait, fr_cell, fr_index, fr_kernels, fr_layout, fr_product, fr_share, fr_step
 )
@@ -126,11 +127,13 @@ cdef void run_forward(
 ) noexcept nogil:
     """All steps of all rows."""
     cdef Barriers barriers
+    cdef int caller = processor()
     if groups.threads == 1:
         forward_share(k, step, m, share_of(groups, m.vectors, 0, NULL), 0, projection)
         return
     open_barriers(&barriers)
     with parallel(num_threads=groups.threads):
+        leave_caller(caller)
         run_member(k, step, m, projection, groups, threadid(), &barriers)
     record_lateness(groups, &barriers)
 

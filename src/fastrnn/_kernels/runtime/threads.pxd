@@ -10,11 +10,13 @@ cdef extern from *:
     #define FR_OPENMP 0
     #define omp_get_max_threads() 1
     #define omp_get_num_threads() 1
+    #define omp_get_thread_num() 0
     #endif
     """
     const bint FR_OPENMP
     int omp_get_max_threads() nogil
     int omp_get_num_threads() nogil
+    int omp_get_thread_num() nogil
 
 # A thread's share of a job: what is number t of `threads` to do?
 ctypedef void fr_work(void *job, int t, int threads) noexcept nogil
@@ -33,4 +35,7 @@ cdef int threads_for(object num_threads, double work, Py_ssize_t pieces) except 
 cdef int run_parallel(
     fr_work *work, void *job, object num_threads, double multiply_adds, Py_ssize_t pieces
 ) except -1
+cpdef int processor() noexcept nogil
+cpdef void leave_processor(int taken) noexcept nogil
+cdef void leave_caller(int taken) noexcept nogil
 cdef void parallel_for(fr_work *work, void *job, int threads) noexcept nogil

@@ -16,11 +16,40 @@ from libc.stdint cimport int64_t
 from fastrnn._kernels.runtime.cpu cimport flush_denormals, restore_mode
 from fastrnn._kernels.simd cimport fr_load_relaxed, fr_now, fr_store_relaxed
 
+cdef extern from *:
+    """
+    #ifdef __linux__
+    #include <sched.h>
+    static int fr_processor(void) { return sched_getcpu(); }
+
+    /* Moves the calling thread off this processor, if it may be elsewhere. */
+    static void fr_move_off(int processor) {
+        cpu_set_t allowed, others;
+        if (processor < 0 || processor >= CPU_SETSIZE) return;
+        if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) return;
+        others = allowed;
+        CPU_CLR(processor, &others);
+        /* The first moves the thread, the second lets it be anywhere again; no set is refused. */
+        if (sched_setaffinity(0, sizeof others, &others) == 0)
+            sched_setaffinity(0, sizeof allowed, &allowed);
+    }
+    #else
+    static int fr_processor(void) { return -1; }
+    static void fr_move_off(int processor) { (void)processor; }
+    #endif
+    """
+    int fr_processor() noexcept nogil
+    void fr_move_off(int processor) noexcept nogil
+
 # Multiply-adds below which a second thread costs more than it brings; docs/decisions.md has the
 # figures.
 cdef double SMALL_WORK = 3e6
 # Multiply-adds that a number costs which only comes from memory and goes back to it.
 cdef double MOVE_WORK = 16
+
+# Nanoseconds after which a thread that moves has found no idle processor, and for how many times as
+# long no thread moves then. docs/decisions.md has the figures.
+cdef int64_t SLOW_MOVE = 300_000, MOVE_BACK_OFF = 100
 
 cdef int thread_count
 cdef int openmp_count  # what OpenMP begins with
@@ -108,11 +137,40 @@ cdef void parallel_for(fr_work *work, void *job, int threads) noexcept nogil:
     One thread is the calling one, which does not enter OpenMP for it.
     """
     cdef int t
+    cdef int caller = processor()
     if threads == 1:
         run_share(work, job, 0, 1)
         return
     for t in prange(threads, num_threads=threads, schedule="static", chunksize=1):
+        leave_caller(caller)
         run_share(work, job, t, threads)
+
+
+cpdef int processor() noexcept nogil:
+    """The number of the processor that runs the calling thread; -1 where that is not known."""
+    return fr_processor()
+
+
+cpdef void leave_processor(int taken) noexcept nogil:
+    """Move the calling thread off this processor if it is there, as another thread needs it.
+
+    A system that has put a woken thread on the processor of the one that woke it lets it wait until
+    that is done. Where the others are busy, too, threads are not moved for a while.
+    """
+    cdef int64_t began, late
+    if fr_processor() != taken or not moves.over():
+        return
+    began = fr_now()
+    fr_move_off(taken)
+    late = fr_now() - began
+    if late > SLOW_MOVE:
+        moves.begin(MOVE_BACK_OFF * late)
+
+
+cdef void leave_caller(int taken) noexcept nogil:
+    """In a parallel region: leave the processor of its caller, unless this is the caller."""
+    if omp_get_thread_num() > 0:
+        leave_processor(taken)
 
 
 cdef void run_share(fr_work *work, void *job, int t, int threads) noexcept nogil:
@@ -133,6 +191,9 @@ cdef class BackOff:
 
     cpdef void begin(self, int64_t nanoseconds) noexcept nogil:
         fr_store_relaxed(&self.end, fr_now() + nanoseconds)
+
+
+cdef BackOff moves = BackOff()
 
 
 def has_openmp():
