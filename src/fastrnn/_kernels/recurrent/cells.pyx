@@ -169,15 +169,6 @@ cdef class GRUWeights(Weights):
         else:
             self.wh_n = packed(self.kernels, self.Wh, &plain, num_threads)
 
-    cdef void shape_of(self, fr_cell *m) noexcept:
-        """The sizes of a cell's call, and how far apart rows of its state lie."""
-        cdef fr_index lanes = self.kernels.lanes
-        m.input, m.hidden = self.input, self.hidden
-        m.vectors = (self.hidden + lanes - 1) // lanes
-        m.ld = m.vectors * lanes
-        if m.ld * self.kernels.itemsize % ALIAS_BYTES == 0:
-            m.ld += LINE_BYTES // self.kernels.itemsize
-
     cdef tuple gradients(self, fr_index ahead=0):
         dbh = None if self.bh is None else empty_like(self.bh)
         return *Weights.gradients(self, ahead), dbh

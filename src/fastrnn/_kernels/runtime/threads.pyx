@@ -29,7 +29,7 @@ cdef extern from *:
         if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) return;
         others = allowed;
         CPU_CLR(processor, &others);
-        /* The first moves the thread, the second lets it be anywhere again; no set is refused. */
+        /* This moves the thread, or fails for an empty set; then it may be anywhere again. */
         if (sched_setaffinity(0, sizeof others, &others) == 0)
             sched_setaffinity(0, sizeof allowed, &allowed);
     }
