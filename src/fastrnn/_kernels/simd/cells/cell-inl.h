@@ -65,7 +65,7 @@ INLINE void put_h(const fr_cell *m, real *h_next, fr_index s, fr_index row, fr_i
     store_part(view_at(m->y, row, s) + unit, h, m->hidden - unit);
 }
 
-/* Walks over a share's part of a step: a piece is a group of rows by one panel, or one row by two. */
+/* Walks over a share's part of a step: a piece is a group of rows by a panel, or a row by two. */
 typedef struct {
     const fr_cell *cell;
     fr_share share;
