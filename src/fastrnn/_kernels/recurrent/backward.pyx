@@ -44,7 +44,7 @@ cdef void run_backward(Backward *b, ThreadGroups groups) noexcept nogil:
     """All steps from the last to the first, a chunk at a time."""
     cdef fr_index end = b.m.cell.batch.steps
     cdef Barriers barriers
-    cdef int caller = processor()
+    cdef int caller
     if groups.threads > 1:
         open_barriers(&barriers)
     while end > 0:
@@ -52,6 +52,7 @@ cdef void run_backward(Backward *b, ThreadGroups groups) noexcept nogil:
         if groups.threads == 1:
             backward_chunk(b, groups, 0, NULL)
         else:
+            caller = processor()
             with parallel(num_threads=groups.threads):
                 leave_caller(caller)
                 backward_chunk(b, groups, threadid(), &barriers)

@@ -127,11 +127,12 @@ cdef void run_forward(
 ) noexcept nogil:
     """All steps of all rows."""
     cdef Barriers barriers
-    cdef int caller = processor()
+    cdef int caller
     if groups.threads == 1:
         forward_share(k, step, m, share_of(groups, m.vectors, 0, NULL), 0, projection)
         return
     open_barriers(&barriers)
+    caller = processor()
     with parallel(num_threads=groups.threads):
         leave_caller(caller)
         run_member(k, step, m, projection, groups, threadid(), &barriers)

@@ -136,11 +136,11 @@ cdef void parallel_for(fr_work *work, void *job, int threads) noexcept nogil:
 
     One thread is the calling one, which does not enter OpenMP for it.
     """
-    cdef int t
-    cdef int caller = processor()
+    cdef int t, caller
     if threads == 1:
         run_share(work, job, 0, 1)
         return
+    caller = processor()
     for t in prange(threads, num_threads=threads, schedule="static", chunksize=1):
         leave_caller(caller)
         run_share(work, job, t, threads)
