@@ -41,11 +41,13 @@ INLINE void gru_sums(const fr_cell *m, step_piece *t, fr_index gates, const void
                      real *acc) {
     const fr_index units = units_in(m, t->panel);
     pair_panels(m, t);
-    for (fr_index i = 0; i < t->panels; i++)
-        input_piece(m, t, t->panel + i, 3, vectors_of(3 * units), acc_init, acc + i * PANEL);
-    for (fr_index line = 0; m->bias_h && line < t->height * t->panels; line++) {
-        const real *bias_h = (const real *)m->bias_h + (t->panel + line * (t->panels - 1)) * VL;
-        store_part(acc + line * PANEL + 3 * units, load(bias_h), units);
+    for (fr_index i = 0; i < t->panels; i++) {
+        real *sums = acc + i * PANEL;
+        input_piece(m, t, t->panel + i, 3, vectors_of(3 * units), acc_init, sums);
+        for (fr_index line = 0; m->bias_h && line < t->height; line++) {
+            const vec bias_h = load((const real *)m->bias_h + (t->panel + i) * VL);
+            store_part(sums + line * PANEL + 3 * units, bias_h, units);
+        }
     }
     if (t->panels == 2)
         hidden_pair(m, t, m->wh, gates, acc + units);
