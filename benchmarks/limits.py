@@ -25,7 +25,6 @@ SOURCE = Path(__file__).with_name("limits.c")
 FLAGS = ("-O3", "-ffp-contract=fast", "-shared", "-fPIC")
 # Work of one call on each thread, some milliseconds.
 FLOPS, BYTES = 4e9, 1e9
-CACHE = Path("/sys/devices/system/cpu/cpu0/cache")
 
 
 class Limit(NamedTuple):
@@ -63,15 +62,6 @@ def reads(size: int, threads: int) -> Limit | None:
         [(part,) for part in parts],
     )
     return Limit(run, threads * rounds * parts[0].nbytes)
-
-
-def cache_bytes(level: int, default: int) -> int:
-    """The size of a cache according to the system."""
-    for index in sorted(CACHE.glob("index*")):
-        kind, found = (index / "type").read_text().strip(), (index / "level").read_text()
-        if int(found) == level and kind != "Instruction":
-            return int((index / "size").read_text().strip().removesuffix("K")) * 1024
-    return default
 
 
 _FLOATS = ctypes.POINTER(ctypes.c_float)

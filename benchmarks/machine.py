@@ -13,6 +13,7 @@ import limits
 import processors
 from contenders import installed
 from contenders.fastrnn_compiled import Fastrnn
+from fastrnn._kernels.runtime.processor import machine_caches
 from rounds import interleaved
 
 
@@ -40,7 +41,7 @@ def _versions() -> dict[str, str]:
 def _rates() -> dict[str, str]:
     """The machine's limits at the start; they drift."""
     cores = os.cpu_count() or 1
-    l2, l3 = limits.cache_bytes(2, 2**20), limits.cache_bytes(3, 2**25)
+    _, l2, l3 = machine_caches()
     bounds = {
         "multiply-adds, one core": limits.multiply_adds(1),
         f"multiply-adds, {cores} cores": limits.multiply_adds(cores),

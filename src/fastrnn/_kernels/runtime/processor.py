@@ -64,8 +64,11 @@ _SIZE = re.compile(r"([1-9][0-9]{0,6})([KM]?)", re.ASCII)
 def find_caches() -> Caches:
     """Return the sizes that `FASTRNN_CACHES` names, else those of this machine."""
     named = os.environ.get("FASTRNN_CACHES", "")
-    if named:
-        return parse_caches(named)
+    return parse_caches(named) if named else machine_caches()
+
+
+def machine_caches() -> Caches:
+    """Return the sizes that the system tells, or small ones."""
     try:
         return _caches_in(_CACHES)
     except (OSError, ValueError):
