@@ -14,7 +14,7 @@ cdef extern from "fastrnn_simd.h" nogil:
     void fr_barrier_wait(fr_barrier *, int, int)
 
     ctypedef struct fr_share:
-        fr_index first, stride, begin, end
+        fr_index first, stride, last, begin, end
         fr_barrier *barrier
         int threads, spin_limit
 

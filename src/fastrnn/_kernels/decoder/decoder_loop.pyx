@@ -25,14 +25,14 @@ from fastrnn._kernels.recurrent.backward cimport (
     Backward, add_weight_gradients, chunk_before, point_at_chunk, sum_by_id, through_input
 )
 from fastrnn._kernels.recurrent.prepacked cimport adds_inputs
+from fastrnn._kernels.runtime.thread_groups cimport in_share, rows_of
 from fastrnn._kernels.runtime.threads cimport parallel_for
 from fastrnn._kernels.simd cimport fr_cell, fr_index, fr_kernels, fr_rows, fr_share
 
-# The rows of one thread that have some step, in the order of the batch: first, first + stride, ...
+# The rows of one thread that have some step, in the order of the batch.
 cdef struct OwnRows:
     const fr_index *order  # the sequence of each row
-    fr_index first
-    fr_index stride
+    fr_share share
     fr_index count
 
 # What the rows of a thread have of something, the row of a sequence at data + sequence * row_bytes.
@@ -44,19 +44,14 @@ cdef struct Lines:
 
 
 cdef OwnRows rows_at(const Loop *d, int t, int threads, fr_index s) noexcept nogil:
-    return OwnRows(
-        d.order, t, threads, max(0, (d.batch.batch_sizes[s] - t + threads - 1) // threads)
-    )
-
-
-cdef fr_share step_share(const Loop *d, OwnRows own) noexcept nogil:
-    """The same rows for a step of a cell, which takes all hidden units."""
-    return fr_share(own.first, own.stride, 0, d.cells[0].vectors, NULL, 1, 0)
+    cdef fr_share share = rows_of(&d.batch, t, threads)
+    share.end = d.cells[0].vectors
+    return OwnRows(d.order, share, in_share(&d.batch, share, s))
 
 
 cdef inline fr_index sequence(OwnRows own, fr_index i) noexcept nogil:
     """The sequence of row i of a thread."""
-    return own.order[own.first + i * own.stride]
+    return own.order[own.share.first + i * own.share.stride]
 
 
 cdef Lines at(Plane plane, OwnRows own, fr_index s) noexcept nogil:
@@ -95,7 +90,7 @@ cdef void copy_state(const Loop *d, Lines to, const fr_cell *m, fr_index s) noex
     """The state h that step s of a cell reads."""
     cdef fr_index slot = s % m.h_slots * m.batch.rows, bytes = m.ld * d.kernels.itemsize, i, r
     for i in range(to.rows.count):
-        r = to.rows.first + i * to.rows.stride
+        r = to.rows.share.first + i * to.rows.share.stride
         memcpy(line(to, i), <char *>m.h + (slot + r) * bytes, to.columns * d.kernels.itemsize)
 
 
@@ -147,7 +142,7 @@ cdef void stack(const Loop *d, OwnRows own, fr_index s, Workspace work) noexcept
                 d.projected + (<const cnp.int64_t *>line(ids, i))[0] * d.projected_bytes
             )
     for layer in range(d.layers):
-        d.step(&d.cells[layer], step_share(d, own), s, <const void *const *>acc_init)
+        d.step(&d.cells[layer], own.share, s, <const void *const *>acc_init)
         acc_init = NULL
         y = at(d.outputs[layer], own, s)
         if adds_inputs(d.residual, layer):
@@ -239,7 +234,7 @@ cdef void add_to_dstate(const BackwardLoop *b, Lines dquery) noexcept nogil:
     cdef const Backward *top = &b.cells[b.forward.layers - 1]
     cdef fr_index bytes = top.m.cell.ld * b.forward.kernels.itemsize, i, r
     for i in range(dquery.rows.count):
-        r = dquery.rows.first + i * dquery.rows.stride
+        r = dquery.rows.share.first + i * dquery.rows.share.stride
         b.forward.kernels.add_rows(<char *>top.m.dh + r * bytes, line(dquery, i), dquery.columns)
 
 
@@ -289,7 +284,7 @@ cdef void stack_backward(
     cdef Lines dy = at(b.dy, own, s), dbelow = at(b.dbelow, own, s)
     cdef fr_index layer
     for layer in range(d.layers - 1, -1, -1):
-        b.cells[layer].step(&b.cells[layer].m, step_share(d, own), s)
+        b.cells[layer].step(&b.cells[layer].m, own.share, s)
         step_input_gradient(&b.cells[layer], own, s, work.rows)
         if layer == 0:
             return
@@ -306,11 +301,11 @@ cdef void step_input_gradient(
     const Backward *b, OwnRows own, fr_index s, void **pointers
 ) noexcept nogil:
     """dx = dgates Wx^T of a thread's rows of step s; `pointers` has room for three a row."""
-    cdef fr_index number = b.m.cell.batch.offset[s] - b.m.chunk_first + own.first
+    cdef fr_index number = b.m.cell.batch.offset[s] - b.m.chunk_first + own.share.first
     cdef fr_index part, i
     for part in range(3):
         for i in range(own.count):
             pointers[part * own.count + i] = b.chunk_rows[
-                part * b.m.chunk_rows + number + i * own.stride
+                part * b.m.chunk_rows + number + i * own.share.stride
             ]
     through_input(b, pointers, pointers + own.count, pointers + 2 * own.count, 0, own.count)

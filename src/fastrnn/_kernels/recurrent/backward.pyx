@@ -67,7 +67,7 @@ cdef void backward_chunk(
     """What one thread does for a chunk."""
     cdef unsigned mode = flush_denormals()
     cdef ThreadGroups groups = actual_groups(planned)
-    cdef fr_share share = share_of(groups, b.m.cell.vectors, thread, barriers)
+    cdef fr_share share = share_of(groups, &b.m.cell, thread, barriers)
     cdef fr_index s
     for s in range(b.end - 1, b.first - 1, -1):
         b.step(&b.m, share, s)

@@ -16,7 +16,7 @@ from cython.parallel cimport parallel, threadid
 from fastrnn._kernels.linalg.packing cimport packed_columns, packed_layout
 from fastrnn._kernels.runtime.cpu cimport flush_denormals, plan_of, restore_mode
 from fastrnn._kernels.runtime.thread_groups cimport (
-    Barriers, ThreadGroups, actual_groups, open_barriers, record_lateness, share_of
+    Barriers, ThreadGroups, actual_groups, in_share, open_barriers, record_lateness, share_of
 )
 from fastrnn._kernels.runtime.threads cimport leave_caller, processor
 from fastrnn._kernels.simd cimport (
@@ -31,12 +31,6 @@ cdef struct Projected:
     void **results
     char *memory
     fr_index row_bytes
-
-
-cdef fr_index in_share(const fr_cell *m, fr_share share, fr_index s) noexcept nogil:
-    """Rows of the share that have a step s."""
-    cdef fr_index left = m.batch.batch_sizes[s] - share.first
-    return (left + share.stride - 1) // share.stride if left > 0 else 0
 
 
 cdef fr_product input_product(
@@ -78,7 +72,7 @@ cdef fr_index project(
     cdef fr_index s = first, i, n = 0, count, row
     cdef cnp.int64_t id
     while s < m.batch.steps:
-        count = in_share(m, share, s)
+        count = in_share(&m.batch, share, s)
         if count == 0 or n + count > projection.chunk_rows:
             break
         for i in range(count):
@@ -108,13 +102,13 @@ cdef void forward_share(
     if projection.memory:
         end = 0
         own = plan_product(k, m, share, thread, projection)
-    while s < m.batch.steps and in_share(m, share, s):
+    while s < m.batch.steps and in_share(&m.batch, share, s):
         if s == end:
             end = project(k, m, share, s, &own, projection)
             acc_init = own.results
         step(m, share, s, <const void *const *>acc_init)
         if acc_init:
-            acc_init += in_share(m, share, s)
+            acc_init += in_share(&m.batch, share, s)
         if share.barrier:
             fr_barrier_wait(share.barrier, share.threads, share.spin_limit)
         s += 1
@@ -129,7 +123,7 @@ cdef void run_forward(
     cdef Barriers barriers
     cdef int caller
     if groups.threads == 1:
-        forward_share(k, step, m, share_of(groups, m.vectors, 0, NULL), 0, projection)
+        forward_share(k, step, m, share_of(groups, m, 0, NULL), 0, projection)
         return
     open_barriers(&barriers)
     caller = processor()
@@ -154,6 +148,6 @@ cdef void run_member(
         groups = given
     while share < groups.threads:
         forward_share(
-            k, step, m, share_of(groups, m.vectors, share, barriers), share, projection
+            k, step, m, share_of(groups, m, share, barriers), share, projection
         )
         share += given.threads

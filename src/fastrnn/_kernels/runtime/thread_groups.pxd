@@ -1,6 +1,6 @@
 from libc.stdint cimport int64_t
 
-from fastrnn._kernels.simd cimport fr_barrier, fr_index, fr_share
+from fastrnn._kernels.simd cimport fr_barrier, fr_batch, fr_cell, fr_index, fr_share
 
 # The threads of a call, in groups. A group has rows of its own, each of its threads hidden units.
 cdef struct ThreadGroups:
@@ -26,5 +26,7 @@ cdef ThreadGroups choose_groups(
 cdef void open_barriers(Barriers *barriers) noexcept nogil
 cdef void record_lateness(ThreadGroups groups, const Barriers *barriers) noexcept nogil
 cdef fr_share share_of(
-    ThreadGroups groups, fr_index vectors, int thread, Barriers *barriers
+    ThreadGroups groups, const fr_cell *m, int thread, Barriers *barriers
 ) noexcept nogil
+cdef fr_share rows_of(const fr_batch *batch, int part, int parts) noexcept nogil
+cdef fr_index in_share(const fr_batch *batch, fr_share share, fr_index s) noexcept nogil

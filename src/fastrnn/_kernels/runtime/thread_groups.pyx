@@ -10,7 +10,7 @@ from libc.stdint cimport int64_t
 from libc.string cimport memset
 
 from fastrnn._kernels.runtime.threads cimport BackOff, omp_get_num_threads, threads_for
-from fastrnn._kernels.simd cimport fr_barrier, fr_index, fr_now, fr_share
+from fastrnn._kernels.simd cimport fr_batch, fr_cell, fr_index, fr_now, fr_share
 
 # On a busy machine a thread loses its processor, and its group waits for it at each step. After a
 # call that lost a quarter of its time in this way each thread has rows of its own, for BACK_OFF
@@ -111,14 +111,35 @@ cdef void record_lateness(ThreadGroups groups, const Barriers *barriers) noexcep
 
 
 cdef fr_share share_of(
-    ThreadGroups groups, fr_index vectors, int thread, Barriers *barriers
+    ThreadGroups groups, const fr_cell *m, int thread, Barriers *barriers
 ) noexcept nogil:
     """The rows and units of the thread of this number; each group has a barrier of its own."""
-    cdef fr_index quads = (vectors + 3) // 4
+    cdef fr_index quads = (m.vectors + 3) // 4
     cdef int size = groups.per_group, group = thread // size, member = thread % size
-    cdef fr_barrier *barrier = &barriers.steps[group] if size > 1 else NULL
-    return fr_share(
-        group, groups.threads // size, quads * member // size * 4,
-        min(vectors, quads * (member + 1) // size * 4),
-        barrier, size, groups.spin_limit,
-    )
+    cdef fr_share share = rows_of(&m.batch, group, groups.threads // size)
+    share.begin = quads * member // size * 4
+    share.end = min(m.vectors, quads * (member + 1) // size * 4)
+    share.barrier = &barriers.steps[group] if size > 1 else NULL
+    share.threads = size
+    share.spin_limit = groups.spin_limit
+    return share
+
+
+cdef fr_share rows_of(const fr_batch *batch, int part, int parts) noexcept nogil:
+    """A part of the rows: neighbours if all have every step, else every `parts`-th one.
+
+    Where the rows of two threads alternate in memory, a processor fetches ahead what the other one
+    is about to write; docs/decisions.md has the cost.
+    """
+    cdef fr_share share = fr_share(part, parts, batch.rows, 0, 0, NULL, 1, 0)
+    if batch.steps and batch.batch_sizes[batch.steps - 1] == batch.rows:
+        share.first = batch.rows * part // parts
+        share.last = batch.rows * (part + 1) // parts
+        share.stride = 1
+    return share
+
+
+cdef fr_index in_share(const fr_batch *batch, fr_share share, fr_index s) noexcept nogil:
+    """Rows of the share that have a step s."""
+    cdef fr_index left = min(batch.batch_sizes[s], share.last) - share.first
+    return (left + share.stride - 1) // share.stride if left > 0 else 0

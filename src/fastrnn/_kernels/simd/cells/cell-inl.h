@@ -7,8 +7,10 @@
 #include "../row_product-inl.h"
 #include "../vec-inl.h"
 
+/* Rows of a share among the first `rows`. */
 INLINE fr_index share_count(fr_share share, fr_index rows) {
-    return rows <= share.first ? 0 : (rows - share.first + share.stride - 1) / share.stride;
+    const fr_index left = min_index(rows, share.last) - share.first;
+    return left <= 0 ? 0 : (left + share.stride - 1) / share.stride;
 }
 
 INLINE fr_index share_row(fr_share share, fr_index i) { return share.first + i * share.stride; }
