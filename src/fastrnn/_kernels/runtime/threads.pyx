@@ -48,8 +48,9 @@ cdef double SMALL_WORK = 3e6
 cdef double MOVE_WORK = 16
 
 # Nanoseconds after which a thread that moves has found no idle processor, and for how many times as
-# long no thread moves then. docs/decisions.md has the figures.
-cdef int64_t SLOW_MOVE = 300_000, MOVE_BACK_OFF = 100
+# long no thread moves then: at first, and at most. docs/decisions.md has the figures.
+cdef int64_t SLOW_MOVE = 300_000, MOVE_BACK_OFF = 4, MOST_BACK_OFF = 128
+cdef int64_t move_back_off = MOVE_BACK_OFF
 
 cdef int thread_count
 cdef int openmp_count  # what OpenMP begins with
@@ -155,16 +156,20 @@ cpdef void leave_processor(int taken) noexcept nogil:
     """Move the calling thread off this processor if it is there, as another thread needs it.
 
     A system that has put a woken thread on the processor of the one that woke it lets it wait until
-    that is done. Where the others are busy, too, threads are not moved for a while.
+    that is done. Where the others are busy, too, threads are not moved for a while, and for twice
+    as long if it is so again.
     """
-    cdef int64_t began, late
+    cdef int64_t began, late, times = MOVE_BACK_OFF
     if fr_processor() != taken or not moves.over():
         return
     began = fr_now()
     fr_move_off(taken)
     late = fr_now() - began
     if late > SLOW_MOVE:
-        moves.begin(MOVE_BACK_OFF * late)
+        times = fr_load_relaxed(&move_back_off)
+        moves.begin(times * late)
+        times = min(2 * times, MOST_BACK_OFF)
+    fr_store_relaxed(&move_back_off, times)
 
 
 cdef void leave_caller(int taken) noexcept nogil:
