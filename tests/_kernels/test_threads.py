@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -19,6 +18,11 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from fastrnn import _kernels
 from fastrnn._kernels.runtime import openmp_env, thread_groups, threads
+
+several_processors = pytest.mark.skipif(
+    not hasattr(os, "sched_setaffinity") or len(os.sched_getaffinity(0)) < 2,
+    reason="needs two processors and Linux",
+)
 
 
 @pytest.fixture
@@ -42,29 +46,39 @@ def test_set_num_threads_wants_a_positive_integer(restored_threads, wrong):
     assert _kernels.get_num_threads() == 3
 
 
-@pytest.mark.skipif(
-    not hasattr(os, "sched_setaffinity") or len(os.sched_getaffinity(0)) < 2,
-    reason="needs two processors and Linux",
-)
+@several_processors
 def test_a_thread_leaves_a_processor_that_is_taken():
     allowed = os.sched_getaffinity(0)
-    taken = min(allowed)
+    first, second = sorted(allowed)[:2]
 
     def leave():
-        os.sched_setaffinity(0, {taken})
-        threads.leave_processor(taken)  # may not be elsewhere
-        kept = os.sched_getaffinity(0)
-        os.sched_setaffinity(0, allowed)
-        threads.leave_processor(taken)
-        return kept == {taken}, threads.processor() != taken, os.sched_getaffinity(0) == allowed
+        os.sched_setaffinity(0, {first})
+        threads.leave_processor(first)  # may not be elsewhere
+        kept = [os.sched_getaffinity(0)]
+        for taken in (first, second):
+            while os.sched_getaffinity(0) != allowed - {taken}:
+                os.sched_setaffinity(0, {taken})  # it goes there
+                os.sched_setaffinity(0, allowed)  # and may be moved here already
+                threads.leave_processor(taken)
+            kept.append(os.sched_getaffinity(0))
+        return kept
 
-    # On a busy machine a move is slow, and none is made for some time after it.
     with ThreadPoolExecutor(1) as pool:
-        deadline = time.monotonic() + 30
-        while (found := pool.submit(leave).result()) != (True, True, True):
-            assert (found[0], found[2]) == (True, True)
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        assert pool.submit(leave).result() == [{first}, allowed - {first}, allowed - {second}]
+
+
+@several_processors
+def test_a_thread_that_left_two_processors_may_be_on_the_first_again():
+    allowed = os.sched_getaffinity(0)
+
+    def leave():
+        for _ in range(2):
+            for _ in range(2):
+                threads.leave_processor(threads.processor())
+        return os.sched_getaffinity(0)
+
+    with ThreadPoolExecutor(1) as pool:
+        assert len(pool.submit(leave).result()) == len(allowed) - 1
 
 
 @pytest.mark.parametrize("number", [-1, 10**6])

@@ -22,16 +22,16 @@ cdef extern from *:
     #include <sched.h>
     static int fr_processor(void) { return sched_getcpu(); }
 
-    /* Moves the calling thread off this processor, if it may be elsewhere. */
+    /* Keeps the calling thread off this processor, if it may be elsewhere. */
     static void fr_move_off(int processor) {
-        cpu_set_t allowed, others;
+        static __thread cpu_set_t allowed, chosen;
+        cpu_set_t set;
         if (processor < 0 || processor >= CPU_SETSIZE) return;
-        if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) return;
-        others = allowed;
-        CPU_CLR(processor, &others);
-        /* This moves the thread, or fails for an empty set; then it may be anywhere again. */
-        if (sched_setaffinity(0, sizeof others, &others) == 0)
-            sched_setaffinity(0, sizeof allowed, &allowed);
+        if (sched_getaffinity(0, sizeof set, &set) != 0) return;
+        if (!CPU_EQUAL(&set, &chosen)) allowed = set; /* not what the last call has left */
+        set = allowed;
+        CPU_CLR(processor, &set);
+        if (sched_setaffinity(0, sizeof set, &set) == 0) chosen = set; /* it refuses an empty one */
     }
     #else
     static int fr_processor(void) { return -1; }
@@ -46,11 +46,6 @@ cdef extern from *:
 cdef double SMALL_WORK = 3e6
 # Multiply-adds that a number costs which only comes from memory and goes back to it.
 cdef double MOVE_WORK = 16
-
-# Nanoseconds after which a thread that moves has found no idle processor, and for how many times as
-# long no thread moves then: at first, and at most. docs/decisions.md has the figures.
-cdef int64_t SLOW_MOVE = 300_000, MOVE_BACK_OFF = 4, MOST_BACK_OFF = 128
-cdef int64_t move_back_off = MOVE_BACK_OFF
 
 cdef int thread_count
 cdef int openmp_count  # what OpenMP begins with
@@ -156,20 +151,10 @@ cpdef void leave_processor(int taken) noexcept nogil:
     """Move the calling thread off this processor if it is there, as another thread needs it.
 
     A system that has put a woken thread on the processor of the one that woke it lets it wait until
-    that is done. Where the others are busy, too, threads are not moved for a while, and for twice
-    as long if it is so again.
+    that is done. The thread keeps off it until it has to leave another one.
     """
-    cdef int64_t began, late, times = MOVE_BACK_OFF
-    if fr_processor() != taken or not moves.over():
-        return
-    began = fr_now()
-    fr_move_off(taken)
-    late = fr_now() - began
-    if late > SLOW_MOVE:
-        times = fr_load_relaxed(&move_back_off)
-        moves.begin(times * late)
-        times = min(2 * times, MOST_BACK_OFF)
-    fr_store_relaxed(&move_back_off, times)
+    if fr_processor() == taken:
+        fr_move_off(taken)
 
 
 cdef void leave_caller(int taken) noexcept nogil:
@@ -196,9 +181,6 @@ cdef class BackOff:
 
     cpdef void begin(self, int64_t nanoseconds) noexcept nogil:
         fr_store_relaxed(&self.end, fr_now() + nanoseconds)
-
-
-cdef BackOff moves = BackOff()
 
 
 def has_openmp():
