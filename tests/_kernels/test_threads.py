@@ -25,6 +25,9 @@ several_processors = pytest.mark.skipif(
 )
 
 
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+
+
 @pytest.fixture
 def restored_threads():
     before = _kernels.get_num_threads()
@@ -238,6 +241,90 @@ def test_children_compute_after_their_parent_used_threads(method, tmp_path):
     script = tmp_path / "children.py"
     script.write_text(CHILDREN)
     subprocess.run([sys.executable, str(script), method], check=True, timeout=120)
+
+
+FORKED = """
+import os, sys, warnings
+import numpy as np
+import fastrnn
+
+layer = fastrnn.Linear(600, 600, rng=0)
+x = np.ones((600, 600), np.float32)
+if sys.argv[1] == "computes":
+    layer(x)
+if os.fork():
+    raise SystemExit(os.waitstatus_to_exitcode(os.wait()[1]))
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    layer(x), layer(x)
+print(fastrnn.get_num_threads(), [str(w.message)[:32] for w in caught])
+fastrnn.set_num_threads(3)
+print(fastrnn.get_num_threads())
+"""
+
+
+@needs_fork
+@pytest.mark.parametrize(
+    ("parent", "wanted"),
+    [("rests", "2 []\n3\n"), ("computes", "1 ['fastrnn: this process was forked']\n1\n")],
+)
+def test_a_forked_child_has_all_threads_unless_its_parent_had_used_them(parent, wanted):
+    done = subprocess.run(
+        [sys.executable, "-c", FORKED, parent],
+        env={**os.environ, "FASTRNN_NUM_THREADS": "2"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.stdout == wanted, done.stdout + done.stderr
+
+
+REFUSED = """
+import os, resource, warnings
+import numpy as np
+import fastrnn
+
+layer = fastrnn.Linear(600, 600, rng=0)
+x = np.ones((600, 600), np.float32)
+wanted = layer(x)  # one thread
+if os.geteuid() == 0:
+    os.setresuid(65534, 65534, 65534)  # whom the limit concerns
+resource.setrlimit(resource.RLIMIT_NPROC, (1, 1))
+fastrnn.set_num_threads(4)
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    for _ in range(2):
+        assert (layer(x) == wanted).all()
+print([str(w.message) for w in caught])
+"""
+
+
+@needs_fork
+def test_a_system_that_refuses_threads_leaves_one():
+    done = subprocess.run(
+        [sys.executable, "-c", REFUSED],
+        env={**os.environ, "FASTRNN_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    wanted = "['fastrnn: the system refuses a thread: calls run on 1 instead of 4']\n"
+    assert done.stdout == wanted, done.stdout + done.stderr
+
+
+def test_calls_without_a_number_share_the_threads(restored_threads):
+    _kernels.set_num_threads(3)
+    a = np.random.default_rng(0).standard_normal((2_000, 2_000))
+    seen = set()
+    with ThreadPoolExecutor(1) as pool:
+        while 2 not in seen:
+            other = pool.submit(_kernels.linear_forward, a, a, None, num_threads=1)
+            while not other.done():
+                seen.add(threads.usable(None, 1e9))
+                assert threads.usable(3, 1e9) == 3
+            other.result()
+    assert seen <= {2, 3}
+    assert threads.usable(None, 1e9) == 3
 
 
 FEWER = """

@@ -21,7 +21,7 @@ from fastrnn._kernels.runtime.cpu cimport flush_denormals, restore_mode
 from fastrnn._kernels.runtime.thread_groups cimport (
     Barriers, ThreadGroups, actual_groups, open_barriers, record_lateness, share_of
 )
-from fastrnn._kernels.runtime.threads cimport leave_caller, processor
+from fastrnn._kernels.runtime.threads cimport begin_call, end_call, leave_caller
 from fastrnn._kernels.simd cimport (
     fr_barrier_wait, fr_batch, fr_cell, fr_index, fr_kernels, fr_layout, fr_product, fr_share
 )
@@ -44,7 +44,7 @@ cdef void run_backward(Backward *b, ThreadGroups groups) noexcept nogil:
     """All steps from the last to the first, a chunk at a time."""
     cdef fr_index end = b.m.cell.batch.steps
     cdef Barriers barriers
-    cdef int caller
+    cdef int caller = begin_call(groups.threads)
     if groups.threads > 1:
         open_barriers(&barriers)
     while end > 0:
@@ -52,13 +52,13 @@ cdef void run_backward(Backward *b, ThreadGroups groups) noexcept nogil:
         if groups.threads == 1:
             backward_chunk(b, groups, 0, NULL)
         else:
-            caller = processor()
             with parallel(num_threads=groups.threads):
                 leave_caller(caller)
                 backward_chunk(b, groups, threadid(), &barriers)
         end = b.first
     if groups.threads > 1:
         record_lateness(groups, &barriers)
+    end_call(groups.threads)
 
 
 cdef void backward_chunk(

@@ -18,7 +18,7 @@ from fastrnn._kernels.runtime.cpu cimport flush_denormals, plan_of, restore_mode
 from fastrnn._kernels.runtime.thread_groups cimport (
     Barriers, ThreadGroups, actual_groups, in_share, open_barriers, record_lateness, share_of
 )
-from fastrnn._kernels.runtime.threads cimport leave_caller, processor
+from fastrnn._kernels.runtime.threads cimport begin_call, end_call, leave_caller
 from fastrnn._kernels.simd cimport (
     fr_barrier_wait, fr_cell, fr_index, fr_kernels, fr_layout, fr_product, fr_share, fr_step
 )
@@ -121,16 +121,16 @@ cdef void run_forward(
 ) noexcept nogil:
     """All steps of all rows."""
     cdef Barriers barriers
-    cdef int caller
+    cdef int caller = begin_call(groups.threads)
     if groups.threads == 1:
         forward_share(k, step, m, share_of(groups, m, 0, NULL), 0, projection)
-        return
-    open_barriers(&barriers)
-    caller = processor()
-    with parallel(num_threads=groups.threads):
-        leave_caller(caller)
-        run_member(k, step, m, projection, groups, threadid(), &barriers)
-    record_lateness(groups, &barriers)
+    else:
+        open_barriers(&barriers)
+        with parallel(num_threads=groups.threads):
+            leave_caller(caller)
+            run_member(k, step, m, projection, groups, threadid(), &barriers)
+        record_lateness(groups, &barriers)
+    end_call(groups.threads)
 
 
 cdef void run_member(

@@ -35,6 +35,8 @@ cdef int threads_for(object num_threads, double work, Py_ssize_t pieces) except 
 cdef int run_parallel(
     fr_work *work, void *job, object num_threads, double multiply_adds, Py_ssize_t pieces
 ) except -1
+cdef int begin_call(int threads) noexcept nogil
+cdef void end_call(int threads) noexcept nogil
 cpdef int processor() noexcept nogil
 cpdef void leave_processor(int taken) noexcept nogil
 cdef void leave_caller(int taken) noexcept nogil

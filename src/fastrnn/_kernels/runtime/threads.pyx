@@ -1,5 +1,8 @@
 """The number of threads: `FASTRNN_NUM_THREADS`, then `OMP_NUM_THREADS`, then the processors.
 
+Calls of several Python threads that ask for no number of their own share it: a call gets what those
+that run leave over, and at least one.
+
 Kernels ask OpenMP for a number of threads by name, which overrides its own setting. So that
 whoever limits OpenMP in a thread (threadpoolctl, `omp_set_num_threads`) limits the kernels that
 this thread calls, a setting below the one that OpenMP begins with is a limit here, too, also for
@@ -7,14 +10,16 @@ this thread calls, a setting below the one that OpenMP begins with is a limit he
 """
 
 import os
+import warnings
 
 cimport cython
 from cython.parallel cimport prange
 
 from libc.stdint cimport int64_t
 
+from fastrnn._kernels.runtime.available import affinity, processors
 from fastrnn._kernels.runtime.cpu cimport flush_denormals, restore_mode
-from fastrnn._kernels.simd cimport fr_load_relaxed, fr_now, fr_store_relaxed
+from fastrnn._kernels.simd cimport fr_add_relaxed, fr_load_relaxed, fr_now, fr_store_relaxed
 
 cdef extern from *:
     """
@@ -37,7 +42,43 @@ cdef extern from *:
     static int fr_processor(void) { return -1; }
     static void fr_move_off(int processor) { (void)processor; }
     #endif
+
+    #if defined(_OPENMP) && !defined(_WIN32)
+    #include <pthread.h>
+    static void *fr_wait(void *gate) {
+        pthread_mutex_lock(gate);
+        pthread_mutex_unlock(gate);
+        return NULL;
+    }
+
+    /* How many of so many threads more the system grants at once; they end here. */
+    static int fr_granted(int wanted) {
+        enum { MOST = 256 };
+        pthread_t threads[MOST];
+        pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
+        int count = 0;
+        pthread_mutex_lock(&gate);
+        while (count < wanted && count < MOST &&
+               pthread_create(&threads[count], NULL, fr_wait, &gate) == 0)
+            count++;
+        pthread_mutex_unlock(&gate);
+        for (int t = 0; t < count; t++) pthread_join(threads[t], NULL);
+        return count == MOST ? wanted : count;
+    }
+    #else
+    static int fr_granted(int wanted) { return wanted; }
+    #endif
+
+    #if defined(_MSC_VER)
+    #define FR_THREAD_LOCAL __declspec(thread)
+    #else
+    #define FR_THREAD_LOCAL __thread
+    #endif
+    /* The threads that the calling one asked the system for, and what it granted. */
+    static FR_THREAD_LOCAL int fr_asked = 1, fr_most = 1;
     """
+    int fr_granted(int wanted) nogil
+    int fr_asked, fr_most
     int fr_processor() noexcept nogil
     void fr_move_off(int processor) noexcept nogil
 
@@ -49,11 +90,13 @@ cdef double MOVE_WORK = 16
 
 cdef int thread_count
 cdef int openmp_count  # what OpenMP begins with
-# More threads than this a call never gets, however many were asked for: where the system refuses
-# one, OpenMP ends the process.
+# More threads than this a call never gets, however many were asked for.
 cdef Py_ssize_t most_threads = 4 * (os.cpu_count() or 1)
 # After a fork the child has no threads of the OpenMP pool, and GNU's would wait for them forever.
-cdef bint forked = False
+cdef bint pool_began = False, pool_lost = False
+cdef bint warned = False
+# Threads of the calls that run.
+cdef int64_t busy = 0
 
 
 def set_num_threads(num_threads):
@@ -80,7 +123,8 @@ def get_num_threads():
     Returns
     -------
     int
-        1 in a forked child process and where the build had no OpenMP.
+        1 where the build had no OpenMP, and in a process that was forked after its parent had used
+        several threads.
     """
     return allowed(thread_count)
 
@@ -99,7 +143,7 @@ def checked(value, name):
 cdef Py_ssize_t allowed(Py_ssize_t count) noexcept:
     """At most `count`, as the process and a limit on OpenMP permit."""
     cdef int limit
-    if forked or not FR_OPENMP:
+    if pool_lost or not FR_OPENMP:
         return 1
     limit = omp_get_max_threads()
     return min(count, limit) if limit < openmp_count else count
@@ -115,7 +159,33 @@ cdef int threads_for(object num_threads, double work, Py_ssize_t pieces) except 
     cdef Py_ssize_t count = thread_count if num_threads is None else num_threads
     if work < SMALL_WORK:
         return 1
-    return <int>max(1, min(allowed(count), pieces, most_threads))
+    if pool_lost and count > 1:
+        warn_once(
+            "this process was forked after its parent had used several threads, which it does not "
+            "have: calls run on one thread; start processes with 'spawn' or 'forkserver'"
+        )
+    count = min(allowed(count), pieces, most_threads)
+    if num_threads is None:
+        count = min(count, thread_count - fr_load_relaxed(&busy))
+    return 1 if count <= 1 else granted(<int>count)
+
+
+cdef int granted(int count) except -1:
+    """So many threads, or what the system grants: OpenMP ends the process at a refusal."""
+    global fr_asked, fr_most
+    if count > fr_asked:
+        fr_asked, fr_most = count, 1 + fr_granted(count - 1)
+        if fr_most < count:
+            warn_once(f"the system refuses a thread: calls run on {fr_most} instead of {count}")
+    return min(count, fr_most)
+
+
+cdef int warn_once(message) except -1:
+    global warned
+    if not warned:
+        warned = True
+        warnings.warn(f"fastrnn: {message}", RuntimeWarning, stacklevel=2)
+    return 0
 
 
 cdef int run_parallel(
@@ -132,14 +202,28 @@ cdef void parallel_for(fr_work *work, void *job, int threads) noexcept nogil:
 
     One thread is the calling one, which does not enter OpenMP for it.
     """
-    cdef int t, caller
+    cdef int t, caller = begin_call(threads)
     if threads == 1:
         run_share(work, job, 0, 1)
-        return
-    caller = processor()
-    for t in prange(threads, num_threads=threads, schedule="static", chunksize=1):
-        leave_caller(caller)
-        run_share(work, job, t, threads)
+    else:
+        for t in prange(threads, num_threads=threads, schedule="static", chunksize=1):
+            leave_caller(caller)
+            run_share(work, job, t, threads)
+    end_call(threads)
+
+
+cdef int begin_call(int threads) noexcept nogil:
+    """Before so many threads work; returns the processor of the calling one if there are others."""
+    global pool_began
+    fr_add_relaxed(&busy, threads)
+    if threads == 1:
+        return -1
+    pool_began = True
+    return processor()
+
+
+cdef void end_call(int threads) noexcept nogil:
+    fr_add_relaxed(&busy, -threads)
 
 
 cpdef int processor() noexcept nogil:
@@ -189,23 +273,22 @@ def has_openmp():
 
 
 def _after_fork():
-    global forked
-    forked = True
+    global pool_lost, busy, warned, fr_asked
+    pool_lost = pool_lost or pool_began
+    busy, warned, fr_asked = 0, False, 1
 
 
-def _initial(*names):
-    """What the first of the environment variables says that is set, else the processors."""
+def _initial(default, *names):
+    """What the first of the environment variables says that is set."""
     for name in names:
         value = os.environ.get(name, "")
         if value:
             # OMP_NUM_THREADS may hold one number for each level of nesting.
             return checked(value.split(",")[0].strip(), name)
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return default
 
 
-thread_count = _initial("FASTRNN_NUM_THREADS", "OMP_NUM_THREADS")
-openmp_count = _initial("OMP_NUM_THREADS")
+thread_count = _initial(processors(), "FASTRNN_NUM_THREADS", "OMP_NUM_THREADS")
+openmp_count = _initial(affinity(), "OMP_NUM_THREADS")
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)

@@ -45,6 +45,11 @@ static inline void fr_store_relaxed(int64_t *to, int64_t value) {
     __atomic_store_n(to, value, __ATOMIC_RELAXED);
 }
 
+/* Adds to a number of all threads; returns the sum. */
+static inline int64_t fr_add_relaxed(int64_t *to, int64_t value) {
+    return __atomic_add_fetch(to, value, __ATOMIC_RELAXED);
+}
+
 /* Returns when all of `threads` threads have called it; what they wrote before is seen after.
  * `spin_limit` is the number of turns, of about 10 nanoseconds each, to spin. */
 static inline void fr_barrier_wait(fr_barrier *b, int threads, int spin_limit) {
