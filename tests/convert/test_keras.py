@@ -255,6 +255,14 @@ def test_other_layers(make):
         from_keras(make())
 
 
+@pytest.mark.parametrize("theirs", [K.LSTM(4), K.Dense(4), K.Bidirectional(K.LSTM(4))])
+def test_a_replaced_call_would_be_lost(theirs):
+    theirs(np.zeros((1, 2, 3), np.float32))
+    getattr(theirs, "backward_layer", theirs).call = lambda x: x
+    with pytest.raises(ValueError, match=r"^from_keras: the \w+ must have no hooks and"):
+        from_keras(theirs)
+
+
 def test_other_objects():
     with pytest.raises(TypeError, match=r"^from_keras: layer must be one of .*, got LSTM$"):
         from_keras(fr.LSTM(3, 4))

@@ -200,6 +200,10 @@ def test_models_that_cannot_be_written(tmp_path):
     for wrong in attention, fastrnn.Dropout(0.5), [], [gru, "linear"], None:
         text = message(TypeError, to_onnx, wrong, path)
         assert text.startswith("to_onnx: model must be RNN, LSTM, GRU, Linear, Embedding, ")
+    own = type("Own", (fastrnn.GRU,), {"forward": lambda self, x: x})(3, 4)
+    assert message(TypeError, to_onnx, own, path).startswith(
+        "to_onnx: layer must compute what GRU does, got Own with its own "
+    )
     assert message(ValueError, to_onnx, [gru, linear], path) == (
         "to_onnx: layer 1 (Linear) takes 5 features, the one before gives 4"
     )

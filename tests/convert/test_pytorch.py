@@ -12,9 +12,12 @@ from support.numeric import assert_close
 from support.unchanged import unchanged
 
 import fastrnn as fr
+from fastrnn import reference
 from fastrnn.convert import from_torch, load_state_dict, to_torch
 
 torch = pytest.importorskip("torch")
+from fastrnn.torch import accelerate  # noqa: E402  needs PyTorch
+
 nn = torch.nn
 
 RTOL = {"float32": 2e-5, "float64": 1e-12}
@@ -207,14 +210,72 @@ def test_tensors_in_a_mapping():
         (
             nn.utils.parametrizations.weight_norm(nn.Linear(3, 4)),
             ValueError,
-            "Linear: missing keys 'weight', surplus keys 'parametrizations.weight.original0', "
-            "'parametrizations.weight.original1'",
+            "from_torch: the Linear must have no parametrizations: use "
+            "torch.nn.utils.parametrize.remove_parametrizations first",
         ),
     ],
 )
 def test_modules_that_do_not_fit(module, error, message):
     with pytest.raises(error, match=f"^{re.escape(message)}$"):
         from_torch(module)
+
+
+BASES = [nn.RNN, nn.LSTM, nn.GRU, nn.RNNCell, nn.LSTMCell, nn.GRUCell, nn.Embedding, nn.Linear]
+
+
+@pytest.mark.parametrize("base", BASES)
+def test_a_subclass_may_compute_anything(base):
+    own = type("Own", (base,), {"forward": lambda self, *args: None})
+    message = (
+        f"from_torch: module must be an nn.{base.__name__}, got a subclass, Own: if it computes "
+        f"what nn.{base.__name__} does, load its state_dict() into one"
+    )
+    with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
+        from_torch(own(3, 4))
+
+
+def test_an_accelerated_module_is_known():
+    module = nn.LSTM(3, 4)
+    x = torch.randn(2, 5, 3)
+    wanted = from_torch(module)(x.numpy())[0]
+    assert accelerate(module).replaced
+    np.testing.assert_array_equal(from_torch(module)(x.numpy())[0], wanted)
+
+
+def _hook(*args):
+    return None
+
+
+@pytest.mark.parametrize("base", BASES)
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda module: module.register_forward_hook(_hook),
+        lambda module: module.register_forward_pre_hook(_hook),
+        lambda module: setattr(module, "forward", _hook),
+    ],
+)
+def test_hooks_would_be_lost(base, change):
+    module = base(3, 4)
+    change(module)
+    with pytest.raises(ValueError, match=r"^from_torch: the \w+ must have no hooks and no own"):
+        from_torch(module)
+
+
+def test_a_layer_of_an_own_class_is_not_written_as_a_plain_one():
+    class Doubled(fr.LSTM):
+        def forward(self, *args, **options):
+            y, state = super().forward(*args, **options)
+            return 2 * y, state
+
+    message = "layer must compute what LSTM does, got Doubled with its own "
+    with pytest.raises(TypeError, match=f"^to_torch: {message}"):
+        to_torch(Doubled(3, 4))
+    patched = fr.Linear(3, 4)
+    patched.forward = patched.__call__ = lambda x: x
+    with pytest.raises(TypeError, match=r"^to_torch: layer must compute what Linear does"):
+        to_torch(patched)
+    assert type(to_torch(reference.LSTM(3, 4))) is nn.LSTM
 
 
 @pytest.mark.parametrize("wrong", [nn.Conv1d(3, 4, 1), nn.Sequential(nn.LSTM(3, 4)), {}, None])

@@ -207,6 +207,9 @@ def _kind(theirs: Any, known: Collection[str]) -> str:
     if cls.__module__.partition(".")[0] != "keras" or cls.__name__ not in known:
         wanted = ", ".join(known)
         raise TypeError(f"from_keras: layer must be one of {wanted}, got {cls.__name__}")
+    if "call" in vars(theirs) or getattr(theirs, "_forward_hooks", None):  # of the torch backend
+        wanted = f"the {cls.__name__} must have no hooks and no own call"
+        raise ValueError(f"from_keras: {wanted}: the layer would not have them")
     return cls.__name__
 
 

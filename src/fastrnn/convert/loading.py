@@ -24,6 +24,16 @@ def check_layer(function: str, layer: Any) -> None:
         raise TypeError(f"{function}: layer must be one of {names}, got {type(layer).__name__}")
 
 
+def check_own(function: str, layer: Any) -> None:
+    """Raise if a subclass computes something else than the layer whose counterpart is wanted."""
+    cls = type(layer)
+    base = next(base for base in cls.__mro__ if base in CONVERTIBLE)
+    for name in ("__call__", "forward", "step"):
+        if getattr(cls, name, None) is not getattr(base, name, None) or name in vars(layer):
+            wanted = f"layer must compute what {base.__name__} does"
+            raise TypeError(f"{function}: {wanted}, got {cls.__name__} with its own {name}")
+
+
 def matching(layer: Layer, wanted: Mapping[str, Array], came: Mapping[str, Any]) -> list[Array]:
     """Return the values as arrays, in the order and with the shapes and dtypes of `wanted`."""
     name = type(layer).__name__

@@ -18,6 +18,7 @@ _PLAIN = {
     "output_size": "out_features",
     "embedding_size": "embedding_dim",
 }  # names of linear layers and embeddings
+_OURS = "fastrnn.torch.modules"  # whose classes compute what PyTorch's do
 
 
 def from_torch(module: Any) -> Convertible:
@@ -37,10 +38,12 @@ def from_torch(module: Any) -> Convertible:
     Raises
     ------
     TypeError
-        If the module has another class or dtype.
+        If the module has another class or dtype. A subclass is another class, because it may
+        compute anything; those of `fastrnn.torch` are known.
     ValueError
         If it has an unsupported option: `proj_size`, `max_norm`,
-        `scale_grad_by_freq`, or dropout with probability 1.
+        `scale_grad_by_freq`, or dropout with probability 1; or if its forward has hooks,
+        parametrizations or a replacement.
 
     Notes
     -----
@@ -48,13 +51,7 @@ def from_torch(module: Any) -> Convertible:
     a layer with biases of 0. The row `padding_idx` of an embedding is copied unchanged; unlike
     PyTorch's, it has a gradient.
     """
-    import torch
-
-    names = (*_RECURRENT, *(f"{name}Cell" for name in _RECURRENT), "Embedding", "Linear")
-    kind = next((name for name in names if isinstance(module, getattr(torch.nn, name))), None)
-    if kind is None:
-        wanted = ", ".join(f"nn.{name}" for name in names)
-        raise TypeError(f"from_torch: module must be one of {wanted}, got {type(module).__name__}")
+    kind = _kind(module)
     weights = {key: tensor.detach().cpu() for key, tensor in module.state_dict().items()}
     dtype = str(next(iter(weights.values())).dtype).removeprefix("torch.")
     layer = _build(kind, module, dtype)
@@ -83,11 +80,12 @@ def to_torch(layer: Layer, *, cell: bool = False) -> Any:
     Raises
     ------
     TypeError
-        If the layer has another class.
+        If the layer has another class, or its class another forward.
     ValueError
         If PyTorch has no such layer.
     """
     loading.check_layer("to_torch", layer)
+    loading.check_own("to_torch", layer)
     import torch
 
     if isinstance(layer, Recurrent) and layer.recurrent_dropout and layer.training:
@@ -103,6 +101,29 @@ def to_torch(layer: Layer, *, cell: bool = False) -> Any:
     module = module_class(**options, device="meta").to_empty(device="cpu")
     module.load_state_dict({key: torch.from_numpy(array) for key, array in arrays.items()})
     return module.train(layer.training)
+
+
+def _kind(module: Any) -> str:
+    """Return the name of the module's class in PyTorch, or raise if its forward may be another."""
+    import torch
+
+    names = (*_RECURRENT, *(f"{name}Cell" for name in _RECURRENT), "Embedding", "Linear")
+    kind = next((name for name in names if isinstance(module, getattr(torch.nn, name))), None)
+    came = type(module).__name__
+    if kind is None:
+        wanted = ", ".join(f"nn.{name}" for name in names)
+        raise TypeError(f"from_torch: module must be one of {wanted}, got {came}")
+    if torch.nn.utils.parametrize.is_parametrized(module):
+        advice = "use torch.nn.utils.parametrize.remove_parametrizations first"
+        raise ValueError(f"from_torch: the {kind} must have no parametrizations: {advice}")
+    if type(module) is not getattr(torch.nn, kind) and type(module).__module__ != _OURS:
+        advice = f"if it computes what nn.{kind} does, load its state_dict() into one"
+        wanted = f"module must be an nn.{kind}, got a subclass, {came}"
+        raise TypeError(f"from_torch: {wanted}: {advice}")
+    if "forward" in vars(module) or module._forward_hooks or module._forward_pre_hooks:
+        advice = "the layer would not have them"
+        raise ValueError(f"from_torch: the {kind} must have no hooks and no own forward: {advice}")
+    return kind
 
 
 def _build(kind: str, module: Any, dtype: str) -> Convertible:

@@ -13,6 +13,7 @@ from fastrnn._check import Array
 from fastrnn.convert import cells
 from fastrnn.convert._onnx import files
 from fastrnn.convert._onnx.graph import TYPE_OF, Graph, Node, Value
+from fastrnn.convert.loading import check_own
 from fastrnn.layers import RECURRENT, Embedding, Layer, Linear
 from fastrnn.layers.recurrent import Recurrent
 
@@ -195,6 +196,7 @@ def _layers(model: Any) -> list[Layer]:
             names = ", ".join(cls.__name__ for cls in known)
             wanted = f"{names}, a LanguageModel or a list of layers"
             raise TypeError(f"to_onnx: model must be {wanted}, got {type(layer).__name__}")
+        check_own("to_onnx", layer)
     return list(chain)
 
 
