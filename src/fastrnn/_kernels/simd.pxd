@@ -144,7 +144,7 @@ cdef extern from "fastrnn_simd.h" nogil:
         double (*cross_entropy)(
             const void *, fr_index, fr_index, double, double, void *
         ) noexcept nogil
-        double (*log_sum_exp)(const void *, fr_index) noexcept nogil
+        double (*log_sum_exp)(const void *, fr_index, double *) noexcept nogil
         fr_index (*largest)(const void *, fr_index, fr_index, fr_index *) noexcept nogil
         fr_index (*draw)(const void *, fr_index, const fr_draw *, void *) noexcept nogil
         void (*row_products)(void *, fr_index, const void *, fr_index, fr_index, const void *,

@@ -144,7 +144,8 @@ def _log_softmax(logits: Array) -> Array:
     logits = logits.astype(np.float64)
     top = np.fmax.reduce(logits, axis=-1, keepdims=True)
     with np.errstate(divide="ignore", invalid="ignore"):
-        result: Array = logits - (top + np.log(np.exp(logits - top).sum(axis=-1, keepdims=True)))
+        shifted = logits - top  # first: beside 1e16, the logarithm is lost
+        result: Array = shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
     return result
 
 

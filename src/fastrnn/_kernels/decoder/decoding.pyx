@@ -257,12 +257,12 @@ cdef bint follow(const DecodingJob *m, Worker *w, Sentence *s) noexcept nogil:
     """Go on with one token; tells whether the sentence is over."""
     cdef const char *logits = logits_of(w, s.first)
     cdef fr_index token, first = s.first
+    cdef double top, log_sum
     if not remember_attention(m, w, s):
         return True
     token = choose_token(m, w, s, logits)
-    s.log_probability[0] += (
-        value(m.kernels, logits, token) - m.kernels.log_sum_exp(logits, w.rows.logits.columns)
-    )
+    log_sum = m.kernels.log_sum_exp(logits, w.rows.logits.columns, &top)
+    s.log_probability[0] += value(m.kernels, logits, token) - top - log_sum
     remember(m, s, 0, 0, token)
     s.steps += 1
     if token == m.end or s.steps == m.most_steps:
@@ -336,16 +336,18 @@ cdef fr_index continue_rows(const DecodingJob *m, Worker *w, const Sentence *s) 
     cdef const fr_kernels *k = m.kernels
     cdef fr_index V = w.rows.logits.columns, count = 0, row, i, found
     cdef Continuation new
-    cdef double total
+    cdef double top, log_sum
     cdef const char *logits
     for row in range(s.rows):
         logits = logits_of(w, s.first + row)
-        total = k.log_sum_exp(logits, V)
+        log_sum = k.log_sum_exp(logits, V, &top)
         # The end mark is at most one of them.
         found = k.largest(logits, V, min(m.beam + 1, V), w.places)
         for i in range(found):
             new.token, new.parent = w.places[i], row
-            new.log_probability = s.log_probability[row] + (value(k, logits, new.token) - total)
+            new.log_probability = s.log_probability[row] + (
+                value(k, logits, new.token) - top - log_sum
+            )
             if not new.log_probability > -INFINITY:
                 break
             count = insert(w.continuations, count, 2 * m.beam, new)

@@ -221,7 +221,8 @@ typedef struct {
     void (*softmax_backward)(void *drow, const void *row, fr_index count);
     double (*cross_entropy)(const void *logits, fr_index count, fr_index target, double scale,
                             double smoothing, void *dlogits);
-    double (*log_sum_exp)(const void *row, fr_index count);
+    /* log(sum e^(row - max)) and the largest number, apart: their sum may be the latter alone. */
+    double (*log_sum_exp)(const void *row, fr_index count, double *max);
     /* The places of the `wanted` largest numbers, the largest first; returns how many there are. */
     fr_index (*largest)(const void *row, fr_index count, fr_index wanted, fr_index *place);
     /* A token; `work` holds `count` fr_index, then `count` real numbers. */

@@ -7,9 +7,10 @@
 #include "softmax-inl.h"
 #include "vec-inl.h"
 
-static double log_sum_exp(const void *row, fr_index count) {
-    const real max = row_max(row, count);
-    return (double)max + log((double)shifted_exp(NULL, row, count, max, NULL));
+static double log_sum_exp(const void *row, fr_index count, double *max) {
+    const real largest = row_max(row, count);
+    *max = (double)largest;
+    return log((double)shifted_exp(NULL, row, count, largest, NULL));
 }
 
 /* Writes the places of the `wanted` largest numbers, the largest first and of equal ones the

@@ -75,7 +75,7 @@ static double cross_entropy(const void *logits, fr_index count, fr_index target,
                         : shifted_exp(NULL, x, count, max, NULL);
     }
     const double log_sum = log((double)sum);
-    if (!smoothing) return log_sum + (double)max - (double)x[target]; /* no 0 * infinity below */
-    return log_sum - (1 - smoothing) * ((double)x[target] - (double)max) -
-           smoothing * (double)total / (double)count;
+    const double below = (double)max - (double)x[target]; /* first: beside 1e16, log_sum is lost */
+    if (!smoothing) return log_sum + below; /* no 0 * infinity below */
+    return log_sum + (1 - smoothing) * below - smoothing * (double)total / (double)count;
 }
