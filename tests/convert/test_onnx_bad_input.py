@@ -34,6 +34,8 @@ def save(
     constant=True,
     extra=(),
     domain="",
+    opsets=(),
+    functions=(),
     **attributes,
 ):
     """Write a file of one operator, by default an LSTM that is right."""
@@ -51,8 +53,9 @@ def save(
         [helper.make_tensor_value_info("Y", element, [None] * 4)],
         [numpy_helper.from_array(a, n) for n, a in arrays.items()] if constant else [],
     )
-    opsets = [helper.make_opsetid("", opset), helper.make_opsetid("com.microsoft", 1)]
-    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), path)
+    opsets = [helper.make_opsetid("", opset), helper.make_opsetid("com.microsoft", 1), *opsets]
+    options = {"opset_imports": opsets, "ir_version": 8, "functions": functions}
+    onnx.save(helper.make_model(graph, **options), path)
     return path
 
 
@@ -91,6 +94,19 @@ WRONG = {
     "direction must be one of forward, reverse, bidirectional, got 'up'": {"direction": "up"},
     "layout must be 0 or 1, got 2": {"layout": 2},
     "clip must be above 0, got -1.0": {"clip": -1.0},
+    "opset must be 7 to 22, got 14 and 15": {"opsets": [helper.make_opsetid("ai.onnx", 15)]},
+    "functions of a file are not supported, it has 'LSTM'": {
+        "functions": [
+            helper.make_function(
+                "",
+                "LSTM",
+                ["X", "W", "R", "B"],
+                ["Y", "Y_h"],
+                [helper.make_node("Identity", ["X"], [name]) for name in ("Y", "Y_h")],
+                [helper.make_opsetid("", 14)],
+            )
+        ]
+    },
     "Unrecognized attribute: layout for operator LSTM": {"opset": 7, "layout": 1},
     "Nodes in a graph must be topologically sorted": {
         "extra": [helper.make_node("Add", ["Y", "nothing"], ["Z"])]

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastrnn._check import Array
 from fastrnn.convert._onnx import files
+from fastrnn.convert._onnx.memory import MAX_BYTES, checked
 from fastrnn.convert._onnx.model import OnnxModel
 from fastrnn.convert._onnx.model import prepare as prepared
 from fastrnn.convert._onnx.program import Program, check_known
@@ -55,8 +56,12 @@ class Backend(base.Backend):
         return cls.supports_device(device)
 
     @classmethod
-    def prepare(cls, model: Any, device: str = "CPU", **kwargs: Any) -> BackendRep:
-        """Return a ModelProto ready to run.
+    def prepare(
+        cls, model: Any, device: str = "CPU", *, max_bytes: int = MAX_BYTES, **kwargs: Any
+    ) -> BackendRep:
+        """Return a ModelProto ready to run, with `max_bytes` as for `fastrnn.convert.from_onnx`.
+
+        Its external data must have been loaded.
 
         Raises
         ------
@@ -64,7 +69,9 @@ class Backend(base.Backend):
             As for `fastrnn.convert.from_onnx`, or if the device is not the CPU.
         """
         cls._check_device(device)
-        return BackendRep(OnnxModel(prepared("model", model, constant_weights=False)))
+        max_bytes = checked("prepare", max_bytes)
+        program = prepared("model", model, constant_weights=False, max_bytes=max_bytes)
+        return BackendRep(OnnxModel(program))
 
     @classmethod
     def run_node(

@@ -11,6 +11,7 @@ import numpy as np
 
 from fastrnn import _storage
 from fastrnn._check import Array
+from fastrnn.convert._onnx import external
 from fastrnn.convert._onnx.graph import DTYPES, TYPE_OF, Graph, Node, Value
 
 OPSETS = range(7, 23)  # opsets that `from_onnx` reads
@@ -36,8 +37,11 @@ def package(name: str = "onnx") -> Any:
         raise ImportError(f"fastrnn.convert needs the package onnx: {extra}") from error
 
 
-def load(path: str | os.PathLike[str]) -> Any:
-    """Return the model (a ModelProto) of a file, or raise ValueError if it is not an ONNX file."""
+def load(path: str | os.PathLike[str], max_bytes: int) -> Any:
+    """Return the model (a ModelProto) of a file, or raise ValueError if it is not an ONNX file.
+
+    External data may take `max_bytes`.
+    """
     onnx = package()
     data = Path(path).read_bytes()
     model = onnx.ModelProto()
@@ -48,23 +52,26 @@ def load(path: str | os.PathLike[str]) -> Any:
     if not (model.ir_version and model.opset_import and model.HasField("graph")):
         raise ValueError(f"{os.fspath(path)}: not an ONNX file")
     try:
-        onnx.load_external_data_for_model(model, os.path.dirname(os.path.abspath(path)))
-    except (OSError, ValueError, TypeError, onnx.checker.ValidationError) as error:
+        external.read_all(model, os.path.dirname(os.path.abspath(path)), max_bytes)
+    except (OSError, ValueError) as error:
         raise ValueError(f"{os.fspath(path)}: {_first_line(error)}") from None
     return model
 
 
 def to_graph(owner: str, model: Any) -> Graph:
     """Return the graph of a model, with its opset checked."""
+    if model.functions:  # which would take the place of operators
+        names = ", ".join(sorted({repr(function.name) for function in model.functions}))
+        raise ValueError(f"{owner}: functions of a file are not supported, it has {names}")
+    opsets = {o.version for o in model.opset_import if o.domain in ("", "ai.onnx")} or {None}
+    if not opsets <= {*OPSETS} or len(opsets) > 1:
+        wanted = f"{OPSETS[0]} to {OPSETS[-1]}"
+        came = " and ".join(map(str, opsets))
+        raise ValueError(f"{owner}: opset must be {wanted}, got {came}")
     try:
-        opset = next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), None)
-        graph = graph_of(model.graph)
+        return graph_of(model.graph)
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError(f"{owner}: {_first_line(error)}") from None
-    if opset not in OPSETS:
-        wanted = f"{OPSETS[0]} to {OPSETS[-1]}"
-        raise ValueError(f"{owner}: opset must be {wanted}, got {opset}")
-    return graph
 
 
 def check(owner: str, model: Any) -> None:
@@ -136,6 +143,10 @@ def _plain(value: Any) -> Any:
 
 
 def _array(tensor: Any) -> Array:
+    if external.is_external(tensor):  # onnx would read whatever file it names
+        raise ValueError(
+            f"external data of {tensor.name!r}: from_onnx reads them only for constants"
+        )
     array: Array = package("onnx.numpy_helper").to_array(tensor)
     return array
 

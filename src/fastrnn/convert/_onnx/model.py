@@ -10,11 +10,12 @@ from typing import Any
 from fastrnn._check import Array
 from fastrnn.convert._onnx import files
 from fastrnn.convert._onnx.layers import layers_of
+from fastrnn.convert._onnx.memory import MAX_BYTES, checked
 from fastrnn.convert._onnx.program import Program, check_known
 from fastrnn.layers import Layer
 
 
-def from_onnx(path: str | os.PathLike[str]) -> OnnxModel:
+def from_onnx(path: str | os.PathLike[str], *, max_bytes: int = MAX_BYTES) -> OnnxModel:
     """Read an ONNX file (opset 7 to 22) of the operators RNN, LSTM and GRU.
 
     The other operators may be those that `to_onnx` and PyTorch's export write (Transpose, Reshape,
@@ -27,7 +28,10 @@ def from_onnx(path: str | os.PathLike[str]) -> OnnxModel:
     Parameters
     ----------
     path : path-like
-        The file.
+        The file. External data are read from files of its folder, not through links.
+    max_bytes : int
+        The most that a run may hold besides its inputs and the file's constants, and that the
+        external data may take; the default is 1 GiB. A small file can ask for any amount.
 
     Returns
     -------
@@ -39,8 +43,9 @@ def from_onnx(path: str | os.PathLike[str]) -> OnnxModel:
     OSError
         If the file is missing or not readable.
     ValueError
-        If it is not an ONNX file, has an unsupported opset, operator, attribute or shape, or has
-        weights that are not constants.
+        If it is not an ONNX file, has an unsupported opset, operator, attribute or shape, has
+        local functions, weights that are not constants, or external data outside its folder or
+        above `max_bytes`.
     TypeError
         If a dtype is neither float32 nor float64.
     ImportError
@@ -52,15 +57,19 @@ def from_onnx(path: str | os.PathLike[str]) -> OnnxModel:
     ONNX Runtime zeros).
     """
     owner = os.fspath(path)
-    return OnnxModel(prepare(owner, files.load(path), constant_weights=True))
+    max_bytes = checked("from_onnx", max_bytes)
+    model = files.load(path, max_bytes)
+    return OnnxModel(prepare(owner, model, constant_weights=True, max_bytes=max_bytes))
 
 
-def prepare(owner: str, model: Any, *, constant_weights: bool) -> Program:
+def prepare(
+    owner: str, model: Any, *, constant_weights: bool, max_bytes: int = MAX_BYTES
+) -> Program:
     """Return a ModelProto made ready to run."""
     graph = files.to_graph(owner, model)
     check_known(owner, graph)
     files.check(owner, model)
-    return Program(owner, graph, constant_weights=constant_weights)
+    return Program(owner, graph, constant_weights=constant_weights, max_bytes=max_bytes)
 
 
 class OnnxModel:
@@ -86,7 +95,8 @@ class OnnxModel:
         Raises
         ------
         ValueError
-            If an input is missing or unknown, or a shape or a length is wrong.
+            If an input is missing or unknown, a shape or a length is wrong, or an operator needs
+            more than `max_bytes`.
         TypeError
             If a dtype is wrong.
         """

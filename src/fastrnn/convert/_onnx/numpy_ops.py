@@ -13,21 +13,22 @@ import numpy as np
 
 from fastrnn import ops
 from fastrnn._check import Array
+from fastrnn.convert._onnx import memory
 from fastrnn.convert._onnx.graph import DTYPES, Node
 
 
 def _given(node: Node, name: str, value: Any) -> Any:
     """Return an input or, if it is missing, the attribute, or None."""
-    return node.attributes.get(name) if value is None else value.tolist()
+    return node.attributes.get(name) if value is None else memory.ints(value)
 
 
 def _constant_of_shape(node: Node, shape: Array) -> Array:
     value = node.attributes.get("value", np.zeros(1, np.float32))
-    return np.full(shape.tolist(), value[0], value.dtype)
+    return np.full(memory.ints(shape), value[0], value.dtype)
 
 
 def _expand(node: Node, x: Array, shape: Array) -> Array:
-    return np.array(np.broadcast_to(x, np.broadcast_shapes(x.shape, shape.tolist())))
+    return np.array(np.broadcast_to(x, np.broadcast_shapes(x.shape, tuple(memory.ints(shape)))))
 
 
 def _gemm(node: Node, a: Array, b: Array, c: Array | None = None) -> Array:
@@ -44,7 +45,7 @@ def _linear(node: Node, x: Array, W: Array) -> Array:
 def _reshape(node: Node, x: Array, shape: Array) -> Array:
     """Reshape x; a 0 in the shape copies the size of x unless `allowzero`."""
     keep = not node.attributes.get("allowzero", 0)
-    sizes = shape.tolist()
+    sizes = memory.ints(shape)
     return x.reshape([x.shape[k] if keep and size == 0 else size for k, size in enumerate(sizes)])
 
 
@@ -67,7 +68,7 @@ def _slice(
 
 def _split(node: Node, x: Array, sizes: Any = None) -> list[Array]:
     """Split x into parts of these sizes, or into one equal part for each output."""
-    sizes = _given(node, "split", sizes)
+    sizes = node.attributes.get("split") if sizes is None else memory.ints(sizes, len(node.outputs))
     at = len(node.outputs) if sizes is None else np.cumsum(sizes)[:-1]
     return np.split(x, at, node.attributes.get("axis", 0))
 

@@ -49,6 +49,8 @@ class Operator:
         self.owner, self.op, self.cell = owner, node.op, OPERATORS[node.op]
         self.inputs = dict(zip(INPUTS, node.inputs, strict=False))
         given = node.attributes
+        if missing := [name for name in INPUTS[:3] if not self.inputs.get(name)]:
+            raise ValueError(f"{owner}: {', '.join(missing)} must be given")
         direction = check.option(owner, "direction", given.get("direction", "forward"), DIRECTIONS)
         self.reverse = DIRECTIONS[direction]
         self.layout = given.get("layout", 0)
@@ -93,6 +95,13 @@ class Operator:
             flat = [cells.clipped(function, given["clip"]) for function in flat]
         count = len(self.names[0])
         return [flat[start : start + count] for start in range(0, len(flat), count)]
+
+    def size(self, ready: Weights, X: Any) -> int:
+        """Return the bytes of the results; a batch or sequence of nothing counts as one."""
+        Wx, Wh, *_ = ready.cells[0]
+        N, T = sorted(max(1, size) for size in np.shape(X)[:2]) if np.ndim(X) == 3 else (1, 1)
+        steps = N * T + len(self.cell.states) * max(N, T)
+        return int(steps * len(self.reverse) * len(Wh) * Wx.dtype.itemsize)
 
     def weights(
         self, W: Array, R: Array, B: Array | None = None, P: Array | None = None

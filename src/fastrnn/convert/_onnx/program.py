@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from inspect import Parameter, signature
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from fastrnn._check import Array
 from fastrnn.convert._onnx.graph import DTYPES, Graph, Node, Value
+from fastrnn.convert._onnx.memory import MAX_BYTES, SIZES, Alive
 from fastrnn.convert._onnx.numpy_ops import NUMPY_OPS
 from fastrnn.convert._onnx.operators import OPERATORS, WEIGHTS, Operator, Weights
 
-Call: TypeAlias = Callable[..., Sequence[Array]]
+Call: TypeAlias = Callable[..., Sequence[Any]]  # of what is alive, then the node's inputs
 
 
 class Program:
     """The nodes of a graph as functions.
 
     `owner` begins the messages; with `constant_weights` those of recurrent operators must be
-    constants.
+    constants. What a run makes may take `max_bytes`.
 
     Attributes
     ----------
@@ -27,15 +29,18 @@ class Program:
         The recurrent operators, with their weights if these are constants.
     """
 
-    def __init__(self, owner: str, graph: Graph, *, constant_weights: bool) -> None:
+    def __init__(
+        self, owner: str, graph: Graph, *, constant_weights: bool, max_bytes: int = MAX_BYTES
+    ) -> None:
         for value in graph.inputs:
             if value.dtype is None:
                 wanted = ", ".join(dtype.name for dtype in DTYPES.values())
                 raise TypeError(f"{owner}: input {value.name!r} must be one of {wanted}")
         _check_wiring(owner, graph)
-        self.owner, self.graph = owner, graph
+        self.owner, self.graph, self.max_bytes = owner, graph, max_bytes
         self.recurrent: list[tuple[Operator, Weights | None]] = []
         self._calls = [self._call(node, constant_weights) for node in graph.nodes]
+        self._last_uses = _last_uses(graph)
 
     @property
     def rare(self) -> list[str]:
@@ -51,9 +56,18 @@ class Program:
             raise ValueError(f"{self.owner}: inputs must be {', '.join(wanted)}, got {came}")
         for value in self.graph.inputs:
             values[value.name] = _checked(self.owner, value, feeds[value.name])
-        for node, call in zip(self.graph.nodes, self._calls, strict=True):
-            made = call(*(values[name] if name else None for name in node.inputs))
-            values.update(zip(node.outputs, made, strict=False))
+        alive = Alive(self.max_bytes)
+        for array in values.values():
+            alive.add(array, free=True)
+        for node, call, unused in zip(self.graph.nodes, self._calls, self._last_uses, strict=True):
+            made = call(alive, *(values[name] if name else None for name in node.inputs))
+            for name, array in zip(node.outputs, map(np.asarray, made), strict=False):
+                if name:
+                    values[name] = array
+                    alive.add(array)
+            alive.require(f"{self.owner}: {node}")
+            for name in unused:
+                alive.drop(values.pop(name))
         return tuple(values[value.name] for value in self.graph.outputs)
 
     def _call(self, node: Node, constant_weights: bool) -> Call:
@@ -63,15 +77,14 @@ class Program:
             return self._recurrent(Operator(owner, node), constant_weights)
         if node.op == "Cast" and node.attributes.get("to") not in DTYPES:
             raise ValueError(f"{owner}: to must be one of {', '.join(map(str, DTYPES))}")
-        function = NUMPY_OPS[node.op]
+        function, size = NUMPY_OPS[node.op], SIZES.get(node.op)
+        if "" in node.inputs[: _required(function, len(node.inputs))]:
+            raise ValueError(f"{owner}: an input is missing")
 
-        def call(*inputs: Any) -> Sequence[Array]:
-            try:
-                made = function(node, *inputs)
-            except (ValueError, IndexError) as error:
-                raise ValueError(f"{owner}: {error}") from None
-            except TypeError as error:
-                raise TypeError(f"{owner}: {error}") from None
+        def call(alive: Alive, *inputs: Any) -> Sequence[Any]:
+            if size is not None:
+                alive.require(owner, _said(owner, size, node, *inputs))
+            made = _said(owner, function, node, *inputs)
             return made if isinstance(made, (list, tuple)) else (made,)
 
         return call
@@ -86,10 +99,12 @@ class Program:
         ready = op.weights(**constants) if constants else None
         self.recurrent.append((op, ready))
 
-        def call(*inputs: Any) -> Sequence[Array]:
+        def call(alive: Alive, *inputs: Any) -> Sequence[Array]:
             given = dict(zip(op.inputs, inputs, strict=True))
             mine = {name: given.pop(name, None) for name in WEIGHTS}
-            return op.run(op.weights(**mine) if ready is None else ready, **given)
+            weights = op.weights(**mine) if ready is None else ready
+            alive.require(op.owner, op.size(weights, given["X"]))
+            return op.run(weights, **given)
 
         return call
 
@@ -101,6 +116,40 @@ def check_known(owner: str, graph: Graph) -> None:
         known = ", ".join([*OPERATORS, *NUMPY_OPS])
         names = ", ".join(map(repr, unknown))
         raise ValueError(f"{owner}: unknown operators {names}; known are {known}")
+
+
+def _required(function: Callable[..., Any], given: int) -> int:
+    """Return how many of the inputs an operator must have."""
+    _, *parameters = signature(function).parameters.values()  # the first is the node
+    if any(parameter.kind is Parameter.VAR_POSITIONAL for parameter in parameters):
+        return given
+    return sum(parameter.default is Parameter.empty for parameter in parameters)
+
+
+def _said(owner: str, function: Callable[..., Any], node: Node, *inputs: Any) -> Any:
+    """Call a function; its errors begin with the owner."""
+    try:
+        return function(node, *inputs)
+    except (ValueError, IndexError, OverflowError) as error:
+        raise ValueError(f"{owner}: {error}") from None
+    except TypeError as error:
+        raise TypeError(f"{owner}: {error}") from None
+
+
+def _last_uses(graph: Graph) -> list[list[str]]:
+    """Return for each node what nodes made and nothing uses after it."""
+    last: dict[str, int] = {}
+    made: set[str] = set()
+    for position, node in enumerate(graph.nodes):
+        made.update(node.outputs)
+        last.update(dict.fromkeys((*node.inputs, *node.outputs), position))
+    for name in ("", *(value.name for value in graph.outputs)):
+        last.pop(name, None)
+    unused: list[list[str]] = [[] for _ in graph.nodes]
+    for name, position in last.items():
+        if name in made:
+            unused[position].append(name)
+    return unused
 
 
 def _check_wiring(owner: str, graph: Graph) -> None:
