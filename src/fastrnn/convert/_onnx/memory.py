@@ -81,13 +81,13 @@ def _constant_of_shape(node: Node, shape: Array) -> int:
 
 
 def _expand(node: Node, x: Array, shape: Array) -> int:
-    return prod(np.broadcast_shapes(x.shape, tuple(ints(shape)))) * x.itemsize
+    return int(prod(np.broadcast_shapes(x.shape, tuple(ints(shape)))) * x.itemsize)
 
 
 def _gather(node: Node, x: Array, ids: Array) -> int:
     row = list(x.shape)
     del row[node.attributes.get("axis", 0)]
-    return ids.size * prod(row) * x.itemsize
+    return int(ids.size * prod(row) * x.itemsize)
 
 
 def _gemm(node: Node, a: Array, b: Array, c: Array | None = None) -> int:

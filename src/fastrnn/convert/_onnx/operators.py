@@ -99,8 +99,10 @@ class Operator:
     def size(self, ready: Weights, X: Any) -> int:
         """Return the bytes of the results; a batch or sequence of nothing counts as one."""
         Wx, Wh, *_ = ready.cells[0]
-        N, T = sorted(max(1, size) for size in np.shape(X)[:2]) if np.ndim(X) == 3 else (1, 1)
-        steps = N * T + len(self.cell.states) * max(N, T)
+        sizes = [max(1, size) for size in np.shape(X)]
+        T, N, _ = sizes if len(sizes) == 3 else (1, 1, 1)  # which `run` refuses
+        N, T = (T, N) if self.layout else (N, T)
+        steps = N * T + len(self.cell.states) * N
         return int(steps * len(self.reverse) * len(Wh) * Wx.dtype.itemsize)
 
     def weights(
