@@ -26,6 +26,12 @@ class Layer:
         Whether `forward` keeps what `backward` needs and dropout drops; True at first.
     rng : numpy.random.Generator
         What draws the initial parameters and the dropout.
+
+    Notes
+    -----
+    `forward` and `backward` raise what the operations raise: ValueError for a wrong shape, length
+    or id, TypeError for a wrong dtype. `backward` also raises ValueError without a forward in train
+    mode before it.
     """
 
     _arguments: ClassVar[tuple[str, ...]] = ()  # of the constructor, except rng

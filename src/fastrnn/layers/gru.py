@@ -37,6 +37,8 @@ class GRU(Recurrent):
 
     Notes
     -----
+    The equations are those of `fastrnn.ops.gru`; with `reset_after` there is a bh.
+
     The keys of `params` are Wx_l0 (D, 3*H), Wh_l0 (H, 3*H), b_l0 (3*H,) and, with `reset_after`,
     bh_l0 (H,) for layer 0, with ``_reverse`` appended for the other direction; gates r, z, n.
     Weights are drawn from normal distributions of variance 1 / rows; biases are 0.

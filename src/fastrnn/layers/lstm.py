@@ -29,6 +29,8 @@ class LSTM(Recurrent):
 
     Notes
     -----
+    The equations are those of `fastrnn.ops.lstm`.
+
     The keys of `params` are Wx_l0 (D, 4*H), Wh_l0 (H, 4*H) and b_l0 (4*H,) for layer 0, with
     ``_reverse`` appended for the other direction; gates i, f, g, o. Weights are drawn from normal
     distributions of variance 1 / rows; biases are 0, those of the forget gate 1 (Jozefowicz et

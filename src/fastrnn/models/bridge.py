@@ -19,7 +19,7 @@ class Bridge:
 
     `options` are the checked arguments of a `Seq2Seq`. `bridge` None passes the state unchanged;
     "linear" maps h (and c) of each layer with its own `W` and `b`; "tanh" also applies tanh, as
-    D. Bahdanau, K. Cho and Y. Bengio, 2015, appendix A.2.2, do for their single layer.
+    Bahdanau, Cho and Y. Bengio, 2015, appendix A.2.2, do for their single layer.
     `hidden_only` passes zeros instead of an LSTM's c.
     """
 

@@ -93,7 +93,13 @@ def attention_forward(
     num_threads: int | None = None,
     backend: str | None = None,
 ) -> tuple[Array, Array, Stash]:
-    """Run as `attention` does and return (context, attention, stash)."""
+    """Run as `attention` does and return (context, attention, stash).
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `attention`.
+    """
     options = (score, lengths, num_heads, num_threads, backend)
     return _run(True, query, keys, values, weights, *options)
 

@@ -143,7 +143,13 @@ def attention_decoder_forward(
     num_threads: int | None = None,
     backend: str | None = None,
 ) -> tuple[Array, Array, Array | None, list[Array], Stash]:
-    """Run as `attention_decoder` does; return (features, attention, fed, states, stash)."""
+    """Run as `attention_decoder` does; return (features, attention, fed, states, stash).
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `attention_decoder`.
+    """
     inputs = (weights, x, fed, states, memory, lengths, steps, drops, drop_h)
     return _run(True, *inputs, num_threads, backend)
 

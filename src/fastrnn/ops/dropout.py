@@ -38,7 +38,7 @@ def dropout(x: Any, p: float, *, rng: np.random.Generator, backend: str | None =
 
     References
     ----------
-    N. Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", 2014.
+    Srivastava et al., "Dropout: a simple way to prevent neural networks from overfitting", 2014.
     """
     return dropout_forward(x, p, rng=rng, backend=backend)[0]
 
@@ -46,7 +46,13 @@ def dropout(x: Any, p: float, *, rng: np.random.Generator, backend: str | None =
 def dropout_forward(
     x: Any, p: float, *, rng: np.random.Generator, backend: str | None = None
 ) -> tuple[Array, Stash]:
-    """Return (y, stash), y as of `dropout`."""
+    """Return (y, stash), y as of `dropout`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `dropout`.
+    """
     dtype = check.float_dtype("Dropout", "x", x)
     x = check.array("Dropout", "x", x, (...,), dtype, contiguous=True)
     p = check.probability("Dropout", "p", p)
@@ -61,7 +67,14 @@ def dropout_forward(
 
 
 def dropout_backward(dy: Any, stash: Stash) -> Array:
-    """Return the gradient of x given that of y: the same entries dropped, the others scaled."""
+    """Return the gradient of x given that of y: the same entries dropped, the others scaled.
+
+    Raises
+    ------
+    ValueError, TypeError
+        ValueError if a shape is wrong or the stash is not of `dropout_forward`; TypeError if a
+        dtype is.
+    """
     stash = _backend.open_stash("Dropout", stash)
     dx = check.array("Dropout", "dy", dy, stash.shapes[0], stash.dtype, contiguous=True)
     if stash.data is not None:

@@ -35,7 +35,13 @@ def embedding(ids: Any, W: Any, *, backend: str | None = None) -> Array:
 
 
 def embedding_forward(ids: Any, W: Any, *, backend: str | None = None) -> tuple[Array, Stash]:
-    """Return (y, stash), y as of `embedding`."""
+    """Return (y, stash), y as of `embedding`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `embedding`.
+    """
     dtype = check.float_dtype("Embedding", "W", W)
     W = check.array("Embedding", "W", W, ("V", "D"), dtype, contiguous=True)
     V, D = W.shape
@@ -46,7 +52,14 @@ def embedding_forward(ids: Any, W: Any, *, backend: str | None = None) -> tuple[
 
 
 def embedding_backward(dy: Any, stash: Stash) -> Array:
-    """Return the gradient of W (V, D) given that of y: each row sums dy (..., D) over its id."""
+    """Return the gradient of W (V, D) given that of y: each row sums dy (..., D) over its id.
+
+    Raises
+    ------
+    ValueError, TypeError
+        ValueError if a shape is wrong or the stash is not of `embedding_forward`; TypeError if a
+        dtype is.
+    """
     stash = _backend.open_stash("Embedding", stash)
     ids, V = stash.data
     dy = check.array("Embedding", "dy", dy, stash.shapes[0], stash.dtype, contiguous=True)

@@ -64,11 +64,18 @@ def gru(
 
     Notes
     -----
-    Cho et al. and most textbooks write ``h' = (1-z)*h + z*n``: their z is 1 minus ours.
+    With ``[r, z] = sigmoid(x Wx_rz + h Wh_rz + b_rz)``, the columns of n being the last::
+
+        n = tanh(x Wx_n + b_n + r * (h Wh_n + bh))    with bh
+        n = tanh(x Wx_n + b_n + (r * h) Wh_n)         without
+        h' = (1 - z) * n + z * h
+
+    Chung et al. 2014 and most textbooks write ``h' = (1-z)*h + z*n``: their z is 1 minus ours.
 
     References
     ----------
-    K. Cho et al., "Learning phrase representations using RNN encoder-decoder", 2014, eq. 5 to 8.
+    Cho et al., "Learning phrase representations using RNN encoder-decoder", 2014, eq. 5 to 8; the
+    reset after the product is that of cuDNN.
     """
     y, (h,), _ = forward_one(
         CELL, x, (h0,), (Wx, Wh, b, bh), lengths, reverse, num_threads, backend
@@ -96,6 +103,19 @@ def gru_forward(
     ----------
     drop_h : array (N, H), optional
         As for `lstm_forward`, before r, z and n are made; ``z*h`` has all of h.
+
+    Returns
+    -------
+    y, h : array
+        As `gru`.
+    stash : Stash
+        For `gru_backward`, any number of times. It refers to the arguments, which must not change
+        before.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `gru`.
     """
     y, (h,), stash = forward_one(
         CELL, x, (h0,), (Wx, Wh, b, bh), lengths, reverse, num_threads, backend, drop_h, train=True
@@ -112,6 +132,11 @@ def gru_backward(
     ----------
     dy, dh, stash, num_threads
         As for `lstm_backward`; the stash is that of `gru_forward`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `lstm_backward`.
     """
     return backward_one(CELL, dy, (dh,), stash, num_threads)
 
@@ -119,5 +144,11 @@ def gru_backward(
 def gru_step(
     x: Any, h: Any, Wx: Any, Wh: Any, b: Any, bh: Any = None, *, backend: str | None = None
 ) -> Array:
-    """Run one time step: x (N, D) and h (N, H) give the new h (N, H)."""
+    """Run one time step: x (N, D) and h (N, H) give the new h (N, H).
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `gru`.
+    """
     return step(CELL, x, (h,), (Wx, Wh, b, bh), backend=backend)[0]

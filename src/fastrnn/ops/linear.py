@@ -41,7 +41,13 @@ def linear(
 def linear_forward(
     x: Any, W: Any, b: Any = None, *, num_threads: int | None = None, backend: str | None = None
 ) -> tuple[Array, Stash]:
-    """Return (y, stash), y as of `linear`."""
+    """Return (y, stash), y as of `linear`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `linear`.
+    """
     dtype = check.float_dtype("Linear", "W", W)
     W = check.array("Linear", "W", W, ("D", "O"), dtype, contiguous=True)
     D, O = W.shape  # noqa: E741
@@ -59,7 +65,14 @@ def linear_forward(
 def linear_backward(
     dy: Any, stash: Stash, *, num_threads: int | None = None
 ) -> tuple[Array, Array, Array | None]:
-    """Return the gradients (dx, dW, db) given that of y; db is None without b."""
+    """Return the gradients (dx, dW, db) given that of y; db is None without b.
+
+    Raises
+    ------
+    ValueError, TypeError
+        ValueError if a shape is wrong or the stash is not of `linear_forward`; TypeError if a
+        dtype is.
+    """
     stash = _backend.open_stash("Linear", stash)
     x, W, bias = stash.data
     dy = check.array("Linear", "dy", dy, stash.shapes[0], stash.dtype, contiguous=True)

@@ -56,10 +56,18 @@ def lstm(
     ValueError, TypeError
         ValueError if a shape, a length or an option is wrong; TypeError if a dtype is.
 
+    Notes
+    -----
+    With ``[i, f, g, o] = x Wx + h Wh + b``, the columns of each in this order::
+
+        c' = sigmoid(f) * c + sigmoid(i) * tanh(g)
+        h' = sigmoid(o) * tanh(c')
+
     References
     ----------
-    S. Hochreiter and J. Schmidhuber, "Long short-term memory", Neural Computation 9, 1997; the
-    forget gate: F. A. Gers, J. Schmidhuber and F. Cummins, "Learning to forget", 2000.
+    Hochreiter and Schmidhuber, "Long short-term memory", Neural Computation 9, 1997; the forget
+    gate: Gers, Schmidhuber and Cummins, "Learning to forget", 2000; without peepholes, as in
+    Zaremba, Sutskever and Vinyals, "Recurrent neural network regularization", 2014, section 3.1.
     """
     y, (h, c), _ = forward_one(
         CELL, x, (h0, c0), (Wx, Wh, b), lengths, reverse, num_threads, backend
@@ -88,6 +96,19 @@ def lstm_forward(
     drop_h : array (N, H), optional
         Factors of h where it meets Wh, at every step the same: variational dropout (Gal and
         Ghahramani 2016) has 0 with probability p, else 1 / (1 - p).
+
+    Returns
+    -------
+    y, h, c : array
+        As `lstm`.
+    stash : Stash
+        For `lstm_backward`, any number of times. It refers to the arguments, which must not change
+        before.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `lstm`.
     """
     y, (h, c), stash = forward_one(
         CELL, x, (h0, c0), (Wx, Wh, b), lengths, reverse, num_threads, backend, drop_h, train=True
@@ -110,6 +131,17 @@ def lstm_backward(
         From `lstm_forward`; the backward runs on the backend that ran it.
     num_threads : int, optional
         For this call.
+
+    Returns
+    -------
+    tuple of array
+        Of the shapes of the arguments of `lstm_forward`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        ValueError if a shape is wrong or the stash is not of `lstm_forward`; TypeError if a
+        dtype is.
     """
     return backward_one(CELL, dy, (dh, dc), stash, num_threads)
 
@@ -117,6 +149,12 @@ def lstm_backward(
 def lstm_step(
     x: Any, h: Any, c: Any, Wx: Any, Wh: Any, b: Any, *, backend: str | None = None
 ) -> tuple[Array, Array]:
-    """Run one time step: x (N, D) and h, c (N, H) give the new (h, c)."""
+    """Run one time step: x (N, D) and h, c (N, H) give the new (h, c).
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `lstm`.
+    """
     h, c = step(CELL, x, (h, c), (Wx, Wh, b), backend=backend)
     return h, c

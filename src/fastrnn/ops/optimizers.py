@@ -12,7 +12,25 @@ from fastrnn.ops import _backend
 
 
 def sgd_update(param: Array, grad: Any, *, lr: float, backend: str | None = None) -> None:
-    """Stochastic gradient descent: ``p -= lr*g``."""
+    """Stochastic gradient descent: ``p -= lr*g``.
+
+    Parameters
+    ----------
+    param : array (...)
+        The parameter, updated in place; C-contiguous, float32 or float64.
+    grad : array (...)
+        Gradient of the parameter, of its shape and dtype.
+    lr : float
+        As for `fastrnn.training.SGD`.
+    backend : {"compiled", "reference"}, optional
+        For this call.
+
+    Raises
+    ------
+    ValueError, TypeError
+        ValueError if a shape is wrong or an array cannot be updated in place; TypeError if a
+        dtype is wrong.
+    """
     _update("SGD", backend, grad, {"param": param}, lr=lr)
 
 
@@ -25,7 +43,25 @@ def momentum_update(
     momentum: float,
     backend: str | None = None,
 ) -> None:
-    """Gradient descent with momentum (Polyak 1964): ``v = momentum*v - lr*g; p += v``."""
+    """Gradient descent with momentum (Polyak 1964): ``v = momentum*v - lr*g; p += v``.
+
+    Parameters
+    ----------
+    param, velocity : array (...)
+        The parameter and its moments, zeros at first, updated in place; C-contiguous, all
+        float32 or all float64.
+    grad : array (...)
+        Gradient of the parameter, of its shape and dtype.
+    lr, momentum : float
+        As for `fastrnn.training.Momentum`.
+    backend : {"compiled", "reference"}, optional
+        For this call.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `sgd_update`.
+    """
     arrays = {"param": param, "velocity": velocity}
     _update("Momentum", backend, grad, arrays, lr=lr, momentum=momentum)
 
@@ -33,7 +69,25 @@ def momentum_update(
 def adagrad_update(
     param: Array, grad: Any, square: Array, *, lr: float, eps: float, backend: str | None = None
 ) -> None:
-    """AdaGrad (Duchi et al. 2011): ``s += g*g; p -= lr*g/(sqrt(s)+eps)``."""
+    """AdaGrad (Duchi et al. 2011): ``s += g*g; p -= lr*g/(sqrt(s)+eps)``.
+
+    Parameters
+    ----------
+    param, square : array (...)
+        The parameter and its moments, zeros at first, updated in place; C-contiguous, all
+        float32 or all float64.
+    grad : array (...)
+        Gradient of the parameter, of its shape and dtype.
+    lr, eps : float
+        As for `fastrnn.training.AdaGrad`.
+    backend : {"compiled", "reference"}, optional
+        For this call.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `sgd_update`.
+    """
     arrays = {"param": param, "square": square}
     _update("AdaGrad", backend, grad, arrays, lr=lr, eps=eps)
 
@@ -48,7 +102,25 @@ def rmsprop_update(
     eps: float,
     backend: str | None = None,
 ) -> None:
-    """RMSprop (Tieleman and Hinton 2012): ``s = rho*s+(1-rho)*g*g; p -= lr*g/(sqrt(s)+eps)``."""
+    """RMSprop (Tieleman and Hinton 2012): ``s = rho*s+(1-rho)*g*g; p -= lr*g/(sqrt(s)+eps)``.
+
+    Parameters
+    ----------
+    param, square : array (...)
+        The parameter and its moments, zeros at first, updated in place; C-contiguous, all
+        float32 or all float64.
+    grad : array (...)
+        Gradient of the parameter, of its shape and dtype.
+    lr, rho, eps : float
+        As for `fastrnn.training.RMSprop`.
+    backend : {"compiled", "reference"}, optional
+        For this call.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `sgd_update`.
+    """
     arrays = {"param": param, "square": square}
     _update("RMSprop", backend, grad, arrays, lr=lr, rho=rho, eps=eps)
 
@@ -69,8 +141,27 @@ def adam_update(
 ) -> None:
     """Adam (Kingma and Ba 2015, algorithm 1), with the decoupled decay of AdamW.
 
-    `step` counts from 1; a `weight_decay` of 0 is Adam itself, another is that of AdamW
-    (Loshchilov and Hutter 2019, algorithm 2).
+    A `weight_decay` of 0 is Adam itself, another is that of AdamW (Loshchilov and Hutter 2019,
+    algorithm 2).
+
+    Parameters
+    ----------
+    param, mean, square : array (...)
+        The parameter and its moments, zeros at first, updated in place; C-contiguous, all
+        float32 or all float64.
+    grad : array (...)
+        Gradient of the parameter, of its shape and dtype.
+    lr, beta1, beta2, eps, weight_decay : float
+        As for `fastrnn.training.AdamW`.
+    step : int
+        The number of this update, from 1.
+    backend : {"compiled", "reference"}, optional
+        For this call.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `sgd_update`.
     """
     step = check.size("Adam", "step", step)
     arrays = {"param": param, "mean": mean, "square": square}
@@ -79,14 +170,26 @@ def adam_update(
 
 
 def squared_norm(array: Any, *, backend: str | None = None) -> float:
-    """Return the sum of the squares of all entries, accumulated in float64."""
+    """Return the sum of the squares of all entries, accumulated in float64.
+
+    Raises
+    ------
+    ValueError, TypeError
+        ValueError if an option is wrong; TypeError if the dtype is not float32 or float64.
+    """
     dtype = check.float_dtype("squared_norm", "array", array)
     array = check.array("squared_norm", "array", array, (...,), dtype, contiguous=True)
     return float(_backend.get(backend).squared_norm(array))
 
 
 def scale_in_place(array: Array, factor: float, *, backend: str | None = None) -> None:
-    """Multiply all entries by `factor`."""
+    """Multiply all entries by `factor`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `sgd_update`; TypeError also if `factor` is no number.
+    """
     dtype = check.float_dtype("scale_in_place", "array", array)
     array = check.in_place("scale_in_place", "array", array, np.shape(array), dtype)
     _backend.get(backend).scale_in_place(array, check.number("scale_in_place", "factor", factor))

@@ -59,9 +59,13 @@ def rnn(
     ValueError, TypeError
         ValueError if a shape, a length or an option is wrong; TypeError if a dtype is.
 
+    Notes
+    -----
+    A step is ``h' = tanh(x Wx + h Wh + b)``, or relu instead of tanh.
+
     References
     ----------
-    J. L. Elman, "Finding structure in time", Cognitive Science 14, 1990.
+    Elman, "Finding structure in time", Cognitive Science 14, 1990.
     """
     arguments = x, (h0,), (Wx, Wh, b), lengths, reverse, num_threads, backend
     y, (h,), _ = forward_one(CELL, *arguments, options=_options(nonlinearity))
@@ -88,6 +92,19 @@ def rnn_forward(
     ----------
     drop_h : array (N, H), optional
         As for `lstm_forward`.
+
+    Returns
+    -------
+    y, h : array
+        As `rnn`.
+    stash : Stash
+        For `rnn_backward`, any number of times. It refers to the arguments, which must not change
+        before.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `rnn`.
     """
     arguments = x, (h0,), (Wx, Wh, b), lengths, reverse, num_threads, backend, drop_h
     options = _options(nonlinearity)
@@ -104,6 +121,11 @@ def rnn_backward(
     ----------
     dy, dh, stash, num_threads
         As for `lstm_backward`; the stash is that of `rnn_forward`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `lstm_backward`.
     """
     return backward_one(CELL, dy, (dh,), stash, num_threads)
 
@@ -118,7 +140,13 @@ def rnn_step(
     nonlinearity: str = "tanh",
     backend: str | None = None,
 ) -> Array:
-    """Run one time step: x (N, D) and h (N, H) give the new h (N, H)."""
+    """Run one time step: x (N, D) and h (N, H) give the new h (N, H).
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `rnn`.
+    """
     return step(CELL, x, (h,), (Wx, Wh, b), options=_options(nonlinearity), backend=backend)[0]
 
 

@@ -58,7 +58,13 @@ def softmax_cross_entropy_forward(
     num_threads: int | None = None,
     backend: str | None = None,
 ) -> tuple[float, Stash]:
-    """Return (loss, stash), the loss as of `softmax_cross_entropy`."""
+    """Return (loss, stash), the loss as of `softmax_cross_entropy`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `softmax_cross_entropy`.
+    """
     return _run(True, logits, targets, ignore_index, label_smoothing, num_threads, backend)
 
 
@@ -66,6 +72,12 @@ def softmax_cross_entropy_backward(dloss: float, stash: Stash) -> Array:
     """Return the gradient of the logits given that of the loss.
 
     For a `dloss` of 1 it is the array in the stash, read-only.
+
+    Raises
+    ------
+    ValueError, TypeError
+        ValueError if the stash is not of `softmax_cross_entropy_forward`; TypeError if dloss is
+        no number.
     """
     dloss = check.number(_LAYER, "dloss", dloss)
     stash = _backend.open_stash(_LAYER, stash)

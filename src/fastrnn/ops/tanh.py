@@ -33,7 +33,13 @@ def tanh(x: Any, *, backend: str | None = None) -> Array:
 
 
 def tanh_forward(x: Any, *, backend: str | None = None) -> tuple[Array, Stash]:
-    """Return (y, stash), y as of `tanh`."""
+    """Return (y, stash), y as of `tanh`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `tanh`.
+    """
     dtype = check.float_dtype("Tanh", "x", x)
     x = check.array("Tanh", "x", x, (...,), dtype, contiguous=True)
     chosen = _backend.choose(backend)
@@ -42,7 +48,14 @@ def tanh_forward(x: Any, *, backend: str | None = None) -> tuple[Array, Stash]:
 
 
 def tanh_backward(dy: Any, stash: Stash) -> Array:
-    """Return the gradient of x given that of y."""
+    """Return the gradient of x given that of y.
+
+    Raises
+    ------
+    ValueError, TypeError
+        ValueError if a shape is wrong or the stash is not of `tanh_forward`; TypeError if a
+        dtype is.
+    """
     stash = _backend.open_stash("Tanh", stash)
     dy = check.array("Tanh", "dy", dy, stash.shapes[0], stash.dtype, contiguous=True)
     return _backend.get(stash.backend).tanh_backward(dy, stash.data)
