@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import ast
 import re
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from support.pages import blocks, missing
 
 PAGE = Path(__file__).parent.parent / "docs" / "interop.md"
 
@@ -15,22 +14,11 @@ PAGE = Path(__file__).parent.parent / "docs" / "interop.md"
 def sections() -> dict[str, str]:
     """The code of each section that has some, by title, its blocks joined."""
     parts = re.split(r"^## (.*)$", PAGE.read_text(), flags=re.MULTILINE)[1:]
-    blocks = {
-        title: re.findall(r"^```python\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    code = {
+        title: "\n".join(blocks(text, "python"))
         for title, text in zip(parts[::2], parts[1::2], strict=True)
     }
-    return {title: "\n".join(code) for title, code in blocks.items() if code}
-
-
-def missing(code: str) -> set[str]:
-    """Packages that the code imports and that are not installed."""
-    names = set()
-    for node in ast.walk(ast.parse(code)):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            names.add(node.module)
-    return {name for name in {name.partition(".")[0] for name in names} if not find_spec(name)}
+    return {title: lines for title, lines in code.items() if lines}
 
 
 def test_numpy_layers_are_among_the_sections() -> None:
