@@ -9,7 +9,7 @@ import pytest
 
 import fastrnn
 from fastrnn import _storage, layers, reference
-from fastrnn.models import LanguageModel, Seq2Seq, load, load_with_extra, save
+from fastrnn.models import LanguageModel, Seq2Seq, Translator, load, load_with_extra, save
 from fastrnn.models.base import Model
 from fastrnn.models.serialization import check_writable
 from fastrnn.training import Adam, Trainer
@@ -206,6 +206,53 @@ def test_a_file_that_is_not_a_model(changes: Any, message: str, tmp_path: Path) 
     assert "\n" not in str(caught.value)
 
 
+WRONG = [None, True, "x\x1b[2J\n", -1, 1.5, float("nan"), 10**30, [], [1], [[]], {}, {"x": 1}]
+
+
+@pytest.mark.parametrize("part", ["config", "extra"])
+def test_any_damage_of_the_metadata_is_found_on_reading(part: str, tmp_path: Path) -> None:
+    path = tmp_path / "wrong"
+    Translator.from_pairs([("ab", "cd")], 3, 4, attention="dot", rng=0).save(path)
+    arrays, metadata = _storage.read(path)
+    whole = json.loads(metadata[part])
+    accepted = 0
+    deep: Any = []
+    for _ in range(400):
+        deep = [deep]
+    for keys in (*((key,) for key in whole), *(("source", key) for key in whole.get("source", ()))):
+        for value in [*WRONG, deep, ["\x1b", "\n"], ["a\x1b[2J"]]:
+            damaged = json.loads(metadata[part])
+            inner = damaged if len(keys) == 1 else damaged[keys[0]]
+            inner[keys[-1]] = value
+            _storage.write(path, arrays, {**metadata, part: json.dumps(damaged)})
+            try:
+                translator = Translator.load(path)
+            except ValueError as error:
+                assert str(error).startswith(f"{path}: ") and str(error).isprintable()
+            else:
+                accepted += 1
+                translator(["a"], max_length=3)
+    assert accepted
+
+
+def test_escapes_of_a_file_are_printed_escaped(tmp_path: Path) -> None:
+    path, escape = tmp_path / "wrong", "\x1b]0;title\x07\n"
+    for changes in (
+        {"kind": escape},
+        {"class": escape},
+        {"class": "x" * 10_000},
+        {"config": sizes(**{escape: 1})},
+        {"config": sizes(cell=escape)},
+        {"arrays": {escape: np.ones(2)}},
+        {"arrays": {f"{i}": np.ones(2) for i in range(1000)}},
+    ):
+        rewrite(path, **changes)
+        with pytest.raises(ValueError, match="^" + str(path)) as caught:
+            load(path)
+        assert str(caught.value).isprintable()
+        assert len(str(caught.value)) < 1500
+
+
 def test_files_that_are_no_fastrnn_files(tmp_path: Path) -> None:
     path = tmp_path / "x"
     save(layers.Linear(20, 30, rng=0), path)
@@ -253,10 +300,13 @@ def test_whether_a_file_can_be_written_is_known_before(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
     save(layers.Linear(2, 3), path)
     check_writable(path)
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
     for wrong, message in (
         (tmp_path, "Is a directory"),
         (tmp_path / "none" / "model", "No such file or directory"),
         (path / "model", "Not a directory"),
+        (loop, "Too many levels of symbolic links"),
     ):
         with pytest.raises(OSError, match=message) as caught:
             check_writable(wrong)

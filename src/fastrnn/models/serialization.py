@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import os
-import pathlib
 import tempfile
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias, TypeVar
@@ -16,6 +15,7 @@ from typing import Any, TypeAlias, TypeVar
 import numpy as np
 
 from fastrnn import _storage, layers
+from fastrnn._printable import printable
 from fastrnn.layers import Layer
 from fastrnn.models.base import Array, Model
 from fastrnn.models.language_model import LanguageModel
@@ -24,6 +24,9 @@ from fastrnn.models.seq2seq import Seq2Seq
 Path: TypeAlias = "str | os.PathLike[str]"
 M = TypeVar("M", bound=Model)
 Built = TypeVar("Built")
+
+# What constructors raise at values of the wrong kind, and JSON that is not any or too deep.
+_UNFIT = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 
 _CLASSES: dict[str, type[Model] | type[Layer]] = {
     cls.__name__: cls
@@ -101,16 +104,18 @@ def load_with_extra(path: Path) -> tuple[Any, dict[str, Any]]:
     file = os.fspath(path)
     if metadata.get("kind") != "model":
         kind = metadata.get("kind", "file of another kind")
-        raise ValueError(f"{file}: a {kind}, not a model")
+        raise ValueError(f"{file}: a {printable(kind)}, not a model")
     name = metadata.get("class")
     if name not in _CLASSES:
-        raise ValueError(f"{file}: unknown class {name!r}, known: {', '.join(_CLASSES)}")
+        came = printable(repr(name))
+        raise ValueError(f"{file}: unknown class {came}, known: {', '.join(_CLASSES)}")
     try:
         config = dict(json.loads(metadata["config"]))
         model = _build(_CLASSES[name], config, arrays)
         extra = dict(json.loads(metadata["extra"]))
-    except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
-        raise ValueError(f"{file}: the metadata does not describe a {name}: {error}") from error
+    except _UNFIT as error:
+        what = f"the metadata does not describe a {name}"
+        raise ValueError(f"{file}: {what}: {printable(error)}") from error
     _fill(file, model.params, arrays)
     if isinstance(model, Seq2Seq) and "readout" not in config:
         _turn_features(model)
@@ -121,11 +126,14 @@ def load_as(path: Path, kind: type[M], build: Callable[[M, dict[str, Any]], Buil
     """Return what `build` makes of a model of this class, in eval mode, and of its `extra`."""
     model, extra = load_with_extra(path)
     if not isinstance(model, kind):
-        raise ValueError(f"{path}: holds a {type(model).__name__}, not a {kind.__name__}")
+        raise ValueError(
+            f"{os.fspath(path)}: holds a {type(model).__name__}, not a {kind.__name__}"
+        )
     try:
         return build(model.eval(), extra)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ValueError(f"{path}: no vocabularies that fit the model: {error}") from error
+    except _UNFIT as error:
+        what = f"no vocabularies that fit the model: {printable(error)}"
+        raise ValueError(f"{os.fspath(path)}: {what}") from error
 
 
 def check_writable(path: Path) -> None:
@@ -137,12 +145,10 @@ def check_writable(path: Path) -> None:
         If `path` is a folder or a device, or its folder is missing or not writable. The message
         names `path`.
     """
-    target = pathlib.Path(path).resolve()
-    try:
+    with _storage.naming(path):
+        target = _storage.resolved(path)
         _storage.require_replaceable(target)
         tempfile.TemporaryFile(dir=target.parent).close()
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, os.fspath(path)) from error
 
 
 class _Allowance(np.random.Generator):
@@ -180,7 +186,8 @@ def _fill(file: str, params: dict[str, Array], arrays: dict[str, Array]) -> None
     if missing := params.keys() - arrays.keys():
         raise ValueError(f"{file}: missing: {', '.join(sorted(missing))}")
     if surplus := arrays.keys() - params.keys():
-        raise ValueError(f"{file}: not a parameter of the model: {', '.join(sorted(surplus))}")
+        names = printable(", ".join(sorted(surplus)))
+        raise ValueError(f"{file}: not a parameter of the model: {names}")
     for key, param in params.items():
         came = arrays[key]
         if (came.shape, came.dtype) != (param.shape, param.dtype):
