@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import signal
 from dataclasses import asdict
 
@@ -528,6 +529,142 @@ def test_damaged_checkpoint(tmp_path, damage):
     with pytest.raises(ValueError, match=rf"^{path}: a damaged checkpoint: [^\n]+$"):
         other.resume(path)
     np.testing.assert_equal((snapshot(other), other.optimizer.lr), before)
+
+
+def leaves(value, keys=()):
+    """Yield the path of keys to each value that JSON holds, the containers too."""
+    yield keys
+    if isinstance(value, dict):
+        for key, below in value.items():
+            yield from leaves(below, (*keys, key))
+
+
+def with_leaf(state, keys, value):
+    """Return a copy of JSON with another value at a path of keys."""
+    if not keys:
+        return value
+    return {**state, keys[0]: with_leaf(state[keys[0]], keys[1:], value)}
+
+
+WRONG = [None, True, "x\x1b[2J\n", -1, 1.5, math.nan, -math.inf, 10**30, [], [1], {}, {"x": 1}]
+
+
+@pytest.fixture(scope="module", params=["PCG64", "MT19937"])
+def resumable(request, tmp_path_factory):
+    """A checkpoint within an epoch, and what builds its trainer anew."""
+    path = tmp_path_factory.mktemp("run") / "run"
+
+    def make(seed):
+        rng = np.random.Generator(getattr(np.random, request.param)(seed))
+        model = LanguageModel(6, 3, 4, dropout=0.1, rng=rng)
+        schedule = ReduceLROnPlateau(0.5, patience=0)
+        options = {"checkpoint": path, "progress": False, "patience": 3, "keep_best": True}
+        return Trainer(model, Adam(), schedule=schedule, settings={"x": 1}, **options)
+
+    trainer = make(0)
+    batches = StreamBatches(np.arange(42) % 6, batch_size=2, num_steps=4)
+    loss, calls = trainer.model.loss, iter(range(7))
+
+    def interrupting(*batch):
+        if next(calls) == 6:
+            signal.raise_signal(signal.SIGINT)
+        return loss(*batch)
+
+    trainer.model.loss = interrupting
+    with pytest.raises(KeyboardInterrupt):
+        trainer.fit(batches, epochs=3)
+    arrays, metadata = _storage.read(path)
+    return path, make, batches, arrays, json.loads(metadata["state"])
+
+
+def write_checkpoint(path, arrays, state):
+    text = json.dumps(state, default=lambda array: np.asarray(array).tolist())
+    _storage.write(path, arrays, {"kind": "checkpoint", "format": "2", "state": text})
+
+
+def require_refused_or_sound(resumable, tmp_path, arrays, state):
+    """A damaged state is refused in one line, unchanged; what is accepted can be trained."""
+    _, make, batches, *_ = resumable
+    path = tmp_path / "damaged"
+    write_checkpoint(path, arrays, state)
+    trainer = make(3)
+    before = snapshot(trainer)
+    try:
+        trainer.resume(path)
+    except ValueError as error:
+        assert str(error).startswith(f"{path}: a ") and str(error).isprintable()
+        np.testing.assert_equal(snapshot(trainer), before)
+        return False
+    try:
+        trainer.fit(batches, epochs=3)
+    except ValueError as error:  # of other data, which is known only here
+        assert str(error).startswith(f"{path}: a checkpoint with another training set: ")
+        assert str(error).isprintable()
+    return True
+
+
+def test_any_damage_of_the_state_is_found_on_reading(resumable, tmp_path, monkeypatch):
+    monkeypatch.setattr("os.fsync", lambda file: None)
+    *_, arrays, state = resumable
+    for keys in leaves(state):
+        for value in WRONG:
+            require_refused_or_sound(resumable, tmp_path, arrays, with_leaf(state, keys, value))
+
+
+def test_any_damage_of_the_arrays_is_found_on_reading(resumable, tmp_path, monkeypatch):
+    monkeypatch.setattr("os.fsync", lambda file: None)
+    *_, arrays, state = resumable
+    for key, array in arrays.items():
+        for other in (array[None], array.astype(np.float16), np.ones((3, 3, 3)), array.ravel()[:0]):
+            if other.dtype != array.dtype or other.shape != array.shape:
+                damaged = {**arrays, key: other}
+                assert not require_refused_or_sound(resumable, tmp_path, damaged, state), key
+
+
+@pytest.mark.parametrize("generator", ["MT19937", "Philox"])
+@pytest.mark.parametrize("position", [-1, 10**9])
+def test_a_generator_that_would_read_beyond_its_table(tmp_path, generator, position):
+    path, bit_generator = tmp_path / "run", getattr(np.random, generator)
+    make_trainer(None, model=SmallModel(bit_generator=bit_generator)).save(path)
+    arrays, metadata = _storage.read(path)
+    state = json.loads(metadata["state"])
+    (state["rng"] if generator == "Philox" else state["rng"]["state"]).update(
+        {"buffer_pos" if generator == "Philox" else "pos": position}
+    )
+    write_checkpoint(path, arrays, state)
+    with pytest.raises(ValueError, match=f"^{path}: a damaged checkpoint: rng: the position must"):
+        make_trainer(None, model=SmallModel(bit_generator=bit_generator)).resume(path)
+
+
+@pytest.mark.parametrize("depth", [400, 100_000])
+@pytest.mark.parametrize(
+    "template", ["{}", '{{"position": {}}}', '{{"parts": {{"model": {}}}}}', '{{"rng": {}}}']
+)
+def test_deep_json(saved, depth, template):
+    arrays, metadata = _storage.read(saved)
+    state = json.loads(metadata["state"])
+    for key, value in json.loads(template.format("{}")).items():
+        state[key] = "here" if not value else {**state[key], "model": "here"}
+    text = json.dumps(state) if template != "{}" else '"here"'
+    text = text.replace('"here"', '{"x":' * depth + "1" + "}" * depth)
+    _storage.write(saved, arrays, {**metadata, "state": text})
+    with pytest.raises(ValueError, match=rf"^{saved}: a .*checkpoint[^\n]+$") as caught:
+        make_trainer(None).resume(saved)
+    assert len(str(caught.value)) < 2000
+
+
+def test_escapes_of_a_file_are_printed_escaped(tmp_path):
+    path = tmp_path / "run"
+    make_trainer(None, SGD).save(path)
+    arrays, metadata = _storage.read(path)
+    _storage.write(path, arrays, {**metadata, "kind": "\x1b]0;title\x07\n"})
+    with pytest.raises(ValueError, match=r"a \\x1b\]0;title\\x07\\n, not a checkpoint$"):
+        make_trainer(None, SGD).resume(path)
+    for key in ("params/\x1b[2J\n", "optimizer/\x1b[2J\n", "\x1b[2J\n/x"):
+        _storage.write(path, {**arrays, key: np.ones(2)}, metadata)
+        with pytest.raises(ValueError, match=r"\\x1b\[2J\\n") as caught:
+            make_trainer(None, SGD).resume(path)
+        assert str(caught.value).isprintable()
 
 
 @pytest.mark.parametrize("metadata", [{}, {"state": ""}, {"state": "[]"}])

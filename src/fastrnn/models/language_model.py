@@ -168,14 +168,21 @@ class LanguageModel(Model):
         Raises
         ------
         ValueError
-            If the names are not those of the cell's state.
+            If the names are not those of the cell's state, or a shape does not fit.
+        TypeError
+            If a dtype is not the model's.
         """
         names = self._state_names
         if buffers and set(buffers) != set(names):
             raise ValueError(
                 f"LanguageModel: buffers must be {', '.join(names)}, got {', '.join(buffers)}"
             )
-        self._state = state_of([np.array(buffers[name]) for name in names]) if buffers else None
+        arrays: list[Array] = []
+        for name in names if buffers else ():
+            shape = arrays[0].shape if arrays else (self.rnn.num_layers, "N", self.rnn.hidden_size)
+            came = check.array("LanguageModel", name, buffers[name], shape, self.rnn.dtype)
+            arrays.append(came.copy())
+        self._state = state_of(arrays) if arrays else None
 
     def perplexity(self, batches: BatchSource) -> float:
         """Return the perplexity: the exponential of the mean cross-entropy per token.

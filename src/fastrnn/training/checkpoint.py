@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastrnn import _check as check
 from fastrnn import _storage
+from fastrnn._printable import printable
 from fastrnn.training.protocol import Arrays, Configured, Model
 
 KIND = "checkpoint"
@@ -61,7 +63,7 @@ class Checkpoint:
         arrays, metadata = _storage.read(path)
         kind = metadata.get("kind", "file without a kind")
         if kind != KIND:
-            raise ValueError(f"{os.fspath(path)}: a {kind}, not a checkpoint")
+            raise ValueError(f"{os.fspath(path)}: a {printable(kind)}, not a checkpoint")
         if metadata.get("format") != _FORMAT:
             raise ValueError(f"{os.fspath(path)}: a checkpoint of another version of fastrnn")
         with reporting_damage(path):
@@ -71,10 +73,12 @@ class Checkpoint:
                 groups[group][key] = array
             saved = cls(**groups, state=json.loads(metadata["state"]))
             saved._require_whole()
+            saved._require_values()
+            saved._require_arrays()
         return saved
 
     def _require_whole(self) -> None:
-        """Raise if a part of the state or an array of a parameter is missing."""
+        """Raise if a part of the state is missing."""
         for section, entries in _SECTIONS.items():
             there = self.state[section]
             if section == "early_stopping" and there is None:
@@ -84,9 +88,34 @@ class Checkpoint:
         for name, part in self.state["parts"].items():
             if not isinstance(part, dict):
                 raise TypeError(f"{name} is not described")
-        stopping = self.state["early_stopping"]
-        if stopping and math.isfinite(stopping["best"]) and not self.best:
-            raise ValueError("the best weights are missing")
+
+    def _require_values(self) -> None:
+        """Raise if a value of the state is none that a run can have."""
+        at, history, stopping = (
+            self.state[name] for name in ("position", "history", "early_stopping")
+        )
+        for name in ("epoch", "batch", "batches"):
+            check.size("position", name, at[name], least=0)
+        if at["batch"] > at["batches"]:
+            raise ValueError(f"batch {at['batch']} of {at['batches']}")
+        for name in ("loss_sum", "seconds"):
+            _require_number("position", name, at[name])
+        for name, values in history.items():
+            if not isinstance(values, list) or len(values) != at["epoch"]:
+                raise ValueError(f"history: {name} must be a list of {at['epoch']} epochs")
+            numbers = [v for each in values for v in each.values()] if name == "metrics" else values
+            for value in numbers:
+                check.number("history", name, value)
+        if stopping:
+            check.size("early_stopping", "bad_epochs", stopping["bad_epochs"], least=0)
+            if math.isnan(check.number("early_stopping", "best", stopping["best"])):
+                raise ValueError("early_stopping: best is not a number")
+            if math.isfinite(stopping["best"]) and not self.best:
+                raise ValueError("the best weights are missing")
+        _require_rng(self.state["rng"])
+
+    def _require_arrays(self) -> None:
+        """Raise if the array of a parameter is missing or does not fit it."""
         held: dict[str, dict[str, NDArray[Any]]] = {"best": dict(self.best)}
         for name, array in self.optimizer.items():
             moment, _, key = name.partition(".")
@@ -102,7 +131,8 @@ class Checkpoint:
         for key in sorted(here.keys() | there.keys()):
             if here.get(key) != there.get(key):
                 raise ValueError(
-                    f"{os.fspath(path)}: a checkpoint of another model: parameter {key!r} is "
+                    f"{os.fspath(path)}: a checkpoint of another model: parameter "
+                    f"{printable(repr(key))} is "
                     f"{there.get(key, 'missing')} there, {here.get(key, 'missing')} in the model"
                 )
         there_rng, here_rng = self.state["rng"]["bit_generator"], rng_state(model)["bit_generator"]
@@ -126,10 +156,10 @@ def require_same(
     here = json.loads(json.dumps(here, default=_jsonable))
     for key in {**here, **there}:
         if there.get(key) != here.get(key):
-            name = "" if key == "kind" else f"{key} "
+            name = "" if key == "kind" else f"{printable(key)} "
             raise ValueError(
                 f"{os.fspath(path)}: a checkpoint with another {what}: "
-                f"{name}{there.get(key)} there, {here.get(key)} here"
+                f"{name}{printable(there.get(key))} there, {printable(here.get(key))} here"
             )
 
 
@@ -138,8 +168,8 @@ def reporting_damage(path: str | os.PathLike[str]) -> Iterator[None]:
     """Convert errors of missing or malformed parts to one line with the path."""
     try:
         yield
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        what = f"no {error}" if isinstance(error, KeyError) else error
+    except _DAMAGE as error:
+        what = printable(f"no {error}" if isinstance(error, KeyError) else error)
         raise ValueError(f"{os.fspath(path)}: a damaged checkpoint: {what}") from error
 
 
@@ -148,6 +178,7 @@ def rng_state(model: Model) -> dict[str, Any]:
     return dict(model.rng.bit_generator.state)
 
 
+_DAMAGE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 _GROUPS = ("params", "buffers", "optimizer", "best")
 _SECTIONS = {
     "position": {"epoch", "batch", "batches", "loss_sum", "seconds"},
@@ -158,6 +189,24 @@ _SECTIONS = {
     "learning_rate": {"initial", "now", "schedule"},
     "early_stopping": {"monitor", "best", "bad_epochs"},
 }
+# Positions in a generator's own table, which NumPy does not check: it would read beyond it.
+_TABLES = {"MT19937": 624, "Philox": 4}
+
+
+def _require_number(section: str, name: str, value: Any) -> None:
+    """Raise unless the value is a finite number."""
+    if not math.isfinite(check.number(section, name, value)):
+        raise ValueError(f"{section}: {name} must be finite, got {value}")
+
+
+def _require_rng(state: dict[str, Any]) -> None:
+    """Raise if the state of a generator points outside of its table."""
+    size = _TABLES.get(state["bit_generator"])
+    if size is not None:
+        held = state if "buffer_pos" in state else state["state"]
+        position = held["buffer_pos" if "buffer_pos" in held else "pos"]
+        if not 0 <= check.integer("rng", "position", position) <= size:
+            raise ValueError(f"rng: the position must be in 0..{size}, got {position}")
 
 
 def _layouts(arrays: Arrays) -> dict[str, str]:

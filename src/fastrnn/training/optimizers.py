@@ -86,7 +86,9 @@ class Optimizer(Described):
         Raises
         ------
         ValueError
-            If it is the state of another kind of optimizer or lacks moments.
+            If it is the state of another kind of optimizer, lacks moments or has a negative step.
+        TypeError
+            If the step is not an integer.
         """
         names = {key.partition(".")[0] for key in state}
         known = {_STEP, *self._moments}
@@ -96,7 +98,7 @@ class Optimizer(Described):
                 f"{type(self).__name__}: the state has {', '.join(sorted(names)) or 'nothing'}, "
                 f"want {', '.join(sorted(known))}"
             )
-        self.step = int(state[_STEP])
+        self.step = check.size(type(self).__name__, "the step of the state", state[_STEP], least=0)
         self._state = {key: array.copy() for key, array in state.items() if key != _STEP}
 
     def _moments_of(self, key: str, param: NDArray[Any]) -> list[NDArray[Any]]:

@@ -129,5 +129,7 @@ class ReduceLROnPlateau(Schedule):
 
     def load_state(self, state: dict[str, float]) -> None:
         """Restore a state returned by `state`."""
-        self._factor, self._best = state["factor"], state["best"]
-        self._bad_epochs = int(state["bad_epochs"])
+        owner = "ReduceLROnPlateau"
+        self._factor = check.rate(owner, "factor", state["factor"])
+        self._best = check.number(owner, "best", state["best"])
+        self._bad_epochs = check.size(owner, "bad_epochs", state["bad_epochs"], least=0)
