@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fastrnn import layers
+from fastrnn import _storage, layers
 from fastrnn.cli import main
 from fastrnn.data import Vocabulary, read_pairs
 from fastrnn.models import LanguageModel, TextModel, Translator, evaluate, save
@@ -467,6 +468,116 @@ def test_a_wrong_output_is_found_before_any_work(
     wanted = message.format(tmp_path)
     assert wanted in failure(capsys, "train", tmp_path / "pairs.tsv", "-o", tmp_path / output)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("command", [["train"], ["lm", "train"]])
+@pytest.mark.parametrize("there", ["m.safetensors", "m.checkpoint"])
+def test_a_file_of_another_run_is_not_replaced(
+    command: list[str], there: str, tsv: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output, other = tmp_path / "m.safetensors", tmp_path / there
+    other.write_bytes(b"precious")
+    arguments = [*command, tsv, "-o", output, *SMALL]
+    choices = "--resume continues its run, --overwrite replaces it"
+    assert failure(capsys, *arguments) == f"{other}: the file exists; {choices}"
+    assert failure(capsys, *command, "/no/such", "-o", output).startswith(f"{other}: the file ex")
+    assert other.read_bytes() == b"precious"
+    assert list(tmp_path.iterdir()) == [other]
+    assert "not allowed with" in failure(capsys, *arguments, "--overwrite", "--resume")
+    assert main([*map(str, arguments), "--overwrite"]) == 0
+    assert main([*map(str, arguments), "--resume"]) == 0  # overwrite is not a setting of the run
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["m.checkpoint", "m.safetensors"]
+
+
+def test_a_closed_standard_error(tsv: Path, model: Path, tmp_path: Path) -> None:
+    missing, output = tmp_path / "missing", tmp_path / "m.safetensors"
+    for arguments, code in (
+        (["train", tsv, "-o", output, *SMALL], 0),
+        (["train", missing, "-o", tmp_path / "none"], 2),
+        (["translate", model, "abc"], 0),
+        (["translate", missing, "abc"], 2),
+        ([], 2),
+    ):
+        process = subprocess.run(
+            [sys.executable, "-m", "fastrnn", *map(str, arguments)],
+            check=False,
+            stdout=subprocess.PIPE,
+            text=True,
+            preexec_fn=lambda: os.close(2),
+        )
+        assert process.returncode == code
+        assert "error" not in process.stdout
+    Translator.load(output)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_messages_that_nobody_can_read(tmp_path: Path) -> None:
+    with open("/dev/full", "w") as full:
+        arguments = [sys.executable, "-m", "fastrnn", "translate", str(tmp_path / "missing"), "a"]
+        assert subprocess.run(arguments, check=False, stderr=full).returncode == 2
+
+
+def test_a_loop_of_links_is_one_line(
+    tsv: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    message = f"{loop}: Too many levels of symbolic links"
+    for arguments in (
+        ["train", tsv, "-o", loop],
+        ["train", tsv, "-o", tmp_path / "m", "--checkpoint", loop],
+        ["train", loop, "-o", tmp_path / "m"],
+        ["train", tsv, "-o", tmp_path / "m", "--valid", loop],
+        ["lm", "train", tsv, "-o", loop],
+        ["lm", "train", loop, "-o", tmp_path / "m"],
+        ["translate", loop, "a"],
+        ["translate", model, "a", "--attention-plot", loop],
+        ["evaluate", model, loop],
+    ):
+        assert failure(capsys, *arguments) == message
+
+
+def test_a_damaged_file_is_one_line(
+    model: Path, tsv: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other, run = tmp_path / "m.safetensors", tmp_path / "m.checkpoint"
+    for source, path, arguments in (
+        (model, other, ["translate", other, "a"]),
+        (model.with_suffix(".checkpoint"), run, ["train", tsv, "-o", other, *SMALL, "--resume"]),
+    ):
+        data = bytearray(source.read_bytes())
+        data[-100] ^= 4
+        path.write_bytes(data)
+        message = "damaged: its contents do not have the digest that it names"
+        assert failure(capsys, *arguments) == f"{path}: {message}"
+        arrays, metadata = _storage.read(source)
+        for name in ("state", "config", "extra"):
+            if name in metadata:
+                _storage.write(path, arrays, {**metadata, name: "[" * 100_000})
+                assert failure(capsys, *arguments).startswith(f"{path}: ")
+        _storage.write(path, arrays, {**metadata, "kind": "\x1b[2J\nmore"})
+        assert failure(capsys, *arguments).startswith(rf"{path}: a \x1b[2J\nmore, not a ")
+
+
+def test_a_name_with_escapes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    missing = tmp_path / "\x1b]0;title\x07\nmore"
+    wanted = rf"{tmp_path}/\x1b]0;title\x07\nmore: No such file or directory"
+    assert failure(capsys, "translate", missing, "a") == wanted
+
+
+def test_a_model_without_a_digest_is_read_with_one_warning(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from safetensors.numpy import save_file
+
+    old = tmp_path / "old"
+    arrays, metadata = _storage.read(model)
+    save_file(arrays, old, {**metadata, "fastrnn": "1"})
+    process = start("translate", old, "abc")
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0 and out.count("\n") == 1
+    assert err.startswith(f"fastrnn: warning: {old}: of an earlier fastrnn, without a digest")
+    assert err.count("\n") == 1
 
 
 @pytest.mark.parametrize("name", ["dates.safetensors", "attention.png"])

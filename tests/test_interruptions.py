@@ -76,6 +76,32 @@ def whole(pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> Model:
     return Run(pairs, tmp_path_factory.mktemp("whole") / "run").finish()
 
 
+def test_a_second_run_with_the_same_files_is_refused(pairs: Path, tmp_path: Path) -> None:
+    run = Run(pairs, tmp_path / "run")
+    other, checkpoint = ["-o", f"{run.output}2"], ["--checkpoint", str(run.checkpoint)]
+    with run.start() as first:
+        try:
+            while not run.checkpoint.exists() and first.poll() is None:
+                time.sleep(0.005)
+            first.send_signal(signal.SIGSTOP)
+            for arguments, path in (
+                (["--overwrite"], run.output),
+                (["--resume"], run.output),
+                (["--overwrite", *other, *checkpoint], run.checkpoint),
+                (other, None),
+            ):
+                command = [sys.executable, "-m", "fastrnn", *run._arguments, *arguments]
+                second = subprocess.run(command, check=False, capture_output=True, text=True)
+                message = f"fastrnn: error: {path}: another run is writing this file\n"
+                assert path is None or second.stderr == message
+                assert second.returncode == (2 if path else 0), second.stderr
+        finally:
+            first.kill()
+    assert main(run.arguments) == 0
+    names = sorted(path.name for path in tmp_path.glob("run/*"))
+    assert names == ["model", "model.checkpoint", "model2", "model2.checkpoint"]
+
+
 def default_sigint() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -156,14 +182,17 @@ raise SystemExit(main())
 
 def test_in_the_middle_of_saving(pairs: Path, whole: Model, tmp_path: Path) -> None:
     run = Run(pairs, tmp_path / "run")
-    before = None
+    before, left = None, set()
     for moment, number in (("after", 3), ("half", 6), ("before", 2)):
         process = run.start(DIE.format(moment=moment, number=number))
         _, err = process.communicate(timeout=60)
         assert process.returncode == -signal.SIGKILL, err
         assert run.checkpoint.read_bytes() != before
         before = run.checkpoint.read_bytes()
+        left |= {path.name for path in tmp_path.glob("run/.fastrnn-*")}
+    assert len(left) <= 4  # a temporary file and its lock, and two locks of the run
     assert run.finish() == whole
+    assert sorted(path.name for path in tmp_path.glob("run/*")) == ["model", "model.checkpoint"]
 
 
 def limit_files() -> None:

@@ -70,7 +70,7 @@ def resolved(path: str | os.PathLike[str]) -> Path:
         target = Path(path).resolve()
         if not target.is_symlink():
             return target
-    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), os.fspath(path))
 
 
 @contextmanager

@@ -7,8 +7,10 @@ import sys
 from collections.abc import Sequence
 
 import fastrnn
+from fastrnn._printable import escaped
 from fastrnn.cli import demo, evaluate, info, lm, train, translate
 from fastrnn.cli.arguments import Parser
+from fastrnn.cli.messages import one_line_warnings, report, say
 
 _COMMANDS = (demo, train, translate, evaluate, lm, info)
 
@@ -18,29 +20,33 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     The code is 0, 2 after an error, 130 after Ctrl-C, or 1 if the output pipe was closed.
     """
+    if sys.stderr is None:  # closed
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - as long as the process lives
     arguments = _parser().parse_args(argv)
     try:
-        if arguments.threads is not None:
-            fastrnn.set_num_threads(arguments.threads)
-        arguments.run(arguments)
+        with one_line_warnings():
+            if arguments.threads is not None:
+                fastrnn.set_num_threads(arguments.threads)
+            arguments.run(arguments)
     except BrokenPipeError:
         # The pipe was closed (``| head``): discard what Python still flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
-        return _complain(f"{error.filename}: {error.strerror}" if error.filename else error)
+        where = escaped(str(error.filename)) if error.filename else None
+        return _complain(f"{where}: {error.strerror}" if where else error)
     except (ValueError, TypeError, FloatingPointError, ImportError) as error:
         return _complain(error)
     except MemoryError as error:
         return _complain(str(error) or "out of memory")
     except KeyboardInterrupt as interrupt:
-        print(f"fastrnn: {interrupt or 'interrupted'}", file=sys.stderr)
+        say(f"fastrnn: {interrupt or 'interrupted'}")
         return 130
     return 0
 
 
 def _complain(error: object) -> int:
-    print("fastrnn: error:", *str(error).splitlines()[:1], file=sys.stderr)
+    report(error)
     return 2
 
 

@@ -62,7 +62,11 @@ def _add_evaluate(command: Parser) -> None:
 
 def run_train(arguments: argparse.Namespace) -> None:
     """Run ``fastrnn lm train``."""
-    checkpoint = training.checkpoint_path(arguments, arguments.text, arguments.valid)
+    with training.reserved_files(arguments, arguments.text, arguments.valid) as checkpoint:
+        _train(arguments, checkpoint)
+
+
+def _train(arguments: argparse.Namespace, checkpoint: Path) -> None:
     train, valid = _read(arguments)
     model = TextModel.from_text(
         train,

@@ -1,13 +1,40 @@
-"""One-line warnings on standard error."""
+"""One-line messages on standard error."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 
+from fastrnn._printable import escaped
 from fastrnn.data import Vocabulary
 
 _SHOWN = 10
+
+
+def say(line: str) -> None:
+    """Print a line, unless standard error is closed or full: no reason to stop the work."""
+    with suppress(OSError):
+        print(escaped(line), file=sys.stderr)
+
+
+def report(error: object) -> None:
+    """Print the first line of an error."""
+    say(" ".join(["fastrnn: error:", *str(error).splitlines()[:1]]))
+
+
+@contextmanager
+def one_line_warnings() -> Iterator[None]:
+    """Print the warnings of Python in the form of the command's own."""
+    before = warnings.formatwarning
+    warnings.formatwarning = lambda message, *_, **__: (
+        f"fastrnn: warning: {escaped(str(message))}\n"
+    )
+    try:
+        yield
+    finally:
+        warnings.formatwarning = before
 
 
 def warn_of_unknown(vocabulary: Vocabulary, texts: Iterable[str], what: str) -> bool:
@@ -27,4 +54,4 @@ def warn_of_missing(letters: Iterable[str]) -> None:
 def _warn(what: str, tokens: Sequence[str]) -> None:
     more = f" and {len(tokens) - _SHOWN} more" if len(tokens) > _SHOWN else ""
     shown = " ".join(map(repr, tokens[:_SHOWN]))
-    print(f"fastrnn: warning: {what}: {shown}{more}", file=sys.stderr)
+    say(f"fastrnn: warning: {what}: {shown}{more}")

@@ -84,7 +84,11 @@ def _add_model(group: Group) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the command."""
-    checkpoint = training.checkpoint_path(arguments, arguments.pairs, arguments.valid)
+    with training.reserved_files(arguments, arguments.pairs, arguments.valid) as checkpoint:
+        _train(arguments, checkpoint)
+
+
+def _train(arguments: argparse.Namespace, checkpoint: Path) -> None:
     sampling = _sampling(arguments)
     levels = _levels(arguments)
     train, valid = _read(arguments, levels)

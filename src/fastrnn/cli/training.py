@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping
+import errno
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from fastrnn import _storage
 from fastrnn._cells import CELLS
 from fastrnn.cli.arguments import Group, add_option, at_least
 from fastrnn.models.base import Model
@@ -28,7 +31,7 @@ _OF_ALL_MODELS = (
 )
 # Options that may change on a resume, because they do not change the results.
 _FREE = {
-    "run", "threads", "output", "checkpoint", "checkpoint_seconds", "resume",
+    "run", "threads", "output", "checkpoint", "checkpoint_seconds", "resume", "overwrite",
     "epochs", "patience", "pairs", "text", "valid", "stream",
 }  # fmt: skip
 
@@ -71,7 +74,10 @@ def add_options(command: argparse.ArgumentParser, *, batch_size: int, unit: str)
     text = "file for the checkpoints (default: OUTPUT with the suffix .checkpoint)"
     option("--checkpoint FILE", text, Path)
     option("--checkpoint-seconds S=300.0", "seconds between checkpoints within an epoch", float)
-    option("--resume", "continue from the checkpoint with the same options")
+    files = command.add_mutually_exclusive_group()
+    add_option(files, "--resume", "continue from the checkpoint with the same options")
+    text = "replace the model and the checkpoint of another run, which is an error without it"
+    add_option(files, "--overwrite", text)
 
 
 def model_options(arguments: argparse.Namespace, own: str = "") -> dict[str, Any]:
@@ -82,17 +88,35 @@ def model_options(arguments: argparse.Namespace, own: str = "") -> dict[str, Any
     return {**options, "num_layers": arguments.layers, "rng": arguments.seed}
 
 
-def checkpoint_path(arguments: argparse.Namespace, *inputs: Path | None) -> Path:
-    """Return the path of the checkpoint; raise if it or the output cannot be written."""
+@contextmanager
+def reserved_files(arguments: argparse.Namespace, *inputs: Path | None) -> Iterator[Path]:
+    """Reserve the output and the checkpoint for the body; yield the path of the checkpoint.
+
+    Raise if one cannot be written, is there without ``--resume`` and ``--overwrite``, or if another
+    run is writing it.
+    """
     output: Path = arguments.output
     check_writable(output)
     checkpoint: Path = arguments.checkpoint or output.with_suffix(".checkpoint")
     check_writable(checkpoint)
     files = [*filter(None, inputs), output, checkpoint]
-    if len({path.resolve() for path in files}) < len(files):
+    if len({_storage.resolved(path) for path in files}) < len(files):
         names = ", ".join(map(str, files))
         raise ValueError(f"train: input, output and checkpoint must be different, got {names}")
-    return checkpoint
+    with ExitStack() as stack:
+        for path in (output, checkpoint):
+            stack.enter_context(_storage.reserved(path))
+        if not (arguments.resume or arguments.overwrite):
+            _require_absent(output, checkpoint)
+        yield checkpoint
+
+
+def _require_absent(*paths: Path) -> None:
+    """Raise if one of the files is there."""
+    for path in paths:
+        if path.exists():
+            choices = "--resume continues its run, --overwrite replaces it"
+            raise FileExistsError(errno.EEXIST, f"the file exists; {choices}", str(path))
 
 
 def run(
