@@ -13,7 +13,7 @@ import warnings
 import numpy as np
 import pytest
 
-from fastrnn import _safetensors, _storage
+from fastrnn import _storage
 
 
 @pytest.fixture
@@ -311,18 +311,14 @@ def test_a_file_that_lost_its_digest(path):
         _storage.read(path)
 
 
-def test_truncated_while_it_is_read(path, monkeypatch):
-    read_array = _safetensors.read_array
-
-    def truncate_first(file, tensor):
-        os.truncate(path, path.stat().st_size - 200)
-        return read_array(file, tensor)
-
-    monkeypatch.setattr(_safetensors, "read_array", truncate_first)
+def test_arrays_do_not_lie_in_the_file(path):
+    _storage.write(path, {"x": np.arange(9000.0)}, {})
     for read in (_storage.read, _storage.read_any):
+        came = read(path)
+        os.truncate(path, 100)  # where a file is mapped, the next line ends the process
+        array = came[0]["x"] if isinstance(came, tuple) else came["x"]
+        np.testing.assert_array_equal(array, np.arange(9000.0))
         _storage.write(path, {"x": np.arange(9000.0)}, {})
-        with pytest.raises(ValueError, match=f"^{path}: truncated .*while it was read"):
-            read(path)
 
 
 def test_the_library_reads_what_is_written_and_rewritten(path, arrays):
@@ -372,7 +368,7 @@ def one(dtype="F64", shape=(1,), offsets=(0, 8), **more):
         one(shape=[1] * 65),
         one(dtype=["F64"]),
         one(dtype="F32"),
-        one(more=1),
+        one(dtype="F8_\x1b[2J\n"),
         {"__metadata__": None, **one(), "y": one()["x"]},
         {**one(), "y": {"dtype": "F64", "shape": [0, 2**62], "data_offsets": [8, 8]}},
         {**one(), "y": {"dtype": "F64", "shape": [0] * 64, "data_offsets": [8, 9]}},
@@ -452,9 +448,8 @@ def test_read_any_reads_all_bytes_where_there_is_a_digest(path):
         _storage.read_any(path, "float32")
 
 
-@pytest.mark.parametrize("dtype", ["BF16", "F8_\x1b[2J\n"])
-def test_read_any_of_a_dtype_that_numpy_has_not(path, dtype):
-    write_raw(path, {"bad\x1b]0;\n": one(dtype)["x"]}, bytes(8))
+def test_read_any_of_a_dtype_that_numpy_has_not(path):
+    write_raw(path, {"bad\x1b]0;\n": one("BF16", (4,))["x"]}, bytes(8))
     with pytest.raises(TypeError, match=f"^{path}: bad.* has the dtype .*, which NumPy") as caught:
         _storage.read_any(path)
     assert str(caught.value).isprintable()

@@ -8,20 +8,27 @@ import os
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from io import BufferedReader
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastrnn import _lock, _safetensors
+from fastrnn import _lock
 from fastrnn._printable import printable
 
 _MARKER = "fastrnn"
 _VERSION = "2"
 _WITHOUT_DIGEST = "1"
 _DIGEST = "blake2b"
+_METADATA = "__metadata__"
+_DTYPES = {"BOOL": np.dtype("?")} | {
+    f"{kind}{8 * size}": np.dtype(f"<{kind.lower()}{size}")
+    for kind, sizes in {"I": (1, 2, 4, 8), "U": (1, 2, 4, 8), "F": (2, 4, 8), "C": (8,)}.items()
+    for size in sizes
+}
+
+Tensor: TypeAlias = tuple[str, dict[str, Any]]  # a name, and dtype, shape and data
 
 
 def write(
@@ -139,24 +146,26 @@ def read(path: str | os.PathLike[str]) -> tuple[dict[str, NDArray[Any]], dict[st
     A file from before there were digests is read with a warning.
     """
     name = os.fspath(path)
-    with _opened(path) as (file, header):
-        metadata = dict(header.metadata)
-        version, digest = metadata.pop(_MARKER, None), metadata.pop(_DIGEST, None)
-        if version is None:
-            raise ValueError(f"{name}: a safetensors file, but not one written by fastrnn")
-        if version not in (_WITHOUT_DIGEST, _VERSION):
-            came = f"file format {printable(version)}"
-            raise ValueError(f"{name}: {came}, this fastrnn reads up to {_VERSION}")
-        if version == _VERSION and digest is None:
-            raise ValueError(f"{name}: damaged: it has no digest")
-        try:
-            arrays = _arrays(name, file, header)
-        except TypeError as error:  # no such dtype is ever written
-            raise ValueError(str(error)) from error
-    if digest is None:
+    header, tensors = _contents(path)
+    metadata = header.get(_METADATA) or {}
+    version, digest = metadata.get(_MARKER), metadata.get(_DIGEST)
+    if version is None:
+        raise ValueError(f"{name}: a safetensors file, but not one written by fastrnn")
+    if version not in (_WITHOUT_DIGEST, _VERSION):
+        came = f"file format {printable(version)}"
+        raise ValueError(f"{name}: {came}, this fastrnn reads up to {_VERSION}")
+    if digest is not None:
+        _check_digest(name, header, tensors)
+    elif version == _VERSION:
+        raise ValueError(f"{name}: damaged: it has no digest")
+    else:
         text = "of an earlier fastrnn, without a digest: damage would go unnoticed"
         warnings.warn(f"{name}: {text}; saving it again adds one", stacklevel=2)
-    return arrays, metadata
+    try:
+        arrays = _arrays(name, tensors)
+    except TypeError as error:  # no such dtype is ever written
+        raise ValueError(str(error)) from error
+    return arrays, {key: text for key, text in metadata.items() if key not in (_MARKER, _DIGEST)}
 
 
 def read_any(path: str | os.PathLike[str], prefix: str = "") -> dict[str, NDArray[Any]]:
@@ -164,55 +173,69 @@ def read_any(path: str | os.PathLike[str], prefix: str = "") -> dict[str, NDArra
 
     Raise TypeError if NumPy does not have the dtype of one.
     """
-    with _opened(path) as (file, header):
-        return _arrays(os.fspath(path), file, header, prefix)
-
-
-@contextmanager
-def _opened(path: str | os.PathLike[str]) -> Iterator[tuple[BufferedReader, _safetensors.Header]]:
-    """Open a safetensors file; errors are one line that begins with the path."""
     name = os.fspath(path)
-    with naming(path), open(path, "rb") as file:
-        if not file.peek(1):
-            raise ValueError(f"{name}: the file is empty")
-        try:
-            yield file, _safetensors.read_header(file)
-        except _safetensors.DamagedError as error:
-            raise ValueError(f"{name}: truncated or not a safetensors file ({error})") from error
+    header, tensors = _contents(path)
+    metadata = header.get(_METADATA) or {}
+    if _MARKER in metadata and _DIGEST in metadata:
+        _check_digest(name, header, tensors)
+    return _arrays(name, [tensor for tensor in tensors if tensor[0].startswith(prefix)])
 
 
-def _arrays(
-    name: str, file: BufferedReader, header: _safetensors.Header, prefix: str = ""
-) -> dict[str, NDArray[Any]]:
-    """Read the arrays whose names begin with `prefix`, and all bytes if there is a digest."""
-    wanted = header.metadata.get(_DIGEST) if _MARKER in header.metadata else None
-    digest = None if wanted is None else _begun_digest(header.entries)
+def _contents(path: str | os.PathLike[str]) -> tuple[dict[str, Any], list[Tensor]]:
+    """Return the header of a safetensors file and its tensors in the order of their bytes.
+
+    The file is read, not mapped: a mapped one that is truncated meanwhile ends the process.
+    """
+    import json
+
+    from safetensors import SafetensorError, deserialize
+
+    name = os.fspath(path)
+    with naming(path):
+        data = Path(path).read_bytes()
+    if not data:
+        raise ValueError(f"{name}: the file is empty")
+    try:
+        tensors = deserialize(data)  # type: ignore[no-untyped-call]
+    except SafetensorError as error:
+        wanted = "truncated or not a safetensors file"
+        raise ValueError(f"{name}: {wanted} ({printable(error)})") from error
+    header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    places = {key: tensor["data_offsets"] for key, tensor in header.items() if key != _METADATA}
+    return header, sorted(tensors, key=lambda tensor: places[tensor[0]])
+
+
+def _arrays(name: str, tensors: list[Tensor]) -> dict[str, NDArray[Any]]:
+    """Return the arrays on the memory of the tensors."""
     arrays = {}
-    for tensor in header.tensors:
-        if tensor.name.startswith(prefix):
-            try:
-                came = arrays[tensor.name] = _safetensors.read_array(file, tensor)
-            except TypeError as error:
-                what = f"{printable(tensor.name)} has the dtype {printable(tensor.dtype)}"
-                raise TypeError(f"{name}: {what}, which NumPy has not") from error
-        elif digest is None:
-            file.seek(tensor.size, os.SEEK_CUR)
-            continue
-        else:
-            came = _safetensors.read_bytes(file, tensor)
-        if digest is not None:
-            digest.update(came.reshape(-1).view(np.uint8).data)
-    if digest is not None and digest.hexdigest() != wanted:
-        raise ValueError(f"{name}: damaged: its contents do not have the digest that it names")
+    for key, tensor in tensors:
+        dtype = _DTYPES.get(tensor["dtype"])
+        if dtype is None:
+            what = f"{printable(key)} has the dtype {printable(tensor['dtype'])}"
+            raise TypeError(f"{name}: {what}, which NumPy has not")
+        try:
+            array = np.frombuffer(tensor["data"], dtype).reshape(tensor["shape"])
+        except ValueError as error:  # nothing, but along too many or too long axes
+            shape = f"{printable(key)} has a shape that NumPy has not"
+            raise ValueError(f"{name}: {shape}") from error
+        arrays[key] = array.astype(dtype.newbyteorder("="), copy=False)
     return arrays
+
+
+def _check_digest(name: str, header: Mapping[str, Any], tensors: list[Tensor]) -> None:
+    digest = _begun_digest(header)
+    for _, tensor in tensors:
+        digest.update(tensor["data"])
+    if digest.hexdigest() != header[_METADATA][_DIGEST]:
+        raise ValueError(f"{name}: damaged: its contents do not have the digest that it names")
 
 
 def _begun_digest(header: Mapping[str, Any]) -> hashlib.blake2b:
     """Return the digest of a header without its entry of the digest; the arrays' bytes follow."""
     import json
 
-    metadata = {key: text for key, text in header["__metadata__"].items() if key != _DIGEST}
-    text = json.dumps({**header, "__metadata__": metadata}, sort_keys=True)
+    metadata = {key: text for key, text in header[_METADATA].items() if key != _DIGEST}
+    text = json.dumps({**header, _METADATA: metadata}, sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=32)
 
 
@@ -224,8 +247,8 @@ def _sealed(data: bytes) -> bytes:
     header, arrays = json.loads(data[8:end]), memoryview(data)[end:]
     digest = _begun_digest(header)
     digest.update(arrays)
-    metadata = {**header["__metadata__"], _DIGEST: digest.hexdigest()}
-    header["__metadata__"] = dict(sorted(metadata.items()))
+    metadata = {**header[_METADATA], _DIGEST: digest.hexdigest()}
+    header[_METADATA] = dict(sorted(metadata.items()))
     text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)  # the arrays begin at a multiple of 8
     return b"".join([len(text).to_bytes(8, "little"), text, arrays])
