@@ -32,7 +32,7 @@ typedef ptrdiff_t fr_index;
 /* One thread's share of a step: rows first, first + stride, ... below `last` (neighbours, or where
  * their lengths fall round-robin, so that these spread evenly) and, of each, vectors begin .. end-1
  * of the hidden units; begin is a multiple of 4. Either a thread has rows of its own, or it is one
- * of `threads` that share the rows, have vectors of their own and meet at the barrier (else NULL). */
+ * of `threads` that share the rows, have their own vectors and meet at the barrier, else NULL. */
 typedef struct {
     fr_index first, stride, last;
     fr_index begin, end;

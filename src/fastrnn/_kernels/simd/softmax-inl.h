@@ -76,6 +76,6 @@ static double cross_entropy(const void *logits, fr_index count, fr_index target,
     }
     const double log_sum = log((double)sum);
     const double below = (double)max - (double)x[target]; /* first: beside 1e16, log_sum is lost */
-    if (!smoothing) return log_sum + below; /* no 0 * infinity below */
+    if (!smoothing) return log_sum + below;               /* no 0 * infinity below */
     return log_sum + (1 - smoothing) * below - smoothing * (double)total / (double)count;
 }
