@@ -1,10 +1,12 @@
 from __future__ import annotations
 
-from copy import deepcopy
+import pickle
+from copy import copy, deepcopy
 
 import numpy as np
 import pytest
 
+import fastrnn
 from fastrnn.training import SGD, AdaGrad, Adam, AdamW, Momentum, RMSprop
 
 ALL = [SGD, Momentum, AdaGrad, RMSprop, Adam, AdamW]
@@ -151,8 +153,9 @@ def test_bad_update(rng):
     message = "^Adam: gradient of 'b' must be float64, got float32$"
     unchanged_after(optimizer, params, wrong, message, TypeError)
     optimizer.update(params, grads)
+    loaded = deepcopy(optimizer)
     other = {**random_params(rng), "b": rng.standard_normal(6)}
-    unchanged_after(optimizer, other, other, r"^Adam: state of 'b' must have shape \(6,\)")
+    unchanged_after(loaded, other, other, r"^Adam: state of 'b' must have shape \(6,\)")
     params["b"].flags.writeable = False
     unchanged_after(optimizer, params, grads, "^Adam: parameter 'b' must be C-contiguous and writ")
 
@@ -241,3 +244,179 @@ def test_config_is_what_the_constructor_takes():
         (AdamW, {"beta1": 0.1, "beta2": 0.2, "eps": 0.3, "weight_decay": 0.4}),
     ):
         assert cls(0.1, **config).config() == config
+
+
+def least_squares(layer, target, x):
+    """A step of a linear layer towards a target; returns the loss before it."""
+    error = layer(x) - target
+    layer.backward(2 * error / error.size)
+    return float(np.mean(error**2))
+
+
+def linear(seed=0, sizes=(4, 3)):
+    return fastrnn.Linear(*sizes, dtype=np.float64, rng=seed)
+
+
+@pytest.mark.parametrize("make", ALL)
+def test_one_optimizer_for_two_layers_is_one_for_each(make, rng):
+    x, y = rng.standard_normal((2, 20, 4)), rng.standard_normal((20, 3))
+    alone, together = ([linear(1), linear(2)] for _ in range(2))
+    own, shared = [make(), make()], make()
+    for k in range(8):
+        for i, layer in enumerate(alone[: 1 + (k > 1)]):  # the second one begins later
+            least_squares(layer, y, x[i])
+            own[i].update(layer.params, layer.grads)
+        for i, layer in enumerate(together[: 1 + (k > 1)]):
+            least_squares(layer, y, x[i])
+            shared.update(layer.params, layer.grads)
+    for one, other, optimizer in zip(alone, together, own, strict=True):
+        for key, param in one.params.items():
+            np.testing.assert_array_equal(other.params[key], param)
+        mine, theirs = shared.state(other.params), optimizer.state()
+        if make is not SGD:
+            assert mine.keys() == theirs.keys()
+            for key, array in theirs.items():
+                np.testing.assert_array_equal(mine[key], array)
+
+
+@pytest.mark.parametrize("make", ALL)
+def test_two_layers_of_the_issue(make, rng):
+    """A stack of two layers with one optimizer learns as with one set of names."""
+    x = rng.standard_normal((50, 4))
+    y = np.tanh(x @ rng.standard_normal((4, 3)))
+    losses = []
+    for named in (False, True):
+        layers, optimizer = [linear(1, (4, 5)), linear(2, (5, 3))], make()
+        for _ in range(50):
+            hidden = layers[0](x)
+            error = layers[1](hidden) - y
+            layers[0].backward(layers[1].backward(2 * error / error.size))
+            if named:
+                params = {f"{i}.{k}": p for i, n in enumerate(layers) for k, p in n.params.items()}
+                grads = {f"{i}.{k}": g for i, n in enumerate(layers) for k, g in n.grads.items()}
+                optimizer.update(params, grads)
+                continue
+            for layer in layers:
+                optimizer.update(layer.params, layer.grads)
+        losses.append(np.mean(error**2))
+    assert losses[0] == losses[1]
+
+
+def test_a_parameter_is_its_memory_not_its_name_or_view(rng):
+    flat, other = rng.standard_normal(17), Adam()
+    whole, optimizer = flat.copy(), Adam()
+    for k in range(4):
+        grad = rng.standard_normal(17)
+        views = {"W": flat[:12].reshape(3, 4), "b": flat[12:]}
+        grads = {"W": grad[:12].reshape(3, 4), "b": grad[12:]}
+        if k > 1:
+            views, grads = ({f"layer.{key}": a for key, a in m.items()} for m in (views, grads))
+        optimizer.update(views, grads)
+        other.update({"all": whole}, {"all": grad})
+    np.testing.assert_array_equal(flat, whole)
+    assert "mean.layer.W" in optimizer.state() and "mean.W" not in optimizer.state()
+
+
+@pytest.mark.parametrize("make", ALL)
+def test_an_array_in_the_place_of_one_that_is_gone(make, rng):
+    layer, x, y = linear(), rng.standard_normal((20, 4)), rng.standard_normal((20, 3))
+    optimizer = make()
+    least_squares(layer, y, x)
+    optimizer.update(layer.params, layer.grads)
+    whole, own = deepcopy((layer, optimizer))
+    layer.params["W"] = layer.params["W"].copy()
+    for each in (layer, whole):
+        least_squares(each, y, x)
+    own.update(whole.params, whole.grads)
+    if make is not SGD:  # which keeps nothing of a parameter
+        message = f"^{make.__name__}: parameter 'W' is not the array of earlier updates, which no"
+        unchanged_after(optimizer, layer.params, layer.grads, message)
+        optimizer.load_state(optimizer.state())  # as the message says
+    optimizer.update(layer.params, layer.grads)
+    for key, param in whole.params.items():
+        np.testing.assert_array_equal(layer.params[key], param)
+
+
+def test_one_array_under_two_names(rng):
+    one, grads = rng.standard_normal(3), {"a": np.ones(3), "b": np.ones(3)}
+    message = "^Adam: parameters 'a' and 'b' are one array$"
+    unchanged_after(Adam(), {"a": one, "b": one}, grads, message)
+    params = {"a": one, "b": one.copy()}
+    optimizer = Adam()
+    optimizer.update(params, grads)
+    unchanged_after(optimizer, {"a": one, "b": one[:]}, grads, message)
+    optimizer.update(params, grads)
+
+
+@pytest.mark.parametrize("make", ALL)
+@pytest.mark.parametrize("copied", [deepcopy, copy, lambda o: pickle.loads(pickle.dumps(o))])
+def test_copies_go_on_by_name_and_share_nothing(make, copied, rng):
+    params, optimizer = random_params(rng), make()
+    for _ in range(3):
+        optimizer.update(params, random_params(rng))
+    other, twin = copied(optimizer), {key: param.copy() for key, param in params.items()}
+    for _ in range(2):
+        grads = random_params(rng)
+        optimizer.update(params, grads)
+        other.update(twin, grads)
+    for key, param in params.items():
+        np.testing.assert_array_equal(twin[key], param)
+    assert other.step == optimizer.step == 5
+    assert (other.lr, other.config()) == (optimizer.lr, optimizer.config())
+
+
+def test_what_a_state_cannot_tell_apart(rng):
+    one, other, optimizer = random_params(rng), random_params(rng), Momentum()
+    optimizer.update(one, one)
+    optimizer.update(other, other)
+    message = r"^Momentum: several parameters are called 'W', .*; state\(params\) is that of some$"
+    for call in (optimizer.state, lambda: deepcopy(optimizer), lambda: pickle.dumps(optimizer)):
+        with pytest.raises(ValueError, match=message):
+            call()
+    assert optimizer.state(one)["velocity.W"] is not optimizer.state(other)["velocity.W"]
+
+
+def test_a_state_with_other_names_than_the_parameters(rng):
+    params, optimizer = random_params(rng), Adam()
+    optimizer.update(params, params)
+    other = Adam()
+    other.load_state(optimizer.state())
+    renamed = {f"layer.{key}": param for key, param in params.items()}
+    message = r"^Adam: the loaded state has no parameter 'layer.W', but W, b$"
+    unchanged_after(other, renamed, renamed, message)
+    other.update(params, params)
+    other.update({"new": np.ones(3)}, {"new": np.ones(3)})  # what was loaded has its parameters
+
+
+def test_counts_of_their_own_go_through_a_state(rng):
+    params, optimizer = random_params(rng), Adam()
+    optimizer.update({"W": params["W"]}, {"W": params["W"]})
+    optimizer.update(params, params)
+    state = optimizer.state()
+    assert (state["step"], state["step.b"]) == (2, 1)
+    other, twin = Adam(), {key: param.copy() for key, param in params.items()}
+    other.load_state(state)
+    grads = random_params(rng)
+    optimizer.update(params, grads)
+    other.update(twin, grads)
+    for key, param in params.items():
+        np.testing.assert_array_equal(twin[key], param)
+    del state["square.b"]
+    with pytest.raises(ValueError, match=r"^Adam: the state has no square of 'b'$"):
+        other.load_state(state)
+
+
+def test_the_count_of_steps_cannot_be_written():
+    with pytest.raises(AttributeError):
+        Adam().step = 3
+
+
+def test_the_rate_of_a_schedule_is_not_the_one_that_was_set():
+    optimizer = SGD(0.4)
+    optimizer.schedule_lr(0.2)
+    assert (optimizer.lr, optimizer.initial_lr) == (0.2, 0.4)
+    optimizer.lr = 0.2
+    assert (optimizer.lr, optimizer.initial_lr) == (0.2, 0.2)
+    with pytest.raises(ValueError, match=r"^SGD: lr must be at least 0, got nan$"):
+        optimizer.lr = float("nan")
+    assert (optimizer.lr, optimizer.initial_lr) == (0.2, 0.2)

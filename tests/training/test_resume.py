@@ -704,6 +704,19 @@ def test_learning_rate_set_by_hand_is_kept(tmp_path):
     assert make_trainer(None).resume(path).optimizer.lr == 0.007
 
 
+def test_a_rate_set_by_hand_under_a_schedule(tmp_path):
+    path = tmp_path / "run"
+    whole, half = make_trainer(None, schedule="cosine"), make_trainer(path, schedule="cosine")
+    for trainer in (whole, half):
+        fit(trainer, epochs=2)
+        trainer.optimizer.lr = 0.007
+    half.save(path)
+    other = make_trainer(None, schedule="cosine", model=SmallModel(seed=7)).resume(path)
+    for trainer in (whole, other):
+        fit(trainer)
+    assert_same_end(other, whole)
+
+
 def test_a_model_with_every_kind_of_randomness(tmp_path):
     """Dropout, and scheduled sampling at a rate that grows, stopped anywhere."""
     rng = np.random.default_rng(2)

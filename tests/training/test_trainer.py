@@ -13,13 +13,15 @@ import pytest
 from support.small_model import SmallModel
 
 from fastrnn.data import Batches, StreamBatches
-from fastrnn.models import LanguageModel
+from fastrnn.models import LanguageModel, Seq2Seq
 from fastrnn.training import (
     SGD,
     Adam,
     CosineLR,
     History,
+    LinearSampling,
     ReduceLROnPlateau,
+    StepLR,
     Trainer,
     clip_grad_norm,
     mean_loss,
@@ -163,6 +165,54 @@ def test_schedule_with_each_batch(batches):
     n = len(batches)
     assert rates == pytest.approx([0.2 * schedule.factor(i / n) for i in range(3 * n)])
     assert history.learning_rates == rates[n - 1 :: n]
+
+
+@pytest.mark.parametrize("rate", [0.05, 0.2 * 0.5])
+def test_a_rate_that_is_set_between_two_fits_is_what_the_schedule_multiplies(batches, rate):
+    """Also where it is the rate that the schedule is at."""
+    trainer = Trainer(SmallModel(), SGD(0.2), schedule=StepLR(1, 0.5), progress=False)
+    trainer.fit(batches, epochs=2)
+    assert trainer.optimizer.lr == 0.1
+    trainer.optimizer.lr = rate
+    assert trainer.fit(batches, epochs=4).learning_rates == [0.2, 0.1, rate / 4, rate / 8]
+    trainer.optimizer = SGD(1.0)
+    assert trainer.fit(batches, epochs=5).learning_rates[-1] == 1 / 16
+
+
+def test_a_rate_that_a_validation_sets(batches):
+    def validate(model):
+        trainer.optimizer.lr = 0.4
+        return {}
+
+    trainer = Trainer(SmallModel(), SGD(0.2), schedule=StepLR(1, 0.5), progress=False)
+    history = trainer.fit(batches, epochs=3, validate=validate)
+    assert history.learning_rates[1:] == [0.2, 0.1]
+
+
+def test_a_sampling_rate_that_is_set_beside_its_schedule():
+    tokens = np.full((4, 3), 4)
+    batches = Batches(tokens, np.full(4, 3), tokens, batch_size=2)
+    model = Seq2Seq(9, 9, 4, 4, rng=0)
+    trainer = Trainer(model, SGD(0.1), sampling=LinearSampling(2), progress=False)
+    model.sampling_rate = 0.1  # before the run the schedule has not set it
+    trainer.fit(batches, epochs=1)
+    model.sampling_rate = 0.9
+    with pytest.raises(ValueError, match=r"^Trainer: sampling_rate was set to 0.9, but the sched"):
+        trainer.fit(batches, epochs=2)
+
+
+def test_an_optimizer_that_has_updated_something_else(batches, tmp_path):
+    model, optimizer = SmallModel(), Adam(0.01)
+    some = {"W": model.params["layer.W"]}
+    optimizer.update(some, some)
+    optimizer.update({"W": np.ones(3)}, {"W": np.ones(3)})
+    whole = Trainer(model, optimizer, progress=False)
+    whole.fit(batches, epochs=1)
+    whole.save(tmp_path / "run")
+    half = Trainer(SmallModel(seed=1), Adam(0.01), progress=False).resume(tmp_path / "run")
+    for trainer in (whole, half):
+        trainer.fit(batches, epochs=2)
+    assert_same(whole.model.params, half.model.params)
 
 
 def test_plateau_sees_the_metric(batches):

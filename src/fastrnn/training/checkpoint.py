@@ -119,7 +119,7 @@ class Checkpoint:
         held: dict[str, dict[str, NDArray[Any]]] = {"best": dict(self.best)}
         for name, array in self.optimizer.items():
             moment, _, key = name.partition(".")
-            if key:
+            if key and moment != "step":
                 held.setdefault(moment, {})[key] = array
         for what, arrays in held.items():
             if arrays and _layouts(arrays) != _layouts(self.params):

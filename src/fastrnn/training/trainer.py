@@ -73,7 +73,8 @@ class Trainer(Generic[M]):
     max_grad_norm : float, optional
         Maximum norm of all gradients together; larger ones are clipped.
     schedule : Schedule, optional
-        Schedule of the learning rate.
+        Schedule of the learning rate. Its factor is that of the optimizer's `lr` as set last,
+        before the run or during it.
     sampling : SamplingSchedule, optional
         Schedule of the model's `sampling_rate`; without one the rate does not change.
     patience : int, optional
@@ -138,8 +139,10 @@ class Trainer(Generic[M]):
         self.progress = progress
         self.history = History()
         self._schedule = schedule
+        if schedule:
+            optimizer.lr = optimizer.lr  # where another schedule has left it
         self._sampling = sampling
-        self._initial_lr = optimizer.lr
+        self._sampling_rate: float | None = None  # as this trainer has set it
         self._metric = metric
         self._mode = mode
         self._early = EarlyStopping(patience) if patience is not None or keep_best else None
@@ -205,7 +208,7 @@ class Trainer(Generic[M]):
         Checkpoint(
             params=self.model.params,
             buffers=self.model.buffers,
-            optimizer=self.optimizer.state(),
+            optimizer=self.optimizer.state(self.model.params),
             best=early.weights if early else {},
             state={
                 "position": asdict(self._at),
@@ -214,7 +217,7 @@ class Trainer(Generic[M]):
                 "parts": self._parts(),
                 "data": self._data,
                 "learning_rate": {
-                    "initial": self._initial_lr,
+                    "initial": self.optimizer.initial_lr,
                     "now": self.optimizer.lr,
                     "schedule": self._schedule.state() if self._schedule else {},
                 },
@@ -255,8 +258,10 @@ class Trainer(Generic[M]):
         if self._early and stopping:
             self._early.load_state(stopping, saved.best)
         rate = state["learning_rate"]
-        self.optimizer.lr, self._initial_lr = rate["now"], rate["initial"]
+        self.optimizer.lr = rate["now"]
         if self._schedule:
+            self.optimizer.lr = rate["initial"]
+            self.optimizer.schedule_lr(rate["now"])
             self._schedule.load_state(rate["schedule"])
         params = self.model.params
         for key, array in saved.params.items():
@@ -290,6 +295,11 @@ class Trainer(Generic[M]):
             )
         if self._metric is not None and validate is None:
             raise ValueError(f"Trainer: metric {self._metric!r} needs a validate function")
+        rate = getattr(self.model, "sampling_rate", None)
+        if self._sampling_rate is not None and rate != self._sampling_rate:
+            raise ValueError(
+                f"Trainer: sampling_rate was set to {rate}, but the schedule `sampling` sets it"
+            )
 
     def _run_epoch(
         self,
@@ -314,19 +324,21 @@ class Trainer(Generic[M]):
                 progress.batch(at.loss_sum / at.batch, self.optimizer.lr, tokens)
                 self._heed(interrupt)
                 self._save_in_time()
+            rate = self.optimizer.lr  # before a validation that sets another
             metrics: dict[str, float] = {}
             if validate:
                 self.model.eval()
                 metrics = {name: float(value) for name, value in validate(self.model).items()}
                 progress.metrics(metrics)
-        self._end_epoch(metrics, time.perf_counter() - started)
+        self._end_epoch(metrics, rate, time.perf_counter() - started)
         self._save_checkpoint()
         self._heed(interrupt)
 
     def _step(self, batch: tuple[NDArray[Any], ...]) -> None:
         at, model = self._at, self.model
         if self._schedule:
-            self.optimizer.lr = self._initial_lr * self._schedule.factor(at.epochs)
+            rate = self.optimizer.initial_lr * self._schedule.factor(at.epochs)
+            self.optimizer.schedule_lr(rate)
         self._set_sampling_rate()
         loss = float(model.loss(*batch))
         self._require_finite("loss", loss)
@@ -342,7 +354,7 @@ class Trainer(Generic[M]):
     def _set_sampling_rate(self) -> None:
         if self._sampling:
             model: Any = self.model  # has the attribute, as the constructor checked
-            model.sampling_rate = self._sampling.rate(self._at.epochs)
+            model.sampling_rate = self._sampling_rate = self._sampling.rate(self._at.epochs)
 
     def _require_finite(self, what: str, value: float) -> None:
         if not math.isfinite(value):
@@ -351,7 +363,7 @@ class Trainer(Generic[M]):
                 f"batch {self._at.batch + 1}; try a lower learning rate or a lower max_grad_norm"
             )
 
-    def _end_epoch(self, metrics: dict[str, float], seconds: float) -> None:
+    def _end_epoch(self, metrics: dict[str, float], rate: float, seconds: float) -> None:
         loss = self._at.loss_sum / self._at.batch
         value = loss if self._metric is None else select_metric(metrics, self._metric)
         less_is_better = value if self._mode == "min" else -value
@@ -361,7 +373,7 @@ class Trainer(Generic[M]):
             self._early.observe(less_is_better, self.model.params)
         self.history.losses.append(loss)
         self.history.metrics.append(metrics)
-        self.history.learning_rates.append(self.optimizer.lr)
+        self.history.learning_rates.append(rate)
         self.history.seconds.append(seconds)
         self._at = _Position(epoch=self._at.epoch + 1)
 
