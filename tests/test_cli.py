@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 
 from fastrnn import _storage, layers
-from fastrnn.cli import main
+from fastrnn.cli import main, training
 from fastrnn.data import Vocabulary, read_pairs
 from fastrnn.models import LanguageModel, TextModel, Translator, evaluate, save
-from fastrnn.training import Trainer
+from fastrnn.training import SGD, Trainer
 
 SMALL = ["--hidden", "16", "--embedding", "8", "--batch-size", "32", "--epochs", "2"]
 
@@ -40,14 +40,14 @@ def model(tsv: Path) -> Path:
     return path
 
 
-def failure(capsys: pytest.CaptureFixture[str], *arguments: Any) -> str:
+def failure(capsys: pytest.CaptureFixture[str], *arguments: Any, code: int = 2) -> str:
     """The one line that a failing command prints."""
     try:
-        code = main([str(argument) for argument in arguments])
+        found = main([str(argument) for argument in arguments])
     except SystemExit as exit:  # argparse's way
-        code = exit.code  # type: ignore[assignment]
+        found = exit.code  # type: ignore[assignment]
     printed = capsys.readouterr()
-    assert code == 2
+    assert found == code
     assert printed.err.startswith("fastrnn: error: ")
     assert printed.err.count("\n") == 1
     return printed.err[len("fastrnn: error: ") : -1]
@@ -419,14 +419,63 @@ def test_wrong_options(
     assert not output.exists()
 
 
+@pytest.mark.filterwarnings("ignore:overflow", "ignore:invalid value")
+@pytest.mark.parametrize("options", ["--lr 1e38 --cell rnn", "--lr inf"])
+@pytest.mark.parametrize("batch", ["32", "200"])  # found within an epoch, or after its only batch
 def test_a_learning_rate_that_diverges(
-    tsv: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    options: str, batch: str, tsv: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with np.errstate(all="ignore"):
-        message = failure(
-            capsys, "train", tsv, "-o", tmp_path / "m", *SMALL, "--lr", "1e38", "--cell", "rnn"
-        )
-    assert "try a lower learning rate" in message
+    arguments = [*SMALL, *options.split(), "--batch-size", batch]
+    message = failure(capsys, "train", tsv, "-o", tmp_path / "m", *arguments, code=1)
+    assert message.startswith(("Trainer: the ", "train: valid_loss is "))
+    assert "; try a lower " in message
+    assert message.endswith("; no epoch was finished, so no model is written")
+    assert not list(tmp_path.iterdir())
+
+
+class Diverging(SGD):
+    """Good for ten steps."""
+
+    def update(self, params: Any, grads: Any) -> None:
+        super().update(params, grads)
+        if self.step > 10:
+            for param in params.values():
+                param[...] = np.nan
+
+
+@pytest.mark.parametrize("validated", [True, False])
+@pytest.mark.parametrize("command", ["train", "lm train"])
+def test_a_run_that_diverges_late_keeps_its_good_weights(
+    command: str,
+    validated: bool,
+    tsv: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(training._OPTIMIZERS, "sgd", Diverging)
+    output, once = tmp_path / "m", tmp_path / "once"
+    options = ["--optimizer", "sgd", "--checkpoint-seconds", "0", "--hidden", "16"]
+    options += ["--batch-size", "32"] if command == "train" else ["--batch-size", "4"]
+    options += [] if validated else ["--valid-fraction", "0"]
+    arguments = [*command.split(), tsv, "-o"]
+    assert main([*map(str, [*arguments, once, *options]), "--epochs", "1"]) == 0
+    capsys.readouterr()
+    assert main([*map(str, [*arguments, output, *options]), "--epochs", "9"]) == 1
+    *_, line = capsys.readouterr().err.splitlines()
+    checkpoint = tmp_path / "m.checkpoint"
+    kept = "the model has the weights of the best epoch before"
+    if not validated:
+        kept = f"no model is written, the run so far is in {checkpoint}"
+    assert line.startswith("fastrnn: error: Trainer: the ") and line.endswith(f"; {kept}")
+    arrays, _ = _storage.read(checkpoint)
+    assert all(np.isfinite(array).all() for array in arrays.values())
+    assert output.exists() == validated
+    if validated:
+        kinds: Any = Translator if command == "train" else TextModel
+        best, first = (kinds.load(path).model.params for path in (output, once))
+        for key, param in first.items():
+            np.testing.assert_array_equal(best[key], param)
 
 
 def test_a_model_that_does_not_fit_in_memory(

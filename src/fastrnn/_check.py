@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from types import EllipsisType
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 Array: TypeAlias = NDArray[Any]
 DType: TypeAlias = np.dtype[Any]
 Rng: TypeAlias = "np.random.Generator | int | None"
+Item = TypeVar("Item")
 Shape: TypeAlias = tuple["int | str | EllipsisType", ...]
 
 _FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
@@ -149,6 +150,33 @@ def padded(rows: Sequence[Array]) -> tuple[Array, Array]:
 def lengths(layer: str, value: Any, N: int, T: int, name: str = "lengths") -> Array | None:
     """Return the lengths of N sequences of at most T steps; None stays None."""
     return None if value is None else integers(layer, name, value, (N,), T + 1)
+
+
+def items(layer: str, name: str, values: Iterable[Item]) -> Sequence[Item]:
+    """Return several items that may be iterated again: a sequence as it is, else as a list."""
+    if isinstance(values, str):
+        raise TypeError(f"{layer}: {name} must be several strings, got one; put it in a list")
+    if isinstance(values, Sequence):
+        return values
+    try:
+        return list(values)
+    except TypeError:
+        raise TypeError(f"{layer}: {name} must be a sequence, got {_shown(values)}") from None
+
+
+def text(layer: str, name: str, value: Any) -> str:
+    """Return a str."""
+    if not isinstance(value, str):
+        raise TypeError(f"{layer}: {name} must be a str, got {_shown(value)}")
+    return value
+
+
+def batches(layer: str, value: Any) -> Any:
+    """Return batches with an order for each epoch, as opposed to an iterator."""
+    if not hasattr(value, "epoch"):
+        wanted = "an object with `epoch(k)`, such as fastrnn.data.Batches"
+        raise TypeError(f"{layer}: batches must be {wanted}, got {type(value).__name__}")
+    return value
 
 
 def integer(layer: str, name: str, value: Any) -> int:

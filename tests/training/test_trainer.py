@@ -7,6 +7,7 @@ import re
 import signal
 import sys
 import threading
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -286,9 +287,98 @@ def test_checkpoint_without_folder(tmp_path):
         Trainer(SmallModel(), SGD(), checkpoint=tmp_path / "no" / "a")
 
 
+class Blowing(SGD):
+    """Makes the parameters infinite in one of its steps."""
+
+    def __init__(self, at):
+        super().__init__(0.01)
+        self._left = at
+
+    def update(self, params, grads):
+        super().update(params, grads)
+        if self._left == 0:
+            params["layer.W"][0] = np.inf
+        self._left -= 1
+
+
+def weights_after(batches, epochs):
+    trainer = Trainer(SmallModel(), SGD(0.01), progress=False)
+    trainer.fit(batches, epochs=epochs)
+    return params_of(trainer.model)
+
+
+@pytest.mark.filterwarnings("ignore:invalid value")
+@pytest.mark.parametrize(
+    ("at", "place"),
+    [
+        (13, "norm of the parameters is inf in epoch 2 after batch 7 of 7"),
+        (9, "loss is (nan|inf) in epoch 2, batch 4"),
+    ],
+)
+def test_a_run_that_diverged_has_the_weights_before(batches, tmp_path, at, place):
+    """Those at the start of the epoch, as the last update spoiled what was there."""
+    model, path = SmallModel(), tmp_path / "run"
+    trainer = Trainer(model, Blowing(at), checkpoint=path, checkpoint_seconds=99, progress=False)
+    calls = []
+    with pytest.raises(FloatingPointError, match=f"^Trainer: the {place}; try a lower learning"):
+        trainer.fit(batches, epochs=9, validate=lambda model: calls.append(1) or {})
+    assert len(calls) == len(trainer.history) == 1
+    assert_same(model.params, weights_after(batches, 1))
+    kept = Trainer(SmallModel(seed=3), SGD(0.01), progress=False)
+    kept.optimizer = Blowing(99)
+    assert_same(kept.resume(path).model.params, model.params)
+
+
+def test_a_run_that_diverged_has_the_best_weights_if_they_are_kept(batches):
+    trainer = Trainer(SmallModel(), Blowing(24), keep_best=True, metric="score", progress=False)
+    with pytest.raises(FloatingPointError, match="in epoch 4, batch 5"):
+        trainer.fit(batches, epochs=9, validate=scores(1, 0, 2))
+    assert_same(trainer.model.params, weights_after(batches, 2))
+
+
+def test_no_checkpoint_of_a_run_that_diverged(batches, tmp_path):
+    path = tmp_path / "run"
+    trainer = Trainer(
+        SmallModel(), Blowing(2), checkpoint=path, checkpoint_seconds=0, progress=False
+    )
+    with pytest.raises(FloatingPointError, match="parameters is inf in epoch 1 after batch 3 of 7"):
+        trainer.fit(batches, epochs=9)
+    fresh = Trainer(SmallModel(), Blowing(99), progress=False).resume(path)
+    assert all(np.isfinite(param).all() for param in fresh.model.params.values())
+
+
+class Once:
+    """Batches of a generator, which is exhausted after the first epoch."""
+
+    def __init__(self, batches, epochs):
+        self._batches = iter([batch for k in range(epochs) for batch in batches.epoch(k)])
+        self._count = len(batches)
+
+    def __len__(self):
+        return self._count
+
+    def epoch(self, k):
+        return islice(self._batches, self._count)
+
+
+def test_batches_that_can_be_read_once(batches):
+    trainer = Trainer(SmallModel(), SGD(0.01), progress=False)
+    with pytest.raises(ValueError, match=r"^Trainer: epoch 3 had no batches, each call of `epoch`"):
+        trainer.fit(Once(batches, 2), epochs=3)
+    assert_same(trainer.model.params, weights_after(batches, 2))
+    trainer.fit(batches, epochs=3)
+    assert_same(trainer.model.params, weights_after(batches, 3))
+    message = r"^Trainer: batches must be an object with `epoch\(k\)`, .* got generator$"
+    with pytest.raises(TypeError, match=message):
+        trainer.fit((batch for batch in batches.epoch(0)), epochs=4)
+
+
 class NoBatches:
     def __len__(self):
         return 0
+
+    def epoch(self, k):
+        return iter(())
 
 
 def test_bad_fits(batches):

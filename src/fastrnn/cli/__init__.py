@@ -18,7 +18,8 @@ _COMMANDS = (demo, train, translate, evaluate, lm, info)
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code.
 
-    The code is 0, 2 after an error, 130 after Ctrl-C, or 1 if the output pipe was closed.
+    The code is 0, 2 after an error, 130 after Ctrl-C, or 1 if the work was done only in part: a
+    training diverged, some lines could not be translated, or the output pipe was closed.
     """
     if sys.stderr is None:  # closed
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - as long as the process lives
@@ -35,7 +36,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         where = escaped(str(error.filename)) if error.filename else None
         return _complain(f"{where}: {error.strerror}" if where else error)
-    except (ValueError, TypeError, FloatingPointError, ImportError) as error:
+    except FloatingPointError as error:
+        return _complain(error, code=1)
+    except (ValueError, TypeError, ImportError) as error:
         return _complain(error)
     except MemoryError as error:
         return _complain(str(error) or "out of memory")
@@ -45,9 +48,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _complain(error: object) -> int:
+def _complain(error: object, *, code: int = 2) -> int:
     report(error)
-    return 2
+    return code
 
 
 def _parser() -> Parser:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -133,6 +134,8 @@ def run(
 ) -> None:
     """Train, from the checkpoint on with ``--resume``, and save the model with its best weights.
 
+    Of a run that diverges the best weights so far are saved, too, before the error.
+
     `data` has the digests of the training and validation data by name.
     """
     chosen = {name: value for name, value in vars(arguments).items() if name not in _FREE}
@@ -152,8 +155,30 @@ def run(
     )
     if arguments.resume:
         trainer.resume(checkpoint)
-    trainer.fit(batches, epochs=arguments.epochs, validate=validate)
+    try:
+        trainer.fit(batches, epochs=arguments.epochs, validate=validate and _finite(validate))
+    except FloatingPointError as error:
+        done = "no epoch was finished, so no model is written"
+        if trainer.history.losses and validate:
+            _save(save, arguments.output, checkpoint)
+            done = "the model has the weights of the best epoch before"
+        elif trainer.history.losses:
+            done = f"no model is written, the run so far is in {checkpoint}"
+        raise FloatingPointError(f"{error}; {done}") from error
     _save(save, arguments.output, checkpoint)
+
+
+def _finite(validate: Validate[M]) -> Validate[M]:
+    """Make an error of a loss that is not finite, which no epoch can be better or worse than."""
+
+    def validated(model: M) -> Mapping[str, float]:
+        metrics = validate(model)
+        loss = metrics["valid_loss"]
+        if not math.isfinite(loss):
+            raise FloatingPointError(f"train: valid_loss is {loss}; try a lower --lr or --clip")
+        return metrics
+
+    return validated
 
 
 def _save(save: Callable[[Path], None], output: Path, checkpoint: Path) -> None:

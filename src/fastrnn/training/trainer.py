@@ -151,6 +151,7 @@ class Trainer(Generic[M]):
         self._data: dict[str, Any] = {}
         self._resumed_from: str | None = None
         self._saved_at = time.perf_counter()
+        self._good: dict[str, NDArray[Any]] = {}  # weights to go back to
 
     def fit(
         self,
@@ -177,12 +178,16 @@ class Trainer(Generic[M]):
         Raises
         ------
         ValueError
-            If `epochs` is negative, there are no batches or no such metric, or the batches or their
-            number differ from those of the resumed run.
+            If `epochs` is negative, there are no batches (also later, from an iterator that can be
+            read only once) or no such metric, or the batches or their number differ from those of
+            the resumed run.
         OSError
             If the checkpoint cannot be written; the previous one stays intact.
         FloatingPointError
-            If the loss or a gradient is not finite; the parameters are those before the batch.
+            If the run has diverged: the loss or a gradient is not finite, or, after an epoch or
+            before a checkpoint, a parameter. The model has the last good weights: those of the best
+            epoch, if they are kept; else those before the batch, if they are finite; else those at
+            the start of the epoch. They are not written, so the last checkpoint is a good one.
         KeyboardInterrupt
             On Ctrl-C in the main thread, after the batch is finished and the checkpoint written;
             the message has its path. A second Ctrl-C does not wait.
@@ -194,8 +199,13 @@ class Trainer(Generic[M]):
         with deferred_interrupt() as interrupt:
             try:
                 while self._at.epoch < epochs and not (self._early and self._early.exhausted):
+                    self._good = _copies(self.model.params)
                     self._run_epoch(batches, epochs, validate, interrupt)
+            except FloatingPointError:
+                self._restore_good()
+                raise
             finally:
+                self._good = {}
                 self.model.eval()
         self._set_sampling_rate()  # also if there was nothing left to do
         if self._early:
@@ -284,7 +294,7 @@ class Trainer(Generic[M]):
     def _check_fit(self, batches: BatchSource, epochs: int, validate: object) -> None:
         at = self._at
         check.size("Trainer", "epochs", epochs, least=0)
-        if len(batches) == 0:
+        if len(check.batches("Trainer", batches)) == 0:
             raise ValueError("Trainer: there are no batches")
         if self._resumed_from is not None and self._data:
             require_same(self._resumed_from, "training set", self._data, _fingerprint(batches))
@@ -324,6 +334,7 @@ class Trainer(Generic[M]):
                 progress.batch(at.loss_sum / at.batch, self.optimizer.lr, tokens)
                 self._heed(interrupt)
                 self._save_in_time()
+            self._require_steps()
             rate = self.optimizer.lr  # before a validation that sets another
             metrics: dict[str, float] = {}
             if validate:
@@ -363,6 +374,31 @@ class Trainer(Generic[M]):
                 f"batch {self._at.batch + 1}; try a lower learning rate or a lower max_grad_norm"
             )
 
+    def _require_steps(self) -> None:
+        """Raise unless the epoch had batches and left good parameters."""
+        at = self._at
+        if at.batch == 0:
+            wanted = "each call of `epoch` must begin anew"
+            raise ValueError(f"Trainer: epoch {at.epoch + 1} had no batches, {wanted}")
+        self._require_finite_parameters()
+
+    def _require_finite_parameters(self) -> None:
+        norm = grad_norm(self.model.params)
+        if not math.isfinite(norm):
+            raise FloatingPointError(
+                f"Trainer: the norm of the parameters is {norm} {self._at}; try a lower learning "
+                "rate or a lower max_grad_norm"
+            )
+
+    def _restore_good(self) -> None:
+        """Put good weights into the model: the best ones, or what there is."""
+        best = self._early.weights if self._early else {}
+        if not best and math.isfinite(grad_norm(self.model.params)):
+            return
+        params = self.model.params
+        for key, weights in (best or self._good).items():
+            params[key][...] = weights
+
     def _end_epoch(self, metrics: dict[str, float], rate: float, seconds: float) -> None:
         loss = self._at.loss_sum / self._at.batch
         value = loss if self._metric is None else select_metric(metrics, self._metric)
@@ -397,6 +433,7 @@ class Trainer(Generic[M]):
         """Write the checkpoint if there is a path; an error names the last one written."""
         if self.checkpoint is None:
             return
+        self._require_finite_parameters()
         try:
             self.save(self.checkpoint)
         except OSError as error:
@@ -426,3 +463,7 @@ class Trainer(Generic[M]):
 
 def _fingerprint(batches: BatchSource) -> dict[str, Any]:
     return batches.fingerprint() if isinstance(batches, Fingerprinted) else {}
+
+
+def _copies(params: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    return {key: param.copy() for key, param in params.items()}
