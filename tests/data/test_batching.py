@@ -223,3 +223,12 @@ def test_a_stream_has_a_fingerprint_and_tokens():
     assert one.fingerprint() != stream(range(1, 21)).fingerprint()
     assert one.fingerprint() != stream(range(20), num_steps=4).fingerprint()
     assert sum(one.count_tokens(batch) for batch in one.epoch(0)) == 18
+
+
+def test_sequences_of_an_iterator():
+    sources, targets = [[5, 6], [7], [8, 9, 4]], [[4], [5, 6], [7]]
+    one = PairBatches(sources, targets, batch_size=2)
+    other = PairBatches(iter(sources), map(list, targets), batch_size=2)
+    assert one.fingerprint() == other.fingerprint()
+    with pytest.raises(TypeError, match=r"^PairBatches: sources must be a sequence, got None$"):
+        PairBatches(None, targets, batch_size=2)

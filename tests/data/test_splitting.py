@@ -41,3 +41,7 @@ def test_bad_types_and_seeds():
         split(range(10), seed="a")
     with pytest.raises(TypeError, match=r"^split: fraction must be a number, got 'a'$"):
         split(range(10), "a")
+
+
+def test_items_of_an_iterator():
+    assert split(iter("abcdefgh"), 0.25) == split(list("abcdefgh"), 0.25)

@@ -95,3 +95,25 @@ def test_other_files(tmp_path: Path) -> None:
             TextModel.load(path)
     with pytest.raises(ValueError, match=r"^TextModel: vocabulary must have 7 tokens, got 6$"):
         TextModel(LanguageModel(7, 3, 4), Vocabulary("ab"))
+
+
+@pytest.mark.parametrize("wrong", [np.array(["a", "b"]), ["a"], None, b"ab"])
+def test_a_text_that_is_none(wrong: object, model: TextModel) -> None:
+    calls = [
+        lambda: TextModel.from_text(wrong, 3, 4),
+        lambda: model.encode(wrong),
+        lambda: model.evaluate(wrong),
+        lambda: model.batches(wrong, batch_size=1, num_steps=2),
+    ]
+    for call in calls:
+        with pytest.raises(TypeError, match=r"^TextModel: text must be a str, got "):
+            call()
+    with pytest.raises(TypeError, match=r"^TextModel: start must be a str, got "):
+        model.sample(3, start=wrong)
+    with pytest.raises(TypeError, match=r"^text must be a str, got "):
+        Vocabulary("ab", normalize=False).encode(wrong)
+
+
+def test_batches_that_are_an_iterator(model: TextModel) -> None:
+    with pytest.raises(TypeError, match=r"^LanguageModel: batches must be .*, got generator$"):
+        model.model.perplexity(model.in_order(TEXT).epoch(0))

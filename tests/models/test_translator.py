@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from fastrnn.data import Vocabulary
-from fastrnn.models import LanguageModel, Seq2Seq, Translator, save
+from fastrnn.models import LanguageModel, Seq2Seq, Translator, evaluate, save
 from fastrnn.training import Adam, Trainer
 
 PAIRS = [("ab", "BA"), ("abc", "CBA"), ("c", "C"), ("cab", "BAC"), ("bb", "BB"), ("ca", "AC")]
@@ -121,3 +123,78 @@ def test_streamed_batches_are_those_in_memory(translator: Translator) -> None:
     for one, other in zip(streamed.epoch(1), whole.epoch(1), strict=True):
         for array, same in zip(one, other, strict=True):
             np.testing.assert_array_equal(array, same)
+
+
+ONE_SHOT = {
+    "zip": lambda pairs: zip(*zip(*pairs, strict=True), strict=True),
+    "generator": lambda pairs: (pair for pair in pairs),
+    "map": lambda pairs: map(tuple, pairs),
+    "array": np.array,
+    "array of objects": lambda pairs: np.array(pairs, dtype=object),
+    "dict": lambda pairs: dict(pairs).items(),
+}
+
+
+@pytest.mark.parametrize("kind", ONE_SHOT)
+def test_pairs_from_an_iterator_or_an_array(kind: str, translator: Translator) -> None:
+    pairs = ONE_SHOT[kind]
+    made = Translator.from_pairs(pairs(PAIRS), 4, 8, rng=0)
+    assert (made.source, made.target) == (translator.source, translator.target)
+    for stream in (False, True):
+        one, other = (
+            translator.batches(given, batch_size=4, stream=stream)
+            for given in (PAIRS, pairs(PAIRS))
+        )
+        assert one.fingerprint() == other.fingerprint()
+        for batch, same in zip(one.epoch(1), other.epoch(1), strict=True):
+            for array, twin in zip(batch, same, strict=True):
+                np.testing.assert_array_equal(array, twin)
+    assert evaluate(translator, pairs(PAIRS)) == evaluate(translator, PAIRS)
+
+
+@pytest.mark.parametrize("kind", [np.array, iter, tuple, lambda texts: np.array(texts, object)])
+def test_texts_from_an_iterator_or_an_array(kind: Any, translator: Translator) -> None:
+    sources = [source for source, _ in PAIRS]
+    assert translator(kind(sources)) == translator(sources)
+    assert translator(kind([])) == []
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda t: t(3), "texts must be a sequence, got 3"),
+        (lambda t: t(np.array("ab")), "texts must be a sequence, got a <U2 array of shape ()"),
+        (lambda t: t(["ab", 3]), "texts[1] must be a str, got 3"),
+        (lambda t: t(np.array([["a"], ["b"]])), "texts[0] must be a str, got a <U1 array of shape"),
+        (lambda t: t.attention(np.array(["ab"])), "texts[0] must be a str, got a <U2 array of sha"),
+        (lambda t: t.batches("ab", batch_size=1), "pairs must be several strings, got one"),
+        (lambda t: Translator.from_pairs(None, 4, 8), "pairs must be a sequence, got None"),
+    ],
+)
+def test_texts_that_are_none(call: Any, message: str, translator: Translator) -> None:
+    with pytest.raises(TypeError, match=f"^Translator: {re.escape(message)}"):
+        call(translator)
+
+
+def test_an_iterator_of_no_pairs(translator: Translator) -> None:
+    for empty in (iter(()), np.empty((0, 2), object)):
+        with pytest.raises(
+            ValueError, match=r"^Translator: pairs must hold at least one pair, got"
+        ):
+            Translator.from_pairs(empty, 4, 8)
+        with pytest.raises(
+            ValueError, match=r"^evaluate: pairs must hold at least one pair, got no"
+        ):
+            evaluate(translator, empty)
+
+
+def test_batches_that_are_none(translator: Translator) -> None:
+    class Empty:
+        def epoch(self, k: int) -> Any:
+            return iter(())
+
+    with pytest.raises(ValueError, match=r"^Seq2Seq: there must be at least one target to score$"):
+        translator.model.accuracy(Empty())
+    for measure in (translator.model.accuracy, translator.model.token_scores):
+        with pytest.raises(TypeError, match=r"^Seq2Seq: batches must be .*, got generator$"):
+            measure(translator.batches(PAIRS, batch_size=2).epoch(0))

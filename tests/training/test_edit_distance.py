@@ -55,3 +55,7 @@ def test_known_words():
 def test_wrong_sequences(ours, theirs, error, message):
     with pytest.raises(error, match=f"^edit_distance: {message}$"):
         edit_distance(ours, theirs)
+
+
+def test_sequences_of_an_iterator():
+    assert edit_distance(iter([[1, 2]]), iter([[1]])).tolist() == [1]

@@ -74,3 +74,8 @@ def test_exact_match_is_the_share():
 def test_exact_match_bad_shapes(a, b):
     with pytest.raises(ValueError, match=r"^exact_match: predicted must be"):
         exact_match(np.zeros(a, int), np.zeros(b, int))
+
+
+def test_batches_that_are_an_iterator():
+    with pytest.raises(TypeError, match=r"^mean_loss: batches must be .*, got list_iterator$"):
+        mean_loss(SmallModel(), iter([]))

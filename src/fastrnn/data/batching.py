@@ -210,6 +210,8 @@ class PairBatches(_PaddedPairs[tuple[Ids, Ids]]):
         seed: int = 0,
         drop_last: bool = False,
     ) -> None:
+        sources = check.items("PairBatches", "sources", sources)
+        targets = check.items("PairBatches", "targets", targets)
         if len(sources) != len(targets):
             raise ValueError(f"PairBatches: {len(sources)} sources but {len(targets)} targets")
         pairs = zip(
@@ -255,6 +257,7 @@ class TextPairBatches(_PaddedPairs[tuple[str, str]]):
         drop_last: bool = False,
     ) -> None:
         self._source, self._target, self._source_eos = source, target, source_eos
+        pairs = check.items("TextPairBatches", "pairs", pairs)
         super().__init__(pairs, batch_size, bucket, shuffle, seed, drop_last)
 
     def _encode(self, pair: tuple[str, str]) -> tuple[Ids, Ids]:

@@ -33,6 +33,7 @@ def split(items: Sequence[T], fraction: float = 0.1, *, seed: int = 0) -> tuple[
     ValueError
         If the fraction is out of range or leaves one part empty, or the seed is negative.
     """
+    items = check.items("split", "items", items)
     rows = split_rows(len(items), fraction, seed=seed)
     rest, held_out = ([items[row] for row in part.tolist()] for part in rows)
     return rest, held_out

@@ -75,7 +75,8 @@ class Vocabulary:
 
     def split(self, text: str) -> list[str]:
         """Return the tokens of a text, known or unknown."""
-        return _split(normalized(text) if self.normalize else text, self.level)
+        known = normalized(text)  # also where it is not used, as it checks what came
+        return _split(known if self.normalize else text, self.level)
 
     def unknown(self, texts: Iterable[str]) -> list[str]:
         """Return the tokens of the texts that the vocabulary lacks, each once."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from fastrnn import _check as check
 from fastrnn.data import Vocabulary, normalized
 from fastrnn.models.base import Array
 from fastrnn.models.translator import Translator
@@ -67,6 +68,7 @@ def evaluate(
     ValueError
         If there are no pairs, a source is too long, or an option is out of range.
     """
+    pairs = check.items("evaluate", "pairs", pairs)
     if not pairs:
         raise ValueError("evaluate: pairs must hold at least one pair, got none")
     references: dict[str, list[str]] = {}

@@ -205,7 +205,7 @@ class LanguageModel(Model):
     def _outputs(self, batches: BatchSource) -> Iterator[tuple[Array, Array]]:
         """Yield the logits and targets of each batch; the state runs through all batches."""
         state = None
-        for inputs, targets in batches.epoch(0):
+        for inputs, targets in check.batches("LanguageModel", batches).epoch(0):
             logits, wanted, state = self._run(inputs, targets, state)
             yield logits, wanted
 

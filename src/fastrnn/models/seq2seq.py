@@ -213,12 +213,19 @@ class Seq2Seq(Generation):
         ----------
         batches : batches of (source, lengths, target)
             As for the trainer; the order is that of epoch 0.
+
+        Raises
+        ------
+        ValueError
+            If there are none.
         """
         right, count = 0.0, 0
-        for source, lengths, target in batches.epoch(0):
+        for source, lengths, target in check.batches("Seq2Seq", batches).epoch(0):
             ids = self.generate(source, lengths, max_length=target.shape[1])
             right += exact_match(ids, target, eos=EOS) * len(target)
             count += len(target)
+        if not count:
+            raise ValueError("Seq2Seq: there must be at least one target to score")
         return right / count
 
     def token_scores(self, batches: BatchSource) -> TokenScores:
@@ -230,5 +237,6 @@ class Seq2Seq(Generation):
             As for the trainer; the order is that of epoch 0.
         """
         with evaluating(self):
-            outputs = (self._run(*batch) for batch in batches.epoch(0))
+            given = check.batches("Seq2Seq", batches).epoch(0)
+            outputs = (self._run(*batch) for batch in given)
             return score_tokens("Seq2Seq", self.criterion, outputs)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from fastrnn import _check as check
 from fastrnn.data import EOS, UNK, StreamBatches, Vocabulary
 from fastrnn.models.base import Array
 from fastrnn.models.language_model import LanguageModel
@@ -65,7 +66,7 @@ class TextModel:
         ValueError
             If the text is empty, or an option is out of range.
         """
-        if not text.strip():
+        if not check.text("TextModel", "text", text).strip():
             raise ValueError("TextModel: text must not be empty")
         vocabulary = Vocabulary.from_texts([text], level=level, min_count=min_count)
         model = LanguageModel(len(vocabulary), embedding_size, hidden_size, **options)
@@ -73,6 +74,7 @@ class TextModel:
 
     def encode(self, text: str) -> Array:
         """Return the ids of a text, (T,)."""
+        check.text("TextModel", "text", text)
         if self.vocabulary.level == "char":
             return self.vocabulary.encode(text)
         # A text that ends within a line has no end mark there.
@@ -129,7 +131,7 @@ class TextModel:
         ValueError
             If `start` has no token, or an option is out of range.
         """
-        ids = self.encode(start)
+        ids = self.encode(check.text("TextModel", "start", start))
         if not len(ids):
             raise ValueError(f"TextModel: start must have a token, got {start!r}")
         lines_end = self.vocabulary.level == "word"

@@ -101,7 +101,7 @@ class Translator:
         Parameters
         ----------
         pairs : sequence of (str, str)
-            Read twice; may be a `fastrnn.data.PairFile`.
+            Read twice, after an iterator has been made a list; may be a `fastrnn.data.PairFile`.
         embedding_size, hidden_size, **options
             As for `Seq2Seq`.
         level : {"char", "word"}
@@ -118,6 +118,7 @@ class Translator:
         ValueError
             If there are no pairs, or an option is out of range.
         """
+        pairs = check.items("Translator", "pairs", pairs)
         if not pairs:
             raise ValueError("Translator: pairs must hold at least one pair, got none")
         source, target = (
@@ -140,6 +141,7 @@ class Translator:
         **options
             Options of `PairBatches`.
         """
+        pairs = check.items("Translator", "pairs", pairs)
         if stream:
             return TextPairBatches(pairs, self.source, self.target, **options)
         return PairBatches(
@@ -211,13 +213,12 @@ class Translator:
         Raises
         ------
         TypeError
-            If `texts` is one string, or an option has a wrong type.
+            If `texts` is one string or not of strings, or an option has a wrong type.
         ValueError
             If an option is out of range, a text is longer than `max_source_length`, or attention
             weights are requested from a model without attention.
         """
-        if isinstance(texts, str):
-            raise TypeError("Translator: texts must be several strings, got one; put it in a list")
+        texts = check.items("Translator", "texts", texts)
         if not texts:
             return []
         encoded = [self._encoded(i, text) for i, text in enumerate(texts)]
@@ -242,7 +243,7 @@ class Translator:
 
     def _encoded(self, i: int, text: str) -> Array:
         """Return the ids (T,) of the text with this number."""
-        ids = self.source.encode(text)
+        ids = self.source.encode(check.text("Translator", f"texts[{i}]", text))
         if len(ids) > self.max_source_length:
             wanted = f"at most {self.max_source_length} tokens"
             came = f"{len(ids)}: {reprlib.repr(text)}"

@@ -33,10 +33,12 @@ def edit_distance(
     ValueError
         If the numbers of sequences differ.
     """
+    ours = check.sequences("edit_distance", "ours", ours)
+    theirs = check.sequences("edit_distance", "theirs", theirs)
     if len(ours) != len(theirs):
         raise ValueError(f"edit_distance: got {len(ours)} sequences and {len(theirs)}")
-    a, heights = check.padded(check.sequences("edit_distance", "ours", ours))
-    b, widths = check.padded(check.sequences("edit_distance", "theirs", theirs))
+    a, heights = check.padded(ours)
+    b, widths = check.padded(theirs)
     columns = np.arange(b.shape[1] + 1)
     row = np.tile(columns, (len(a), 1))  # from an empty sequence to j tokens: j insertions
     distances = row[np.arange(len(a)), widths]

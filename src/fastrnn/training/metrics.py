@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastrnn import _check as check
 from fastrnn.training.protocol import BatchSource, Model
 
 
@@ -16,6 +17,7 @@ def mean_loss(model: Model, batches: BatchSource) -> float:
 
     All batches have equal weight, also a shorter last one.
     """
+    check.batches("mean_loss", batches)
     model.eval()
     model.reset()
     losses = [model.loss(*batch) for batch in batches.epoch(0)]
