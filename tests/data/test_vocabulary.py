@@ -170,3 +170,36 @@ def test_what_is_not_text(text):
     for call in (Vocabulary("a").encode, Vocabulary("a").split, lambda each: Vocabulary([each])):
         with pytest.raises(TypeError, match=f"^text must be a str, got {type(text).__name__}$"):
             call(text)
+
+
+SPACES = "\u00a0\u3000\u202f\u2009\u2028\x85"
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_spaces_that_are_not_ascii_stay(space):
+    texts = [f"10{space}km", f"a{space}{space}b c", f"{space}a b{space}", "a b"]
+    for level in ("char", "word"):
+        vocabulary = Vocabulary.from_texts(texts, level=level)
+        for text in texts:
+            assert vocabulary.decode(vocabulary.encode(text)) == text
+    assert vocabulary.split(f"10{space}km x\ty") == ["10", space, "km", "x", "y"]
+    assert Vocabulary.from_dict(vocabulary.to_dict()) == vocabulary
+
+
+def test_spaces_that_a_vocabulary_lacks_only_separate():
+    """As in files from before they were tokens."""
+    vocabulary = Vocabulary(["ja", "nein"], level="word")
+    text = f"ja{SPACES}nein"
+    assert vocabulary.split(text) == ["ja", "nein"] and not vocabulary.unknown([text])
+    assert vocabulary.encode(text).tolist() == [4, 5]
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.text(st.sampled_from(f"ab \t\u00e9{SPACES}")))
+def test_words_are_those_between_white_space(text):
+    vocabulary = Vocabulary.from_texts([text], level="word")
+    tokens = vocabulary.split(text)
+    assert [token for token in tokens if not token.isspace()] == text.split()
+    assert "".join(tokens) == "".join(letter for letter in text if letter not in " \t")
+    again = vocabulary.decode(vocabulary.encode(text))
+    assert vocabulary.split(again) == tokens and UNK not in vocabulary.encode(text)

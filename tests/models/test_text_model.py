@@ -117,3 +117,10 @@ def test_a_text_that_is_none(wrong: object, model: TextModel) -> None:
 def test_batches_that_are_an_iterator(model: TextModel) -> None:
     with pytest.raises(TypeError, match=r"^LanguageModel: batches must be .*, got generator$"):
         model.model.perplexity(model.in_order(TEXT).epoch(0))
+
+
+@pytest.mark.parametrize("level", ["char", "word"])
+def test_spaces_there_and_back(level: str) -> None:
+    text = "10\u00a0km\n\u3000a\u3000b c\n"
+    model = TextModel.from_text(text, 3, 4, level=level, rng=0)
+    assert model.decode(model.encode(text)) == text

@@ -14,6 +14,7 @@ import numpy as np
 from fastrnn.cli import training
 from fastrnn.cli.arguments import Commands, Group, add_command, add_data, add_option, at_least
 from fastrnn.data import PairFile, Subset, digest_of_pairs, read_pairs, split_rows
+from fastrnn.data.vocabulary import tokens_of
 from fastrnn.models import Seq2Seq, Translator
 from fastrnn.models.bridge import BRIDGES
 from fastrnn.models.readout import READOUTS
@@ -169,8 +170,7 @@ def _short_pairs(path: Path, arguments: argparse.Namespace, levels: tuple[str, s
     longest = arguments.max_length
     short = (
         all(
-            len(side if level == "char" else side.split()) <= longest
-            for level, side in zip(levels, pair, strict=True)
+            len(tokens_of(side, level)) <= longest for level, side in zip(levels, pair, strict=True)
         )
         for pair in pairs
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -14,14 +15,19 @@ from fastrnn.data.lines import normalized
 
 PAD, BOS, EOS, UNK = range(4)
 _SPECIALS = ("<pad>", "<bos>", "<eos>", "<unk>")
+_SPACE = r"[^\S\x00-\x7f]"
+_WORD_OR_SPACE = re.compile(rf"\S+|{_SPACE}")
+_AROUND_A_SPACE = re.compile(f" ?({_SPACE}) ?")
 
 
 class Vocabulary:
     """A numbered list of characters or words; ids 0 to 3 are pad, bos, eos and unknown.
 
     Text is normalized to Unicode form C, so that a letter with an accent or a Hangul syllable has
-    the same ids however it was typed. Case is kept. Words are separated by white space. Words that
-    look like the special tokens are unknown words, so a text cannot contain padding.
+    the same ids however it was typed. Case is kept. Words are separated by white space. A space
+    that is not ASCII (no-break, ideographic, thin) is a token, too, if the vocabulary has it, so
+    that a text keeps it. Words that look like the special tokens are unknown words, so a text
+    cannot contain padding.
 
     Parameters
     ----------
@@ -69,14 +75,17 @@ class Vocabulary:
             raise TypeError("Vocabulary: texts must be several strings, got one; put it in a list")
         counts: Counter[str] = Counter()
         for text in texts:
-            counts.update(_split(normalized(text), level))
+            counts.update(tokens_of(normalized(text), level))
         kept = [t for t, n in counts.items() if n >= min_count and t not in _SPECIALS]
         return cls(sorted(kept, key=lambda token: (-counts[token], token)), level=level)
 
     def split(self, text: str) -> list[str]:
         """Return the tokens of a text, known or unknown."""
         known = normalized(text)  # also where it is not used, as it checks what came
-        return _split(known if self.normalize else text, self.level)
+        tokens = tokens_of(known if self.normalize else text, self.level)
+        if self.level == "char":
+            return tokens
+        return [token for token in tokens if token in self._ids or not token.isspace()]
 
     def unknown(self, texts: Iterable[str]) -> list[str]:
         """Return the tokens of the texts that the vocabulary lacks, each once."""
@@ -110,7 +119,9 @@ class Vocabulary:
                 tokens.append("\ufffd")
             elif i not in (PAD, BOS):
                 tokens.append(self.tokens[i])
-        return ("" if self.level == "char" else " ").join(tokens)
+        if self.level == "char":
+            return "".join(tokens)
+        return _AROUND_A_SPACE.sub(r"\1", " ".join(tokens))
 
     def to_dict(self) -> dict[str, Any]:
         """Return JSON values for `from_dict`."""
@@ -144,5 +155,8 @@ class Vocabulary:
         return self.level, self.normalize, self.tokens
 
 
-def _split(text: str, level: str) -> list[str]:
-    return list(text) if level == "char" else text.split()
+def tokens_of(text: str, level: str) -> list[str]:
+    """Return the characters of a text, or its words and each space that is not ASCII."""
+    if level == "char":
+        return list(text)
+    return text.split() if text.isascii() else _WORD_OR_SPACE.findall(text)
