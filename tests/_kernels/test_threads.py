@@ -356,3 +356,40 @@ def test_openmp_may_give_fewer_threads_than_asked_for():
         printed.append(done.stdout)
     assert set(printed) == {printed[0]} != {""}
     assert len(set(printed[0].splitlines())) == 1
+
+
+COUNT = "from fastrnn import get_num_threads; print(get_num_threads())"
+
+
+def count_of(**environment):
+    kept = {k: v for k, v in os.environ.items() if not k.endswith("_NUM_THREADS")}
+    return subprocess.run(
+        [sys.executable, "-c", COUNT], env=kept | environment, capture_output=True, text=True
+    )
+
+
+@pytest.mark.parametrize("value", ["auto", "0", "", "-1", "1.5", "x,2", ",", " ", "2 threads"])
+def test_a_wrong_setting_of_openmp_is_ignored_with_a_warning(value):
+    default, done = count_of(), count_of(OMP_NUM_THREADS=value)
+    assert (done.returncode, done.stdout) == (0, default.stdout), done.stderr
+    # OpenMP itself prints a warning, too.
+    ours = [line for line in done.stderr.splitlines() if "RuntimeWarning" in line]
+    (line,) = ours
+    assert "OMP_NUM_THREADS must be an integer of at least 1, got " in line
+    assert line.endswith("; it is ignored")
+    own = count_of(OMP_NUM_THREADS=value, FASTRNN_NUM_THREADS="1")
+    assert own.stdout == "1\n"
+
+
+@pytest.mark.parametrize("value", ["1", "1,4", " 1 "])
+def test_a_setting_of_openmp(value):
+    done = count_of(OMP_NUM_THREADS=value)
+    assert done.stdout == "1\n" and "RuntimeWarning" not in done.stderr
+
+
+def test_a_wrong_setting_of_our_own_is_an_error():
+    for value in ("auto", "0", "-1"):
+        done = count_of(FASTRNN_NUM_THREADS=value)
+        message = "FASTRNN_NUM_THREADS must be an integer of at least 1, got"
+        assert done.returncode == 1 and message in done.stderr.splitlines()[-1]
+    assert count_of(FASTRNN_NUM_THREADS="").stdout == count_of().stdout

@@ -281,10 +281,18 @@ def _after_fork():
 def _initial(default, *names):
     """What the first of the environment variables says that is set."""
     for name in names:
-        value = os.environ.get(name, "")
-        if value:
+        value = os.environ.get(name)
+        own = name != "OMP_NUM_THREADS"
+        if value is None or own and not value:
+            continue
+        try:
             # OMP_NUM_THREADS may hold one number for each level of nesting.
             return checked(value.split(",")[0].strip(), name)
+        except ValueError as error:
+            if own:
+                raise
+            # Set for other libraries, perhaps, of which each has its own idea of what it may be.
+            warnings.warn(f"{error}; it is ignored", RuntimeWarning, stacklevel=2)
     return default
 
 
