@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import unicodedata
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from fastrnn.data import EOS, UNK, StreamBatches, Vocabulary
-from fastrnn.models import LanguageModel, Seq2Seq, TextModel, save
+from fastrnn.models import LanguageModel, Seq2Seq, TextModel, language_model, save
 from fastrnn.training import Adam, Trainer
 
 TEXT = "the cat sat\non the mat\n" * 20
@@ -124,3 +125,33 @@ def test_spaces_there_and_back(level: str) -> None:
     text = "10\u00a0km\n\u3000a\u3000b c\n"
     model = TextModel.from_text(text, 3, 4, level=level, rng=0)
     assert model.decode(model.encode(text)) == text
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+@pytest.mark.parametrize("level", ["char", "word"])
+def test_a_stream_is_a_sample_in_pieces(
+    cell: str, level: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "the cat\u00a0sat\n\n\u3000on the mat\n"
+    model = TextModel.from_text(text, 3, 5, level=level, cell=cell, num_layers=2, rng=0)
+    options = {"start": "the cat", "seed": 3, "temperature": 1.5, "top_k": 6, "top_p": 0.95}
+    for length in (0, 1, 3, 4, 50):
+        whole = model.sample(length, **options)
+        assert list(model.stream(length, **options)) == [whole]
+        with monkeypatch.context() as patched:
+            patched.setattr(language_model, "_TOKENS_AT_ONCE", 3)
+            pieces = list(model.stream(length, **options))
+        assert len(pieces) == max(1, -(-length // 3)) and "".join(pieces) == whole
+    assert model.model.training
+
+
+def test_a_stream_of_any_length(model: TextModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(language_model, "_WORK_AT_ONCE", 1)  # a token at once
+    pieces = model.stream(10**15, start="the cat", seed=1)
+    assert "".join(islice(pieces, 9)) == model.sample(9, start="the cat", seed=1)
+    with pytest.raises(ValueError, match=r"^TextModel: start must have a token, got ''$"):
+        model.stream(3, start="")
+    with pytest.raises(ValueError, match=r"^LanguageModel: length must be at least 0, got -1$"):
+        model.stream(-1)
+    with pytest.raises(ValueError, match="top_k must be at least 1, got 0"):
+        next(model.stream(3, top_k=0))

@@ -336,3 +336,17 @@ def test_options_that_need_attention(backend: str) -> None:
     ):
         with pytest.raises(ValueError, match=f"^Decoder: {message}"):
             ops.decode_beam(weights, states, backend=backend, **options)  # type: ignore[arg-type]
+
+
+def test_draws_that_go_on_where_another_call_ended(backend: str) -> None:
+    weights, states, _ = random_decoder(np.random.default_rng(3), context=None, N=2)
+    W, b = weights.output
+    weights = replace(weights, output=(np.zeros_like(W), b))  # so that draws alone decide
+    options: dict[str, Any] = {"seed": [5, 2**63 - 2], "end": None, "backend": backend}
+    whole = ops.decode_sample(weights, states, max_length=6, **options).tokens
+    assert len(set(map(tuple, whole.T.tolist()))) > 2
+    for first in range(6):
+        rest = ops.decode_sample(weights, states, max_length=6 - first, first=first, **options)
+        np.testing.assert_array_equal(rest.tokens, whole[:, first:])
+    with pytest.raises(ValueError, match=r"^Decoder: first must be at least 0, got -1$"):
+        ops.decode_sample(weights, states, first=-1, backend=backend)

@@ -6,6 +6,7 @@ import argparse
 import json
 import math
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 from fastrnn import _check as check
@@ -123,7 +124,7 @@ def run_sample(arguments: argparse.Namespace) -> None:
     model = TextModel.load(arguments.model)
     start = "\n" if arguments.start is None else arguments.start
     warn_of_unknown(model.vocabulary, [start], "--start")
-    written = model.sample(
+    pieces = model.stream(
         arguments.length,
         start=start,
         temperature=arguments.temperature,
@@ -131,10 +132,14 @@ def run_sample(arguments: argparse.Namespace) -> None:
         top_p=arguments.top_p,
         seed=arguments.seed,
     )
+    first = next(pieces)
     if arguments.start is not None:
-        apart = "" if model.vocabulary.level == "char" or start.endswith("\n") else " "
-        written = start + apart + written
-    print(written)
+        words = model.vocabulary.level == "word"
+        apart = words and not (start.endswith("\n") or first[:1].isspace())
+        print(start, end=" " if apart else "")
+    for written in chain([first], pieces):
+        print(written, end="", flush=True)
+    print()
 
 
 def run_evaluate(arguments: argparse.Namespace) -> None:

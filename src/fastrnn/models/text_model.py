@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -131,12 +132,49 @@ class TextModel:
         ValueError
             If `start` has no token, or an option is out of range.
         """
+        ids = self._start(start)
+        return self.decode(self.model.sample(ids, length, exclude=self._unwritable(), **options))
+
+    def stream(self, length: int, *, start: str = "\n", **options: Any) -> Iterator[str]:
+        """Yield a continuation of a text in pieces, which together are that of `sample`.
+
+        Parameters
+        ----------
+        length, start, **options
+            As for `sample`; `LanguageModel.stream` says what a piece is.
+
+        Yields
+        ------
+        str
+
+        Raises
+        ------
+        ValueError
+            As for `sample`.
+        """
+        ids = self._start(start)
+        return self._texts(self.model.stream(ids, length, exclude=self._unwritable(), **options))
+
+    def _texts(self, pieces: Iterator[Array]) -> Iterator[str]:
+        """Yield the text of each piece, with what separates it from the one before."""
+        last = next(pieces)
+        yield self.decode(last)
+        for tokens in pieces:
+            before = last[-1:]
+            last = np.concatenate([before, tokens])
+            yield self.decode(last).removeprefix(self.decode(before))
+
+    def _start(self, start: str) -> Array:
+        """Return the ids of a text to continue."""
         ids = self.encode(check.text("TextModel", "start", start))
         if not len(ids):
             raise ValueError(f"TextModel: start must have a token, got {start!r}")
+        return ids
+
+    def _unwritable(self) -> list[int]:
+        """Return the tokens that no text has."""
         lines_end = self.vocabulary.level == "word"
-        unwritable = [i for i in range(UNK + 1) if not (i == EOS and lines_end)]
-        return self.decode(self.model.sample(ids, length, exclude=unwritable, **options))
+        return [i for i in range(UNK + 1) if not (i == EOS and lines_end)]
 
     def save(self, path: Path) -> None:
         """Write the model and its vocabulary to one safetensors file."""

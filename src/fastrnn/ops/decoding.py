@@ -31,6 +31,7 @@ MOST_BEAMS = 4096
 """The widest beam."""
 
 _SEEDS = 2**63 - 1
+_STEP_OF_SEEDS = 0x9E3779B97F4A7C15  # by which SplitMix64 goes on from one number to the next
 _OWNER = "Decoder"
 _Arguments: TypeAlias = (
     "tuple[DecoderWeights, list[Array], Array | None, Array | None, Array | None]"
@@ -161,6 +162,7 @@ def decode_sample(
     top_k: int | None = None,
     top_p: float | None = None,
     seed: Any = None,
+    first: int = 0,
     memory: Any = None,
     lengths: Any = None,
     constant: Any = None,
@@ -190,6 +192,8 @@ def decode_sample(
     seed : int or integer array (N,), optional
         What the draws of each sentence depend on, and they depend on nothing else: with one seed
         for all, equal sentences give equal tokens. The default is a new seed for each.
+    first : int
+        How many tokens of the same seeds were drawn before, to go on where another call ended.
     return_attention, num_threads, backend
         As for `decode_greedy`.
 
@@ -206,7 +210,7 @@ def decode_sample(
     arguments, N, V = _arguments(weights, states, memory, lengths, constant, exclude)
     options = _options(N, V, memory, start, end, max_length, return_attention, num_threads)
     options |= _forced(forced, use_forced, (N, options["max_length"]), V)
-    drawing = _drawing(N, temperature, top_k, top_p, seed)
+    drawing = _drawing(N, temperature, top_k, top_p, seed, first)
     module = _backend.get(backend)
     if drawing["temperature"] == 0:
         return Decoded(*module.decode_greedy(*arguments, **options))
@@ -388,7 +392,9 @@ def _forced(forced: Any, use_forced: Any, shape: tuple[int, int], V: int) -> dic
     return {"forced": forced, "use_forced": use_forced}
 
 
-def _drawing(N: int, temperature: Any, top_k: Any, top_p: Any, seed: Any) -> dict[str, Any]:
+def _drawing(
+    N: int, temperature: Any, top_k: Any, top_p: Any, seed: Any, first: Any
+) -> dict[str, Any]:
     """Check what sampling takes."""
     if seed is None:
         seeds = np.random.default_rng().integers(_SEEDS, size=N)
@@ -396,8 +402,9 @@ def _drawing(N: int, temperature: Any, top_k: Any, top_p: Any, seed: Any) -> dic
         seeds = np.full(N, check.size(_OWNER, "seed", seed, least=0))
     else:
         seeds = check.integers(_OWNER, "seed", seed, (N,), _SEEDS)
+    drawn = check.size(_OWNER, "first", first, least=0) * _STEP_OF_SEEDS % 2**64
     return {
-        "seeds": seeds,
+        "seeds": (seeds.astype(np.uint64) + np.uint64(drawn)).view(np.int64),
         "temperature": check.nonnegative(_OWNER, "temperature", temperature),
         "top_k": None if top_k is None else check.size(_OWNER, "top_k", top_k),
         "top_p": None if top_p is None else check.fraction(_OWNER, "top_p", top_p),
