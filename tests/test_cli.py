@@ -53,6 +53,11 @@ def failure(capsys: pytest.CaptureFixture[str], *arguments: Any, code: int = 2) 
     return printed.err[len("fastrnn: error: ") : -1]
 
 
+def standard_input(text: str | bytes) -> io.TextIOWrapper:
+    data = text if isinstance(text, bytes) else text.encode()
+    return io.TextIOWrapper(io.BytesIO(data), encoding="utf-8")
+
+
 def test_demo(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "new" / "folder"
     sizes = ["--count", "400", "--hidden", "8", "--epochs", "2", "--rounds", "2"]
@@ -104,10 +109,10 @@ def test_translate_arguments_and_standard_input(
     assert main(["translate", str(model), *texts]) == 0
     wanted = capsys.readouterr().out
     assert wanted == "".join(f"{answer}\n" for answer in Translator.load(model)(texts))
-    monkeypatch.setattr(sys, "stdin", io.StringIO("".join(f"{text}\n" for text in texts)))
+    monkeypatch.setattr(sys, "stdin", standard_input("".join(f"{text}\n" for text in texts)))
     assert main(["translate", str(model)]) == 0
     assert capsys.readouterr().out == wanted
-    monkeypatch.setattr(sys, "stdin", io.StringIO("\ufeffabc\r\nde\r\n"))  # a file of Windows
+    monkeypatch.setattr(sys, "stdin", standard_input("\ufeffabc\r\nde\r\n"))  # of Windows
     assert main(["translate", str(model)]) == 0
     out, err = capsys.readouterr()
     assert wanted.startswith(out) and out.count("\n") == 2 and not err
@@ -713,10 +718,133 @@ def test_translate_with_a_beam(trained: Path, capsys: pytest.CaptureFixture[str]
     assert [number for number, *_ in lines] == ["1", "1", "1", "2", "3", "3", "3"]
 
 
+LONG, BROKEN = b"abcdeabcde", b"a\xff"
+PROBLEMS = {
+    66: "Translator: line 66 must have at most 9 tokens, got 10: 'abcdeabcde'",
+    70: "translate: line 70: byte 0xff is not utf-8 text",
+    140: "Translator: line 140 must have at most 9 tokens, got 10: 'abcdeabcde'",
+}
+
+
+def test_lines_that_cannot_be_translated_are_left_out(
+    trained: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = [b"abc"] * 150
+    lines[65], lines[69], lines[139] = LONG, BROKEN, LONG
+    (answer,) = Translator.load(trained)(["abc"])
+    summary = "translate: 3 of 150 lines were not translated"
+    errors = [f"fastrnn: error: {each}" for each in (*PROBLEMS.values(), summary)]
+    monkeypatch.setattr(sys, "stdin", standard_input(b"\n".join(lines)))
+    assert main(["translate", str(trained)]) == 1
+    out, err = capsys.readouterr()
+    assert out == "".join("\n" if i in PROBLEMS else f"{answer}\n" for i in range(1, 151))
+    assert err.splitlines() == errors
+    monkeypatch.setattr(sys, "stdin", standard_input(b"\n".join(lines)))
+    assert main(["translate", str(trained), "--nbest", "2", "--beam", "2"]) == 1
+    out, err = capsys.readouterr()
+    numbers = [int(line.split("\t")[0]) for line in out.splitlines()]
+    assert numbers == [i for i in range(1, 151) if i not in PROBLEMS for _ in range(2)]
+    assert err.splitlines() == errors
+
+
+def test_arguments_that_are_too_long_are_left_out(
+    trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["translate", str(trained), "abc", LONG.decode(), "de"]) == 1
+    out, err = capsys.readouterr()
+    one, other = Translator.load(trained)(["abc", "de"])
+    assert out == f"{one}\n\n{other}\n"
+    assert err.splitlines() == [
+        f"fastrnn: error: {PROBLEMS[66].replace('line 66', 'text 2')}",
+        "fastrnn: error: translate: 1 of 3 texts were not translated",
+    ]
+
+
+def test_sources_that_are_too_long_to_measure(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pairs, short = tmp_path / "pairs.tsv", tmp_path / "short.tsv"
+    short.write_text("abc\tcba\nde\ted\n")
+    pairs.write_text(f"abc\tcba\n{LONG.decode()}\ta\nde\ted\n")
+    assert main(["evaluate", str(trained), str(short)]) == 0
+    wanted = capsys.readouterr().out
+    assert main(["evaluate", str(trained), str(pairs)]) == 1
+    out, err = capsys.readouterr()
+    assert out == wanted
+    message = f"{pairs}: 1 of 3 pairs left out, as their sources are too long"
+    assert err == f"fastrnn: error: {message}\n"
+    pairs.write_text(f"{LONG.decode()}\ta\n")
+    message = f"{pairs}: no pair has a source of at most 9 tokens"
+    assert failure(capsys, "evaluate", trained, pairs) == message
+
+
+def in_a_shell(command: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a command in which `fastrnn` is this one."""
+    script = f'fastrnn() {{ "{sys.executable}" -m fastrnn "$@"; }}; {command}'
+    return subprocess.run(
+        ["bash", "-c", script],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
+        stdin=subprocess.DEVNULL,
+    )
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "out", "err"),
+    [
+        (
+            "fastrnn translate {model} <&-",
+            2,
+            "",
+            "fastrnn: error: translate: there is no TEXT, and standard input is closed\n",
+        ),
+        ("fastrnn translate {model} '' <&-", 0, "\n", ""),
+        ("fastrnn translate {model} '' >&-", 2, "", "fastrnn: error: standard output is closed\n"),
+        ("fastrnn info --threads 0 2>&-", 2, "", ""),
+        ("fastrnn translate {model} '' 2>&-", 0, "\n", ""),
+        ("fastrnn translate {model} x '' 2>&- | tail -n 1", 0, "\n", ""),
+        ("fastrnn info --no-such-option 2>&-", 2, "", ""),
+        ("fastrnn --version >&-", 0, "", "fastrnn 0"),
+        ("fastrnn lm sample nothing 2>/dev/full", 2, "", ""),
+        ("fastrnn translate {model} x '' 2>/dev/full | tail -n 1", 0, "\n", ""),
+        (
+            "PYTHONUNBUFFERED=1 fastrnn info > /dev/full",
+            2,
+            "",
+            "fastrnn: error: standard input or output: No space left on device\n",
+        ),
+        (
+            "PYTHONUNBUFFERED= fastrnn info > /dev/full",
+            2,
+            "",
+            "fastrnn: error: standard output: No space left on device\n",
+        ),
+    ],
+)
+def test_standard_streams_that_are_closed_or_full(
+    command: str, code: int, out: str, err: str, model: Path
+) -> None:
+    process = in_a_shell(command.format(model=model))
+    assert process.returncode == code, process.stderr
+    assert process.stdout == out and process.stderr.startswith(err)
+    assert process.stderr.count("\n") == bool(err)
+
+
+@pytest.mark.parametrize("stream", ["2>&-", "2>/dev/full"])
+def test_training_with_a_closed_or_full_stderr(stream: str, tsv: Path, tmp_path: Path) -> None:
+    output = tmp_path / "m"
+    options = " ".join(SMALL)
+    process = in_a_shell(f"fastrnn train {tsv} -o {output} {options} {stream}")
+    assert process.returncode == 0
+    assert process.stdout.startswith(f"model written to {output}; ")
+    assert Translator.load(output)(["a"])
+
+
 def test_nbest_numbers_go_on_from_batch_to_batch(
     trained: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sys, "stdin", io.StringIO("a\n" * 130))
+    monkeypatch.setattr(sys, "stdin", standard_input("a\n" * 130))
     assert main(["translate", str(trained), "--beam", "2", "--nbest", "1"]) == 0
     numbers = [int(line.split("\t")[0]) for line in capsys.readouterr().out.splitlines()]
     assert numbers == list(range(1, 131))
@@ -779,7 +907,6 @@ def test_unknown_characters_are_named_once(
         (["more", "--attention-plot", "x.png"], "--attention-plot takes one TEXT and no --nbest"),
         (["--attention-plot", "/no/x.png"], "/no/x.png: No such file"),
         (["--attention-plot", "x.nothing"], "Format 'nothing' is not supported"),
-        (["abcdeabcde"], "texts[1] must have at most 9 tokens, got 10"),
     ],
 )
 def test_wrong_searches(
@@ -919,3 +1046,15 @@ def test_a_text_too_short_to_validate_on_is_noticed_before_the_training(
     arguments = ["lm", "train", text, "-o", tmp_path / "m", "--batch-size", "2", "--hidden", "4"]
     message = failure(capsys, *arguments)
     assert message == "TextModel: text must have at least 2 tokens, got '\\n'"
+
+
+def test_ctrl_c_while_sampling_keeps_what_was_written(language_model: Path) -> None:
+    process = start("lm", "sample", language_model, "--length", 10**12, "--seed", 3)
+    assert process.stdout is not None
+    begun = process.stdout.read(5000)
+    process.send_signal(signal.SIGINT)
+    rest, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (130, "fastrnn: interrupted\n")
+    written = begun + rest
+    wanted = TextModel.load(language_model).stream(len(written), seed=3)
+    assert "".join(wanted).startswith(written)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+from argparse import Namespace
 from collections.abc import Sequence
 
 import fastrnn
 from fastrnn._printable import escaped
 from fastrnn.cli import demo, evaluate, info, lm, train, translate
 from fastrnn.cli.arguments import Parser
-from fastrnn.cli.messages import one_line_warnings, report, say
+from fastrnn.cli.messages import Incomplete, one_line_warnings, report, say
 
 _COMMANDS = (demo, train, translate, evaluate, lm, info)
 
@@ -24,28 +25,56 @@ def main(argv: Sequence[str] | None = None) -> int:
     if sys.stderr is None:  # closed
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - as long as the process lives
     arguments = _parser().parse_args(argv)
+    if sys.stdout is None:
+        return _complain("standard output is closed")
+    code = _run(arguments)
+    unwritten = _unwritten()
+    if unwritten is None or code:
+        return code
+    if isinstance(unwritten, BrokenPipeError):
+        return 1
+    return _complain(f"standard output: {unwritten.strerror}")
+
+
+def _run(arguments: Namespace) -> int:
     try:
         with one_line_warnings():
             if arguments.threads is not None:
                 fastrnn.set_num_threads(arguments.threads)
             arguments.run(arguments)
-    except BrokenPipeError:
-        # The pipe was closed (``| head``): discard what Python still flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # a reader has left (``| head``)
         return 1
     except OSError as error:
-        where = escaped(str(error.filename)) if error.filename else None
-        return _complain(f"{where}: {error.strerror}" if where else error)
-    except FloatingPointError as error:
+        where = escaped(str(error.filename)) if error.filename else _stream()
+        return _complain(f"{where}: {error.strerror or error}")
+    except (FloatingPointError, Incomplete) as error:
         return _complain(error, code=1)
     except (ValueError, TypeError, ImportError) as error:
         return _complain(error)
     except MemoryError as error:
         return _complain(str(error) or "out of memory")
     except KeyboardInterrupt as interrupt:
-        say(f"fastrnn: {interrupt or 'interrupted'}")
+        say(f"fastrnn: {str(interrupt) or 'interrupted'}")
         return 130
     return 0
+
+
+def _stream() -> str:
+    """Name the standard stream that an error without a file is about."""
+    return "standard output" if _unwritten() else "standard input or output"
+
+
+def _unwritten() -> OSError | None:
+    """Flush standard output; where this fails, discard the rest, and return the error.
+
+    Otherwise Python would fail at exit.
+    """
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return error
+    return None
 
 
 def _complain(error: object, *, code: int = 2) -> int:

@@ -13,6 +13,10 @@ from fastrnn.data import Vocabulary
 _SHOWN = 10
 
 
+class Incomplete(Exception):  # noqa: N818 - the work that was done is no error
+    """A command did its work in part: its message is one line, its exit code 1."""
+
+
 def say(line: str) -> None:
     """Print a line, unless standard error is closed or full: no reason to stop the work."""
     with suppress(OSError):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 
 from fastrnn.cli import training
 from fastrnn.cli.arguments import Commands, Group, add_command, add_data, add_option, at_least
+from fastrnn.cli.messages import say
 from fastrnn.data import PairFile, Subset, digest_of_pairs, read_pairs, split_rows
 from fastrnn.data.vocabulary import tokens_of
 from fastrnn.models import Seq2Seq, Translator
@@ -180,7 +180,7 @@ def _short_pairs(path: Path, arguments: argparse.Namespace, levels: tuple[str, s
     if not len(rows):
         raise ValueError(f"{path}: no pair has at most {longest} tokens on each side")
     left_out = len(pairs) - len(rows)
-    print(f"{path}: {left_out} of {len(pairs)} pairs left out, as too long", file=sys.stderr)
+    say(f"{path}: {left_out} of {len(pairs)} pairs left out, as too long")
     return Subset(pairs, rows)
 
 

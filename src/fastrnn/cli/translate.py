@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from fastrnn.cli.arguments import Commands, Group, add_command, add_option, at_least
-from fastrnn.cli.messages import warn_of_missing, warn_of_unknown
+from fastrnn.cli.messages import Incomplete, report, warn_of_missing, warn_of_unknown
 from fastrnn.models import Translator
 from fastrnn.models.serialization import check_writable
+from fastrnn.models.translator import Translation
 
 _LINES_AT_ONCE = 64
 
@@ -55,7 +56,10 @@ def search_options(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Run the command."""
+    """Run the command.
+
+    A text that cannot be translated is reported with its number, and the others are translated.
+    """
     options = search_options(arguments)
     if arguments.nbest and arguments.nbest > arguments.beam:
         raise ValueError(
@@ -63,34 +67,75 @@ def run(arguments: argparse.Namespace) -> None:
         )
     if arguments.attention_plot:
         _check_plot(arguments)
+    if not arguments.text and sys.stdin is None:
+        raise ValueError("translate: there is no TEXT, and standard input is closed")
     translator = Translator.load(arguments.model)
     if arguments.attention_plot:
         _draw(translator, arguments, options)
         return
-    number, warned = 0, False
-    for texts in _groups(arguments):
+    kind = "text" if arguments.text else "line"
+    number, left_out, warned = 0, 0, False
+    for group in _groups(arguments):
+        names = [f"{kind} {number + i}" for i in range(1, len(group) + 1)]
+        problems = list(map(partial(_problem, translator), group, names))
+        texts = [str(text) for text, problem in zip(group, problems, strict=True) if not problem]
         warned = warned or warn_of_unknown(translator.source, texts, "sources")
-        if not arguments.nbest:
-            print(*translator(texts, **options), sep="\n", flush=True)
-            continue
-        for found in translator.n_best(texts, n_best=arguments.nbest, **options):
+        found = iter(translator.n_best(texts, n_best=arguments.nbest or 1, **options))
+        for problem in problems:
             number += 1
-            for each in found:
-                print(f"{number}\t{each.score:.4f}\t{each.text}", flush=True)
+            if problem:
+                left_out += 1
+                sys.stdout.flush()
+                report(problem)
+                _print([], number, arguments.nbest)
+            else:
+                _print(next(found), number, arguments.nbest)
+        sys.stdout.flush()
+    if left_out:
+        raise Incomplete(f"translate: {left_out} of {number} {kind}s were not translated")
 
 
-def _groups(arguments: argparse.Namespace) -> Iterator[list[str]]:
+def _problem(translator: Translator, text: str | ValueError, name: str) -> ValueError | None:
+    """Return why a text cannot be translated."""
+    if isinstance(text, ValueError):
+        return ValueError(f"translate: {name}: {text}")
+    try:
+        translator.check_source(text, name)
+    except ValueError as error:
+        return error
+    return None
+
+
+def _print(found: list[Translation], number: int, n_best: int | None) -> None:
+    """Print the translations of a text; without `n_best` each text has one line."""
+    if n_best is None:
+        print(found[0].text if found else "")
+        return
+    for each in found:
+        print(f"{number}\t{each.score:.4f}\t{each.text}")
+
+
+def _groups(arguments: argparse.Namespace) -> Iterator[list[str | ValueError]]:
     texts = iter(arguments.text or _lines())
     # In a terminal each line is answered at once; a file is faster in batches.
-    at_once = 1 if sys.stdin.isatty() else _LINES_AT_ONCE
+    at_once = _LINES_AT_ONCE if arguments.text or not sys.stdin.isatty() else 1
     while group := list(islice(texts, at_once)):
         yield group
 
 
-def _lines() -> Iterator[str]:
-    """Yield the lines of standard input; a byte order mark is dropped, as from a file of pairs."""
-    for number, line in enumerate(sys.stdin):
-        yield (line if number else line.removeprefix("\ufeff")).rstrip("\r\n")
+def _lines() -> Iterator[str | ValueError]:
+    """Yield the lines of standard input, or what is wrong with one.
+
+    A byte order mark is dropped, as from a file of pairs.
+    """
+    encoding = sys.stdin.encoding or "utf-8"
+    for number, line in enumerate(sys.stdin.buffer):
+        try:
+            text = line.decode(encoding).removesuffix("\n").removesuffix("\r")
+        except UnicodeDecodeError as error:
+            yield ValueError(f"byte 0x{line[error.start]:02x} is not {encoding} text")
+        else:
+            yield text if number else text.removeprefix("\ufeff")
 
 
 def _check_plot(arguments: argparse.Namespace) -> None:

@@ -71,6 +71,8 @@ def evaluate(
     pairs = check.items("evaluate", "pairs", pairs)
     if not pairs:
         raise ValueError("evaluate: pairs must hold at least one pair, got none")
+    for i, (source, _) in enumerate(pairs):
+        translator.check_source(source, f"the source of pairs[{i}]")
     references: dict[str, list[str]] = {}
     for source, target in pairs:
         references.setdefault(normalized(source), []).append(normalized(target))

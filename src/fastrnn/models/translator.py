@@ -221,7 +221,9 @@ class Translator:
         texts = check.items("Translator", "texts", texts)
         if not texts:
             return []
-        encoded = [self._encoded(i, text) for i, text in enumerate(texts)]
+        for i, text in enumerate(texts):
+            self.check_source(text, f"texts[{i}]")
+        encoded = [self.source.encode(text) for text in texts]
         ids, lengths = pad(encoded)
         found = self.model.beam_search(
             ids,
@@ -241,14 +243,21 @@ class Translator:
             for source, hypotheses in zip(encoded, found, strict=True)
         ]
 
-    def _encoded(self, i: int, text: str) -> Array:
-        """Return the ids (T,) of the text with this number."""
-        ids = self.source.encode(check.text("Translator", f"texts[{i}]", text))
-        if len(ids) > self.max_source_length:
+    def check_source(self, text: str, name: str = "text") -> None:
+        """Raise unless a text can be translated; `name` is what the message calls it.
+
+        Raises
+        ------
+        TypeError
+            If it is not a str.
+        ValueError
+            If it has more than `max_source_length` tokens.
+        """
+        length = len(self.source.split(check.text("Translator", name, text)))
+        if length > self.max_source_length:
             wanted = f"at most {self.max_source_length} tokens"
-            came = f"{len(ids)}: {reprlib.repr(text)}"
-            raise ValueError(f"Translator: texts[{i}] must have {wanted}, got {came}")
-        return ids
+            came = f"{length}: {reprlib.repr(text)}"
+            raise ValueError(f"Translator: {name} must have {wanted}, got {came}")
 
     def attention(self, text: str, *, max_length: int = 100) -> TokenAttention:
         """Translate one text and return its attention weights.

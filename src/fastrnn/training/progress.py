@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import suppress
 
 
 class EpochProgress:
@@ -51,7 +52,8 @@ class EpochProgress:
         self._bar.close()
         if self._show and error is None:
             seconds = time.perf_counter() - self._start
-            print(f"{self._text()} ({seconds:.1f} s)", file=sys.stderr, flush=True)
+            with suppress(OSError):  # closed or full: no reason to stop the training
+                print(f"{self._text()} ({seconds:.1f} s)", file=sys.stderr, flush=True)
 
     def _text(self) -> str:
         values = ", ".join(f"{name} {value}" for name, value in self._values.items())
