@@ -27,7 +27,7 @@ Rng: TypeAlias = "np.random.Generator | int | None"
 Item = TypeVar("Item")
 Shape: TypeAlias = tuple["int | str | EllipsisType", ...]
 
-_FLOAT32, _FLOAT64 = np.dtype(np.float32), np.dtype(np.float64)
+_FLOAT32, _FLOAT64, _INT64 = (np.dtype(kind) for kind in (np.float32, np.float64, np.int64))
 
 
 def array(
@@ -115,22 +115,28 @@ def integers(
     *,
     ignore: int | None = None,
 ) -> Array:
-    """Return `value` as C-contiguous int64; with `stop`, in 0..stop-1 or equal to `ignore`."""
-    came = _as_array(layer, name, value)
-    empty_list = came.size == 0 and came.dtype is _FLOAT64
+    """Return a copy of `value`, C-contiguous int64; with `stop`, in 0..stop-1 or `ignore`.
+
+    It is copied before it is checked: another thread may write to the caller's array meanwhile,
+    and what reads the copy trusts it.
+    """
+    came = np.array(_as_array(layer, name, value), order="C")
+    empty_list = came.size == 0 and came.dtype == _FLOAT64
     if came.dtype.kind not in "iu" and not empty_list:
         raise TypeError(f"{layer}: {name} must be integers, got {_dtype_text(value, came.dtype)}")
     if not _fits(came.shape, shape):
         raise ValueError(f"{layer}: {name} must have shape {_text(shape)}, got {came.shape}")
     if stop is not None:
-        wrong = (came < 0) | (came >= stop)
+        # As unsigned numbers, negative ones are larger than any other.
+        whole = came.dtype == _INT64
+        wrong = came.view(np.uint64) >= stop if whole else (came < 0) | (came >= stop)
         if ignore is not None:
             wrong &= came != ignore
         if wrong.any():
             also = "" if ignore is None else f" or ignore_index ({ignore})"
             wanted = f"in 0..{stop - 1}{also}, got {came[wrong][0]}"
             raise ValueError(f"{layer}: {name} must be {wanted}")
-    return np.require(came, np.int64, ["C", "A"])
+    return came if came.dtype == _INT64 else came.astype(np.int64)
 
 
 def sequences(layer: str, name: str, values: Iterable[Any]) -> list[Array]:
@@ -233,13 +239,13 @@ fraction = partial(number, wanted="in (0, 1]")
 
 
 def mask(layer: str, name: str, value: Any, shape: Shape) -> Array:
-    """Return an array of booleans, C-contiguous."""
-    came = _as_array(layer, name, value)
+    """Return a copy of an array of booleans, C-contiguous."""
+    came = np.array(_as_array(layer, name, value), order="C")
     if came.dtype != np.bool_:
         raise TypeError(f"{layer}: {name} must be bool, got {_dtype_text(value, came.dtype)}")
     if not _fits(came.shape, shape):
         raise ValueError(f"{layer}: {name} must have shape {_text(shape)}, got {came.shape}")
-    return np.require(came, np.bool_, ["C", "A"])
+    return came
 
 
 def option(layer: str, name: str, value: Any, known: Iterable[str]) -> str:

@@ -285,7 +285,7 @@ class StreamBatches:
     def __init__(self, ids: ArrayLike, *, batch_size: int, num_steps: int) -> None:
         check.size("StreamBatches", "batch_size", batch_size)
         check.size("StreamBatches", "num_steps", num_steps)
-        stream = check.integers("StreamBatches", "ids", ids, ("T",)).copy()
+        stream = check.integers("StreamBatches", "ids", ids, ("T",))
         length = (len(stream) - 1) // batch_size
         if length < 1:
             raise ValueError(

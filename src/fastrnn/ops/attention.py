@@ -199,8 +199,6 @@ def _run(train: bool, *arguments: Any) -> tuple[Array, Array, Stash]:
     Tk = keys.shape[1]
     values = check.array("Attention", "values", values, (N, Tk, sizes.get("Dv", "Dv")), dtype)
     lengths = check.lengths("Attention", lengths, N, Tk)
-    if train and lengths is not None:
-        lengths = lengths.copy()  # a backward trusts what was checked
     num_threads = check.threads("Attention", num_threads)
     chosen = _backend.choose(backend)
     context, attention, data = _backend.get(chosen).attention_forward(

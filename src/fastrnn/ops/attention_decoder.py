@@ -226,8 +226,6 @@ def _run(train: bool, *arguments: Any) -> tuple[Array, Array, Array | None, list
     if drop_h is not None:
         drop_h = check.array(_NAME, "drop_h", drop_h, (L, N, H), dtype, contiguous=True)
     lengths = check.lengths(_NAME, lengths, N, S)
-    if train and lengths is not None:
-        lengths = lengths.copy()  # a backward trusts what was checked
     chosen = _backend.choose(backend)
     features, attention, last, finals, data = _backend.get(chosen).attention_decoder_forward(
         decoder,

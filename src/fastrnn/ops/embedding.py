@@ -48,7 +48,7 @@ def embedding_forward(ids: Any, W: Any, *, backend: str | None = None) -> tuple[
     ids = check.integers("Embedding", "ids", ids, (...,), V)
     chosen = _backend.choose(backend)
     y = _backend.get(chosen).embedding_forward(ids.reshape(-1), W).reshape(*ids.shape, D)
-    return y, Stash("Embedding", chosen, dtype, (y.shape,), (ids.flatten(), V))
+    return y, Stash("Embedding", chosen, dtype, (y.shape,), (ids.reshape(-1), V))
 
 
 def embedding_backward(dy: Any, stash: Stash) -> Array:
