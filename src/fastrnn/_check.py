@@ -37,7 +37,7 @@ def array(
 
     With `contiguous`, copied if it is not C-contiguous as a whole.
     """
-    ready = type(value) is np.ndarray and value.dtype is dtype and value.flags.carray
+    ready = type(value) is np.ndarray and value.dtype == dtype and value.flags.carray
     came: Array = value if ready else _as_array(layer, name, value)
     if not ready and came.dtype.newbyteorder("=") != dtype:
         raise TypeError(f"{layer}: {name} must be {dtype}, got {_dtype_text(value, came.dtype)}")
@@ -53,7 +53,7 @@ def weights(
     layer: str, name: str, value: Any, shape: Shape, dtype: DType, *, as_they_lie: bool
 ) -> Array:
     """Return weights C-contiguous; unless `as_they_lie`, a transposed view stays one."""
-    if not as_they_lie and type(value) is np.ndarray and value.dtype is dtype:
+    if not as_they_lie and type(value) is np.ndarray and value.dtype == dtype:
         came: Array = value
         if came.flags.fnc and came.flags.aligned and _fits(came.shape, shape):
             return came
@@ -90,19 +90,21 @@ def in_place(layer: str, name: str, value: Any, shape: tuple[int, ...], dtype: D
     if not isinstance(value, np.ndarray):
         came = type(value).__name__
         raise TypeError(f"{layer}: {name} must be an array to be updated in place, got {came}")
-    if array(layer, name, value, shape, dtype) is not value or not value.flags.carray:
+    array(layer, name, value, shape, dtype)
+    if value.dtype != dtype or not value.flags.carray:
         wanted = "C-contiguous and writeable to be updated in place"
+        if not value.dtype.isnative:
+            wanted = "in native byte order to be updated in place"
         raise ValueError(f"{layer}: {name} must be {wanted}")
-    return value
+    return np.asarray(value)
 
 
 def float_dtype(layer: str, name: str, value: Any) -> DType:
     """Return the native dtype of the argument that sets it for all others."""
     came: DType = value.dtype if type(value) is np.ndarray else _as_array(layer, name, value).dtype
-    if came is _FLOAT32 or came is _FLOAT64:
-        return came
-    if came.newbyteorder("=") in (_FLOAT32, _FLOAT64):
-        return _FLOAT32 if came.itemsize == 4 else _FLOAT64
+    for known in (_FLOAT32, _FLOAT64):
+        if came == known or came == known.newbyteorder():
+            return known
     raise TypeError(f"{layer}: {name} must be float32 or float64, got {_dtype_text(value, came)}")
 
 

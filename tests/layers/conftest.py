@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from support.copies import copied
 
 import fastrnn
 
@@ -15,7 +16,15 @@ KINDS = {
 }
 
 
+@pytest.fixture(params=["built", "copied"])
+def as_made(request):
+    """Return what becomes of a layer after its constructor: nothing, or it is copied."""
+    if request.param == "built":
+        return lambda layer: layer
+    return lambda layer: copied(layer, request.node.name)
+
+
 @pytest.fixture(params=KINDS)
-def kind(request):
+def kind(request, as_made):
     """Make a layer of each kind in turn."""
-    return KINDS[request.param]
+    return lambda *args, **options: as_made(KINDS[request.param](*args, **options))

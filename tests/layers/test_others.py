@@ -48,9 +48,9 @@ CASES = {  # a layer, its arguments
 
 
 @pytest.fixture(params=CASES)
-def case(request):
+def case(request, as_made):
     make, arguments = CASES[request.param]
-    return make(), tuple(argument.copy() for argument in arguments)
+    return as_made(make()), tuple(argument.copy() for argument in arguments)
 
 
 def results(output):

@@ -15,7 +15,7 @@ _FLOAT32 = np.dtype(np.float32)
 
 def float32(layer: str, name: str, value: Any, shape: Shape, *, contiguous: bool = False) -> Array:
     """Return a checked array in float32, because code written for the book mixes dtypes."""
-    if type(value) is np.ndarray and value.dtype is _FLOAT32:
+    if type(value) is np.ndarray and value.dtype == _FLOAT32:
         if value.shape == shape and value.flags.carray:  # the usual case, kept fast
             return value
     else:

@@ -87,7 +87,7 @@ class Recurrent(Layer):
         for index, keys in enumerate(self._keys):
             self._add_cell(index, keys)
         self._packed: Prepacked | None = None  # while frozen, if the backend packs
-        self._to_thaw: list[Array] | None = None  # while frozen, what was writeable before
+        self._to_thaw: dict[str, Array] | None = None  # while frozen, what was writeable before
 
     def init_state(self, batch_size: int = 1) -> State:
         """Return a state of zeros."""
@@ -127,8 +127,8 @@ class Recurrent(Layer):
             backend=self._backend,
         )
         self.eval()
-        self._to_thaw = [param for param in params.values() if param.flags.writeable]
-        for param in self._to_thaw:
+        self._to_thaw = {key: param for key, param in params.items() if param.flags.writeable}
+        for param in self._to_thaw.values():
             param.flags.writeable = False
         self.params = FrozenParams(self._name, params)
         self._packed = packed
@@ -136,10 +136,14 @@ class Recurrent(Layer):
 
     def unfreeze(self: Self) -> Self:
         """Undo `freeze`, except that the layer stays in evaluation mode; return the layer."""
-        for param in self._to_thaw or ():
-            param.flags.writeable = True
+        params = dict(self.params)
+        for key, param in (self._to_thaw or {}).items():
+            try:
+                param.flags.writeable = True
+            except ValueError:  # after unpickling its memory belongs to a bytes object
+                params[key] = param.copy()
         self._packed = self._to_thaw = None
-        self.params = dict(self.params)
+        self.params = params
         return self
 
     def train(self: Self) -> Self:
@@ -157,7 +161,9 @@ class Recurrent(Layer):
     def __getstate__(self) -> dict[str, Any]:
         """Leave out of copies and pickles what `freeze` made."""
         state = super().__getstate__()
-        return state | {"params": dict(self.params), "_packed": None, "_to_thaw": None}
+        if self.frozen:  # a copy of a read-only array is writeable, a pickle of one may not be
+            state["params"] = {key: param.copy() for key, param in self.params.items()}
+        return state | {"_packed": None, "_to_thaw": None}
 
     def forward(
         self,
