@@ -288,11 +288,21 @@ def seeded(layer: str, rng: Rng, name: str = "rng") -> np.random.Generator:
 
 def _as_array(layer: str, name: str, value: Any) -> Array:
     """Convert as NumPy does, with an error that names the argument."""
+    kinds = set(map(type, value)) if isinstance(value, (list, tuple)) else {type(value)}
+    if any(map(_masked, kinds)):
+        raise TypeError(f"{layer}: {name} must be without a mask, got a masked array")
     try:
         return np.asarray(value)
     except ValueError:
         came = f"a ragged {type(value).__name__}"
         raise ValueError(f"{layer}: {name} must be an array, got {came}") from None
+
+
+def _masked(kind: type) -> bool:
+    """Return whether arrays of this class have a mask; `numpy.ma` is imported for few others."""
+    if kind is np.ndarray or not issubclass(kind, np.ndarray):
+        return False
+    return issubclass(kind, np.ma.MaskedArray)
 
 
 def _last_axis_contiguous(value: Array) -> bool:
