@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -15,6 +15,7 @@ from fastrnn._cells import Cell, Options
 from fastrnn._check import Array
 
 Weights: TypeAlias = Sequence[Any]  # of one direction, or their gradients
+Found: TypeAlias = "tuple[str, Array, tuple[int, ...], tuple[int, ...], check.DType]"
 
 
 class Backend(Protocol):
@@ -292,11 +293,33 @@ class Stash:
     dtype: check.DType
     shapes: tuple[tuple[int, ...], ...]  # of the gradients that the backward takes, and others
     data: Any  # what the backward needs of the forward
+    found: tuple[Found, ...] = ()  # how the caller's arrays in `data` lay
+
+
+def found(arrays: Mapping[str, Array | None]) -> tuple[Found, ...]:
+    """Return how the caller's arrays lie which a backward will use as they are."""
+    return tuple(
+        (name, array, array.shape, array.strides, array.dtype)
+        for name, array in arrays.items()
+        if array is not None
+    )
 
 
 def open_stash(layer: str, stash: Any) -> Stash:
-    """Return `stash` if it comes from the forward of this layer."""
+    """Return `stash` if it comes from the forward of this layer, and arrays lie as they did then.
+
+    A kernel knows an array by its memory: one reshaped in place would be written past its end.
+    """
     if not isinstance(stash, Stash) or stash.layer != layer:
         came = f"that of {stash.layer}" if isinstance(stash, Stash) else type(stash).__name__
         raise ValueError(f"{layer}: stash must be that of a forward of {layer}, got {came}")
+    for name, array, shape, strides, dtype in stash.found:
+        if array.shape != shape or array.strides != strides or array.dtype != dtype:
+            wanted = _layout(shape, strides, dtype)
+            came = _layout(array.shape, array.strides, array.dtype)
+            raise ValueError(f"{layer}: {name} must lie as in the forward, {wanted}, got {came}")
     return stash
+
+
+def _layout(shape: tuple[int, ...], strides: tuple[int, ...], dtype: check.DType) -> str:
+    return f"{dtype} {shape} with strides {strides}"

@@ -107,7 +107,12 @@ def forward(
         num_threads=num_threads,
     )
     finals = [final.reshape(shape) for final in finals]
-    return y, finals, Stash(name, chosen, dtype, (y.shape, shape), data) if train else None
+    if not train:
+        return y, finals, None
+    used = {"x": x, "embedding": embedding}
+    for suffix, arrays in zip(("", " of the second direction"), ready, strict=False):
+        used |= {f"{key}{suffix}": array for key, array in zip(cell.weights, arrays, strict=True)}
+    return y, finals, Stash(name, chosen, dtype, (y.shape, shape), data, _backend.found(used))
 
 
 def backward(

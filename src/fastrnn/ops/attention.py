@@ -213,4 +213,7 @@ def _run(train: bool, *arguments: Any) -> tuple[Array, Array, Stash]:
         num_threads=num_threads,
     )
     shapes_out = (context.shape, attention.shape, keys.shape, values.shape)
-    return context, attention, Stash("Attention", chosen, dtype, shapes_out, data)
+    used = {"query": query, "keys": keys, "values": values}
+    used |= zip(SCORES[score], ready, strict=True)
+    stash = Stash("Attention", chosen, dtype, shapes_out, data, _backend.found(used))
+    return context, attention, stash

@@ -13,6 +13,7 @@ from fastrnn._check import Array, DType
 from fastrnn._renamed import renamed, warn
 from fastrnn.ops import _backend
 from fastrnn.ops._backend import Stash, Weights
+from fastrnn.ops.attention import SCORES
 from fastrnn.ops.decoder_weights import (
     DecoderWeights,
     check_attention,
@@ -241,7 +242,19 @@ def _run(train: bool, *arguments: Any) -> tuple[Array, Array, Array | None, list
         num_threads=check.threads(_NAME, num_threads),
     )
     shapes = (features.shape, attention.shape, (count, L, N, H), *(((),) if feeding else ()))
-    return features, attention, last, finals, Stash(_NAME, chosen, dtype, shapes, data)
+    used = {"x": x, "memory": memory, "drops": drops, "drop_h": drop_h} | _named(decoder)
+    stash = Stash(_NAME, chosen, dtype, shapes, data, _backend.found(used))
+    return features, attention, last, finals, stash
+
+
+def _named(decoder: DecoderWeights) -> dict[str, Array | None]:
+    """Return the arrays of a checked decoder by name."""
+    named = {"embedding": decoder.embedding}
+    for k, arrays in enumerate(decoder.cells):
+        names = CELLS[decoder.cell].weights
+        named |= {f"{name}_l{k}": array for name, array in zip(names, arrays, strict=True)}
+    named |= zip(SCORES[decoder.score], decoder.weights, strict=True)
+    return named | dict(zip(("Wc", "bc"), decoder.readout or (), strict=False))
 
 
 def _inputs(decoder: DecoderWeights, x: Any, dtype: DType) -> tuple[DecoderWeights, Array, int]:

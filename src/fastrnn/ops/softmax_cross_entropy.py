@@ -71,7 +71,7 @@ def softmax_cross_entropy_forward(
 def softmax_cross_entropy_backward(dloss: float, stash: Stash) -> Array:
     """Return the gradient of the logits given that of the loss.
 
-    For a `dloss` of 1 it is the array in the stash, read-only.
+    For a `dloss` of 1 it is a view of the array in the stash, read-only.
 
     Raises
     ------
@@ -82,7 +82,7 @@ def softmax_cross_entropy_backward(dloss: float, stash: Stash) -> Array:
     dloss = check.number(_LAYER, "dloss", dloss)
     stash = _backend.open_stash(_LAYER, stash)
     dlogits: Array = stash.data
-    return dlogits if dloss == 1.0 else dlogits * stash.dtype.type(dloss)
+    return dlogits.view() if dloss == 1.0 else dlogits * stash.dtype.type(dloss)
 
 
 def _run(train: bool, *arguments: Any) -> tuple[float, Stash]:
@@ -106,5 +106,5 @@ def _run(train: bool, *arguments: Any) -> tuple[float, Stash]:
     )
     if dlogits is not None:
         dlogits = dlogits.reshape(logits.shape)
-        dlogits.flags.writeable = False  # every backward may hand it out
+        dlogits.flags.writeable = False  # every backward may hand out a view
     return loss, Stash(_LAYER, chosen, dtype, (), dlogits)
