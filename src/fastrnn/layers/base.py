@@ -15,6 +15,13 @@ Self = TypeVar("Self", bound="Layer")
 class Layer:
     """A layer: parameters, their gradients, and the operations of `fastrnn.ops` on them.
 
+    A layer remembers one forward: the last in train mode that did not fail. `backward` gives the
+    gradients of that one, as often as it is called, and it cannot tell to which of two forwards of
+    the same shapes a gradient of their outputs belongs: after ``y1 = layer(x1)`` and
+    ``y2 = layer(x2)``, those of ``y1`` cannot be had. Whoever needs them calls the functions of
+    `fastrnn.ops`, which return what a forward left. Evaluation mode, a copy and a pickle have no
+    forward to go back from, so `backward` raises.
+
     Attributes
     ----------
     params : dict of str to array
@@ -23,7 +30,8 @@ class Layer:
         Their gradients, under the same keys: always the same arrays, overwritten by each
         `backward`.
     training : bool
-        Whether `forward` keeps what `backward` needs and dropout drops; True at first.
+        Whether `forward` keeps what `backward` needs and dropout drops; True at first. To set it is
+        to call `train` or `eval`.
     rng : numpy.random.Generator
         What draws the initial parameters and the dropout.
 
@@ -40,7 +48,7 @@ class Layer:
     def __init__(self, rng: Rng = None) -> None:
         self.params: dict[str, Array] = {}
         self.grads: dict[str, Array] = {}
-        self.training = True
+        self._training = True
         self.rng = check.seeded(self._name, rng)
         self._tape: Any = None  # what the last forward in train mode left for backward
 
@@ -53,13 +61,22 @@ class Layer:
         return self.forward(*args, **kwargs)
 
     @property
+    def training(self) -> bool:
+        """Whether the layer is in train mode; see the class."""
+        return self._training
+
+    @training.setter
+    def training(self, training: bool) -> None:
+        (self.train if training else self.eval)()
+
+    @property
     def frozen(self) -> bool:
         """Whether the parameters are read-only, as the `freeze` of recurrent layers makes them."""
         return False
 
     def train(self: Self) -> Self:
         """Set train mode and return the layer."""
-        self.training = True
+        self._training = True
         return self
 
     def eval(self: Self) -> Self:
@@ -67,9 +84,13 @@ class Layer:
 
         In this mode `forward` stores nothing: many threads may call it at once.
         """
-        self.training = False
-        self._tape = None
+        self._training = False
+        self.forget()
         return self
+
+    def forget(self) -> None:
+        """Forget the last forward, and free its memory: `backward` needs another one then."""
+        self._tape = None
 
     def config(self) -> dict[str, Any]:
         """Return the constructor's arguments, except `rng`, as JSON has them."""

@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from fastrnn import layers
-from fastrnn._cells import CELLS, NO_OPTIONS
+from fastrnn._cells import CELLS, FIRST_RESIDUAL, NO_OPTIONS
 from fastrnn.layers import Attention, Layer
 from fastrnn.layers.recurrent import Recurrent
+from fastrnn.models.layer_arrays import LayerArrays
 from fastrnn.ops import DecoderWeights
 
 if TYPE_CHECKING:
@@ -53,13 +54,26 @@ class Model(ABC):
     ) -> None:
         self.layers = dict(layers)
         self.rng = rng
-        self.training = True
+        self._training = True
         self._config = dict(config)
         self._tied = frozenset(tied)
 
     @property
+    def training(self) -> bool:
+        """Whether the model is in train mode; to set it is to call `train` or `eval`."""
+        return self._training
+
+    @training.setter
+    def training(self, training: bool) -> None:
+        (self.train if training else self.eval)()
+
+    @property
     def params(self) -> dict[str, Array]:
-        """The parameters of all layers by dotted name, each array once."""
+        """The parameters of all layers by dotted name, each array once.
+
+        Update them in place, or put another array of that shape and dtype: it is then that of the
+        layer.
+        """
         return self._collect(lambda layer: layer.params)
 
     @property
@@ -68,12 +82,18 @@ class Model(ABC):
         return self._collect(lambda layer: layer.grads)
 
     def _collect(self, arrays_of: Callable[[Layer], dict[str, Array]]) -> dict[str, Array]:
-        return {
-            dotted: array
+        places = {
+            dotted: (arrays_of(layer), key)
             for name, layer in self.layers.items()
-            for key, array in arrays_of(layer).items()
+            for key in arrays_of(layer)
             if (dotted := f"{name}.{key}") not in self._tied
         }
+        return LayerArrays(type(self).__name__, places)
+
+    def forget(self) -> None:
+        """Forget the last `loss`, and free its memory: `backward` needs another one then."""
+        for layer in self.layers.values():
+            layer.forget()
 
     @property
     def buffers(self) -> dict[str, Array]:
@@ -131,7 +151,7 @@ class Model(ABC):
             raise ValueError(f"{owner}: train needs unfreeze() first, frozen are {names}")
         for layer in self.layers.values():
             (layer.train if training else layer.eval)()
-        self.training = training
+        self._training = training
         return self
 
     def reset(self) -> None:
@@ -167,7 +187,7 @@ def evaluating(model: Model) -> Iterator[None]:
     finally:
         for layer in training:  # the other layers may be frozen
             layer.train()
-        model.training = True
+        model._training = True
 
 
 def build_rnn(
@@ -175,6 +195,11 @@ def build_rnn(
 ) -> Recurrent:
     """Build the recurrent layers that the options of a model describe, or `others` instead."""
     given = {name: options[name] for name in _RECURRENT} | others
+    # Of a model with several stacks, or dropout elsewhere, not every stack has a use for them.
+    if given["num_layers"] == 1:
+        given["dropout"] = 0.0
+    if given["num_layers"] <= FIRST_RESIDUAL:
+        given["residual"] = False
     layer: type[Recurrent] = getattr(layers, CELLS[options["cell"]].title)
     return layer(input_size, rng=rng, **given)
 

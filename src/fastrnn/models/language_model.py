@@ -57,7 +57,8 @@ class LanguageModel(Model):
         Probability of dropping a value of h before the recurrent weights, the same values at each
         step of a sequence (Gal and Ghahramani 2016).
     residual : bool
-        Add the input of each layer from the third on to its output (Wu et al. 2016, section 3.1).
+        Add the input of each layer from the third on to its output (Wu et al. 2016, section 3.1);
+        an error below three layers.
     label_smoothing : float
         Fraction of the target distribution that is spread evenly over all tokens, in [0, 1), in
         train mode (Szegedy et al. 2016, section 7).
@@ -135,6 +136,8 @@ class LanguageModel(Model):
         owner, size = "LanguageModel", self.vocab_size
         inputs = check.integers(owner, "inputs", inputs, ("N", "T"), size)
         targets = check.integers(owner, "targets", targets, inputs.shape, size)
+        if self.training:
+            self.forget()  # if this forward fails, there is none to go back from, rather than half
         x, embedding = self.inputs.forward(inputs)
         y, state = self.rnn(x, state, embedding=embedding)
         return self.chain[-1](self.dropout_out(y)), targets, state

@@ -166,6 +166,8 @@ class Seq2Seq(Generation):
         source, lengths = self._check_source(source, lengths)
         shape = (len(source), "T")
         target = check.integers("Seq2Seq", "target", target, shape, self.target_size)
+        if self.training:
+            self.forget()  # if this forward fails, there is none to go back from, rather than half
         memory = self.encoder.forward(source, lengths)
         fed = np.insert(self._given(target, memory), 0, BOS, axis=1)[:, :-1]
         numbers = np.arange(1, target.shape[1] + 1)
