@@ -944,7 +944,7 @@ def test_x_and_weights_keep_their_shapes_until_the_backward() -> None:
     layer, x = fr.LSTM(6, 4, rng=0), np.ones((3, 4, 6), np.float32)
     y, _ = layer(x)
     x.shape = (3, 6, 4)
-    with pytest.raises(ValueError, match=r"^backward: x, Wx and Wh must have the shapes"):
+    with pytest.raises(ValueError, match=r"^LSTM: x must lie as in the forward, float32 \(3, 4"):
         layer.backward(y)
 
 

@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import math
 import operator
+import os
 import reprlib
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from functools import partial
+from functools import cache, partial
+from pathlib import Path
 from types import EllipsisType
 from typing import Any, TypeAlias, TypeVar
 
@@ -26,6 +28,8 @@ DType: TypeAlias = np.dtype[Any]
 Rng: TypeAlias = "np.random.Generator | int | None"
 Item = TypeVar("Item")
 Shape: TypeAlias = tuple["int | str | EllipsisType", ...]
+
+_ARRAY_BYTES = 250  # about what a layer's array takes beside its numbers: object, name, allocation
 
 _FLOAT32, _FLOAT64, _INT64 = (np.dtype(kind) for kind in (np.float32, np.float64, np.int64))
 
@@ -206,6 +210,16 @@ def size(layer: str, name: str, value: Any, *, least: int = 1) -> int:
     return number
 
 
+def parameters(layer: str, counts: Iterable[tuple[tuple[int, ...], int]], dtype: DType) -> None:
+    """Raise if parameters, given by shapes and how many have them, would not fit in memory."""
+    each = dtype.itemsize
+    needed = 2 * sum((math.prod(shape) * each + _ARRAY_BYTES) * count for shape, count in counts)
+    if needed > (memory := _memory()):
+        wanted = f"at most the {memory / 2**30:.3g} GiB of memory"
+        came = f"{needed / 2**30:.3g} GiB"
+        raise ValueError(f"{layer}: parameters and gradients must take {wanted}, got {came}")
+
+
 def threads(layer: str, num_threads: Any) -> int | None:
     """Return a number of threads; None stays None."""
     return None if num_threads is None else size(layer, "num_threads", num_threads)
@@ -307,6 +321,18 @@ def _masked(kind: type) -> bool:
 
 def _last_axis_contiguous(value: Array) -> bool:
     return value.flags.c_contiguous or value.strides[-1:] == (value.itemsize,)
+
+
+@cache
+def _memory() -> float:
+    """Return the bytes of memory that the machine has, or that its container may use."""
+    found: list[float] = [math.inf]
+    with suppress(AttributeError, ValueError, OSError):  # not on Windows
+        found.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    for limit in ("memory.max", "memory/memory.limit_in_bytes"):  # of version 2 and 1
+        with suppress(ValueError, OSError):  # "max" is none
+            found.append(int(Path("/sys/fs/cgroup", limit).read_text()))
+    return min(found)
 
 
 def _fits(shape: tuple[int, ...], wanted: Shape) -> bool:

@@ -37,7 +37,7 @@ def packed_calls(layer, monkeypatch):
     return answered
 
 
-@pytest.mark.parametrize("num_layers, residual", [(1, True), (3, False), (4, True)])
+@pytest.mark.parametrize("num_layers, residual", [(1, False), (3, False), (4, True)])
 @pytest.mark.parametrize("bidirectional", [False, True])
 def test_frozen_forward_is_that_of_the_layer(
     kind, bidirectional, num_layers, residual, dtype, backend
@@ -64,7 +64,7 @@ def test_frozen_forward_is_that_of_the_layer(
     np.testing.assert_equal([call() for call in calls], wanted)
 
 
-@pytest.mark.parametrize("num_layers, residual", [(2, True), (3, False), (5, True)])
+@pytest.mark.parametrize("num_layers, residual", [(2, False), (3, False), (5, True)])
 def test_frozen_steps_are_those_of_the_layer(kind, num_layers, residual, dtype, backend):
     rng = np.random.default_rng(3)
     layer = shaken(kind(5, 7, num_layers, residual=residual, dtype=dtype))
@@ -83,7 +83,7 @@ def test_frozen_steps_are_those_of_the_layer(kind, num_layers, residual, dtype, 
 
 @pytest.mark.parametrize("num_layers", [1, 3])
 def test_what_needs_conversion_still_runs_on_packed_weights(kind, num_layers, monkeypatch):
-    layer = shaken(kind(5, 7, num_layers, residual=True)).freeze()
+    layer = shaken(kind(5, 7, num_layers, residual=num_layers > 2)).freeze()
     answered = packed_calls(layer, monkeypatch)
     x = np.random.default_rng(4).standard_normal((5, 4, 3)).astype("float32").T
     layer.step(x[:, 0])

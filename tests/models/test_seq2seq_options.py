@@ -38,7 +38,7 @@ def configurations(draw: st.DrawFn, attention: str | None, context: str) -> dict
         "reverse_source": draw(st.booleans()),
         "bidirectional_encoder": draw(st.booleans()),
         "label_smoothing": draw(st.sampled_from([0.0, 0.2])),
-        "residual": draw(st.booleans()),
+        "residual": layers > 2 and draw(st.booleans()),
         "tie_embeddings": draw(st.booleans()),
     }
     hidden_size, features = 4, 4
@@ -174,7 +174,7 @@ RANDOM: list[dict[str, Any]] = [
 def test_embeddings_are_dropped_as_all_else_or_by_a_rate_of_their_own(
     options: dict[str, Any], wanted: float
 ) -> None:
-    model = make(3, dropout=0.3, **options)
+    model = make(3, num_layers=2, dropout=0.3, **options)
     assert model.config()["embedding_dropout"] == wanted
     assert model.encoder.dropout.p == model.decoder.dropout_in.p == wanted
     assert model.encoder.rnn.dropout == model.decoder.dropout_out.p == 0.3

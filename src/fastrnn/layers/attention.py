@@ -68,8 +68,12 @@ class Attention(Layer):
         self.value_size = self._checked("value_size", value_size, self.key_size)
         self.num_heads = check_heads(self._name, score, num_heads, self.attention_size or 1)
         self.dtype = check.dtype(self._name, dtype)
-        for key, axes in SCORES[score].items():
-            shape = tuple(self._needed(_SIZES[axis]) for axis in axes)
+        shapes = {
+            key: tuple(self._needed(_SIZES[axis]) for axis in axes)
+            for key, axes in SCORES[score].items()
+        }
+        check.parameters(self._name, [(shape, 1) for shape in shapes.values()], self.dtype)
+        for key, shape in shapes.items():
             self._add(key, self._normal(shape, shape[0], self.dtype))
 
     def forward(

@@ -46,6 +46,7 @@ class Embedding(Layer):
         self.embedding_size = check.size(self._name, "embedding_size", embedding_size)
         self.dtype = check.dtype(self._name, dtype)
         shape = (self.num_embeddings, self.embedding_size)
+        check.parameters(self._name, [(shape, 1)], self.dtype)
         self._add("W", self._normal(shape, self.embedding_size, self.dtype))
 
     def forward(self, ids: Any) -> Array:

@@ -29,7 +29,8 @@ class GRU(Recurrent):
         h where it meets Wh, at every step of a sequence the same (Gal and Ghahramani 2016), before
         r, z and n are made; ``z*h`` has all of h.
     residual : bool
-        Whether layers from the third on give h plus their inputs before dropout (Wu et al. 2016).
+        Whether layers from the third on give h plus their inputs before dropout (Wu et al. 2016);
+        an error below three layers.
     dtype : dtype
         float32 or float64.
     rng : numpy.random.Generator or int, optional

@@ -50,6 +50,7 @@ class Linear(Layer):
         self.bias = bool(bias)
         self.dtype = check.dtype(self._name, dtype)
         shape = (self.input_size, self.output_size)
+        check.parameters(self._name, [(shape, 1)], self.dtype)
         self._add("W", self._normal(shape, self.input_size, self.dtype))
         if bias:
             self._add("b", np.zeros(self.output_size, self.dtype))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import reprlib
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, TypeAlias, TypeVar
 
@@ -20,6 +21,14 @@ from fastrnn.ops._recurrent import BOTH, FORWARD, Prepacked
 
 State: TypeAlias = Any  # h, or (h, c) for an LSTM
 Self = TypeVar("Self", bound="Recurrent")
+
+
+def check_residual(owner: str, residual: Any, num_layers: Any) -> bool:
+    """Return `residual` as a bool; raise if no layer would have such a connection."""
+    if residual and num_layers <= FIRST_RESIDUAL:
+        wanted = f"num_layers of at least {FIRST_RESIDUAL + 1}, where its connections begin"
+        raise ValueError(f"{owner}: residual needs {wanted}, got {num_layers}")
+    return bool(residual)
 
 
 class Recurrent(Layer):
@@ -74,10 +83,18 @@ class Recurrent(Layer):
         self.recurrent_dropout = check.probability(
             self._name, "recurrent_dropout", recurrent_dropout
         )
-        self.residual = bool(residual)
+        self.residual = check_residual(self._name, residual, self.num_layers)
+        if self.dropout and self.num_layers == 1:
+            why = "has no effect with num_layers=1: it drops between layers"
+            level = 2 if type(self).__init__ is Recurrent.__init__ else 3
+            warnings.warn(f"{self._name}: dropout={self.dropout} {why}", stacklevel=level)
         self.dtype = check.dtype(self._name, dtype)
         self._reverse = BOTH if bidirectional else FORWARD
         self.directions = len(self._reverse)
+        H, K = self.hidden_size, self.directions
+        cells = ((self.input_size, K), (K * H, K * (self.num_layers - 1)))  # widths, and how many
+        counts = [(shape, n) for D, n in cells for shape in self.cell.shapes(D, H).values()]
+        check.parameters(self._name, counts, self.dtype)
         names = [name for name in self.cell.weights if name != "bh" or self._split_bias]
         self._keys = [
             {name: f"{name}_l{layer}{suffix}" for name in names}

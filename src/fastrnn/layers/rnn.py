@@ -28,7 +28,8 @@ class RNN(Recurrent):
         Probabilities of dropping in train mode, in [0, 1): an output between two layers; a unit of
         h where it meets Wh, at every step of a sequence the same (Gal and Ghahramani 2016).
     residual : bool
-        Whether layers from the third on give h plus their inputs before dropout (Wu et al. 2016).
+        Whether layers from the third on give h plus their inputs before dropout (Wu et al. 2016);
+        an error below three layers.
     dtype : dtype
         float32 or float64.
     rng : numpy.random.Generator or int, optional

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 from fastrnn import _check as check
 from fastrnn._cells import CELLS
 from fastrnn.data import EOS
+from fastrnn.layers.recurrent import check_residual
 from fastrnn.models.bridge import BRIDGES
 from fastrnn.models.readout import READOUTS, features_size
 from fastrnn.ops.attention import SCORES, check_heads
@@ -69,6 +70,7 @@ def checked_one_by_one(owner: str, options: Mapping[str, Any]) -> dict[str, Any]
             value = options.get(_DEFAULTS.get(name, ""))
         may_stay = value is None and name in _MAY_BE_NONE
         checked[name] = None if may_stay else _CHECKS[name](owner, name, value)
+    check_residual(owner, checked["residual"], checked["num_layers"])
     return checked
 
 

@@ -15,6 +15,7 @@ from typing import Any, TypeAlias, TypeVar
 import numpy as np
 
 from fastrnn import _storage, layers
+from fastrnn._cells import FIRST_RESIDUAL
 from fastrnn._printable import printable
 from fastrnn.layers import Layer
 from fastrnn.models.base import Array, Model
@@ -172,6 +173,10 @@ def _build(cls: type[Model] | type[Layer], config: dict[str, Any], arrays: dict[
         return cls(**config)
     if config.get("num_layers", 0) > len(arrays):
         raise ValueError("it has more layers than the file has arrays")
+    if config.get("num_layers", 1) <= FIRST_RESIDUAL:
+        config = {
+            name: value for name, value in config.items() if name != "residual"
+        }  # had no effect
     # Twice, because the classifier of tied weights is drawn, too, but is not in the file.
     allowance = _Allowance(2 * sum(array.size for array in arrays.values()))
     built: Any = cls(**config, rng=allowance)
