@@ -6,11 +6,11 @@ Everything else about the package is in pyproject.toml.
 from __future__ import annotations
 
 import os
-import platform
 import re
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
 
@@ -37,18 +37,21 @@ C_FLAGS = [
     "-Wno-psabi",
     "-Wno-unknown-pragmas",
 ]
-# name: (bytes of a vector, compiler flags); the order is that of preference.
-X86_SETS = {
+# name: (bytes of a vector, vector registers, compiler flags); the order is that of preference. A
+# set is built if the compiler takes its flags: it takes those of its own kind of processor only.
+SETS = {
     "avx512": (
         64,
+        32,
         [
             *("-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl", "-mavx2", "-mfma"),
             "-mprefer-vector-width=512",
         ],
     ),
-    "avx2": (32, ["-mavx2", "-mfma"]),
+    "avx2": (32, 16, ["-mavx2", "-mfma"]),
+    "neon": (16, 32, ["-march=armv8-a+simd"]),
+    "generic": (16, 16, []),
 }
-GENERIC = {"generic": (16, [])}
 
 
 class BuildKernels(build_ext):
@@ -78,7 +81,7 @@ class BuildKernels(build_ext):
         depends = ["setup.py", *with_includes([source])]
 
         def compile_one(name, real_bytes):
-            vector_bytes, set_flags = sets[name]
+            vector_bytes, registers, set_flags = sets[name]
             folder = str(Path(self.build_temp) / f"{name}_{real_bytes}")
             (path,) = self.compiler.object_filenames([source], output_dir=folder)
             if self.force or newer_group(depends, path):
@@ -88,6 +91,7 @@ class BuildKernels(build_ext):
                     macros=[
                         ("FR_ISA", name),
                         ("FR_VECTOR_BYTES", str(vector_bytes)),
+                        ("FR_REGISTERS", str(registers)),
                         ("FR_REAL_BYTES", str(real_bytes)),
                     ],
                     include_dirs=[str(SIMD)],
@@ -103,10 +107,7 @@ class BuildKernels(build_ext):
         super().copy_extensions_to_source()
 
     def instruction_sets(self):
-        if platform.machine().lower() not in ("x86_64", "amd64", "i686"):
-            return GENERIC
-        usable = {name: spec for name, spec in X86_SETS.items() if self.compiles(spec[1])}
-        return usable | GENERIC
+        return {name: spec for name, spec in SETS.items() if self.compiles(spec[-1])}
 
     def whole_multiply_adds(self):
         """What keeps GCC 13 from splitting the multiply-adds of some loops, as its tuning asks.
@@ -129,16 +130,30 @@ class BuildKernels(build_ext):
             source = Path(folder) / "probe.c"
             source.write_text(program)
             try:
-                objects = self.compiler.compile(
-                    [str(source)], output_dir=folder, extra_postargs=flags
-                )
-                if link:
-                    self.compiler.link_executable(
-                        objects, str(Path(folder) / "probe"), extra_postargs=flags
+                with no_complaints():
+                    objects = self.compiler.compile(
+                        [str(source)], output_dir=folder, extra_postargs=flags
                     )
+                    if link:
+                        self.compiler.link_executable(
+                            objects, str(Path(folder) / "probe"), extra_postargs=flags
+                        )
             except (CompileError, LinkError):
                 return False
         return True
+
+
+@contextmanager
+def no_complaints():
+    """Discard what a compiler says to standard error."""
+    saved, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
+    try:
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(null)
 
 
 def is_cpu(name):

@@ -17,7 +17,7 @@ cdef extern from "dispatch.h" nogil:
     unsigned fr_flush_denormals()
     void fr_restore_mode(unsigned mode)
 
-INSTRUCTION_SETS = ("avx512", "avx2", "generic")
+INSTRUCTION_SETS = ("avx512", "avx2", "neon", "generic")
 
 cdef const fr_kernels *float_kernels
 cdef const fr_kernels *double_kernels

@@ -52,7 +52,7 @@ KINDS = (
     # at 1024; without and with `fetch`: 82 and 88.
     Kind(registers=0, l2=0, rows=48, near=24, fetch=True),
 )
-REGISTERS = {"avx512": 32}  # of vectors; other instruction sets have 16
+REGISTERS = {"avx512": 32, "neon": 32}  # of vectors; other instruction sets have 16
 
 # Where Linux tells the caches of the first processor; elsewhere, and where it does not, they are
 # taken for small ones, as what fits those fits others.

@@ -15,6 +15,8 @@
 
 #if defined(__x86_64__) || defined(__i386__)
 #define fr_pause() __builtin_ia32_pause()
+#elif defined(__aarch64__)
+#define fr_pause() __asm__ volatile("yield")
 #else
 #define fr_pause() ((void)0)
 #endif

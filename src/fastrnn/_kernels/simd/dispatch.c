@@ -8,7 +8,8 @@
 #endif
 
 FR_HIDDEN extern const fr_kernels fr_table_avx512_4, fr_table_avx512_8, fr_table_avx2_4,
-    fr_table_avx2_8, fr_table_generic_4, fr_table_generic_8; /* those that were built exist */
+    fr_table_avx2_8, fr_table_neon_4, fr_table_neon_8, fr_table_generic_4,
+    fr_table_generic_8; /* those that were built exist */
 
 static const fr_kernels *const tables[] = {
 #ifdef FR_HAVE_AVX512
@@ -16,6 +17,9 @@ static const fr_kernels *const tables[] = {
 #endif
 #ifdef FR_HAVE_AVX2
     &fr_table_avx2_4,    &fr_table_avx2_8,
+#endif
+#ifdef FR_HAVE_NEON
+    &fr_table_neon_4,    &fr_table_neon_8,
 #endif
     &fr_table_generic_4, &fr_table_generic_8,
 };
@@ -37,7 +41,8 @@ static int cpu_supports(const char *isa) {
     if (strcmp(isa, "avx2") == 0)
         return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 #endif
-    return strcmp(isa, "generic") == 0;
+    /* Every 64-bit ARM has NEON. */
+    return strcmp(isa, "neon") == 0 || strcmp(isa, "generic") == 0;
 }
 
 int fr_supported(const char *isa) { return fr_find(isa, 4) != NULL && cpu_supports(isa); }

@@ -3,8 +3,8 @@
 
 #include "fastrnn_simd.h"
 
-/* Whether `isa` ("avx512", "avx2", "generic") was built and both the processor and the operating
- * system support it. */
+/* Whether `isa` ("avx512", "avx2", "neon", "generic") was built and both the processor and the
+ * operating system support it. */
 FR_HIDDEN int fr_supported(const char *isa);
 
 /* Treats denormal numbers as zero in the calling thread; returns the mode to restore. */

@@ -1,5 +1,6 @@
 /* One translation unit: every kernel for one instruction set and one real type.
- * setup.py compiles it for each pair with FR_ISA, FR_VECTOR_BYTES and FR_REAL_BYTES. */
+ * setup.py compiles it for each pair with FR_ISA, FR_VECTOR_BYTES, FR_REGISTERS and
+ * FR_REAL_BYTES. */
 #include "attention-inl.h"
 #include "cells.def"
 #include "optimizers-inl.h"

@@ -4,9 +4,9 @@
 #include "pack-inl.h"
 #include "vec-inl.h"
 
-/* A tile sums some rows by the vectors of one strip in registers: 24 of the 32 of AVX-512, 12 of
- * the 16 of AVX2 and SSE2, where a strip of two vectors has tiles of six rows, one of three of
- * four. */
+/* A tile sums some rows by the vectors of one strip in registers: 24 of the 32 of AVX-512 and NEON,
+ * 12 of the 16 of AVX2 and SSE2, where a strip of two vectors has tiles of six rows, one of three
+ * of four. */
 #define TILE_ROWS 6
 INLINE fr_index strip_of(fr_index width) { return width == 4 ? STRIP : width; }
 INLINE fr_index tile_rows(fr_index width) { return width == 3 && STRIP == 2 ? 4 : TILE_ROWS; }

@@ -41,7 +41,7 @@ static void add_row_product(real *work, const real *v, fr_index depth, const rea
 
 /* Rows of a and of b whose products are summed at once: as many as registers hold. */
 #define DOT_ROWS 4
-#if FR_VECTOR_BYTES == 64
+#if FR_REGISTERS == 32
 #define DOT_COLUMNS 4
 #else
 #define DOT_COLUMNS 2

@@ -1,6 +1,7 @@
 /* Vectors of one instruction set and real type, by GNU C vector extensions.
  *
- * Compiled with FR_ISA (the set's name), FR_VECTOR_BYTES (64, 32, 16) and FR_REAL_BYTES (4, 8). */
+ * Compiled with FR_ISA (the set's name), FR_VECTOR_BYTES (64, 32, 16), FR_REGISTERS (32, 16) and
+ * FR_REAL_BYTES (4, 8). */
 #pragma once
 
 #include <stdint.h>
@@ -8,6 +9,8 @@
 
 #ifdef __SSE2__
 #include <immintrin.h>
+#elif defined __aarch64__
+#include <arm_neon.h>
 #endif
 
 #include "fastrnn_simd.h"
@@ -22,7 +25,7 @@ typedef int64_t bits;
 
 #define VL ((fr_index)(FR_VECTOR_BYTES / FR_REAL_BYTES))
 /* Vectors of a strip, as many as a tile of six rows has registers for. */
-#if FR_VECTOR_BYTES == 64
+#if FR_REGISTERS == 32
 #define STRIP 4
 #else
 #define STRIP 2
@@ -60,8 +63,12 @@ INLINE vec vselect(ivec mask, vec yes, vec no) {
 }
 
 /* max(x, low) and min(x, high) with NaN passing through: one instruction each on x86, which returns
- * its second operand where the comparison fails. */
-#if FR_REAL_BYTES == 4
+ * its second operand where the comparison fails, and on ARM, where NaN is the result. */
+#if defined __aarch64__ && FR_REAL_BYTES == 4
+#define WITH_SUFFIX(name) name##q_f32
+#elif defined __aarch64__
+#define WITH_SUFFIX(name) name##q_f64
+#elif FR_REAL_BYTES == 4
 #define WITH_SUFFIX(name) name##_ps
 #else
 #define WITH_SUFFIX(name) name##_pd
@@ -72,6 +79,8 @@ INLINE vec vselect(ivec mask, vec yes, vec no) {
 #define LANEWISE(name) WITH_SUFFIX(_mm256_##name)
 #elif FR_VECTOR_BYTES == 16 && defined __SSE2__
 #define LANEWISE(name) WITH_SUFFIX(_mm_##name)
+#elif FR_VECTOR_BYTES == 16 && defined __aarch64__
+#define LANEWISE(name) WITH_SUFFIX(v##name)
 #endif
 #ifdef LANEWISE
 INLINE vec at_least(vec x, real low) { return LANEWISE(max)(broadcast(low), x); }

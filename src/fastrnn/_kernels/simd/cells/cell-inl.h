@@ -190,7 +190,7 @@ INLINE void hidden_piece(const fr_cell *m, const step_piece *t, const void *w, f
  * row: see single_row_pair. Vectors of AVX-512 are long enough, and one stream is read faster. */
 INLINE void pair_panels(const fr_cell *m, step_piece *t) {
     const int full = t->panel + 2 <= t->end && (t->panel + 2) * VL <= m->hidden;
-    if (t->height == 1 && full && STRIP < 4) t->panels = 2;
+    if (t->height == 1 && full && FR_VECTOR_BYTES < 64) t->panels = 2;
 }
 
 /* The same for both panels of a pair, whose lines of acc follow each other. */
