@@ -1,21 +1,24 @@
 """Builds the compiled kernels: Cython modules at the baseline, C once per instruction set.
 
-Everything else about the package is in pyproject.toml.
+Without a C compiler, or with ``FASTRNN_PURE=1``, nothing is built: the NumPy backend alone is
+installed. Everything else about the package is in pyproject.toml.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import shlex
+import shutil
+import subprocess
 import sys
+import sysconfig
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
 
-import numpy as np
-from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import CompileError, LinkError
@@ -52,6 +55,13 @@ SETS = {
     "neon": (16, 32, ["-march=armv8-a+simd"]),
     "generic": (16, 16, []),
 }
+WINDOWS = sys.platform == "win32"
+BUILDING = {"build", "build_ext", "bdist_wheel", "develop", "editable_wheel", "install"}
+# What the kernels include, and the packages of Debian and Fedora that bring it.
+HEADERS = {
+    "math.h": "build-essential (Debian, Ubuntu), gcc (Fedora) or musl-dev (Alpine)",
+    "Python.h": "python3-dev (Debian, Ubuntu, Alpine) or python3-devel (Fedora)",
+}
 
 
 class BuildKernels(build_ext):
@@ -62,12 +72,15 @@ class BuildKernels(build_ext):
         self.parallel = self.parallel or os.cpu_count()
 
     def build_extensions(self):
+        if WINDOWS:  # MSVC has no vector extensions; its linker is right for clang-cl
+            self.compiler.initialize()
+            self.compiler.cc = shutil.which(*c_command())
         openmp = self.openmp_flags()
         sets = self.instruction_sets()
         objects = self.compile_kernels(sets, self.whole_multiply_adds())
         for extension in self.extensions:
-            extension.extra_compile_args = [*C_FLAGS, *openmp]
-            extension.extra_link_args = [*openmp, *self.strip_flags()]
+            extension.extra_compile_args = spelled([*C_FLAGS, *openmp])
+            extension.extra_link_args = self.link_flags(openmp)
             extension.depends = ["setup.py", *with_includes(extension.sources)]
             if is_cpu(extension.name):
                 extension.extra_objects = objects
@@ -95,7 +108,7 @@ class BuildKernels(build_ext):
                         ("FR_REAL_BYTES", str(real_bytes)),
                     ],
                     include_dirs=[str(SIMD)],
-                    extra_postargs=[*C_FLAGS, *set_flags, *flags],
+                    extra_postargs=spelled([*C_FLAGS, *set_flags, *flags]),
                 )
             return path
 
@@ -118,11 +131,18 @@ class BuildKernels(build_ext):
         return flags if self.compiles(flags) else []
 
     def openmp_flags(self):
+        """The flags of GCC and Clang, or of Apple's Clang with the library of LLVM beside it."""
         program = "#include <omp.h>\nint main(void) { return omp_get_max_threads() == 0; }\n"
-        return ["-fopenmp"] if self.compiles(["-fopenmp"], program, link=True) else []
+        for flags in (["-fopenmp"], ["-Xpreprocessor", "-fopenmp", "-lomp"]):
+            if self.compiles(flags, program, link=not WINDOWS):
+                return flags
+        return []
 
-    def strip_flags(self):
-        return ["-Wl,-s"] if sys.platform.startswith("linux") and not DEBUG else []
+    def link_flags(self, openmp):
+        if WINDOWS:
+            return ["libomp.lib"] if openmp else []
+        strip = sys.platform.startswith("linux") and not DEBUG
+        return [*openmp, *(["-Wl,-s"] if strip else [])]
 
     def compiles(self, flags, program="int main(void) { return 0; }\n", link=False):
         """Whether the compiler takes these flags."""
@@ -132,15 +152,20 @@ class BuildKernels(build_ext):
             try:
                 with no_complaints():
                     objects = self.compiler.compile(
-                        [str(source)], output_dir=folder, extra_postargs=flags
+                        [str(source)], output_dir=folder, extra_postargs=spelled(flags)
                     )
                     if link:
                         self.compiler.link_executable(
-                            objects, str(Path(folder) / "probe"), extra_postargs=flags
+                            objects, str(Path(folder) / "probe"), extra_postargs=spelled(flags)
                         )
             except (CompileError, LinkError):
                 return False
         return True
+
+
+def spelled(flags):
+    """Flags of GCC and Clang as the compiler in use takes them."""
+    return [f"/clang:{flag}" for flag in flags] if WINDOWS else flags
 
 
 @contextmanager
@@ -154,6 +179,43 @@ def no_complaints():
         os.dup2(saved, 2)
         os.close(saved)
         os.close(null)
+
+
+def c_command():
+    """The C compiler that CC names, else Python's; on Windows the only one that will do."""
+    if WINDOWS:
+        return ["clang-cl"]
+    return shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
+
+
+def reason_for_numpy_alone():
+    """Why no kernels are built; empty if they are."""
+    if os.environ.get("FASTRNN_PURE", "0") not in ("", "0"):
+        return "FASTRNN_PURE is set"
+    command = c_command()[0]
+    return "" if shutil.which(command) else f"there is no C compiler ({command})"
+
+
+def require_headers():
+    """End the build with what to install where the compiler lacks a header."""
+    if WINDOWS:
+        return
+    named = c_command()
+    flags = shlex.split(" ".join(os.environ.get(name, "") for name in ("CPPFLAGS", "CFLAGS")))
+    folders = [f"-I{sysconfig.get_path(name)}" for name in ("include", "platinclude")]
+    for header, packages in HEADERS.items():
+        done = subprocess.run(
+            [*named, *flags, *folders, "-E", "-x", "c", "-"],
+            input=f"#include <{header}>\n",
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode != 0:
+            sys.exit(
+                f"fastrnn: {named[0]} finds no {header}: install {packages}; "
+                "or set FASTRNN_PURE=1 and have NumPy alone"
+            )
 
 
 def is_cpu(name):
@@ -175,6 +237,8 @@ def with_includes(sources):
 
 
 def extension(path):
+    import numpy as np
+
     name = ".".join(path.relative_to("src").with_suffix("").parts)
     return Extension(
         name,
@@ -184,8 +248,19 @@ def extension(path):
     )
 
 
-setup(
-    ext_modules=cythonize(
+def extensions():
+    """The compiled modules, or none."""
+    reason, building = reason_for_numpy_alone(), BUILDING & set(sys.argv)
+    if reason:
+        if building:
+            message = "the NumPy backend alone is installed, which is many times slower"
+            print(f"fastrnn: {reason}: {message}", file=sys.stderr)
+        return []
+    if building:
+        require_headers()
+    from Cython.Build import cythonize
+
+    return cythonize(
         [extension(path) for path in sorted(KERNELS.rglob("*.pyx"))],
         build_dir=str(BUILD / "cython"),
         include_path=["src"],
@@ -197,7 +272,11 @@ setup(
             "initializedcheck": DEBUG,
             "nonecheck": DEBUG,
         },
-    ),
+    )
+
+
+setup(
+    ext_modules=extensions(),
     cmdclass={"build_ext": BuildKernels},
     options={"build": {"build_base": str(BUILD)}},
 )

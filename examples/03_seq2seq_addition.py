@@ -109,6 +109,9 @@ def main() -> None:
 
 def compare(vocabulary: Vocabulary, train: Batches, hidden: int, epochs: int) -> None:
     """Time some training steps on both backends and extrapolate to the whole training."""
+    if not fastrnn.cpu_info()["supported"]:
+        print("nothing to compare: this fastrnn was built without a C compiler")
+        return
     print(f"{'training step':16} {'compiled':>12} {'reference':>12} {'ratio':>7}")
     totals = dict.fromkeys(("compiled", "reference"), 0.0)
     for name, variant in VARIANTS.items():

@@ -1,11 +1,23 @@
 from __future__ import annotations
 
 import pytest
+from support.backends import BACKENDS
 
 import fastrnn
+from fastrnn.ops._backend import HAS_KERNELS, NO_KERNELS
+
+# Tests of the kernels import them.
+collect_ignore = [] if HAS_KERNELS else ["_kernels"]
 
 
-@pytest.fixture(params=["compiled", "reference"])
+def pytest_report_header():
+    """Say why tests are missing."""
+    if not HAS_KERNELS:
+        return f"fastrnn: {NO_KERNELS}; tests of the kernels are left out"
+    return None
+
+
+@pytest.fixture(params=BACKENDS)
 def backend(request):
     """Run the test on each backend."""
     with fastrnn.backend(request.param):

@@ -21,8 +21,8 @@ from fastrnn.ops._backend import backend
 
 if TYPE_CHECKING:
     from fastrnn import convert, data, models, training
-    from fastrnn._kernels import cpu_info, get_num_threads, set_num_threads
     from fastrnn.models.serialization import load, save
+    from fastrnn.ops._system import cpu_info, get_num_threads, set_num_threads
 
 __all__ = [
     "GRU",
@@ -54,7 +54,7 @@ __version__ = "0.1.0"
 # in __all__, as it needs matplotlib.
 _LATE = {name: f"fastrnn.{name}" for name in ("convert", "data", "models", "plot", "training")}
 _LATE |= dict.fromkeys(("load", "save"), "fastrnn.models.serialization")
-_LATE |= dict.fromkeys(("cpu_info", "get_num_threads", "set_num_threads"), "fastrnn._kernels")
+_LATE |= dict.fromkeys(("cpu_info", "get_num_threads", "set_num_threads"), "fastrnn.ops._system")
 
 
 def __getattr__(name: str) -> Any:

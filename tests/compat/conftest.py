@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from support.backends import BACKENDS
 
 import fastrnn
 
 
-@pytest.fixture(scope="module", params=["compiled", "reference"])
+@pytest.fixture(scope="module", params=BACKENDS)
 def backend(request):
     """Run the test on each backend."""
     with fastrnn.backend(request.param):

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.backends import BACKENDS
 from support.decoders import CELLS, CONTEXTS, END, random_decoder
 
 from fastrnn import ops
 from fastrnn.ops import DecoderWeights
 
-BACKENDS = ("compiled", "reference")
 pytestmark = pytest.mark.parametrize("backend", BACKENDS)
 
 

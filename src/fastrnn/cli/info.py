@@ -9,7 +9,7 @@ import numpy as np
 
 import fastrnn
 from fastrnn.cli.arguments import Commands, add_command
-from fastrnn.ops._backend import choose
+from fastrnn.ops._backend import HAS_KERNELS, NO_KERNELS, choose
 
 
 def add(commands: Commands) -> None:
@@ -23,7 +23,7 @@ def run(arguments: argparse.Namespace) -> None:
         "fastrnn": fastrnn.__version__,
         "python": platform.python_version(),
         "numpy": np.__version__,
-        "backend": choose(),
+        "backend": choose() if HAS_KERNELS else f"reference: {NO_KERNELS}",
         **fastrnn.cpu_info(),
     }
     for name, value in facts.items():

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
+from importlib.machinery import PathFinder
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
 
 from fastrnn import _check as check
@@ -221,7 +225,15 @@ if TYPE_CHECKING:
     _COMPILED: Backend = _kernels
 
 _MODULES = {"compiled": "fastrnn._kernels", "reference": "fastrnn._reference"}
-_chosen = ContextVar("fastrnn_backend", default=os.environ.get("FASTRNN_BACKEND") or "compiled")
+# A build without a C compiler has the Python files of the kernels, but none of the modules.
+_RUNTIME = Path(__file__).parent.parent / "_kernels" / "runtime"
+HAS_KERNELS = PathFinder.find_spec("cpu", [str(_RUNTIME)]) is not None
+NO_KERNELS = "it was built without a C compiler and has NumPy alone, which is many times slower"
+# Of those that are installed, the first is the default. The empty choice is the default of an
+# installation without kernels: whoever has not asked for NumPy is told once.
+INSTALLED = ("compiled", "reference") if HAS_KERNELS else ("reference",)
+_DEFAULT = "compiled" if HAS_KERNELS else ""
+_chosen = ContextVar("fastrnn_backend", default=os.environ.get("FASTRNN_BACKEND") or _DEFAULT)
 _loaded: dict[str, Backend] = {}
 
 
@@ -235,7 +247,8 @@ def backend(name: str) -> AbstractContextManager[None]:
     Parameters
     ----------
     name : {"compiled", "reference"}
-        The compiled kernels, or plain NumPy.
+        The compiled kernels, or plain NumPy. An installation without a C compiler has the second
+        alone.
 
     Returns
     -------
@@ -244,22 +257,22 @@ def backend(name: str) -> AbstractContextManager[None]:
     Raises
     ------
     ValueError
-        If the name is unknown.
+        If the name is unknown, or the backend is not installed.
 
     Examples
     --------
     >>> with fastrnn.backend("reference"):
     ...     y, h = gru(x)
     """
-    return _using(check.option("fastrnn", "backend", name, _MODULES))
+    return _using(_installed("backend", name))
 
 
 def choose(name: str | None = None) -> str:
     """Return the backend's name: the given one, else that of the context."""
     if name is not None:
-        return check.option("fastrnn", "backend", name, _MODULES)
-    if (name := _chosen.get()) not in _MODULES:
-        check.option("fastrnn", "FASTRNN_BACKEND", name, _MODULES)
+        return _installed("backend", name)
+    if (name := _chosen.get()) not in INSTALLED:
+        return _numpy_alone() if name == _DEFAULT else _installed("FASTRNN_BACKEND", name)
     return name
 
 
@@ -269,6 +282,21 @@ def get(name: str | None = None) -> Backend:
         module = cast(Backend, import_module(_MODULES[name := choose(name)]))
         _loaded[name] = module
     return module
+
+
+def _installed(what: str, name: str) -> str:
+    """Return the name of an installed backend."""
+    check.option("fastrnn", what, name, _MODULES)
+    if name not in INSTALLED:
+        raise ValueError(f"fastrnn: {what} {name!r} is not in this installation: {NO_KERNELS}")
+    return name
+
+
+@cache
+def _numpy_alone() -> str:
+    """Return the only backend; warn at the first call."""
+    warnings.warn(f"fastrnn has no compiled kernels: {NO_KERNELS}", stacklevel=4)
+    return "reference"
 
 
 @contextmanager
