@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tracemalloc
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -60,6 +61,15 @@ def test_many_lines_and_a_last_one_without_an_end(tmp_path):
     path = tmp_path / "pairs.tsv"
     path.write_text("\n".join(f"{i}\t{i * i}" for i in range(2000)))
     assert list(PairFile(path)) == [(str(i), str(i * i)) for i in range(2000)]
+
+
+def test_threads_share_a_file_where_the_system_has_no_pread(tmp_path, monkeypatch):
+    monkeypatch.delattr(os, "pread")
+    pairs = [(f"source {i}", "t" * (1 + i % 90)) for i in range(1000)]
+    data = PairFile(write(tmp_path / "pairs.tsv", [(*pair, "\n") for pair in pairs]))
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(data.__getitem__, range(1000))) == pairs
+    assert list(data) == pairs
 
 
 def test_the_same_errors_as_read_pairs(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+import threading
 import weakref
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
@@ -52,6 +53,7 @@ class PairFile(Sequence[Pair]):
         self._path = path
         self._file = open(path, "rb")  # noqa: SIM115 - as long as the object lives
         weakref.finalize(self, self._file.close)
+        self._lock = threading.Lock()
         if not stat.S_ISREG(os.fstat(self._file.fileno()).st_mode):
             raise ValueError(f"PairFile: path must be a regular file, got {os.fspath(path)}")
         self._seen = self._stamp()
@@ -96,7 +98,11 @@ class PairFile(Sequence[Pair]):
     def _block(self, start: int, stop: int) -> bytes:
         """Read the bytes of rows start..stop-1."""
         begin, end = int(self._starts[start]), int(self._starts[stop])
-        return os.pread(self._file.fileno(), end - begin, begin)
+        if hasattr(os, "pread"):
+            return os.pread(self._file.fileno(), end - begin, begin)
+        with self._lock:  # Windows
+            os.lseek(self._file.fileno(), begin, os.SEEK_SET)
+            return os.read(self._file.fileno(), end - begin)
 
     def _pairs(self, start: int, stop: int, block: bytes) -> Iterator[Pair]:
         """Parse rows start..stop-1."""
