@@ -139,8 +139,9 @@ class BuildKernels(build_ext):
         return []
 
     def link_flags(self, openmp):
-        if WINDOWS:
-            return ["libomp.lib"] if openmp else []
+        if WINDOWS:  # LLVM's library lies beside its compiler
+            folder = Path(self.compiler.cc).parents[1] / "lib"
+            return [str(folder / "libomp.lib")] if openmp else []
         strip = sys.platform.startswith("linux") and not DEBUG
         return [*openmp, *(["-Wl,-s"] if strip else [])]
 

@@ -30,8 +30,25 @@ const fr_kernels *fr_find(const char *isa, int real_bytes) {
     return NULL;
 }
 
-/* The compiler's own test reads CPUID and, for the register state that the operating system must
- * save, XGETBV. */
+/* Both tests read CPUID and, for the register state that the operating system must save, XGETBV.
+ * That of the compiler is in its runtime library, which is not linked on Windows. */
+#if defined(FLUSH_BITS) && defined(_WIN32)
+#include <cpuid.h>
+
+static int cpu_supports(const char *isa) {
+    unsigned a, b, c, d, low, high;
+    const int avx512 = strcmp(isa, "avx512") == 0;
+    if (strcmp(isa, "generic") == 0) return 1;
+    if (!avx512 && strcmp(isa, "avx2") != 0) return 0;
+    const unsigned state = avx512 ? 0xe6 : 0x06;
+    const unsigned wanted = avx512 ? 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31 : 1u << 5;
+    const unsigned fma_and_xgetbv = 1u << 12 | 1u << 27;
+    if (!__get_cpuid(1, &a, &b, &c, &d) || (c & fma_and_xgetbv) != fma_and_xgetbv) return 0;
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || (b & wanted) != wanted) return 0;
+    __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return (low & state) == state;
+}
+#else
 static int cpu_supports(const char *isa) {
 #ifdef FLUSH_BITS
     if (strcmp(isa, "avx512") == 0)
@@ -44,6 +61,7 @@ static int cpu_supports(const char *isa) {
     /* Every 64-bit ARM has NEON. */
     return strcmp(isa, "neon") == 0 || strcmp(isa, "generic") == 0;
 }
+#endif
 
 int fr_supported(const char *isa) { return fr_find(isa, 4) != NULL && cpu_supports(isa); }
 
