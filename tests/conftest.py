@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import os
+
 import pytest
 from support.backends import BACKENDS
 
 import fastrnn
 from fastrnn.ops._backend import HAS_KERNELS, NO_KERNELS
 
-# Tests of the kernels import them.
-collect_ignore = [] if HAS_KERNELS else ["_kernels"]
+collect_ignore = []
+if not HAS_KERNELS:
+    collect_ignore.append("_kernels")  # which the tests import
+    os.environ.setdefault("FASTRNN_BACKEND", "reference")  # other processes need not warn
 
 
 def pytest_report_header():

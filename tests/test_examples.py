@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 from fastrnn.models import Translator
+from fastrnn.ops._backend import HAS_KERNELS
 
 EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("[0-9]*.py"))
 PRINTED = {
     "01": "gru: perplexity ",
     "02": "before clipping",
-    "03": "extrapolated: compiled ",
+    "03": "extrapolated: compiled " if HAS_KERNELS else "nothing to compare",
     "04": "lstm ",
     "05": "attention ",
 }

@@ -81,7 +81,7 @@ def test_threads_and_processor(run):
 
 def test_the_command_says_so(run, tmp_path):
     done = run("-W", "error", "-m", "fastrnn", "info")
-    assert "\nbackend: reference: it was built without a C compiler" in done.stdout, done.stderr
+    assert "\nkernels: none: it was built without a C compiler" in done.stdout, done.stderr
     sizes = ("--count", "200", "--hidden", "4", "--epochs", "1", "--rounds", "1")
     done = run("-m", "fastrnn", "demo", *sizes, "--out-dir", str(tmp_path))
     assert "the kernels are not installed" in done.stdout, done.stderr

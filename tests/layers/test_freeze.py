@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from support.backends import needs_kernels
 from support.problems import like, parts
 
 import fastrnn
@@ -81,6 +82,7 @@ def test_frozen_steps_are_those_of_the_layer(kind, num_layers, residual, dtype, 
     np.testing.assert_equal([call() for call in calls], wanted)
 
 
+@needs_kernels
 @pytest.mark.parametrize("num_layers", [1, 3])
 def test_what_needs_conversion_still_runs_on_packed_weights(kind, num_layers, monkeypatch):
     layer = shaken(kind(5, 7, num_layers, residual=num_layers > 2)).freeze()
@@ -299,6 +301,7 @@ def test_a_file_of_a_frozen_layer(kind, tmp_path):
     np.testing.assert_array_equal(loaded.freeze()(x)[0], layer(x)[0])
 
 
+@needs_kernels
 def test_the_backend_of_the_context_is_used(kind, monkeypatch):
     layer = shaken(kind(3, 4, 2)).freeze()
     answered = packed_calls(layer, monkeypatch)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import platform
+import warnings
 
 import numpy as np
 
@@ -19,11 +20,15 @@ def add(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the command."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that there are no kernels is one of the facts
+        backend = choose()
     facts = {
         "fastrnn": fastrnn.__version__,
         "python": platform.python_version(),
         "numpy": np.__version__,
-        "backend": choose() if HAS_KERNELS else f"reference: {NO_KERNELS}",
+        "backend": backend,
+        **({} if HAS_KERNELS else {"kernels": f"none: {NO_KERNELS}"}),
         **fastrnn.cpu_info(),
     }
     for name, value in facts.items():
