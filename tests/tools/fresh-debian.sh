@@ -2,12 +2,15 @@
 # Types the README's commands on a new Debian stable, as a user who may sudo: the packages, the
 # installation with the demo, the tests. Prints the demo's accuracy and pytest's closing line.
 #
-#   sudo tests/tools/fresh-debian.sh [folder of this machine that the new one sees] ...
+#   sudo tests/tools/fresh-debian.sh [--no-compiler | --wheel FILE] [folder that it sees] ...
+#
+# With --no-compiler or --wheel there is only Python, and the demo has two epochs; a wheel takes the
+# place of the sources, and must bring its kernels.
 #
 # The commands are those in README.md. It needs debootstrap and root, one GB in TMPDIR and about 20
 # minutes. pip reaches its index as on this machine: its variables, those of proxies and
-# certificates, and the files and folders that they name, are there, too; other folders (one in which
-# pip.conf lies, an index on this disk) are arguments. SUITE and MIRROR name another Debian.
+# certificates, and the files and folders that they name, are there, too; other folders of this machine
+# (one in which pip.conf lies, an index on this disk) are arguments. SUITE and MIRROR name another Debian.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 suite=${SUITE:-stable} mirror=${MIRROR:-http://deb.debian.org/debian}
@@ -25,6 +28,21 @@ from_readme() {
 packages=$(from_readme '^sudo apt-get install ')
 demo=$(from_readme '&& fastrnn demo( |$)')
 tests=$(from_readme '&& pytest$')
+
+only_python='sudo apt-get install python3-venv'
+case ${1:-} in
+--no-compiler)
+    packages=$only_python demo="$demo --epochs 2"
+    shift
+    ;;
+--wheel)
+    wheel=$(realpath "$2")
+    packages=$only_python
+    demo="${demo/pip install ./pip install /home/reader/$(basename "$wheel")} --epochs 2"
+    tests='. .venv/bin/activate && fastrnn info | grep "^backend: compiled"'
+    shift 2
+    ;;
+esac
 
 root=$(mktemp -d)
 trap 'rm -rf --one-file-system "$root"' EXIT
@@ -44,6 +62,7 @@ mkdir "$debian/home/reader/fastrnn"
 git ls-files -z --cached --others --exclude-standard |
     tar --create --null --files-from=- --ignore-failed-read |
     tar --extract --no-same-owner --directory="$debian/home/reader/fastrnn"
+[ -z "${wheel:-}" ] || cp "$wheel" "$debian/home/reader"
 chroot "$debian" chown -R reader: /home/reader/fastrnn
 
 # What is needed to reach the network, and the folders of this machine that it names.
