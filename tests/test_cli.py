@@ -562,7 +562,7 @@ def test_a_closed_standard_error(tsv: Path, model: Path, tmp_path: Path) -> None
             preexec_fn=lambda: os.close(2),
         )
         assert process.returncode == code
-        assert "error" not in process.stdout
+        assert "fastrnn: error" not in process.stdout
     Translator.load(output)
 
 
