@@ -141,6 +141,18 @@ def test_a_file_that_is_not_onnx(tmp_path, content):
     assert message(ValueError, from_onnx, path) == f"{path}: not an ONNX file"
 
 
+@pytest.mark.parametrize("place", ["input", "output", "node"])
+def test_a_name_that_a_terminal_would_obey(tmp_path, place):
+    path = save(tmp_path / "m.onnx")
+    model = onnx.load(path)
+    if place == "node":
+        model.graph.node[0].input[0] = "\x1b[2J\nX"
+    else:
+        getattr(model.graph, place)[0].name = "\x1b[2J\nX"
+    path.write_bytes(model.SerializeToString())
+    assert message(ValueError, from_onnx, path).isprintable()
+
+
 def test_a_missing_file(tmp_path):
     with pytest.raises(FileNotFoundError):
         from_onnx(tmp_path / "none.onnx")

@@ -69,7 +69,11 @@ def to_graph(owner: str, model: Any) -> Graph:
         came = " and ".join(map(str, opsets))
         raise ValueError(f"{owner}: opset must be {wanted}, got {came}")
     try:
-        return graph_of(model.graph)
+        graph = graph_of(model.graph)
+        for value in (*graph.inputs, *graph.outputs):
+            if not value.name.isprintable():
+                raise ValueError(f"the name {value.name!r} must be printable")
+        return graph
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError(f"{owner}: {_first_line(error)}") from None
 
@@ -161,4 +165,6 @@ def _value(proto: Any) -> Value:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]
+    """Return one line; names in it may hold what a terminal would obey."""
+    line = str(error).strip().partition("\n")[0]
+    return line if line.isprintable() else ascii(line)[1:-1]
