@@ -67,7 +67,6 @@ def test_threads_from_the_environment(variables, wanted):
         ("FASTRNN_SIMD", "sse9"),
         ("FASTRNN_NUM_THREADS", "0"),
         ("FASTRNN_NUM_THREADS", "many"),
-        ("OMP_NUM_THREADS", "-2"),
     ],
 )
 def test_a_wrong_variable_is_one_clear_line(name, value):

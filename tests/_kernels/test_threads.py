@@ -287,10 +287,10 @@ import fastrnn
 layer = fastrnn.Linear(600, 600, rng=0)
 x = np.ones((600, 600), np.float32)
 wanted = layer(x)  # one thread
+fastrnn.set_num_threads(4)
 if os.geteuid() == 0:
     os.setresuid(65534, 65534, 65534)  # whom the limit concerns
 resource.setrlimit(resource.RLIMIT_NPROC, (1, 1))
-fastrnn.set_num_threads(4)
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     for _ in range(2):

@@ -571,8 +571,12 @@ def resumable(request, tmp_path_factory):
         return loss(*batch)
 
     trainer.model.loss = interrupting
-    with pytest.raises(KeyboardInterrupt):
-        trainer.fit(batches, epochs=3)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background: ignored
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            trainer.fit(batches, epochs=3)
+    finally:
+        signal.signal(signal.SIGINT, before)
     arrays, metadata = _storage.read(path)
     return path, make, batches, arrays, json.loads(metadata["state"])
 
