@@ -8,11 +8,11 @@ from multiprocessing import get_context
 
 import numpy as np
 import pytest
-from support.copies import COPIES, DEEP
+from support.copies import COPIES, DEEP, train
 
 import fastrnn
 from fastrnn import _check
-from fastrnn.training import SGD, AdaGrad, Adam, AdamW, Momentum, RMSprop, clip_grad_norm
+from fastrnn.training import SGD, AdaGrad, Adam, AdamW, Momentum, RMSprop
 
 X = np.random.default_rng(1).standard_normal((3, 4, 5)).astype("float32")
 IDS = np.random.default_rng(2).integers(0, 5, (3, 4))
@@ -38,19 +38,6 @@ RECURRENT = [name for name, (layer, _) in LAYERS.items() if hasattr(layer, "free
 def case(request):
     layer, arguments = LAYERS[request.param]
     return copy.deepcopy(layer), arguments
-
-
-def train(layer, arguments, optimizer=Adam):
-    """Make three steps and return the outputs and parameters of each."""
-    optimizer, results = optimizer(0.1), []
-    for _ in range(3):
-        outputs = layer(*arguments)
-        first = outputs[0] if isinstance(outputs, tuple) else outputs
-        layer.backward(np.cos(first) if isinstance(first, np.ndarray) else 1.0)
-        norm = clip_grad_norm(layer.grads, 0.5) if layer.grads else 0.0
-        optimizer.update(layer.params, layer.grads)
-        results.append((outputs, norm, copy.deepcopy(dict(layer.params))))
-    return results
 
 
 @pytest.mark.parametrize("way", COPIES)
