@@ -25,5 +25,6 @@ def tanh(x: Array) -> Array:
 
 def tanh_backward(dy: Array, y: Array) -> Array:
     """Return dx given dy and ``y = tanh(x)``."""
-    dx: Array = dy * (1 - y * y)  # y = np.tanh(x)
+    # y = np.tanh(x). NumPy 1 would make float64 of one float32 and an integer.
+    dx: Array = dy * np.subtract(1, y * y, dtype=y.dtype)
     return dx
