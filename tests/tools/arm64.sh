@@ -4,9 +4,9 @@
 #
 #   sudo tests/tools/arm64.sh [pytest arguments]
 #
-# Without arguments all kernel tests run, which takes an hour on two cores. It needs root,
-# debootstrap, gcc-aarch64-linux-gnu, qemu-user-static, two GB in TMPDIR, and a Python (PYTHON) with
-# pip and what a build needs. SUITE and MIRROR name another Debian. ARM64 names a folder that is kept
+# Without arguments all kernel tests run, with at most EXAMPLES (3) examples of hypothesis each, which
+# takes hours. It needs root, debootstrap, gcc-aarch64-linux-gnu, qemu-user-static, two GB in TMPDIR,
+# and a Python (PYTHON) with pip and what a build needs. SUITE and MIRROR name another Debian. ARM64 names a folder that is kept
 # and used again; otherwise a temporary one is removed at the end.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -15,7 +15,9 @@ python=${PYTHON:-python3} suite=${SUITE:-stable} mirror=${MIRROR:-http://deb.deb
 rules=/usr/lib/binfmt.d/qemu-aarch64.conf # what the kernel is told of qemu
 
 work=$(mktemp -d)
-trap 'rm -rf --one-file-system "$work"' EXIT
+child=
+trap '[ -z "$child" ] || kill -KILL "$child"; rm -rf --one-file-system "$work"' EXIT
+trap 'exit 1' INT TERM
 root=${ARM64:-$work/debian}
 say() { printf '== %s (%d s)\n' "$*" "$SECONDS"; }
 
@@ -65,8 +67,8 @@ mount -t proc proc "$2/proc"
 mount --rbind /dev "$2/dev"
 mount -t tmpfs tmp "$2/tmp"
 exec chroot "$2" env -i PATH=/usr/bin HOME=/tmp LANG=C.UTF-8 PYTHONDONTWRITEBYTECODE=1 \
-    PYTHONPATH=src:/site sh -c 'cd /fastrnn && exec python3 -m pytest -q -p no:cacheprovider "$@"' \
-    pytest "${@:3}"
+    PYTHONPATH=src:tests/tools:/site EXAMPLES="${EXAMPLES:-3}" sh -c 'cd /fastrnn && exec "$@"' in \
+    python3 -m pytest -q -p no:cacheprovider -p few_examples "${@:3}"
 END
 say "pytest $*"
 mkfifo "$work/begin"
@@ -76,5 +78,8 @@ while [ "$(readlink /proc/$child/ns/user)" = "$(readlink /proc/$$/ns/user)" ]; d
 echo '0 0 65536' >"/proc/$child/uid_map"
 echo '0 0 65536' >"/proc/$child/gid_map"
 echo >"$work/begin"
-wait $child
+status=0
+wait $child || status=$?
+child=
+[ "$status" = 0 ]
 say "done"
