@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import pytest
+from support.backends import needs_kernels
 
 torch = pytest.importorskip("torch")
 ours = pytest.importorskip("fastrnn.torch")
@@ -116,6 +117,7 @@ def test_traces_and_exports_hold_pytorch_s_operator(kind):
         torch.testing.assert_close(exported.module()(other)[0], wanted)
 
 
+@needs_kernels  # NumPy's code is translated into PyTorch's operations
 def test_torch_compile_calls_it_as_it_is():
     module, x = ours.GRU(3, 4), torch.randn(5, 2, 3)
     compiled = torch.compile(torch.nn.Sequential(module), backend="eager")
