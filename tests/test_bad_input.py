@@ -941,6 +941,7 @@ def test_shared_keys_and_values_have_one_shape() -> None:
         ops.attention_backward(np.ones((1, 2, 5), np.float32), None, stash, shared=True)
 
 
+@pytest.mark.filterwarnings("ignore:Setting the:DeprecationWarning")
 @needs_kernels
 def test_x_and_weights_keep_their_shapes_until_the_backward() -> None:
     layer, x = fr.LSTM(6, 4, rng=0), np.ones((3, 4, 6), np.float32)

@@ -130,7 +130,8 @@ def test_translate_takes_options_anywhere(model: Path, capsys: pytest.CaptureFix
         printed.add(capsys.readouterr().out)
     assert len(printed) == 1
     message = failure(capsys, "translate", model, "--beam", "2", "abc", "--bean")
-    assert message == "unrecognized arguments: abc --bean"
+    assert message.startswith("unrecognized arguments: ")  # from 3.13 on without "abc"
+    assert message.endswith(" --bean")
 
 
 def test_training_learns(tsv: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

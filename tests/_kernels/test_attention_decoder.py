@@ -261,6 +261,7 @@ def test_a_stash_serves_twice_and_arguments_survive(dtype, context, R):
     np.testing.assert_equal(arguments, before)
 
 
+@pytest.mark.filterwarnings("ignore:Setting the:DeprecationWarning")
 @pytest.mark.parametrize("what", ["memory", "readout", "weights", "cells", "embedding"])
 def test_a_backward_after_an_argument_was_reshaped(what):
     problem = random_problem("float32", 3, {"variant": "lstm", "M": 4})

@@ -103,6 +103,7 @@ def test_what_becomes_of_the_ids_does_not_matter_to_the_backward(variant, dtype)
         np.testing.assert_array_equal(gradient, wanted[f"d{name}"], name)
 
 
+@pytest.mark.filterwarnings("ignore:Setting the:DeprecationWarning")
 def test_an_embedding_reshaped_after_the_forward_is_refused(variant, dtype):
     problem, embedding, ids, options = random_problem(
         variant, 3, N=3, T=4, D=5, H=6, V=1, dtype=dtype
