@@ -9,8 +9,9 @@
 #
 # The commands are those in README.md. It needs debootstrap and root, one GB in TMPDIR and about 20
 # minutes. pip reaches its index as on this machine: its variables, those of proxies and
-# certificates, and the files and folders that they name, are there, too; other folders of this machine
-# (one in which pip.conf lies, an index on this disk) are arguments. SUITE and MIRROR name another Debian.
+# certificates, and the files and folders that they name, are there, too; other folders of this
+# machine (one in which pip.conf lies, an index on this disk) are arguments. SUITE and MIRROR name
+# another Debian, with COMPONENTS=main,universe an Ubuntu. LOG names a file for all that is printed.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 suite=${SUITE:-stable} mirror=${MIRROR:-http://deb.debian.org/debian}
@@ -46,12 +47,12 @@ esac
 
 root=$(mktemp -d)
 trap 'rm -rf --one-file-system "$root"' EXIT
-log=$root/log
+log=${LOG:-$root/log}
 say() { printf '== %s (%d s)\n' "$*" "$SECONDS"; }
 
 say "debootstrap $suite"
-debootstrap --variant=minbase --include=ca-certificates,sudo "$suite" "$root/debian" "$mirror" \
-    >"$log" 2>&1 || { tail -n 20 "$log"; exit 1; }
+debootstrap --variant=minbase --components="${COMPONENTS:-main}" --include=ca-certificates,sudo \
+    "$suite" "$root/debian" "$mirror" >"$log" 2>&1 || { tail -n 20 "$log"; exit 1; }
 
 debian=$root/debian
 cp /etc/resolv.conf "$debian/etc/resolv.conf"
