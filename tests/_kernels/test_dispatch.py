@@ -22,7 +22,7 @@ def in_new_process(code, **variables):
         env=rest | variables,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=600,
     )
 
 

@@ -195,7 +195,7 @@ assert count() == before + 1, "no thread without a limit"
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads cannot be counted here")
 def test_no_thread_is_made_in_spite_of_a_limit():
     environment = {**os.environ, "OMP_NUM_THREADS": "2", "FASTRNN_NUM_THREADS": "2"}
-    subprocess.run([sys.executable, "-c", LIMITED], env=environment, check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", LIMITED], env=environment, check=True, timeout=600)
 
 
 def test_calls_from_several_python_threads(make_call):
@@ -229,7 +229,7 @@ if __name__ == "__main__":
     wanted, _ = train()
     with multiprocessing.get_context(sys.argv[1]).Pool(2) as pool:
         for result in [pool.apply_async(train) for _ in range(4)]:
-            came, num_threads = result.get(timeout=60)
+            came, num_threads = result.get(timeout=600)
             assert came == wanted
             assert sys.argv[1] != "fork" or num_threads == 1
     assert train() == (wanted, 2)
@@ -240,7 +240,7 @@ if __name__ == "__main__":
 def test_children_compute_after_their_parent_used_threads(method, tmp_path):
     script = tmp_path / "children.py"
     script.write_text(CHILDREN)
-    subprocess.run([sys.executable, str(script), method], check=True, timeout=120)
+    subprocess.run([sys.executable, str(script), method], check=True, timeout=600)
 
 
 FORKED = """
@@ -274,7 +274,7 @@ def test_a_forked_child_has_all_threads_unless_its_parent_had_used_them(parent, 
         env={**os.environ, "FASTRNN_NUM_THREADS": "2"},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
     )
     assert done.stdout == wanted, done.stdout + done.stderr
 
@@ -306,7 +306,7 @@ def test_a_system_that_refuses_threads_leaves_one():
         env={**os.environ, "FASTRNN_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
     )
     wanted = "['fastrnn: the system refuses a thread: calls run on 1 instead of 4']\n"
     assert done.stdout == wanted, done.stdout + done.stderr

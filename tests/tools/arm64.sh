@@ -6,8 +6,8 @@
 #
 # Without arguments all kernel tests run, with at most EXAMPLES (3) examples of hypothesis each, which
 # takes hours. It needs root, debootstrap, gcc-aarch64-linux-gnu, qemu-user-static, two GB in TMPDIR,
-# and a Python (PYTHON) with pip and what a build needs. SUITE and MIRROR name another Debian. ARM64 names a folder that is kept
-# and used again; otherwise a temporary one is removed at the end.
+# and a Python (PYTHON) with pip and what a build needs. SUITE and MIRROR name another Debian. ARM64
+# names a folder that is kept and used again; otherwise a temporary one is removed at the end.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 [ $# -gt 0 ] || set -- tests/_kernels
@@ -66,7 +66,8 @@ cat "$1" >/proc/sys/fs/binfmt_misc/register
 mount -t proc proc "$2/proc"
 mount --rbind /dev "$2/dev"
 mount -t tmpfs tmp "$2/tmp"
-exec chroot "$2" env -i PATH=/usr/bin HOME=/tmp LANG=C.UTF-8 PYTHONDONTWRITEBYTECODE=1 \
+# Python keeps its bytecode: to compile what a test's own process imports takes half a minute.
+exec chroot "$2" env -i PATH=/usr/bin HOME=/tmp LANG=C.UTF-8 OMP_WAIT_POLICY=passive \
     PYTHONPATH=src:tests/tools:/site EXAMPLES="${EXAMPLES:-3}" sh -c 'cd /fastrnn && exec "$@"' in \
     python3 -m pytest -q -p no:cacheprovider -p few_examples "${@:3}"
 END

@@ -2,7 +2,7 @@
 
 import os
 
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 MOST = int(os.environ["EXAMPLES"])
 
@@ -12,5 +12,8 @@ def pytest_collection_modifyitems(items):
         function = item.obj
         if getattr(function, "is_hypothesis_test", False):
             own = function._hypothesis_internal_use_settings
-            fewer = settings(own, max_examples=min(MOST, own.max_examples))
-            function._hypothesis_internal_use_settings = fewer
+            function._hypothesis_internal_use_settings = settings(
+                own,
+                max_examples=min(MOST, own.max_examples),
+                suppress_health_check=[*own.suppress_health_check, HealthCheck.too_slow],
+            )
