@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
@@ -44,6 +47,7 @@ class Layer:
 
     _arguments: ClassVar[tuple[str, ...]] = ()  # of the constructor, except rng
     _backend: ClassVar[str | None] = None
+    _writes: list[Callable[[], Any]] | None = None  # to `grads`, while a model's backward runs
 
     def __init__(self, rng: Rng = None) -> None:
         self.params: dict[str, Array] = {}
@@ -131,4 +135,26 @@ class Layer:
     def _set_grads(self, grads: dict[str, Array]) -> None:
         """Overwrite the gradients in place."""
         for key, grad in grads.items():
-            np.copyto(self.grads[key], grad)
+            self._write(np.copyto, self.grads[key], grad)
+
+    def _write(self, function: Callable[..., Any], *arguments: Any) -> None:
+        """Call what writes to `grads`: now, or when the backward of the whole model is done."""
+        if self._writes is None:
+            function(*arguments)
+        else:
+            self._writes.append(partial(function, *arguments))
+
+
+@contextmanager
+def all_or_none(layers: Collection[Layer]) -> Iterator[None]:
+    """Write the gradients that layers compute in the body after it: none, if it fails."""
+    writes: list[Callable[[], Any]] = []
+    for layer in layers:
+        layer._writes = writes
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer._writes = None
+    for write in writes:
+        write()

@@ -71,7 +71,7 @@ class AttentionInside(Layer):
         )
         grads = [grad for cell in dcells for grad in cell if grad is not None]
         layers: list[Layer] = [self.rnn, self.attention, *self.readout.layers.values()]
-        kept = (grad for layer in layers for grad in layer.grads.values())
-        for grad, new in zip(kept, [*grads, *dweights, *dreadout], strict=True):
-            np.copyto(grad, new)
+        kept = [(layer, key) for layer in layers for key in layer.grads]
+        for (layer, key), new in zip(kept, [*grads, *dweights, *dreadout], strict=True):
+            layer._set_grads({key: new})
         return dx, doutputs, dstates

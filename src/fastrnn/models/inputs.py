@@ -42,8 +42,9 @@ class TokenInputs:
     def backward(self, dx: Array) -> None:
         """Fill the embedding's gradient from that of x, after a tied classifier's backward."""
         if self._whole:
-            np.copyto(self.embedding.grads["W"], dx)
+            self.embedding._set_grads({"W": dx})
         else:
             self.embedding.backward(self.dropout.backward(dx))
         if self.tied is not None:
-            self.embedding.grads["W"] += self.tied.grads["W"].T
+            both = self.embedding.grads["W"], self.tied.grads["W"].T
+            self.embedding._write(np.add, *both, both[0])

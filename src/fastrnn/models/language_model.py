@@ -12,6 +12,7 @@ from fastrnn import _check as check
 from fastrnn import ops
 from fastrnn._check import Rng
 from fastrnn.layers import Dropout, Embedding, Linear, SoftmaxCrossEntropy
+from fastrnn.layers.base import all_or_none
 from fastrnn.layers.recurrent import Recurrent
 from fastrnn.models.base import (
     Array,
@@ -126,8 +127,10 @@ class LanguageModel(Model):
         ValueError
             If the shapes differ, an id is out of range, or N changed without a `reset`.
         """
-        logits, targets, self._state = self._run(inputs, targets, self._state)
-        return float(self.criterion(logits, targets))
+        logits, targets, state = self._run(inputs, targets, self._state)
+        loss = float(self.criterion(logits, targets))
+        self._state = state
+        return loss
 
     def _run(
         self, inputs: npt.ArrayLike, targets: npt.ArrayLike, state: Any
@@ -156,10 +159,11 @@ class LanguageModel(Model):
         ValueError
             If there was no `loss` in train mode before.
         """
-        dlogits = self.criterion.backward()
-        dy = self.dropout_out.backward(self.output.backward(dlogits))
-        dx, _ = self.rnn.backward(dy)
-        self.inputs.backward(dx)
+        with all_or_none(self.layers.values()):
+            dlogits = self.criterion.backward()
+            dy = self.dropout_out.backward(self.output.backward(dlogits))
+            dx, _ = self.rnn.backward(dy)
+            self.inputs.backward(dx)
 
     @property
     def buffers(self) -> dict[str, Array]:

@@ -10,6 +10,7 @@ from fastrnn import ops
 from fastrnn._check import Rng
 from fastrnn.data import BOS, EOS, PAD
 from fastrnn.layers import SoftmaxCrossEntropy
+from fastrnn.layers.base import all_or_none
 from fastrnn.models.base import Array, evaluating
 from fastrnn.models.decoder import Decoder
 from fastrnn.models.encoder import Encoder, Memory
@@ -206,7 +207,8 @@ class Seq2Seq(Generation):
         ValueError
             If there was no `loss` in train mode before.
         """
-        self.encoder.backward(self.decoder.backward(self.criterion.backward()))
+        with all_or_none(self.layers.values()):
+            self.encoder.backward(self.decoder.backward(self.criterion.backward()))
 
     def accuracy(self, batches: BatchSource) -> float:
         """Return the fraction of the targets that `generate` reproduces exactly.
