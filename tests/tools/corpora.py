@@ -1,7 +1,8 @@
 """Write the seeds of `tests/corpora/`: small files of every format that fastrnn reads.
 
-``python tests/tools/corpora.py`` adds those that are missing; what is there stays, so that the
-files of earlier versions stay, too.
+``python tests/tools/corpora.py`` adds those that are missing; what is there stays. The files of
+fastrnn's own format have its number in their names, except those of the first: so the files of
+earlier versions stay, too.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 import fastrnn
+from fastrnn import _storage
 from fastrnn.convert import state_dict, to_onnx
 from fastrnn.data import Batches, Vocabulary
 from fastrnn.models import LanguageModel, Seq2Seq, Translator
@@ -84,15 +86,17 @@ def text_model(path: Path) -> None:
     TextModel(LanguageModel(len(words), 2, 2, rng=0), words).save(path)
 
 
-SEEDS = {
-    "lstm.safetensors": lambda path: fastrnn.save(fastrnn.LSTM(3, 2, 2, rng=0), path),
-    "attention.safetensors": lambda path: fastrnn.save(
+OWN = {
+    "lstm": lambda path: fastrnn.save(fastrnn.LSTM(3, 2, 2, rng=0), path),
+    "attention": lambda path: fastrnn.save(
         fastrnn.Attention(3, 2, 2, score="additive", rng=0), path
     ),
-    "language-model.safetensors": lambda path: fastrnn.save(LanguageModel(5, 2, 2, rng=0), path),
-    "translator.safetensors": translator,
-    "text-model.safetensors": text_model,
-    "checkpoint.safetensors": checkpoint,
+    "language-model": lambda path: fastrnn.save(LanguageModel(5, 2, 2, rng=0), path),
+    "translator": translator,
+    "text-model": text_model,
+    "checkpoint": checkpoint,
+}
+OTHERS = {
     "state-dict.safetensors": state_dict_file,
     "gru.onnx": lambda path: to_onnx(fastrnn.GRU(3, 2, 2, rng=0), path, lengths=True, state=True),
     "language-model.onnx": lambda path: to_onnx(LanguageModel(5, 2, 2, rng=0), path),
@@ -100,6 +104,7 @@ SEEDS = {
     "pairs.tsv": lambda path: path.write_text("a b\tc d\n\nü\t한국어\tnote\r\n", "utf-8"),
     "text.txt": lambda path: path.write_text("one two\r\nthree ü 한국어\n", "utf-8"),
 }
+SEEDS = {f"{n}.{_storage._VERSION}.safetensors": write for n, write in OWN.items()} | OTHERS
 
 
 def main() -> None:
