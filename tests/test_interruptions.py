@@ -1,4 +1,7 @@
-"""`fastrnn train`, stopped at any moment in any way and resumed, ends bitwise as if it had not."""
+"""`fastrnn train`, stopped at any moment in any way and resumed, ends bitwise as if it had not.
+
+``FASTRNN_KILLS=100 pytest tests/test_interruptions.py`` stops as many times at random moments.
+"""
 
 from __future__ import annotations
 
@@ -26,6 +29,7 @@ OPTIONS = (
     "--sampling-rate 0.3 --attention general --context input_feeding --readout tanh "
     "--batch-size 8 --epochs 3 --lr 0.01 --checkpoint-seconds 0 --patience 9"
 )
+KILLS = int(os.environ.get("FASTRNN_KILLS", "4"))
 KEPT = "the previous checkpoint is intact"
 
 
@@ -106,28 +110,39 @@ def default_sigint() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def stop(run: Run, kind: signal.Signals, seconds: float) -> int:
+    """Start a run, stop it so long after it has written its checkpoint; return its exit status."""
+    process = run.start(preexec_fn=default_sigint)
+    written = run.checkpoint.stat().st_ino if run.checkpoint.exists() else None
+    while process.poll() is None:
+        if run.checkpoint.exists() and run.checkpoint.stat().st_ino != written:
+            break
+        time.sleep(0.005)
+    time.sleep(seconds)
+    process.send_signal(kind)
+    _, err = process.communicate(timeout=60)
+    if process.returncode == -signal.SIGINT:  # while the interpreter was leaving, all work done
+        assert run.output.exists(), err
+        return process.returncode
+    assert process.returncode in (0, -signal.SIGKILL, 130), err
+    if process.returncode == 130:
+        assert err.splitlines()[-1].endswith(f"; saved to {run.checkpoint}"), err
+    return process.returncode
+
+
 def test_at_random_moments(pairs: Path, whole: Model, tmp_path: Path) -> None:
-    run, rng = Run(pairs, tmp_path / "run"), np.random.default_rng()
-    codes = []
-    for kind in (signal.SIGKILL, signal.SIGINT, signal.SIGKILL, signal.SIGINT):
-        process = run.start(preexec_fn=default_sigint)
-        written = run.checkpoint.stat().st_ino if run.checkpoint.exists() else None
-        while process.poll() is None:  # until it has done something since it began
-            if run.checkpoint.exists() and run.checkpoint.stat().st_ino != written:
-                break
-            time.sleep(0.005)
-        time.sleep(rng.uniform(0, 0.1) if codes else 0)
-        process.send_signal(kind)
-        _, err = process.communicate(timeout=60)
-        codes.append(process.returncode)
-        if codes[-1] == -signal.SIGINT:  # while the interpreter was leaving, with all work done
-            assert run.output.exists(), err
-            continue
-        assert codes[-1] in (0, -signal.SIGKILL, 130), err
-        if codes[-1] == 130:
-            assert err.splitlines()[-1].endswith(f"; saved to {run.checkpoint}"), err
-    assert any(codes)
-    assert run.finish() == whole
+    rng, stopped = np.random.default_rng(), 0
+    while stopped < KILLS:
+        run, first = Run(pairs, tmp_path / str(stopped)), stopped
+        while stopped < KILLS and not run.output.exists():
+            kind = (signal.SIGKILL, signal.SIGINT)[stopped % 2]
+            # The first time at once: the run must not be done before.
+            stopped += bool(stop(run, kind, rng.uniform(0, 0.1) if stopped > first else 0))
+        assert run.finish() == whole
+        assert sorted(path.name for path in run.output.parent.iterdir()) == [
+            "model",
+            "model.checkpoint",
+        ]
 
 
 # Put before the command: what dies, in its `number`th save, and when.
