@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from support import numeric
 from support.decoders import random_decoder
 from support.numeric import random_lengths
 from support.problems import SCORES, VARIANTS, attention_problem, decoder_problem, recurrent_problem
@@ -40,23 +41,12 @@ def dtype(request):
 
 @pytest.fixture(scope="module")
 def assert_agree(dtype):
-    """Compare dictionaries of results of unit normal data.
-
-    What differs may be 1e-5 (float32) or 1e-11 (float64) of an array's largest magnitude, or of 1
-    where that is larger: a sum of numbers around 1 may cancel. Where the results in float64 are
-    given, it may also be 16 times what rounding alone does to what is wanted: some steps of a cell
-    with one hidden unit and a large weight magnify every error.
-    """
+    """Compare dictionaries of results of unit normal data."""
     rtol = {"float32": 1e-5, "float64": 1e-11}[dtype]
 
     def compare(actual, wanted, exact=None):
-        assert actual.keys() == wanted.keys()
-        for name, array in wanted.items():
-            assert actual[name].dtype == dtype, name
-            atol = rtol * np.abs(array).max(initial=1)
-            if exact is not None:
-                atol = max(atol, 16 * np.abs(array - exact[name]).max(initial=0))
-            np.testing.assert_allclose(actual[name], array, 0, atol, err_msg=name)
+        assert all(array.dtype == dtype for array in actual.values())
+        numeric.assert_agree(actual, wanted, rtol, exact)
 
     return compare
 

@@ -8,23 +8,20 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from support.decoders import CELLS, CONTEXTS, END, random_decoder, some
+from support.decoders import (
+    CELLS,
+    CONTEXTS,
+    END,
+    MODES,
+    assert_same,
+    decode,
+    random_decoder,
+    some,
+)
 from support.problems import SCORES
-
-from fastrnn import ops
 
 pytestmark = pytest.mark.usefixtures("isa")
 
-MODES = {
-    "greedy": (ops.decode_greedy, {}),
-    "sample": (ops.decode_sample, {"temperature": 1.3, "top_k": 5, "top_p": 0.9, "seed": 4}),
-    "plain sample": (ops.decode_sample, {"temperature": 0.8, "seed": 5}),
-    "beam": (
-        ops.decode_beam,
-        {"beam_size": 4, "n_best": 3, "length_penalty": 0.7, "coverage_penalty": 0.2},
-    ),
-    "plain beam": (ops.decode_beam, {"beam_size": 3, "n_best": 3}),
-}
 PROBLEMS = st.fixed_dictionaries(
     {
         "cell": st.sampled_from(CELLS),
@@ -60,51 +57,6 @@ EXAMPLES = settings(deadline=None, max_examples=40)
 @pytest.fixture(scope="module", params=MODES)
 def mode(request):
     return request.param
-
-
-def decode(mode, problem, **options):
-    """The results of a mode, a list of tuples (tokens, numbers, attention) for each sentence."""
-    weights, states, given = problem
-    function, defaults = MODES[mode]
-    options = {"max_length": 9, "end": END} | defaults | options
-    if weights.context is None:
-        options.pop("coverage_penalty", None)
-    options["return_attention"] = weights.context is not None
-    found = function(weights, states, **given, **options)
-    if isinstance(found, list):
-        return [
-            [(r.tokens, [r.score, r.log_probability, r.finished], r.attention) for r in results]
-            for results in found
-        ]
-    return [
-        [
-            (
-                found.tokens[n, :length],
-                [found.log_probability[n]],
-                None if found.attention is None else found.attention[n, :length],
-            )
-        ]
-        for n, length in enumerate(found.lengths)
-    ]
-
-
-def assert_same(actual, wanted, tolerance):
-    """Equal tokens; numbers within the tolerance.
-
-    A state that has come to rest makes the place of a token indifferent: then rounding chooses.
-    """
-    for results, expected in zip(actual, wanted, strict=True):
-        for (tokens, numbers, attention), (other, others, other_attention) in zip(
-            results, expected, strict=True
-        ):
-            np.testing.assert_allclose(numbers, others, tolerance, tolerance)
-            if not np.array_equal(tokens, other):
-                np.testing.assert_array_equal(np.sort(tokens), np.sort(other))
-                np.testing.assert_allclose(numbers, others, 1e-12, 1e-12)
-                continue
-            if attention is not None:
-                assert attention.dtype == other_attention.dtype
-                np.testing.assert_allclose(attention, other_attention, tolerance, tolerance)
 
 
 @given(mode=st.sampled_from(sorted(MODES)), seed=st.integers(0, 2**32), sizes=PROBLEMS)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import gc
-import mmap
 import tracemalloc
-from pathlib import Path
 
 import numpy as np
 import pytest
+from support.memory import resident_bytes
 from support.problems import VARIANTS, attention_problem, decoder_problem, recurrent_problem
 
 from fastrnn import _kernels
@@ -31,12 +30,6 @@ def peak(function):
     before = tracemalloc.get_traced_memory()[0]
     function()
     return tracemalloc.get_traced_memory()[1] - before
-
-
-def resident_bytes():
-    """What the system gave the process, where it can be read."""
-    statm = Path("/proc/self/statm")
-    return int(statm.read_text().split()[1]) * mmap.PAGESIZE if statm.exists() else 0
 
 
 def test_no_growth_over_10000_calls(make_call):

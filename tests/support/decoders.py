@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from fastrnn import ops
 from fastrnn._cells import CELLS as ROWS
 from fastrnn.ops import DecoderWeights
 from support.numeric import random_lengths
@@ -14,6 +15,16 @@ BEFORE = "_before"
 CELLS = (*ROWS, *(cell.name + BEFORE for cell in ROWS.values() if cell.split_bias))
 CONTEXTS = (None, "output", "input_feeding", "input")
 END = 2
+MODES = {
+    "greedy": (ops.decode_greedy, {}),
+    "sample": (ops.decode_sample, {"temperature": 1.3, "top_k": 5, "top_p": 0.9, "seed": 4}),
+    "plain sample": (ops.decode_sample, {"temperature": 0.8, "seed": 5}),
+    "beam": (
+        ops.decode_beam,
+        {"beam_size": 4, "n_best": 3, "length_penalty": 0.7, "coverage_penalty": 0.2},
+    ),
+    "plain beam": (ops.decode_beam, {"beam_size": 3, "n_best": 3}),
+}
 
 
 def random_decoder(
@@ -79,3 +90,48 @@ def random_decoder(
 def some(states: list[Any], given: dict[str, Any], which: Any) -> tuple[list[Any], dict[str, Any]]:
     """What is decoded, for some of the sentences."""
     return [state[:, which] for state in states], {k: array[which] for k, array in given.items()}
+
+
+def decode(mode: str, problem: Any, **options: Any) -> list[list[Any]]:
+    """The results of a mode, a list of tuples (tokens, numbers, attention) for each sentence."""
+    weights, states, given = problem
+    function, defaults = MODES[mode]
+    options = {"max_length": 9, "end": END} | defaults | options
+    if weights.context is None:
+        options.pop("coverage_penalty", None)
+    options["return_attention"] = weights.context is not None
+    found = function(weights, states, **given, **options)
+    if isinstance(found, list):
+        return [
+            [(r.tokens, [r.score, r.log_probability, r.finished], r.attention) for r in results]
+            for results in found
+        ]
+    return [
+        [
+            (
+                found.tokens[n, :length],
+                [found.log_probability[n]],
+                None if found.attention is None else found.attention[n, :length],
+            )
+        ]
+        for n, length in enumerate(found.lengths)
+    ]
+
+
+def assert_same(actual: Any, wanted: Any, tolerance: float) -> None:
+    """Equal tokens; numbers within the tolerance.
+
+    A state that has come to rest makes the place of a token indifferent: then rounding chooses.
+    """
+    for results, expected in zip(actual, wanted, strict=True):
+        for (tokens, numbers, attention), (other, others, other_attention) in zip(
+            results, expected, strict=True
+        ):
+            np.testing.assert_allclose(numbers, others, tolerance, tolerance)
+            if not np.array_equal(tokens, other):
+                np.testing.assert_array_equal(np.sort(tokens), np.sort(other))
+                np.testing.assert_allclose(numbers, others, 1e-12, 1e-12)
+                continue
+            if attention is not None:
+                assert attention.dtype == other_attention.dtype
+                np.testing.assert_allclose(attention, other_attention, tolerance, tolerance)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,28 @@ def assert_close(actual: Array, wanted: Array, rtol: float, name: str = "array")
     assert np.shape(actual) == np.shape(wanted), name
     error = relative_error(actual, wanted)
     assert error <= rtol, f"{name}: relative error {error:.3g} > {rtol:.3g}"
+
+
+def assert_agree(
+    actual: Mapping[str, Array],
+    wanted: Mapping[str, Array],
+    rtol: float,
+    exact: Mapping[str, Array] | None = None,
+) -> None:
+    """Assert that results of unit normal data are those of the reference, up to rounding.
+
+    What differs may be `rtol` of an array's largest magnitude, or of 1 where that is larger: a sum
+    of numbers around 1 may cancel. Where the results in float64 are given, it may also be 16 times
+    what rounding alone does to what is wanted: some steps of a cell with one hidden unit and a
+    large weight magnify every error.
+    """
+    assert actual.keys() == wanted.keys()
+    for name, array in wanted.items():
+        assert np.asarray(actual[name]).dtype == np.asarray(array).dtype, name
+        atol = rtol * np.abs(array).max(initial=1)
+        if exact is not None:
+            atol = max(atol, 16 * np.abs(array - exact[name]).max(initial=0))
+        np.testing.assert_allclose(actual[name], array, 0, atol, err_msg=name)
 
 
 def numeric_gradient(function: Callable[[], float], array: Array, step: float = 1e-5) -> Array:

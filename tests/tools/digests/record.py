@@ -83,27 +83,27 @@ def call(function: Callable[..., Any], *args: Any, **options: Any) -> Any:
 
 def joined(value: Any) -> str:
     """One digest of many arrays, whose names would be of no use."""
-    return " ".join(f"{path} {_digest(part)}" for path, part in _flat("", value))
+    return " ".join(f"{path} {_digest(part)}" for path, part in flat("", value))
 
 
 def digests(cases: Cases, dtype: str) -> Iterator[tuple[str, str]]:
     """Run cases; yield the name and the digest of each array that they give."""
     for name, case in cases:
         try:
-            arrays = list(_flat(name, case(Draw(name, dtype))))
+            arrays = list(flat(name, case(Draw(name, dtype))))
         except Exception as error:
             raise RuntimeError(f"the case {name} in {dtype} fails") from error
         yield from ((path, _digest(value)) for path, value in arrays)
 
 
-def _flat(path: str, value: Any) -> Iterator[tuple[str, Any]]:
+def flat(path: str, value: Any) -> Iterator[tuple[str, Any]]:
     """Yield each array in nested dicts, tuples and lists; fields of a tuple by position."""
     if isinstance(value, Mapping):
         for key, part in value.items():
-            yield from _flat(f"{path}/{key}", part)
+            yield from flat(f"{path}/{key}", part)
     elif isinstance(value, (tuple, list)):
         for index, part in enumerate(value):
-            yield from _flat(f"{path}/{index}", part)
+            yield from flat(f"{path}/{index}", part)
     else:
         yield path, value
 
