@@ -180,7 +180,8 @@ def test_dropout_is_between_layers_in_train_mode(backend):
     dropping = fastrnn.GRU(3, 8, 2, dropout=0.5, rng=8)
     assert not np.array_equal(dropping(x)[0], dropping(x)[0])
     np.testing.assert_array_equal(dropping.eval()(x)[0], plain(x)[0])
-    alone = fastrnn.GRU(3, 8, dropout=0.5, rng=8)
+    with pytest.warns(UserWarning, match="has no effect with num_layers=1"):
+        alone = fastrnn.GRU(3, 8, dropout=0.5, rng=8)
     np.testing.assert_array_equal(alone(x)[0], fastrnn.GRU(3, 8, rng=8)(x)[0])
     first, _ = fastrnn.GRU(3, 8, 2, dropout=0.5, rng=8)(x)
     second, _ = fastrnn.GRU(3, 8, 2, dropout=0.5, rng=8)(x)

@@ -44,7 +44,7 @@ def cases() -> Cases:
             run = partial(_recurrent, variant=variant, size=size, count=count, options=options)
             yield f"{name}/{sizes}", run
     for variant, two, (*size, count) in product(RECURRENT, (False, True), LARGE):
-        options = {"bidirectional": two, **DROPPED}
+        options = {"bidirectional": two, **DROPPED, "dropout": 0.3 if count > 1 else 0.0}
         name = f"{variant}/large/{2 if two else 1}/{'x'.join(map(str, size))}"
         run = partial(_recurrent, variant=variant, size=size, count=count, options=options)
         yield name, run
