@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from support.copies import COPIES
 
+from fastrnn.layers import Layer
 from fastrnn.models import LanguageModel, Seq2Seq
 from fastrnn.training import Adam, clip_grad_norm
 
@@ -111,6 +112,61 @@ def test_a_frozen_array_cannot_be_replaced():
     model = LanguageModel(9, 4, 6, rng=1).freeze()
     with pytest.raises(ValueError, match=r"LSTM: params are frozen, call unfreeze\(\) before"):
         model.params["rnn.b_l0"] = np.zeros(24, "float32")
+
+
+def test_all_or_no_arrays_of_a_frozen_model_are_replaced(case):
+    model, _ = case
+    model.freeze()
+    before = dict(model.params)
+    with pytest.raises(ValueError, match=r"^LSTM|GRU: params are frozen, call unfreeze\(\) before"):
+        model.params.update({key: param + 1 for key, param in before.items()})
+    assert all(model.params[key] is param for key, param in before.items())
+
+
+def test_buffers_cannot_be_replaced_one_by_one():
+    """They are the state as a whole, which `load_buffers` checks."""
+    model = LanguageModel(9, 4, 6, rng=1)
+    model.loss(IDS, IDS)
+    buffers = model.buffers
+    for change in (
+        lambda: buffers.__setitem__("state.h", np.zeros((1, 4, 6), "float32")),
+        lambda: buffers.update(buffers),
+        lambda: buffers.clear(),
+        lambda: Seq2Seq(9, 9, 4, 6).buffers.update(typo=1),
+    ):
+        with pytest.raises(ValueError, match=r"^\w+: buffers are read-only, use load_buffers"):
+            change()
+    model.load_buffers({name: array * 0 for name, array in buffers.items()})
+    assert not model.buffers["state.h"].any()
+    assert type(copy.deepcopy(buffers)) is dict
+
+
+def test_layers_cannot_be_replaced(case):
+    model, batch = case
+    other = copy.deepcopy(model)
+    name = next(name for name in ("vocab_size", "target_size") if hasattr(model, name))
+    with pytest.raises(AttributeError, match=rf"^\w+: {name} cannot change, build another model"):
+        setattr(model, name, 3)
+    for name, part in vars(other).items():
+        if isinstance(part, Layer) or hasattr(part, "layers"):
+            why = rf"^\w+: {name} cannot be replaced, put arrays into model.params"
+            with pytest.raises(AttributeError, match=why):
+                setattr(model, name, part)
+    for name, layer in other.layers.items():
+        with pytest.raises(TypeError, match="does not support item assignment"):
+            model.layers[name] = layer
+    np.testing.assert_equal(steps(model, batch), steps(other, batch))
+
+
+@pytest.mark.parametrize("seed", [5, np.random.default_rng(5)])
+def test_a_generator_is_that_of_all_layers(case, seed):
+    model, batch = case
+    twin = copy.deepcopy(model)
+    model.rng, twin.rng = copy.deepcopy(seed), np.random.default_rng(5)
+    assert all(layer.rng is model.rng for layer in model.layers.values())
+    np.testing.assert_equal(steps(model, batch), steps(twin, batch))
+    with pytest.raises(ValueError, match=r"^\w+: rng must be"):
+        model.rng = "seed"
 
 
 def test_a_mode_set_by_hand_is_that_of_all_layers(case):

@@ -316,7 +316,7 @@ def test_whether_a_file_can_be_written_is_known_before(tmp_path: Path) -> None:
 def test_residual_connections_without_effect_in_a_file_from_before(tmp_path):
     """They begin at the third layer; now a constructor refuses them below that."""
     layer = layers.LSTM(3, 4, 2, rng=0)
-    layer.residual = True
+    vars(layer)["residual"] = True
     save(layer, tmp_path / "layer")
     loaded = load(tmp_path / "layer")
     assert not loaded.residual

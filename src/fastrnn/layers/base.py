@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, ClassVar, TypeVar
@@ -11,8 +11,13 @@ import numpy as np
 
 from fastrnn import _check as check
 from fastrnn._check import Array, DType, Rng
+from fastrnn.layers.arrays import NamedArrays
 
 Self = TypeVar("Self", bound="Layer")
+
+
+# Arguments of constructors that are only read, so another value takes effect.
+_RATES = {"dropout", "recurrent_dropout", "p", "label_smoothing", "ignore_index"}
 
 
 class Layer:
@@ -28,7 +33,8 @@ class Layer:
     Attributes
     ----------
     params : dict of str to array
-        The parameters; update them in place, or put another array of that shape and dtype.
+        The parameters; update them in place, or put another array of that shape and dtype under
+        the same name. Other names are an error.
     grads : dict of str to array
         Their gradients, under the same keys: always the same arrays, overwritten by each
         `backward`.
@@ -40,18 +46,26 @@ class Layer:
 
     Notes
     -----
+    The constructor's arguments are attributes. Rates of dropout and of label smoothing, and
+    `ignore_index`, may be set; the others cannot change.
+
     `forward` and `backward` raise what the operations raise: ValueError for a wrong shape, length
     or id, TypeError for a wrong dtype. `backward` also raises ValueError without a forward in train
     mode before it.
     """
 
     _arguments: ClassVar[tuple[str, ...]] = ()  # of the constructor, except rng
+    _fixed: ClassVar[frozenset[str]] = frozenset()  # attributes that are set once
     _backend: ClassVar[str | None] = None
     _writes: list[Callable[[], Any]] | None = None  # to `grads`, while a model's backward runs
 
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls._fixed = frozenset(cls._arguments) - _RATES | {"options", "directions"}
+
     def __init__(self, rng: Rng = None) -> None:
-        self.params: dict[str, Array] = {}
-        self.grads: dict[str, Array] = {}
+        self._params = NamedArrays(self._name, {})
+        self._grads = NamedArrays(self._name, {})
         self._training = True
         self.rng = check.seeded(self._name, rng)
         self._tape: Any = None  # what the last forward in train mode left for backward
@@ -63,6 +77,30 @@ class Layer:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call `forward`."""
         return self.forward(*args, **kwargs)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute; raise if it is one that the parameters were made for."""
+        if name in self._fixed and self.__dict__.get(name, value) != value:
+            raise AttributeError(f"{self._name}: {name} cannot change, build another layer")
+        super().__setattr__(name, value)
+
+    @property
+    def params(self) -> NamedArrays:
+        """The parameters; see the class."""
+        return self._params
+
+    @params.setter
+    def params(self, params: Mapping[str, Array]) -> None:
+        self._replace("params", self._params, params)
+
+    @property
+    def grads(self) -> NamedArrays:
+        """The gradients; see the class."""
+        return self._grads
+
+    @grads.setter
+    def grads(self, grads: Mapping[str, Array]) -> None:
+        self._replace("grads", self._grads, grads)
 
     @property
     def training(self) -> bool:
@@ -102,8 +140,13 @@ class Layer:
         return {k: value.name if k == "dtype" else value for k, value in values.items()}
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave the tape out of copies and pickles."""
-        return {**self.__dict__, "_tape": None}
+        """Leave the tape out of copies and pickles; these have dictionaries of their own."""
+        own = {"_params": dict(self._params), "_grads": dict(self._grads)}
+        return {**self.__dict__, **own, "_tape": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        named = {key: NamedArrays(self._name, state[key]) for key in ("_params", "_grads")}
+        self.__dict__.update(state, **named)
 
     @property
     def _name(self) -> str:
@@ -111,8 +154,15 @@ class Layer:
 
     def _add(self, key: str, param: Array) -> None:
         """Register a parameter."""
-        self.params[key] = param
-        self.grads[key] = np.zeros_like(param)
+        self._params.add(key, param)
+        self._grads.add(key, np.zeros_like(param))
+
+    def _replace(self, what: str, old: dict[str, Array], new: Mapping[str, Array]) -> None:
+        """Put the arrays of a dictionary of the same names into another."""
+        if new.keys() != old.keys():
+            wanted, came = (", ".join(arrays) or "none" for arrays in (old, new))
+            raise ValueError(f"{self._name}: {what} must have the names {wanted}, got {came}")
+        old.update(new)
 
     def _normal(self, shape: tuple[int, ...], fan_in: int, dtype: DType) -> Array:
         """Draw from a normal distribution of variance 1 / fan_in, the same in both dtypes."""
@@ -121,9 +171,9 @@ class Layer:
 
     def param(self, key: str) -> Array:
         """Return a parameter, checked: a user may have put another array there."""
-        grad = self.grads[key]
+        grad = self._grads[key]
         return check.array(
-            self._name, key, self.params.get(key), grad.shape, grad.dtype, contiguous=True
+            self._name, key, self._params.get(key), grad.shape, grad.dtype, contiguous=True
         )
 
     def _recorded(self) -> Any:

@@ -15,7 +15,6 @@ from fastrnn import ops
 from fastrnn._cells import FIRST_RESIDUAL, NO_OPTIONS, Cell, Options
 from fastrnn._check import Array, Rng
 from fastrnn.layers.base import Layer
-from fastrnn.layers.frozen import FrozenParams
 from fastrnn.ops import _recurrent
 from fastrnn.ops._recurrent import BOTH, FORWARD, Prepacked
 
@@ -147,20 +146,21 @@ class Recurrent(Layer):
         self._to_thaw = {key: param for key, param in params.items() if param.flags.writeable}
         for param in self._to_thaw.values():
             param.flags.writeable = False
-        self.params = FrozenParams(self._name, params)
+        for key, param in params.items():
+            self._params.add(key, param)
+        self._params.freeze(True)
         self._packed = packed
         return self
 
     def unfreeze(self: Self) -> Self:
         """Undo `freeze`, except that the layer stays in evaluation mode; return the layer."""
-        params = dict(self.params)
         for key, param in (self._to_thaw or {}).items():
             try:
                 param.flags.writeable = True
             except ValueError:  # after unpickling its memory belongs to a bytes object
-                params[key] = param.copy()
+                self._params.add(key, param.copy())
         self._packed = self._to_thaw = None
-        self.params = params
+        self._params.freeze(False)
         return self
 
     def train(self: Self) -> Self:
@@ -179,7 +179,7 @@ class Recurrent(Layer):
         """Leave out of copies and pickles what `freeze` made."""
         state = super().__getstate__()
         if self.frozen:  # a copy of a read-only array is writeable, a pickle of one may not be
-            state["params"] = {key: param.copy() for key, param in self.params.items()}
+            state["_params"] = {key: param.copy() for key, param in self.params.items()}
         return state | {"_packed": None, "_to_thaw": None}
 
     def forward(

@@ -5,14 +5,18 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from fastrnn import _check as check
 from fastrnn import layers
 from fastrnn._cells import CELLS, FIRST_RESIDUAL, NO_OPTIONS
+from fastrnn._check import Rng
 from fastrnn.layers import Attention, Layer
+from fastrnn.layers.arrays import FixedArrays, NamedArrays
 from fastrnn.layers.recurrent import Recurrent
 from fastrnn.models.layer_arrays import LayerArrays
 from fastrnn.ops import DecoderWeights
@@ -52,11 +56,38 @@ class Model(ABC):
         config: Mapping[str, Any] = NO_OPTIONS,
         tied: Collection[str] = (),
     ) -> None:
-        self.layers = dict(layers)
-        self.rng = rng
+        self._layers = dict(layers)
+        self._rng = rng
         self._training = True
-        self._config = dict(config)
         self._tied = frozenset(tied)
+        self._config = dict(config)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute; raise if a part of the model would use it and another would not."""
+        if "_config" in self.__dict__ and name in self.__dict__:
+            held, owner = self.__dict__[name], type(self).__name__
+            if isinstance(held, Layer) or hasattr(held, "layers"):
+                what = "cannot be replaced, put arrays into model.params"
+                raise AttributeError(f"{owner}: {name} {what}")
+            if name in self._config:
+                raise AttributeError(f"{owner}: {name} cannot change, build another model")
+        super().__setattr__(name, value)
+
+    @property
+    def layers(self) -> Mapping[str, Layer]:
+        """The layers by name."""
+        return MappingProxyType(self._layers)
+
+    @property
+    def rng(self) -> np.random.Generator:
+        """The generator of all layers; another one, or a seed, is set for all of them."""
+        return self._rng
+
+    @rng.setter
+    def rng(self, rng: Rng) -> None:
+        self._rng = check.seeded(type(self).__name__, rng)
+        for layer in self.layers.values():
+            layer.rng = self._rng
 
     @property
     def training(self) -> bool:
@@ -81,7 +112,7 @@ class Model(ABC):
         """The gradients, with the keys of `params`; every `backward` overwrites them."""
         return self._collect(lambda layer: layer.grads)
 
-    def _collect(self, arrays_of: Callable[[Layer], dict[str, Array]]) -> dict[str, Array]:
+    def _collect(self, arrays_of: Callable[[Layer], NamedArrays]) -> dict[str, Array]:
         places = {
             dotted: (arrays_of(layer), key)
             for name, layer in self.layers.items()
@@ -97,7 +128,12 @@ class Model(ABC):
 
     @property
     def buffers(self) -> dict[str, Array]:
-        """The arrays that a model carries from batch to batch; empty for most models."""
+        """The arrays that a model carries from batch to batch; `load_buffers` puts others."""
+        why = f"{type(self).__name__}: buffers are read-only, use load_buffers"
+        return FixedArrays(why, self._buffers())
+
+    def _buffers(self) -> dict[str, Array]:
+        """Return the arrays of `buffers`; most models have none."""
         return {}
 
     def load_buffers(self, buffers: Mapping[str, Array]) -> None:
@@ -129,7 +165,7 @@ class Model(ABC):
     def freeze(self) -> Self:
         """Switch to eval mode and freeze the recurrent layers, for generation and short calls.
 
-        The parameters are read-only until `unfreeze`; see the layers' `freeze`.
+        Their parameters are read-only until `unfreeze`; see the layers' `freeze`.
         """
         for layer in self._recurrent():
             layer.freeze()

@@ -165,9 +165,8 @@ class LanguageModel(Model):
             dx, _ = self.rnn.backward(dy)
             self.inputs.backward(dx)
 
-    @property
-    def buffers(self) -> dict[str, Array]:
-        """The carried state: `state.h` and, for an LSTM, `state.c`; empty after `reset`."""
+    def _buffers(self) -> dict[str, Array]:
+        """Return the carried state: `state.h` and, for an LSTM, `state.c`; empty after `reset`."""
         if self._state is None:
             return {}
         return dict(zip(self._state_names, arrays_of(self._state), strict=True))

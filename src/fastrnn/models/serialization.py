@@ -180,9 +180,7 @@ def _build(cls: type[Model] | type[Layer], config: dict[str, Any], arrays: dict[
     # Twice, because the classifier of tied weights is drawn, too, but is not in the file.
     allowance = _Allowance(2 * sum(array.size for array in arrays.values()))
     built: Any = cls(**config, rng=allowance)
-    rng = np.random.Generator(allowance.bit_generator)
-    for part in (built, *getattr(built, "layers", {}).values()):
-        part.rng = rng
+    built.rng = np.random.Generator(allowance.bit_generator)
     return built
 
 
