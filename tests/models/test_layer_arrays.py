@@ -55,13 +55,38 @@ def test_a_copy_trains_as_the_model(case, way):
     np.testing.assert_equal(steps(twin, batch), steps(model, batch))
 
 
-@pytest.mark.parametrize("way", COPIES)
+@pytest.mark.parametrize("way", [*COPIES, "copy"])
 def test_copies_of_a_frozen_model_are_not_frozen(case, way):
     model, batch = case
-    twin = COPIES[way](model.freeze())
+    twin = (COPIES | {"copy": copy.copy})[way](model.freeze())
+    assert all(layer.frozen for layer in model.layers.values() if hasattr(layer, "freeze"))
     assert not any(layer.frozen for layer in twin.layers.values())
     np.testing.assert_equal(twin.eval().loss(*batch), model.eval().loss(*batch))
     steps(twin.train(), batch)
+
+
+def test_a_shallow_copy_has_the_arrays_but_its_own_mode(case):
+    model, batch = case
+    model.loss(*batch)
+    twin = copy.copy(model)
+    assert all(twin.params[key] is array for key, array in model.params.items())
+    assert all(twin.grads[key] is array for key, array in model.grads.items())
+    assert twin.rng is model.rng and type(twin) is type(model)
+    twin.eval().loss(*batch)
+    assert model.training and all(layer.training for layer in model.layers.values())
+    model.backward()
+    key = next(key for key in model.params if key.endswith("rnn.b_l0"))
+    twin.params[key] = model.params[key] + 1
+    assert model.params[key] is not twin.params[key]
+    for name, buffer in model.buffers.items():
+        assert buffer is not twin.buffers[name]
+    steps(model, batch)
+    model.reset()
+    twin.reset()
+    for array in model.params.values():
+        array += 0.1
+    twin.params[key] = model.params[key]
+    np.testing.assert_equal(twin.loss(*batch), model.eval().loss(*batch))
 
 
 def test_an_array_put_in_the_place_of_another_is_that_of_the_layer(case):

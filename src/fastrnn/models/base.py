@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -72,6 +73,17 @@ class Model(ABC):
             if name in self._config:
                 raise AttributeError(f"{owner}: {name} cannot change, build another model")
         super().__setattr__(name, value)
+
+    def __copy__(self) -> Self:
+        """Return a model of the same arrays and generator, but with layers of its own.
+
+        So the modes, what was carried, and what `backward` needs are its own. Where a layer is
+        frozen, the copy has copies of its parameters, and is not.
+        """
+        shared: list[Any] = [self.rng]
+        for layer in self.layers.values():
+            shared += [*layer.params.values(), *layer.grads.values()]
+        return deepcopy(self, {id(each): each for each in shared})
 
     @property
     def layers(self) -> Mapping[str, Layer]:
