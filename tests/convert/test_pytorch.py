@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 
 import numpy as np
 import pytest
@@ -130,6 +131,14 @@ def test_embedding_round_trip(padding_idx, dtype):
     layer = from_torch(theirs)
     np.testing.assert_array_equal(layer(ids), wanted)
     np.testing.assert_array_equal(to_torch(layer)(torch.tensor(ids)).detach().numpy(), wanted)
+
+
+def test_dropout_of_one_layer_was_warned_of_by_pytorch():
+    with pytest.warns(UserWarning, match="dropout"):
+        module = nn.LSTM(3, 4, dropout=0.25)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert fr.convert.from_torch(module).dropout == 0.25
 
 
 def test_options_go_along():

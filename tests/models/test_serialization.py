@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -311,6 +312,23 @@ def test_whether_a_file_can_be_written_is_known_before(tmp_path: Path) -> None:
         with pytest.raises(OSError, match=message) as caught:
             check_writable(wrong)
         assert caught.value.filename == str(wrong)
+
+
+@pytest.mark.parametrize("kind", [layers.RNN, layers.LSTM, layers.GRU, reference.LSTM])
+def test_dropout_of_one_layer_was_warned_of_when_it_was_made(kind, tmp_path):
+    with pytest.warns(UserWarning, match="has no effect with num_layers=1"):
+        layer = kind(3, 4, dropout=0.25, rng=0)
+    save(layer, tmp_path / "layer")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        loaded = load(tmp_path / "layer")
+    assert loaded.config() == layer.config() and loaded.dropout == 0.25
+    for wrong in (2.0, "much", None):
+        arrays, metadata = _storage.read(tmp_path / "layer")
+        config = {**json.loads(metadata["config"]), "dropout": wrong}
+        _storage.write(tmp_path / "wrong", arrays, {**metadata, "config": json.dumps(config)})
+        with pytest.raises(ValueError, match=f"does not describe a {kind.__name__}: .*dropout"):
+            load(tmp_path / "wrong")
 
 
 def test_residual_connections_without_effect_in_a_file_from_before(tmp_path):

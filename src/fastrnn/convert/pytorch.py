@@ -9,7 +9,7 @@ from fastrnn.convert import loading
 from fastrnn.convert.loading import Convertible
 from fastrnn.convert.state_dicts import load_state_dict, state_dict
 from fastrnn.layers import RECURRENT, Embedding, Layer, Linear
-from fastrnn.layers.recurrent import Recurrent
+from fastrnn.layers.recurrent import Recurrent, rebuilt
 
 _RECURRENT = {cell.title: RECURRENT[cell.name] for cell in CELLS.values()}
 _STACK = ("num_layers", "bidirectional", "dropout")  # what a cell does not have
@@ -142,7 +142,7 @@ def _build(kind: str, module: Any, dtype: str) -> Convertible:
         _require(module, "proj_size", 0)
         options |= {key: getattr(module, key) for key in _STACK}
     layer_class = _RECURRENT[kind.removesuffix("Cell")]
-    layer: Recurrent = layer_class(module.input_size, module.hidden_size, **options)
+    layer: Recurrent = rebuilt(layer_class, module.input_size, module.hidden_size, **options)
     return layer
 
 

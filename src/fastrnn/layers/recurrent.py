@@ -30,6 +30,14 @@ def check_residual(owner: str, residual: Any, num_layers: Any) -> bool:
     return bool(residual)
 
 
+def rebuilt(kind: type[Any], *sizes: int, dropout: Any = 0.0, **options: Any) -> Any:
+    """Return a layer as one was, whose maker was warned if its dropout has no effect."""
+    alone = options.get("num_layers", 1) == 1
+    layer = kind(*sizes, dropout=0.0 if alone else dropout, **options)
+    layer.dropout = check.probability(kind.__name__, "dropout", dropout)
+    return layer
+
+
 class Recurrent(Layer):
     """Layers of a recurrent cell, each over the whole sequence, in one or both directions.
 

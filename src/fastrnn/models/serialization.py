@@ -10,6 +10,7 @@ import math
 import os
 import tempfile
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
@@ -18,6 +19,7 @@ from fastrnn import _storage, layers
 from fastrnn._cells import FIRST_RESIDUAL
 from fastrnn._printable import printable
 from fastrnn.layers import Layer
+from fastrnn.layers.recurrent import Recurrent, rebuilt
 from fastrnn.models.base import Array, Model
 from fastrnn.models.language_model import LanguageModel
 from fastrnn.models.seq2seq import Seq2Seq
@@ -179,7 +181,8 @@ def _build(cls: type[Model] | type[Layer], config: dict[str, Any], arrays: dict[
         }  # had no effect
     # Twice, because the classifier of tied weights is drawn, too, but is not in the file.
     allowance = _Allowance(2 * sum(array.size for array in arrays.values()))
-    built: Any = cls(**config, rng=allowance)
+    make: Any = partial(rebuilt, cls) if issubclass(cls, Recurrent) else cls
+    built = make(**config, rng=allowance)
     built.rng = np.random.Generator(allowance.bit_generator)
     return built
 
