@@ -230,8 +230,16 @@ def test_models_that_cannot_be_written(tmp_path):
         assert text.startswith("to_onnx: model must be RNN, LSTM, GRU, Linear, Embedding, ")
     own = type("Own", (fastrnn.GRU,), {"forward": lambda self, x: x})(3, 4)
     assert message(TypeError, to_onnx, own, path).startswith(
-        "to_onnx: layer must compute what GRU does, got Own with its own "
+        "to_onnx: the layer must be a plain GRU, got a subclass with its own forward"
     )
+    language = fastrnn.models.LanguageModel
+    for own in (
+        type("Own", (language,), {"_run": lambda self, *args: args})(5, 3, 4),
+        type("Own", (language,), {"sample": lambda self, *args: args})(5, 3, 4),
+    ):
+        assert message(TypeError, to_onnx, own, path).startswith(
+            "to_onnx: the model must be a plain LanguageModel, got a subclass with its own "
+        )
     assert message(ValueError, to_onnx, [gru, linear], path) == (
         "to_onnx: layer 1 (Linear) takes 5 features, the one before gives 4"
     )

@@ -277,12 +277,12 @@ def test_a_layer_of_an_own_class_is_not_written_as_a_plain_one():
             y, state = super().forward(*args, **options)
             return 2 * y, state
 
-    message = "layer must compute what LSTM does, got Doubled with its own "
+    message = "the layer must be a plain LSTM, got a subclass with its own forward"
     with pytest.raises(TypeError, match=f"^to_torch: {message}"):
         to_torch(Doubled(3, 4))
     patched = fr.Linear(3, 4)
     patched.forward = patched.__call__ = lambda x: x
-    with pytest.raises(TypeError, match=r"^to_torch: layer must compute what Linear does"):
+    with pytest.raises(TypeError, match=r"^to_torch: the layer must be a plain Linear, got "):
         to_torch(patched)
     assert type(to_torch(reference.LSTM(3, 4))) is nn.LSTM
 

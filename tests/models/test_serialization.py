@@ -295,6 +295,49 @@ def test_classes_of_others_are_not_saved(tmp_path: Path) -> None:
     assert not (tmp_path / "x").exists()
 
 
+def _own(base: type, name: str, method: Any) -> Any:
+    return type(base.__name__, (base,), {name: method})
+
+
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (lambda: _own(layers.LSTM, "forward", lambda self, x: x)(3, 4), "forward"),
+        (lambda: _own(reference.LSTM, "weights", lambda self: [])(3, 4), "weights"),
+        (lambda: _own(layers.GRU, "config", lambda self: {})(3, 4), "config"),
+        (lambda: _own(LanguageModel, "_run", lambda self, *args: args)(9, 3, 4), "_run"),
+        (lambda: _own(LanguageModel, "chain", property(lambda self: []))(9, 3, 4), "chain"),
+        (lambda: _own(Seq2Seq, "generate", lambda self, *args: args)(9, 9, 3, 4), "generate"),
+        (lambda: _own(_own(Seq2Seq, "loss", None), "more", None)(9, 9, 3, 4), "loss"),
+    ],
+)
+def test_a_class_of_the_same_name_that_computes_something_else(
+    make: Any, name: str, tmp_path: Path
+) -> None:
+    subject = make()
+    kind = type(subject).__name__
+    message = rf"^save: the model must be a plain {kind}, got a subclass with its own {name}$"
+    with pytest.raises(TypeError, match=message):
+        save(subject, tmp_path / "x")
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_method_of_an_object_that_was_replaced(tmp_path: Path) -> None:
+    layer, model = layers.Linear(3, 4), LanguageModel(9, 3, 4)
+    layer.forward = lambda x: x  # type: ignore[method-assign]
+    model.loss = lambda *batch: 0.0  # type: ignore[method-assign]
+    for subject, name in ((layer, "forward"), (model, "loss")):
+        with pytest.raises(TypeError, match=rf"^save: the model must .* with its own {name}$"):
+            save(subject, tmp_path / "x")
+
+
+def test_a_class_of_the_same_name_that_computes_the_same(tmp_path: Path) -> None:
+    subject = _own(layers.LSTM, "weight_count", lambda self: 1)(3, 4, rng=0)
+    save(subject, tmp_path / "x")
+    x = np.ones((2, 3, 3), "float32")
+    np.testing.assert_equal(load(tmp_path / "x")(x), subject(x))
+
+
 def test_whether_a_file_can_be_written_is_known_before(tmp_path: Path) -> None:
     path = tmp_path / "model"
     check_writable(path)

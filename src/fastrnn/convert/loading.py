@@ -10,6 +10,7 @@ import numpy as np
 from fastrnn import _check as check
 from fastrnn._check import Array
 from fastrnn.layers import RECURRENT, Embedding, Layer, Linear
+from fastrnn.layers.plain import require_plain
 from fastrnn.layers.recurrent import Recurrent
 
 Convertible: TypeAlias = Recurrent | Embedding | Linear
@@ -25,13 +26,9 @@ def check_layer(function: str, layer: Any) -> None:
 
 
 def check_own(function: str, layer: Any) -> None:
-    """Raise if a subclass computes something else than the layer whose counterpart is wanted."""
-    cls = type(layer)
-    base = next(base for base in cls.__mro__ if base in CONVERTIBLE)
-    for name in ("__call__", "forward", "step"):
-        if getattr(cls, name, None) is not getattr(base, name, None) or name in vars(layer):
-            wanted = f"layer must compute what {base.__name__} does"
-            raise TypeError(f"{function}: {wanted}, got {cls.__name__} with its own {name}")
+    """Raise if a layer may compute something else than the one whose counterpart is wanted."""
+    base = next(base for base in type(layer).__mro__ if base in CONVERTIBLE)
+    require_plain(function, "layer", layer, base)
 
 
 def matching(layer: Layer, wanted: Mapping[str, Array], came: Mapping[str, Any]) -> list[Array]:

@@ -19,6 +19,7 @@ from fastrnn import _storage, layers
 from fastrnn._cells import FIRST_RESIDUAL
 from fastrnn._printable import printable
 from fastrnn.layers import Layer
+from fastrnn.layers.plain import require_plain
 from fastrnn.layers.recurrent import Recurrent, rebuilt
 from fastrnn.models.base import Array, Model
 from fastrnn.models.language_model import LanguageModel
@@ -61,7 +62,8 @@ def save(model: Model | Layer, path: Path, *, extra: Mapping[str, Any] | None = 
     Raises
     ------
     TypeError
-        If `model` has another class, or JSON cannot hold `extra`.
+        If `model` has another class, or methods of its own in the place of the class's, which
+        would be lost; or JSON cannot hold `extra`.
     OSError
         If the file cannot be written.
     """
@@ -70,6 +72,7 @@ def save(model: Model | Layer, path: Path, *, extra: Mapping[str, Any] | None = 
     name = type(model).__name__
     if not isinstance(model, _CLASSES.get(name, ())):
         raise TypeError(f"save: model must be one of {', '.join(_CLASSES)}, got {name}")
+    require_plain("save", "model", model, _CLASSES[name])
     metadata = {
         "kind": "model",
         "class": name,

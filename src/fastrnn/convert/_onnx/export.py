@@ -15,6 +15,7 @@ from fastrnn.convert._onnx import files
 from fastrnn.convert._onnx.graph import TYPE_OF, Graph, Node, Value
 from fastrnn.convert.loading import check_own
 from fastrnn.layers import RECURRENT, Embedding, Layer, Linear
+from fastrnn.layers.plain import require_plain
 from fastrnn.layers.recurrent import Recurrent
 
 INT32, INT64 = np.dtype(np.int32), np.dtype(np.int64)
@@ -188,6 +189,9 @@ class _Builder:
 def _layers(model: Any) -> list[Layer]:
     """Return the layers of a model in the order of computation."""
     chain = getattr(model, "chain", [model] if isinstance(model, Layer) else model)
+    if hasattr(type(model), "chain"):
+        base = next(cls for cls in type(model).__mro__ if "chain" in vars(cls))
+        require_plain("to_onnx", "model", model, base)
     known = (*RECURRENT.values(), Linear, Embedding)
     if not (isinstance(chain, (list, tuple)) and chain):
         chain = [chain]
