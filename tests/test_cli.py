@@ -647,6 +647,37 @@ def test_the_demo_finds_a_wrong_folder_before_any_work(
     assert message == f"{tmp_path / name}: Is a directory"
 
 
+@pytest.mark.parametrize("name", ["dates.safetensors", "attention.png"])
+def test_the_demo_does_not_replace_files(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    there = tmp_path / name
+    there.write_bytes(b"precious")
+    sizes = ["--count", "200", "--hidden", "8", "--epochs", "1", "--rounds", "1"]
+    choices = "--overwrite replaces it, --out-dir names another folder"
+    message = failure(capsys, "demo", "--out-dir", tmp_path, *sizes)
+    assert message == f"{there}: the file exists; {choices}"
+    assert there.read_bytes() == b"precious" and list(tmp_path.iterdir()) == [there]
+    assert main(["demo", "--out-dir", str(tmp_path), *sizes, "--overwrite"]) == 0
+    assert len(Translator.load(tmp_path / "dates.safetensors")(["8/3/14"])) == 1
+
+
+def test_a_picture_does_not_replace_its_model(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, link = tmp_path / "model.png", tmp_path / "link.png"
+    model.write_bytes(trained.read_bytes())
+    link.symlink_to(model)
+    for picture in (model, link):
+        message = failure(capsys, "translate", model, "abc", "--attention-plot", picture)
+        assert message == f"translate: --attention-plot must not be the model, got {picture}"
+    assert model.read_bytes() == trained.read_bytes()
+    picture = tmp_path / "picture.png"  # named by the user, so it is replaced
+    picture.write_bytes(b"before")
+    assert main(["translate", str(model), "abc", "--attention-plot", str(picture)]) == 0
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
 def test_wrong_model_files(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     missing, other = tmp_path / "missing", tmp_path / "other"
     assert failure(capsys, "translate", missing, "a") == f"{missing}: No such file or directory"

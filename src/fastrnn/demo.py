@@ -12,7 +12,7 @@ import fastrnn
 from fastrnn.data import dates, split
 from fastrnn.models import Seq2Seq, Translator
 from fastrnn.models.base import Array
-from fastrnn.models.serialization import check_writable
+from fastrnn.models.serialization import check_writable, require_absent
 from fastrnn.ops._backend import INSTALLED
 from fastrnn.training import Adam, Optimizer, Trainer, clip_grad_norm
 
@@ -29,7 +29,14 @@ PAUSE = 0.1
 
 
 def run(
-    *, epochs: int, count: int, hidden_size: int, seed: int, rounds: int, out_dir: Path
+    *,
+    epochs: int,
+    count: int,
+    hidden_size: int,
+    seed: int,
+    rounds: int,
+    out_dir: Path,
+    overwrite: bool = False,
 ) -> None:
     """Train on the date task; print and write the results.
 
@@ -47,16 +54,20 @@ def run(
         Number of training steps timed on each backend.
     out_dir : Path
         Folder for the model and the picture; created if it is missing.
+    overwrite : bool
+        Whether files of their names may be replaced.
 
     Raises
     ------
     ValueError, OSError
-        If a size is out of range or the folder cannot be written.
+        If a size is out of range, the folder cannot be written or a file is there.
     """
     out_dir.mkdir(parents=True, exist_ok=True)
     model_path, picture_path = out_dir / "dates.safetensors", out_dir / "attention.png"
-    check_writable(model_path)
-    check_writable(picture_path)
+    for path in (model_path, picture_path):
+        check_writable(path)
+        if not overwrite:
+            require_absent(path, "--overwrite replaces it, --out-dir names another folder")
     train, held_out = split(dates(count, rng=seed), 0.1, seed=seed)
     translator = Translator.from_pairs(
         train,

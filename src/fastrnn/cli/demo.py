@@ -20,10 +20,11 @@ def add(commands: Commands) -> None:
     option("--seed N=0", "seed of the random numbers", at_least(0))
     option("--rounds N=5", "number of training steps to time", at_least(1))
     option("--out-dir FOLDER=.", "folder for the model and the picture of its attention", Path)
+    option("--overwrite", "replace files of their names, which is an error without it")
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the command."""
-    same = ("epochs", "count", "seed", "rounds", "out_dir")
+    same = ("epochs", "count", "seed", "rounds", "out_dir", "overwrite")
     options = {name: getattr(arguments, name) for name in same}
     demo.run(hidden_size=arguments.hidden, **options)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import errno
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -15,7 +14,7 @@ from fastrnn import _storage
 from fastrnn._cells import CELLS
 from fastrnn.cli.arguments import Group, add_option, at_least
 from fastrnn.models.base import Model
-from fastrnn.models.serialization import check_writable
+from fastrnn.models.serialization import check_writable, require_absent
 from fastrnn.training import BatchSource, SamplingSchedule, Trainer
 from fastrnn.training.optimizers import SGD, AdaGrad, Adam, AdamW, Momentum, Optimizer, RMSprop
 from fastrnn.training.schedules import ConstantLR, CosineLR, ReduceLROnPlateau, Schedule, StepLR
@@ -108,16 +107,9 @@ def reserved_files(arguments: argparse.Namespace, *inputs: Path | None) -> Itera
         for path in (output, checkpoint):
             stack.enter_context(_storage.reserved(path))
         if not (arguments.resume or arguments.overwrite):
-            _require_absent(output, checkpoint)
+            for path in (output, checkpoint):
+                require_absent(path, "--resume continues its run, --overwrite replaces it")
         yield checkpoint
-
-
-def _require_absent(*paths: Path) -> None:
-    """Raise if one of the files is there."""
-    for path in paths:
-        if path.exists():
-            choices = "--resume continues its run, --overwrite replaces it"
-            raise FileExistsError(errno.EEXIST, f"the file exists; {choices}", str(path))
 
 
 def run(

@@ -11,6 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from fastrnn import _storage
 from fastrnn.cli.arguments import Commands, Group, add_command, add_option, at_least
 from fastrnn.cli.messages import Incomplete, report, warn_of_missing, warn_of_unknown
 from fastrnn.models import Translator
@@ -30,7 +31,7 @@ def add(commands: Commands) -> None:
     add_search(command)
     text = "print the N best translations, each after the text's number and its score"
     option("--nbest N", text, at_least(1))
-    text = "draw the attention weights of one TEXT to FILE.png, .svg or .pdf"
+    text = "draw the attention weights of one TEXT to FILE.png, .svg or .pdf, which is replaced"
     option("--attention-plot FILE", text, Path)
 
 
@@ -142,6 +143,9 @@ def _check_plot(arguments: argparse.Namespace) -> None:
     if len(arguments.text) != 1 or arguments.nbest:
         raise ValueError("translate: --attention-plot takes one TEXT and no --nbest")
     check_writable(arguments.attention_plot)
+    if _storage.resolved(arguments.attention_plot) == _storage.resolved(arguments.model):
+        came = arguments.attention_plot
+        raise ValueError(f"translate: --attention-plot must not be the model, got {came}")
     try:
         import fastrnn.plot  # noqa: F401
     except ImportError as error:

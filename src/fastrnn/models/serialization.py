@@ -6,6 +6,7 @@ no code from a file is executed.
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import tempfile
@@ -155,6 +156,13 @@ def check_writable(path: Path) -> None:
         target = _storage.resolved(path)
         _storage.require_replaceable(target)
         tempfile.TemporaryFile(dir=target.parent).close()
+
+
+def require_absent(path: Path, choices: str) -> None:
+    """Raise FileExistsError, with what the user can do, if there is a file."""
+    if os.path.exists(path):
+        message = f"the file exists; {choices}"
+        raise FileExistsError(errno.EEXIST, message, os.fspath(path))
 
 
 class _Allowance(np.random.Generator):
