@@ -19,7 +19,7 @@ from fastrnn import _storage, layers
 from fastrnn.cli import main, training
 from fastrnn.data import Vocabulary, read_pairs
 from fastrnn.models import LanguageModel, TextModel, Translator, evaluate, save
-from fastrnn.training import SGD, Trainer
+from fastrnn.training import SGD, Adam, Trainer
 
 SMALL = ["--hidden", "16", "--embedding", "8", "--batch-size", "32", "--epochs", "2"]
 
@@ -544,6 +544,23 @@ def test_a_file_of_another_run_is_not_replaced(
     assert main([*map(str, arguments), "--overwrite"]) == 0
     assert main([*map(str, arguments), "--resume"]) == 0  # overwrite is not a setting of the run
     assert sorted(p.name for p in tmp_path.iterdir()) == ["m.checkpoint", "m.safetensors"]
+
+
+def test_a_run_from_python_keeps_others_off_its_checkpoint(
+    tsv: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pairs, checkpoint = read_pairs(tsv), tmp_path / "run"
+    translator = Translator.from_pairs(pairs, 4, 8, rng=0)
+    messages = []
+
+    def validate(model: object) -> dict[str, float]:
+        arguments = ["train", "/no/such", "-o", tmp_path / "model", "--checkpoint", checkpoint]
+        messages.append(failure(capsys, *arguments))
+        return {}
+
+    trainer = Trainer(translator.model, Adam(), checkpoint=checkpoint, progress=False)
+    trainer.fit(translator.batches(pairs, batch_size=64), epochs=1, validate=validate)
+    assert messages == [f"{checkpoint}: another run is writing this file"]
 
 
 def test_a_closed_standard_error(tsv: Path, model: Path, tmp_path: Path) -> None:

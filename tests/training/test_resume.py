@@ -64,6 +64,27 @@ def fit(trainer, epochs=EPOCHS):
     )
 
 
+def test_two_runs_do_not_share_a_checkpoint(tmp_path):
+    path, link = tmp_path / "run", tmp_path / "link"
+    link.symlink_to(path)
+    other, trained = make_trainer(link), []
+
+    def validate(model):
+        before = {key: param.copy() for key, param in other.model.params.items()}
+        with pytest.raises(BlockingIOError, match="another run is writing this file") as caught:
+            fit(other)
+        assert caught.value.filename == str(link)
+        np.testing.assert_equal(other.model.params, before)
+        assert other.model.training and other.model.calls == 0
+        trained.append(model)
+        return {}
+
+    make_trainer(path).fit(make_batches(), epochs=2, validate=validate)
+    assert len(trained) == 2
+    fit(other.resume(path), 3)  # the first run has ended
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["link", "run"]
+
+
 def fit_with_interrupts(path, calls, *args, bit_generator=np.random.PCG64, **options):
     """Stop at each of the given calls of `loss`, and go on each time with nothing but the file."""
     done = 0

@@ -90,7 +90,7 @@ def model_options(arguments: argparse.Namespace, own: str = "") -> dict[str, Any
 
 @contextmanager
 def reserved_files(arguments: argparse.Namespace, *inputs: Path | None) -> Iterator[Path]:
-    """Reserve the output and the checkpoint for the body; yield the path of the checkpoint.
+    """Reserve the output for the body; yield the path of the checkpoint.
 
     Raise if one cannot be written, is there without ``--resume`` and ``--overwrite``, or if another
     run is writing it.
@@ -104,8 +104,9 @@ def reserved_files(arguments: argparse.Namespace, *inputs: Path | None) -> Itera
         names = ", ".join(map(str, files))
         raise ValueError(f"train: input, output and checkpoint must be different, got {names}")
     with ExitStack() as stack:
-        for path in (output, checkpoint):
-            stack.enter_context(_storage.reserved(path))
+        stack.enter_context(_storage.reserved(output))
+        with _storage.reserved(checkpoint):
+            pass  # a run that has it would be found only by the trainer, which reserves it
         if not (arguments.resume or arguments.overwrite):
             for path in (output, checkpoint):
                 require_absent(path, "--resume continues its run, --overwrite replaces it")

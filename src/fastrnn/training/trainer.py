@@ -6,6 +6,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from copy import copy, deepcopy
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -16,6 +17,7 @@ from typing import Any, Generic, TypeVar
 from numpy.typing import NDArray
 
 from fastrnn import _check as check
+from fastrnn import _storage
 from fastrnn.training.checkpoint import (
     Checkpoint,
     description,
@@ -87,7 +89,7 @@ class Trainer(Generic[M]):
     mode : {"min", "max"}
         Whether lower or higher values are better.
     checkpoint : path-like, optional
-        File written after each epoch and on Ctrl-C.
+        File written after each epoch and on Ctrl-C. `fit` replaces an existing one.
     checkpoint_seconds : float, optional
         Write the checkpoint also within an epoch, after the first batch that ends this number of
         seconds after the last checkpoint. The result does not depend on it.
@@ -182,7 +184,8 @@ class Trainer(Generic[M]):
             read only once) or no such metric, or the batches or their number differ from those of
             the resumed run.
         OSError
-            If the checkpoint cannot be written; the previous one stays intact.
+            If the checkpoint cannot be written; the previous one stays intact. BlockingIOError if
+            another run, of any process, has the same checkpoint.
         FloatingPointError
             If the run has diverged: the loss or a gradient is not finite, or, after an epoch or
             before a checkpoint, a parameter. The model has the last good weights: those of the best
@@ -196,7 +199,7 @@ class Trainer(Generic[M]):
         self._data = _fingerprint(batches)
         self._resumed_from = None
         self._saved_at = time.perf_counter()
-        with deferred_interrupt() as interrupt:
+        with self._reserved_checkpoint(), deferred_interrupt() as interrupt:
             try:
                 while self._at.epoch < epochs and not (self._early and self._early.exhausted):
                     self._good = _copies(self.model.params)
@@ -211,6 +214,10 @@ class Trainer(Generic[M]):
         if self._early:
             self._early.restore(self.model.params)
         return self.history
+
+    def _reserved_checkpoint(self) -> AbstractContextManager[None]:
+        """Keep other runs off the checkpoint."""
+        return nullcontext() if self.checkpoint is None else _storage.reserved(self.checkpoint)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a checkpoint of the current run."""
