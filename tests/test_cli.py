@@ -486,6 +486,12 @@ def test_a_run_that_diverges_late_keeps_its_good_weights(
             np.testing.assert_array_equal(best[key], param)
 
 
+def test_a_run_that_got_far_worse_warns(tsv: Path, tmp_path: Path) -> None:
+    options = ["--optimizer", "sgd", "--lr", "1e6", *SMALL]
+    with pytest.warns(UserWarning, match="^Trainer: .* first update; try a lower learning rate$"):
+        assert main(["train", str(tsv), "-o", str(tmp_path / "m"), *options]) == 0
+
+
 def test_a_model_that_does_not_fit_in_memory(
     tsv: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

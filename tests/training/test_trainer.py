@@ -487,3 +487,21 @@ def test_ignored_sigint_stays_ignored(batches):
     assert len(Trainer(model, Adam(0.01), progress=False).fit(batches, epochs=1)) == 1
     assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def test_a_run_that_ends_far_above_its_beginning_warns(batches):
+    trainer = Trainer(SmallModel(), SGD(1e6), max_grad_norm=1.0, progress=False)
+    wanted = (
+        r"^Trainer: the training loss is [\d.e+]+ after 2 epochs, more than 10 times the [\d.]+ "
+    )
+    with pytest.warns(UserWarning, match=wanted) as caught:
+        trainer.fit(batches, epochs=2)
+    assert [warning.filename for warning in caught] == [__file__]
+
+
+@pytest.mark.parametrize("lr", [0.0, 0.01, 0.1])
+def test_a_run_that_does_not_warn(lr, batches, recwarn):
+    trainer = Trainer(SmallModel(), Adam(lr), progress=False)
+    trainer.fit(batches, epochs=1)
+    trainer.fit(batches, epochs=3)
+    assert not recwarn.list

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
+import warnings
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from copy import copy, deepcopy
@@ -36,6 +37,8 @@ from fastrnn.training.sampling import SamplingSchedule
 from fastrnn.training.schedules import ConstantLR, Schedule
 
 M = TypeVar("M", bound=Model)
+
+_FAR_WORSE = 10  # times the loss before the first update
 
 
 @dataclass
@@ -154,6 +157,7 @@ class Trainer(Generic[M]):
         self._resumed_from: str | None = None
         self._saved_at = time.perf_counter()
         self._good: dict[str, NDArray[Any]] = {}  # weights to go back to
+        self._first_loss: float | None = None  # of this trainer's run, before the first update
 
     def fit(
         self,
@@ -175,7 +179,8 @@ class Trainer(Generic[M]):
         Returns
         -------
         History
-            Record of all epochs. The model is in eval mode.
+            Record of all epochs. The model is in eval mode. If the last training loss is more
+            than 10 times that before the first update, there is a warning.
 
         Raises
         ------
@@ -210,6 +215,7 @@ class Trainer(Generic[M]):
             finally:
                 self._good = {}
                 self.model.eval()
+        self._warn_if_far_worse()
         self._set_sampling_rate()  # also if there was nothing left to do
         if self._early:
             self._early.restore(self.model.params)
@@ -286,6 +292,7 @@ class Trainer(Generic[M]):
         self.model.rng.bit_generator.state = state["rng"]
         self.history, self._at = history, at
         self._data, self._resumed_from = state["data"], os.fspath(path)
+        self._first_loss = None
         return self
 
     def _rehearse(self, saved: Checkpoint) -> None:
@@ -360,6 +367,8 @@ class Trainer(Generic[M]):
         self._set_sampling_rate()
         loss = float(model.loss(*batch))
         self._require_finite("loss", loss)
+        if at.epoch == at.batch == 0:
+            self._first_loss = loss
         model.backward()
         grads = model.grads
         limit = self.max_grad_norm
@@ -396,6 +405,15 @@ class Trainer(Generic[M]):
                 f"Trainer: the norm of the parameters is {norm} {self._at}; try a lower learning "
                 "rate or a lower max_grad_norm"
             )
+
+    def _warn_if_far_worse(self) -> None:
+        """Warn of a run that is finite, but has lost what the initial weights were worth."""
+        first, losses = self._first_loss, self.history.losses
+        if first and losses and losses[-1] > _FAR_WORSE * first > 0:
+            now = f"the training loss is {losses[-1]:.4g} after {len(losses)} epochs"
+            before = f"more than {_FAR_WORSE} times the {first:.4g} before the first update"
+            advice = "try a lower learning rate"
+            warnings.warn(f"Trainer: {now}, {before}; {advice}", stacklevel=3)
 
     def _restore_good(self) -> None:
         """Put good weights into the model: the best ones, or what there is."""
