@@ -424,3 +424,17 @@ def test_the_rate_of_a_schedule_is_not_the_one_that_was_set():
     with pytest.raises(ValueError, match=r"^SGD: lr must be at least 0, got nan$"):
         optimizer.lr = float("nan")
     assert (optimizer.lr, optimizer.initial_lr) == (0.2, 0.2)
+
+
+def test_options_that_are_set_later_are_checked(rng):
+    optimizer, W = Adam(0.1), rng.standard_normal(3)
+    with pytest.raises(ValueError, match=r"^Adam: beta1 must be in \[0, 1\), got 2.0$"):
+        optimizer.beta1 = 2.0
+    with pytest.raises(TypeError, match=r"^Adam: eps must be a number, got 'small'$"):
+        optimizer.eps = "small"
+    assert optimizer.config() == Adam(0.1).config()
+    optimizer.beta1 = np.float32(0.5)
+    other, twin = Adam(0.1, beta1=0.5), W.copy()
+    optimizer.update({"W": W}, {"W": np.ones(3)})
+    other.update({"W": twin}, {"W": np.ones(3)})
+    np.testing.assert_array_equal(W, twin)

@@ -190,6 +190,23 @@ def test_a_rate_that_a_validation_sets(batches):
     assert history.learning_rates[1:] == [0.2, 0.1]
 
 
+def test_one_schedule_for_two_runs_begins_in_each(batches):
+    schedule, rates = ReduceLROnPlateau(0.5, patience=0), []
+    for _ in range(2):
+        trainer = Trainer(SmallModel(), SGD(0.2), schedule=schedule, metric="score", progress=False)
+        history = trainer.fit(batches, epochs=3, validate=scores(1, 1, 1))
+        rates.append(history.learning_rates)
+    assert rates == [[0.2, 0.2, 0.1]] * 2
+
+
+def test_one_optimizer_for_two_runs_begins_each_at_its_rate(batches):
+    optimizer, rates = SGD(0.2), []
+    for _ in range(2):
+        trainer = Trainer(SmallModel(), optimizer, schedule=StepLR(1, 0.5), progress=False)
+        rates.append(trainer.fit(batches, epochs=3).learning_rates)
+    assert rates == [[0.2, 0.1, 0.05]] * 2
+
+
 def test_a_sampling_rate_that_is_set_beside_its_schedule():
     tokens = np.full((4, 3), 4)
     batches = Batches(tokens, np.full(4, 3), tokens, batch_size=2)

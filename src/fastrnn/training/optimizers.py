@@ -81,6 +81,12 @@ class Optimizer(Described):
         """The learning rate that was set last, as opposed to scheduled."""
         return self._initial_lr
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set an attribute; an option is checked."""
+        if name in _RANGES:
+            value = check.number(type(self).__name__, name, value, _RANGES[name])
+        super().__setattr__(name, value)
+
     def schedule_lr(self, lr: float) -> None:
         """Set the learning rate of the next updates, without a change of `initial_lr`."""
         self._lr = check.number(type(self).__name__, "lr", lr, "at least 0")
@@ -270,9 +276,9 @@ class Optimizer(Described):
             check.array(name, f"gradient of {key!r}", grads[key], param.shape, dtype)
 
     def _keep(self, **options: float) -> None:
-        """Check options and make them attributes."""
+        """Make options attributes."""
         for name, value in options.items():
-            setattr(self, name, check.number(type(self).__name__, name, value, _RANGES[name]))
+            setattr(self, name, value)
         self._options += tuple(options)
 
 

@@ -79,7 +79,7 @@ class Trainer(Generic[M]):
         Maximum norm of all gradients together; larger ones are clipped.
     schedule : Schedule, optional
         Schedule of the learning rate. Its factor is that of the optimizer's `lr` as set last,
-        before the run or during it.
+        before the run or during it. The trainer has a copy of the schedule.
     sampling : SamplingSchedule, optional
         Schedule of the model's `sampling_rate`; without one the rate does not change.
     patience : int, optional
@@ -143,9 +143,7 @@ class Trainer(Generic[M]):
         self.checkpoint_seconds = checkpoint_seconds
         self.progress = progress
         self.history = History()
-        self._schedule = schedule
-        if schedule:
-            optimizer.lr = optimizer.lr  # where another schedule has left it
+        self._schedule = deepcopy(schedule)  # what it observes is of this run
         self._sampling = sampling
         self._sampling_rate: float | None = None  # as this trainer has set it
         self._metric = metric
