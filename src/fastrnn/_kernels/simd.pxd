@@ -6,7 +6,7 @@ cdef extern from "fastrnn_simd.h" nogil:
     ctypedef Py_ssize_t fr_index
 
     ctypedef struct fr_barrier:
-        int64_t lost
+        int64_t lost, last
 
     int64_t fr_now()
     int64_t fr_load_relaxed(const int64_t *)

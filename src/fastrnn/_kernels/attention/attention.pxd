@@ -1,6 +1,7 @@
 cimport numpy as cnp
 
 from fastrnn._kernels.linalg.matrix cimport Matrix, Workspace
+from fastrnn._kernels.runtime.interrupt cimport Call
 from fastrnn._kernels.runtime.threads cimport fr_work
 from fastrnn._kernels.simd cimport fr_index, fr_kernels
 
@@ -43,22 +44,25 @@ cdef tuple project_memory_backward(
     object num_threads,
 )
 cdef double attention_work(const AttentionJob *m) noexcept
+cdef double query_work(const AttentionJob *m, fr_index n, fr_index keys) noexcept nogil
 # For queries first .. end-1 of head n, or of all heads of sequence n:
 cdef void attend(
-    const AttentionJob *m, fr_index n, fr_index keys, fr_index first, fr_index end, Workspace work
+    const AttentionJob *m, fr_index n, fr_index keys, fr_index first, fr_index end, Workspace work,
+    Call *call,
 ) noexcept nogil
 cdef void score_gradient(
     const AttentionJob *m, fr_index n, fr_index keys, fr_index first, fr_index end
 ) noexcept nogil
 cdef void query_gradient(
-    const AttentionJob *m, fr_index n, fr_index keys, fr_index first, fr_index end, Workspace work
+    const AttentionJob *m, fr_index n, fr_index keys, fr_index first, fr_index end, Workspace work,
+    Call *call,
 ) noexcept nogil
 cdef void average_heads(
     const AttentionJob *m, fr_index n, fr_index first, fr_index end
 ) noexcept nogil
 cdef fr_index keys_of(const AttentionJob *m, fr_index n) noexcept nogil
 cdef Workspace workspace_of(const AttentionJob *m, int t) noexcept nogil
-cdef void memory_share(void *job, int t, int threads) noexcept nogil
+cdef void memory_share(void *job, int t, Call *call) noexcept nogil
 cdef Matrix *matrices(list owner, cnp.ndarray array, fr_index heads=*) except NULL
 cdef AttentionJob memory_job(
     list owner, object score, fr_index heads, object k, object weights, object values,

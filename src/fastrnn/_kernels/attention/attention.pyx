@@ -11,13 +11,14 @@ from libc.math cimport sqrt
 from libc.string cimport memset
 
 from fastrnn._kernels.linalg.matrix cimport (
-    Matrix, Workspace, packed_bytes, plain_product, point_columns, point_rows, row_of, some_rows,
-    workspace_at, workspace_bytes,
+    Matrix, Workspace, multiply, packed_bytes, plain_product, point_columns, point_rows, row_of,
+    some_rows, workspace_at, workspace_bytes,
 )
 from fastrnn._kernels.linalg.packing cimport plain_layout
 from fastrnn._kernels.runtime.cpu cimport kernels_for
+from fastrnn._kernels.runtime.interrupt cimport Call, interrupted, rows_at_once
 from fastrnn._kernels.runtime.memory cimport Buffer, empty, empty_like
-from fastrnn._kernels.runtime.threads cimport parallel_for, threads_for, fr_work
+from fastrnn._kernels.runtime.threads cimport fr_work, run_threads, threads_for
 from fastrnn._kernels.simd cimport fr_additive, fr_index, fr_kernels, fr_layout, fr_product
 
 from fastrnn._kernels.linalg.linear import linear_backward, linear_forward
@@ -26,6 +27,8 @@ cnp.import_array()
 
 # Multiply-adds that one tanh of the additive score costs, for the choice of threads.
 cdef double WORK_PER_TANH = 16
+# Queries that are made at once at least: each time keys or values may be packed.
+cdef fr_index LEAST_QUERIES = 96
 
 
 def attention_forward(
@@ -157,12 +160,13 @@ def _linear_backward(dy, x, W, num_threads):
 cdef double attention_work(const AttentionJob *m) noexcept:
     """Multiply-adds of the forward."""
     cdef fr_index heads = m.sequences * m.heads
+    return heads * m.queries * query_work(m, 0, m.k[0].rows) if heads else 0
+
+
+cdef double query_work(const AttentionJob *m, fr_index n, fr_index keys) noexcept nogil:
+    """Multiply-adds of the forward of one query of head n."""
     cdef double per_score = WORK_PER_TANH if m.v else 1
-    if heads == 0:
-        return 0
-    return <double>heads * m.queries * m.k[0].rows * (
-        m.q[0].columns * per_score + m.values[0].columns
-    )
+    return <double>keys * (m.q[n].columns * per_score + m.values[n].columns)
 
 
 cdef Matrix first_columns(Matrix matrix, fr_index columns) noexcept nogil:
@@ -186,7 +190,7 @@ cdef void row_products(const fr_kernels *k, Matrix a, Matrix b, Matrix c) noexce
 
 cdef void small_product(
     const fr_kernels *k, Workspace work, Matrix a, bint a_transposed, Matrix b, Matrix c,
-    bint accumulate=False,
+    Call *call, bint accumulate=False,
 ) noexcept nogil:
     """c = a b, or c += a b; b is packed only where its rows are not whole vectors."""
     cdef fr_layout layout
@@ -207,7 +211,7 @@ cdef void small_product(
         p.b = work.operand
     else:
         p.b_step, p.b_panel = row_step // k.lanes, 4 * k.lanes
-    k.product(&p, 0, c.rows)
+    multiply(k, &p, 0, c.rows, call)
 
 
 cdef fr_additive additive_problem(
@@ -223,7 +227,8 @@ cdef fr_additive additive_problem(
 
 
 cdef void attend(
-    const AttentionJob *m, fr_index n, fr_index keys, fr_index first, fr_index end, Workspace work
+    const AttentionJob *m, fr_index n, fr_index keys, fr_index first, fr_index end, Workspace work,
+    Call *call,
 ) noexcept nogil:
     """attention = softmax(score(q, k)), context = attention values, in head n."""
     cdef const fr_kernels *kernels = m.kernels
@@ -245,7 +250,7 @@ cdef void attend(
         memset(row + keys * kernels.itemsize, 0, (attention.columns - keys) * kernels.itemsize)
     small_product(
         kernels, work, own, False, some_rows(m.values[n], 0, keys),
-        some_rows(m.context[n], first, end),
+        some_rows(m.context[n], first, end), call,
     )
 
 
@@ -272,7 +277,8 @@ cdef void score_gradient(
 
 
 cdef void query_gradient(
-    const AttentionJob *m, fr_index n, fr_index keys, fr_index first, fr_index end, Workspace work
+    const AttentionJob *m, fr_index n, fr_index keys, fr_index first, fr_index end, Workspace work,
+    Call *call,
 ) noexcept nogil:
     """Gradient of q in head n; with the additive score also of v, and what adds to that of k."""
     cdef Matrix dscore = first_columns(some_rows(m.dscore[n], first, end), keys)
@@ -280,7 +286,7 @@ cdef void query_gradient(
     cdef fr_additive problem
     if m.v == NULL:
         # score = scale q k^T
-        small_product(m.kernels, work, dscore, False, some_rows(m.k[n], 0, keys), dq)
+        small_product(m.kernels, work, dscore, False, some_rows(m.k[n], 0, keys), dq, call)
         return
     problem = additive_problem(m, n, keys, first, end)
     problem.dscore = dscore.data
@@ -289,7 +295,7 @@ cdef void query_gradient(
 
 
 cdef void memory_gradient(
-    const AttentionJob *m, fr_index n, fr_index keys, fr_index end, Workspace work
+    const AttentionJob *m, fr_index n, fr_index keys, fr_index end, Workspace work, Call *call
 ) noexcept nogil:
     """Gradients of values and, unless the score is additive, of k in head n."""
     cdef const fr_kernels *kernels = m.kernels
@@ -298,14 +304,14 @@ cdef void memory_gradient(
     # context = attention values
     small_product(
         kernels, work, attention, True, some_rows(m.dcontext[n], 0, end),
-        some_rows(m.dvalues[n], 0, keys),
+        some_rows(m.dvalues[n], 0, keys), call,
     )
     clear_rows(kernels, m.dvalues[n], keys)
     if m.v:
         return
     # score = scale q k^T
     small_product(
-        kernels, work, dscore, True, some_rows(m.q[n], 0, end), some_rows(m.dk[n], 0, keys),
+        kernels, work, dscore, True, some_rows(m.q[n], 0, end), some_rows(m.dk[n], 0, keys), call,
         m.shared,
     )
     if not m.shared:
@@ -336,34 +342,61 @@ cdef Workspace workspace_of(const AttentionJob *m, int t) noexcept nogil:
     return workspace_at(m.memory + t * m.thread_bytes, m.largest_side)
 
 
-cdef void attention_share(void *job, int t, int threads) noexcept nogil:
+cdef void attention_share(void *job, int t, Call *call) noexcept nogil:
     """A thread's sequences, forward or backward."""
     cdef const AttentionJob *m = <const AttentionJob *>job
     cdef Workspace work = workspace_of(m, t)
     cdef fr_index n, head, keys
-    for n in range(m.sequences * t // threads, m.sequences * (t + 1) // threads):
+    for n in range(m.sequences * t // call.threads, m.sequences * (t + 1) // call.threads):
         keys = keys_of(m, n)
         for head in range(n * m.heads, (n + 1) * m.heads):
             if not m.dcontext:
-                attend(m, head, keys, 0, m.queries, work)
-                continue
-            score_gradient(m, head, keys, 0, m.queries)
-            if m.v:
-                clear_rows(m.kernels, m.dk[head], 0)
-            query_gradient(m, head, keys, 0, m.queries, work)
-            memory_gradient(m, head, keys, m.queries, work)
+                attend_all(m, head, keys, work, call)
+            else:
+                attend_all_backward(m, head, keys, work, call)
+        if interrupted(call, 0):
+            return
         if m.mean:
             average_heads(m, n, 0, m.queries)
 
 
-cdef void memory_share(void *job, int t, int threads) noexcept nogil:
+cdef void attend_all(
+    const AttentionJob *m, fr_index n, fr_index keys, Workspace work, Call *call
+) noexcept nogil:
+    """All queries of head n, some at a time."""
+    cdef double each = query_work(m, n, keys)
+    cdef fr_index some = rows_at_once(m.queries, each, m.kernels.lanes, LEAST_QUERIES), first = 0
+    while first < m.queries and not interrupted(call, some * each):
+        attend(m, n, keys, first, min(first + some, m.queries), work, call)
+        first += some
+
+
+cdef void attend_all_backward(
+    const AttentionJob *m, fr_index n, fr_index keys, Workspace work, Call *call
+) noexcept nogil:
+    """All gradients of head n; those of the additive score at once, as v's is one sum."""
+    cdef double each = query_work(m, n, keys)
+    cdef fr_index some = rows_at_once(m.queries, each, m.kernels.lanes, LEAST_QUERIES), first = 0
+    if m.v:
+        clear_rows(m.kernels, m.dk[n], 0)
+        some = m.queries
+    while first < m.queries and not interrupted(call, some * each):
+        score_gradient(m, n, keys, first, min(first + some, m.queries))
+        query_gradient(m, n, keys, first, min(first + some, m.queries), work, call)
+        first += some
+    memory_gradient(m, n, keys, m.queries, work, call)
+
+
+cdef void memory_share(void *job, int t, Call *call) noexcept nogil:
     """The gradients of a thread's keys and values, once those of scores and context are known."""
     cdef const AttentionJob *m = <const AttentionJob *>job
     cdef Workspace work = workspace_of(m, t)
     cdef fr_index n, head
-    for n in range(m.sequences * t // threads, m.sequences * (t + 1) // threads):
+    for n in range(m.sequences * t // call.threads, m.sequences * (t + 1) // call.threads):
         for head in range(n * m.heads, (n + 1) * m.heads):
-            memory_gradient(m, head, keys_of(m, n), m.steps[n] if m.steps else m.queries, work)
+            memory_gradient(
+                m, head, keys_of(m, n), m.steps[n] if m.steps else m.queries, work, call
+            )
 
 
 cdef Matrix *matrices(list owner, cnp.ndarray array, fr_index heads=1) except NULL:
@@ -416,8 +449,7 @@ cdef int run(AttentionJob *job, fr_work *share, double work, object num_threads)
     if job.sequences == 0:
         return 0
     give_workspace(job, owner, threads)
-    with nogil:
-        parallel_for(share, job, threads)
+    run_threads(share, job, threads)
 
 
 cdef int give_workspace(AttentionJob *job, list owner, int threads) except -1:

@@ -6,7 +6,7 @@ from libc.string cimport memset
 
 from fastrnn._kernels.attention.attention cimport (
     AttentionJob, attention_work, give_workspace, matrices, memory_share, new_job, project_memory,
-    project_memory_backward, refuse_reshaped, run,
+    project_memory_backward, query_work, refuse_reshaped, run,
 )
 from fastrnn._kernels.decoder.decoder_loop cimport (
     BackwardLoop, Loop, Plane, forward_steps, run_steps_backward
@@ -22,8 +22,9 @@ from fastrnn._kernels.recurrent.embedding_projection cimport (
 )
 from fastrnn._kernels.recurrent.prepacked cimport adds_inputs
 from fastrnn._kernels.recurrent.recurrent cimport Recurrence
+from fastrnn._kernels.runtime.interrupt cimport Call
 from fastrnn._kernels.runtime.memory cimport Buffer, empty, empty_like
-from fastrnn._kernels.runtime.threads cimport parallel_for, threads_for
+from fastrnn._kernels.runtime.threads cimport begin_call, end_call, run_threads, threads_for
 from fastrnn._kernels.simd cimport (
     fr_batch, fr_cell, fr_cell_backward, fr_index, fr_kernels, fr_layout
 )
@@ -124,8 +125,7 @@ cdef class AttentionDecoder:
         threads = threads_for(num_threads, self.work(&loop), loop.batch.rows)
         if loop.batch.rows:
             give_workspace(&loop.attention_job, owner, threads)
-            with nogil:
-                parallel_for(forward_steps, &loop, threads)
+            run_threads(forward_steps, &loop, threads)
         self.close_layers(tape, finals)
         features, attention = tape["f"], tape["attention"]
         last = self.last_fed(fed, features) if self.feeding else None
@@ -236,14 +236,16 @@ cdef class AttentionDecoder:
         loop.projected_bytes = packed_columns(self.kernels, &layout) * self.kernels.itemsize
         loop.ids = plane(owner, self.ids[:, :, None])
 
-    cdef double work(self, const Loop *loop):
-        """Multiply-adds of the forward."""
+    cdef double work(self, Loop *loop):
+        """Multiply-adds of the forward; sets those of a step of one row."""
         cdef double row = 0
         cdef Recurrence layer
+        cdef const AttentionJob *m = &loop.attention_job
         for layer in self.layers:
             row += layer.packed_weights()
         for matrix in (self.Wq, self.Wo, self.Wc):
             row += 0 if matrix is None else matrix.size
+        loop.row_work = row + (m.heads * query_work(m, 0, m.k[0].rows) if m.sequences else 0)
         cdef const fr_batch *batch = &loop.batch
         return row * batch.offset[batch.steps] + attention_work(&loop.attention_job)
 
@@ -264,6 +266,7 @@ cdef class AttentionDecoder:
         cdef AttentionJob *attention = &b.forward.attention_job
         cdef Recurrence layer
         cdef const fr_cell_backward *m
+        cdef Call call
         cdef list owner = []
         cdef int threads
         cdef fr_index i
@@ -279,8 +282,10 @@ cdef class AttentionDecoder:
         threads = threads_for(num_threads, 2 * self.work(&b.forward), b.forward.batch.rows)
         if b.forward.batch.rows:
             give_workspace(attention, owner, threads)
+            begin_call(&call, threads)
             with nogil:
-                run_steps_backward(&b, threads)
+                run_steps_backward(&b, &call)
+            end_call(&call)
         run(attention, memory_share, attention_work(attention), num_threads)
         dstates0 = [empty_like(dstate) for dstate in dstates]
         for i in range(b.forward.layers):

@@ -1,6 +1,7 @@
 from fastrnn._kernels.attention.attention cimport AttentionJob
 from fastrnn._kernels.linalg.matrix cimport Affine
 from fastrnn._kernels.recurrent.backward cimport Backward
+from fastrnn._kernels.runtime.interrupt cimport Call
 from fastrnn._kernels.simd cimport fr_batch, fr_cell, fr_index, fr_kernels, fr_step
 
 # A row of numbers for each sequence and step; scratch memory has the same for all steps.
@@ -16,6 +17,7 @@ cdef struct Loop:
     fr_batch batch
     const fr_index *order  # the sequence of each row
     fr_index layers
+    double row_work        # multiply-adds of a step of one row
     bint feeding
     bint residual         # whether there is a layer that adds the one before
     fr_step *step
@@ -65,5 +67,5 @@ cdef struct BackwardLoop:
     Affine heads_weights_t
     Affine query_weights_t
 
-cdef void forward_steps(void *loop, int t, int threads) noexcept nogil
-cdef void run_steps_backward(BackwardLoop *b, int threads) noexcept nogil
+cdef void forward_steps(void *loop, int t, Call *call) noexcept nogil
+cdef void run_steps_backward(BackwardLoop *b, Call *call) noexcept nogil

@@ -25,7 +25,8 @@ from fastrnn._kernels.recurrent.backward cimport (
     Backward, add_weight_gradients, chunk_before, point_at_chunk, sum_by_id, through_input
 )
 from fastrnn._kernels.recurrent.prepacked cimport adds_inputs
-from fastrnn._kernels.runtime.thread_groups cimport in_share, rows_of
+from fastrnn._kernels.runtime.interrupt cimport Call, interrupted
+from fastrnn._kernels.runtime.thread_groups cimport in_share, part_of, rows_of, rows_of_part
 from fastrnn._kernels.runtime.threads cimport parallel_for
 from fastrnn._kernels.simd cimport fr_cell, fr_index, fr_kernels, fr_rows, fr_share
 
@@ -47,6 +48,12 @@ cdef OwnRows rows_at(const Loop *d, int t, int threads, fr_index s) noexcept nog
     cdef fr_share share = rows_of(&d.batch, t, threads)
     share.end = d.cells[0].vectors
     return OwnRows(d.order, share, in_share(&d.batch, share, s))
+
+
+cdef OwnRows some_of(OwnRows own, fr_index first, fr_index end) noexcept nogil:
+    """Of a thread's rows of a step, those from `first` to before `end`, as far as there are."""
+    end = min(end, own.count)
+    return OwnRows(own.order, part_of(own.share, first, end), end - first)
 
 
 cdef inline fr_index sequence(OwnRows own, fr_index i) noexcept nogil:
@@ -77,13 +84,13 @@ cdef void each(fr_rows *operation, Lines to, Lines source) noexcept nogil:
 
 
 cdef void apply_rows(
-    const fr_kernels *k, const Affine *affine, Workspace work, Lines x, Lines y
+    const fr_kernels *k, const Affine *affine, Workspace work, Lines x, Lines y, Call *call
 ) noexcept nogil:
     """y = the affine map of x."""
     cdef fr_index i
     for i in range(x.rows.count):
         work.rows[i], work.results[i] = line(x, i), line(y, i)
-    apply_pointed(k, affine, work, x.rows.count)
+    apply_pointed(k, affine, work, x.rows.count, call)
 
 
 cdef void copy_state(const Loop *d, Lines to, const fr_cell *m, fr_index s) noexcept nogil:
@@ -96,34 +103,41 @@ cdef void copy_state(const Loop *d, Lines to, const fr_cell *m, fr_index s) noex
 
 # --- forward ---------------------------------------------------------------------------------
 
-cdef void forward_steps(void *loop, int t, int threads) noexcept nogil:
-    """Every step of a thread's rows."""
+cdef void forward_steps(void *loop, int t, Call *call) noexcept nogil:
+    """Every step of a thread's rows, fewer if the call is to end."""
     cdef const Loop *d = <const Loop *>loop
     cdef Workspace work = workspace_of(&d.attention_job, t)
     cdef OwnRows own
-    cdef fr_index s
+    cdef fr_index s, first, rows
     for s in range(d.batch.steps):
-        own = rows_at(d, t, threads, s)
+        own = rows_at(d, t, call.threads, s)
         if own.count == 0:
             return
         if d.feeding and s == 0:
             copy(d.kernels, at(d.first_fed, own, 0), at(d.fed, own, 0))
-        forward_step(d, own, s, work)
+        first, rows = 0, rows_of_part(own.share, own.count, d.row_work, d.kernels.lanes)
+        while first < own.count:
+            if interrupted(call, rows * d.row_work):
+                return
+            forward_step(d, some_of(own, first, first + rows), s, work, call)
+            first += rows
 
 
-cdef void forward_step(const Loop *d, OwnRows own, fr_index s, Workspace work) noexcept nogil:
+cdef void forward_step(
+    const Loop *d, OwnRows own, fr_index s, Workspace work, Call *call
+) noexcept nogil:
     cdef const fr_kernels *k = d.kernels
     copy(k, at(d.first_x, own, s), at(d.x, own, s))
     if d.feeding:
         stack(d, own, s, work)
-        attend_step(d, own, s, work)
+        attend_step(d, own, s, work, call)
     else:
         copy_state(d, at(d.query, own, s), &d.cells[d.layers - 1], s)
-        attend_step(d, own, s, work)
+        attend_step(d, own, s, work, call)
         copy(k, at(d.first_fed, own, s), at(d.c, own, s))
         stack(d, own, s, work)
     if d.readout.W:
-        apply_rows(k, &d.readout, work, at(d.joined, own, s), at(d.f, own, s))
+        apply_rows(k, &d.readout, work, at(d.joined, own, s), at(d.f, own, s), call)
         each(k.tanh, at(d.f, own, s), at(d.f, own, s))
     if d.feeding and s + 1 < d.batch.steps:
         copy(k, at(d.first_fed, own, s + 1), at(d.f, own, s))
@@ -155,76 +169,83 @@ cdef void stack(const Loop *d, OwnRows own, fr_index s, Workspace work) noexcept
             each(k.multiply_rows, y, at(d.drops[layer], own, s))
 
 
-cdef void attend_step(const Loop *d, OwnRows own, fr_index s, Workspace work) noexcept nogil:
+cdef void attend_step(
+    const Loop *d, OwnRows own, fr_index s, Workspace work, Call *call
+) noexcept nogil:
     """Attend with the query of step s: c and the attention."""
     cdef const AttentionJob *m = &d.attention_job
     cdef fr_index i, n, head
     if d.query_weights.W:
-        apply_rows(d.kernels, &d.query_weights, work, at(d.query, own, s), at(d.q, own, s))
+        apply_rows(d.kernels, &d.query_weights, work, at(d.query, own, s), at(d.q, own, s), call)
     for i in range(own.count):
         n = sequence(own, i)
         for head in range(n * m.heads, (n + 1) * m.heads):
-            attend(m, head, keys_of(m, n), s, s + 1, work)
+            attend(m, head, keys_of(m, n), s, s + 1, work, call)
         if m.mean:
             average_heads(m, n, s, s + 1)
     if d.heads_weights.W:
-        apply_rows(d.kernels, &d.heads_weights, work, at(d.heads, own, s), at(d.c, own, s))
+        apply_rows(d.kernels, &d.heads_weights, work, at(d.heads, own, s), at(d.c, own, s), call)
 
 
 # --- backward --------------------------------------------------------------------------------
 
-cdef void run_steps_backward(BackwardLoop *b, int threads) noexcept nogil:
-    """All steps from the last to the first, a chunk at a time."""
+cdef void run_steps_backward(BackwardLoop *b, Call *call) noexcept nogil:
+    """All steps from the last to the first, a chunk at a time; fewer if the call is to end."""
     cdef fr_index end = b.forward.batch.steps, first, layer
-    while end > 0:
+    while end > 0 and not interrupted(call, 0):
         first = chunk_before(&b.forward.batch, b.row_bytes, end)
         for layer in range(b.forward.layers):
             point_at_chunk(&b.cells[layer], first, end)
-        parallel_for(backward_steps, b, threads)
-        parallel_for(weight_gradients, b, threads)
+        parallel_for(backward_steps, b, call)
+        parallel_for(weight_gradients, b, call)
         end = first
 
 
-cdef void backward_steps(void *loop, int t, int threads) noexcept nogil:
+cdef void backward_steps(void *loop, int t, Call *call) noexcept nogil:
     """The steps of the chunk of a thread's rows."""
     cdef const BackwardLoop *b = <const BackwardLoop *>loop
-    cdef Workspace work = workspace_of(&b.forward.attention_job, t)
+    cdef const Loop *d = &b.forward
+    cdef Workspace work = workspace_of(&d.attention_job, t)
     cdef OwnRows own
-    cdef fr_index s
+    cdef fr_index s, first, rows
     for s in range(b.cells.end - 1, b.cells.first - 1, -1):
-        own = rows_at(&b.forward, t, threads, s)
-        if own.count:
-            backward_step(b, own, s, work)
+        own = rows_at(d, t, call.threads, s)
+        first, rows = 0, rows_of_part(own.share, own.count, d.row_work, d.kernels.lanes)
+        while first < own.count:
+            if interrupted(call, rows * d.row_work):
+                return
+            backward_step(b, some_of(own, first, first + rows), s, work, call)
+            first += rows
 
 
-cdef void weight_gradients(void *loop, int t, int threads) noexcept nogil:
+cdef void weight_gradients(void *loop, int t, Call *call) noexcept nogil:
     """What the chunk adds to dWx, dWh and db of every layer; a thread has its own rows of them."""
     cdef const BackwardLoop *b = <const BackwardLoop *>loop
     cdef fr_index layer
     for layer in range(b.forward.layers):
-        add_weight_gradients(&b.cells[layer], t, threads)
+        add_weight_gradients(&b.cells[layer], t, call.threads, call)
     if b.cells.sums:
-        sum_by_id(b.cells, t, threads)
+        sum_by_id(b.cells, t, call.threads)
 
 
 cdef void backward_step(
-    const BackwardLoop *b, OwnRows own, fr_index s, Workspace work
+    const BackwardLoop *b, OwnRows own, fr_index s, Workspace work, Call *call
 ) noexcept nogil:
     cdef const Loop *d = &b.forward
     cdef const fr_kernels *k = d.kernels
     cdef Lines dy = at(b.dy, own, s)
-    readout_backward(b, own, s, work)
+    readout_backward(b, own, s, work, call)
     copy(k, at(b.dc, own, s), at(b.djoined_c, own, s))
     copy(k, dy, at(b.djoined_h, own, s))
     if d.feeding:
-        attend_step_backward(b, own, s, work)
+        attend_step_backward(b, own, s, work, call)
         each(k.add_rows, dy, at(b.dquery, own, s))
-        stack_backward(b, own, s, work)
+        stack_backward(b, own, s, work, call)
         copy(k, at(b.dfed, own, s), at(b.dfirst_fed, own, s))
     else:
-        stack_backward(b, own, s, work)
+        stack_backward(b, own, s, work, call)
         each(k.add_rows, at(b.dc, own, s), at(b.dfirst_fed, own, s))
-        attend_step_backward(b, own, s, work)
+        attend_step_backward(b, own, s, work, call)
         add_to_dstate(b, at(b.dquery, own, s))
     copy(k, at(b.dx, own, s), at(b.dfirst_x, own, s))
 
@@ -239,7 +260,7 @@ cdef void add_to_dstate(const BackwardLoop *b, Lines dquery) noexcept nogil:
 
 
 cdef void readout_backward(
-    const BackwardLoop *b, OwnRows own, fr_index s, Workspace work
+    const BackwardLoop *b, OwnRows own, fr_index s, Workspace work, Call *call
 ) noexcept nogil:
     """Gradient of [c; h]."""
     cdef const fr_kernels *k = b.forward.kernels
@@ -250,11 +271,11 @@ cdef void readout_backward(
     if b.readout_t.W:
         # f = tanh(z), z = bc + [c; h] Wc
         each(k.tanh_backward, dz, at(b.forward.f, own, s))
-        apply_rows(k, &b.readout_t, work, dz, at(b.djoined, own, s))
+        apply_rows(k, &b.readout_t, work, dz, at(b.djoined, own, s), call)
 
 
 cdef void attend_step_backward(
-    const BackwardLoop *b, OwnRows own, fr_index s, Workspace work
+    const BackwardLoop *b, OwnRows own, fr_index s, Workspace work, Call *call
 ) noexcept nogil:
     """Gradient of the query; what the gradients of the memory need stays in the tapes."""
     cdef const fr_kernels *k = b.forward.kernels
@@ -262,21 +283,21 @@ cdef void attend_step_backward(
     cdef fr_index i, n, head
     if b.heads_weights_t.W:
         # c = heads Wo
-        apply_rows(k, &b.heads_weights_t, work, at(b.dc, own, s), at(b.dheads, own, s))
+        apply_rows(k, &b.heads_weights_t, work, at(b.dc, own, s), at(b.dheads, own, s), call)
     for i in range(own.count):
         n = sequence(own, i)
         for head in range(n * m.heads, (n + 1) * m.heads):
             score_gradient(m, head, keys_of(m, n), s, s + 1)
-            query_gradient(m, head, keys_of(m, n), s, s + 1, work)
+            query_gradient(m, head, keys_of(m, n), s, s + 1, work, call)
         if m.v:
             k.add_rows(b.dscore_v.data + n * b.dscore_v.row_bytes, m.dv[n].data, b.dscore_v.columns)
     if b.query_weights_t.W:
         # q = query Wq
-        apply_rows(k, &b.query_weights_t, work, at(b.dq, own, s), at(b.dquery, own, s))
+        apply_rows(k, &b.query_weights_t, work, at(b.dq, own, s), at(b.dquery, own, s), call)
 
 
 cdef void stack_backward(
-    const BackwardLoop *b, OwnRows own, fr_index s, Workspace work
+    const BackwardLoop *b, OwnRows own, fr_index s, Workspace work, Call *call
 ) noexcept nogil:
     """From dy, which is that of the top layer, to the gradient of the input of the first."""
     cdef const Loop *d = &b.forward
@@ -285,7 +306,7 @@ cdef void stack_backward(
     cdef fr_index layer
     for layer in range(d.layers - 1, -1, -1):
         b.cells[layer].step(&b.cells[layer].m, own.share, s)
-        step_input_gradient(&b.cells[layer], own, s, work.rows)
+        step_input_gradient(&b.cells[layer], own, s, work.rows, call)
         if layer == 0:
             return
         if d.drops:
@@ -298,7 +319,7 @@ cdef void stack_backward(
 
 
 cdef void step_input_gradient(
-    const Backward *b, OwnRows own, fr_index s, void **pointers
+    const Backward *b, OwnRows own, fr_index s, void **pointers, Call *call
 ) noexcept nogil:
     """dx = dgates Wx^T of a thread's rows of step s; `pointers` has room for three a row."""
     cdef fr_index number = b.m.cell.batch.offset[s] - b.m.chunk_first + own.share.first
@@ -308,4 +329,4 @@ cdef void step_input_gradient(
             pointers[part * own.count + i] = b.chunk_rows[
                 part * b.m.chunk_rows + number + i * own.share.stride
             ]
-    through_input(b, pointers, pointers + own.count, pointers + 2 * own.count, 0, own.count)
+    through_input(b, pointers, pointers + own.count, pointers + 2 * own.count, 0, own.count, call)

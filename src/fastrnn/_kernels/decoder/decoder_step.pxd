@@ -3,6 +3,7 @@ cimport numpy as cnp
 from fastrnn._kernels.attention.attention cimport AttentionJob
 from fastrnn._kernels.linalg.matrix cimport Affine, Matrix, Workspace
 from fastrnn._kernels.recurrent.prepacked cimport Prepacked
+from fastrnn._kernels.runtime.interrupt cimport Call
 from fastrnn._kernels.simd cimport fr_index, fr_kernels
 
 # The rows of a step, and where one thread's steps keep them: each is a hypothesis of a sentence;
@@ -28,6 +29,7 @@ cdef struct StepRows:
     Matrix attention
     Matrix logits
     Workspace work
+    Call *call
 
 
 cdef class StepDecoder:

@@ -126,11 +126,11 @@ cdef class StepDecoder:
         self.carry_states(rows)
         self.make_inputs(rows)
         memory = self.stack.memory_at(rows.state, rows.count)
-        self.stack.run(&memory, rows.count, rows.x.data, ThreadGroups(1, 1, 0))
+        self.stack.run(&memory, rows.count, rows.x.data, ThreadGroups(1, 1, 0), rows.call)
         self.make_features(rows)
         cdef Matrix features = rows.features
         features.rows = rows.before_count = rows.count
-        apply(self.kernels, &self.output, rows.work, features, rows.logits)
+        apply(self.kernels, &self.output, rows.work, features, rows.logits, rows.call)
 
     cdef void carry_states(self, StepRows *rows) noexcept nogil:
         """Give each row the state that its parent's step left, or its sentence's first."""
@@ -202,7 +202,7 @@ cdef class StepDecoder:
             memcpy(row_of(joined, row) + M, row_of(h, row), h.columns * itemsize)
         if self.readout.W:
             joined.rows = rows.count
-            apply(self.kernels, &self.readout, rows.work, joined, rows.features)
+            apply(self.kernels, &self.readout, rows.work, joined, rows.features, rows.call)
         for row in range(rows.count):
             f = row_of(rows.features, row)
             if self.readout.W:
@@ -221,7 +221,7 @@ cdef class StepDecoder:
         job.q, job.attention, job.context, job.mean = q, attention, contexts, &rows.attention
         joined.rows = rows.count
         if self.query.W:
-            apply(self.kernels, &self.query, rows.work, query, rows.query)
+            apply(self.kernels, &self.query, rows.work, query, rows.query, rows.call)
             query = rows.query
         for head in range(heads):
             q[head] = columns_of(query, head, heads, itemsize)
@@ -235,9 +235,9 @@ cdef class StepDecoder:
                 end += 1
             job.k, job.values = self.score.k + n * heads, self.score.values + n * heads
             for head in range(heads):
-                attend(&job, head, keys_of(&self.score, n), begin, end, rows.work)
+                attend(&job, head, keys_of(&self.score, n), begin, end, rows.work, rows.call)
             if heads > 1:
                 average_heads(&job, 0, begin, end)
             begin = end
         if self.heads_output.W:
-            apply(self.kernels, &self.heads_output, rows.work, joined, context)
+            apply(self.kernels, &self.heads_output, rows.work, joined, context, rows.call)

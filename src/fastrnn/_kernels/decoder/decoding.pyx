@@ -21,8 +21,9 @@ from libc.string cimport memcpy, memset
 
 from fastrnn._kernels.attention.attention cimport keys_of
 from fastrnn._kernels.decoder.decoder_step cimport StepDecoder, StepRows
+from fastrnn._kernels.runtime.interrupt cimport Call, interrupted
 from fastrnn._kernels.runtime.memory cimport Buffer
-from fastrnn._kernels.runtime.threads cimport parallel_for, threads_for
+from fastrnn._kernels.runtime.threads cimport run_threads, threads_for
 from fastrnn._kernels.simd cimport fr_draw, fr_index, fr_kernels
 
 cnp.import_array()
@@ -93,6 +94,7 @@ cdef struct DecodingJob:
     const fr_kernels *kernels
     void *decoder            # a StepDecoder
     Worker *workers
+    double row_work          # multiply-adds of a step of one row
     fr_index sentences
     fr_index block           # sentences of a block
     fr_index beam
@@ -117,20 +119,22 @@ cdef struct DecodingJob:
 
 # --- the loop -------------------------------------------------------------------------------------
 
-cdef void decode_share(void *job, int t, int threads) noexcept nogil:
-    """A thread's sentences: every `threads`-th one."""
+cdef void decode_share(void *job, int t, Call *call) noexcept nogil:
+    """A thread's sentences, fewer if the call is to end: every so many-th one."""
     cdef DecodingJob *m = <DecodingJob *>job
     cdef Worker *w = &m.workers[t]
-    w.next = t
+    w.next, w.rows.call = t, call
     while not w.failed:
         while w.running < m.block and w.next < m.sentences:
             begin_sentence(m, w, &w.sentences[w.running])
             m.worker[w.next] = t
             w.running += 1
-            w.next += threads
+            w.next += call.threads
         if w.running == 0:
             return
         (<StepDecoder>m.decoder).step(&w.rows)
+        if interrupted(call, w.rows.count * m.row_work):
+            return  # the logits may be anything
         go_on(m, w)
 
 
@@ -472,6 +476,9 @@ cdef class Decoding:
         m.most_steps = max_length
         m.end = -1 if end is None else end
         m.start = <const cnp.int64_t *>cnp.PyArray_DATA(start)
+        m.row_work = self.decoder.row_work + (
+            2.0 * self.decoder.memory_steps * self.decoder.memory_size
+        )
         cdef double work = self.decoder.row_work * m.sentences * beam_size
         self.threads = threads_for(num_threads, work * min(USUAL_STEPS, m.most_steps), m.sentences)
         cdef fr_index share = (m.sentences + self.threads - 1) // self.threads
@@ -506,8 +513,7 @@ cdef class Decoding:
         for t in range(self.threads):
             self.set_up(&workers[t])
         self.job.workers = workers
-        with nogil:
-            parallel_for(decode_share, &self.job, self.threads)
+        run_threads(decode_share, &self.job, self.threads)
         for t in range(self.threads):
             if workers[t].failed:
                 raise MemoryError("fastrnn: no memory for the hypotheses of a search")

@@ -9,6 +9,7 @@ from fastrnn._kernels.linalg.matrix cimport (
 )
 from fastrnn._kernels.linalg.packing cimport packed_by, plain_layout
 from fastrnn._kernels.runtime.cpu cimport kernels_for
+from fastrnn._kernels.runtime.interrupt cimport Call
 from fastrnn._kernels.runtime.memory cimport Buffer, empty
 from fastrnn._kernels.runtime.threads cimport MOVE_WORK, run_parallel
 from fastrnn._kernels.simd cimport fr_index, fr_kernels, fr_layout, fr_product
@@ -68,10 +69,10 @@ cdef object column_sums(object dy, object num_threads):
     return db
 
 
-cdef void sum_columns(void *job, int t, int threads) noexcept nogil:
+cdef void sum_columns(void *job, int t, Call *call) noexcept nogil:
     """One thread's columns."""
     cdef Sums *m = <Sums *>job
-    cdef fr_index first = m.rows.columns * t // threads, r
-    cdef fr_index end = m.rows.columns * (t + 1) // threads, skip = first * m.kernels.itemsize
+    cdef fr_index first = m.rows.columns * t // call.threads, r
+    cdef fr_index end = m.rows.columns * (t + 1) // call.threads, skip = first * m.kernels.itemsize
     for r in range(m.rows.rows):
         m.kernels.add_rows(m.out + skip, m.rows.data + r * m.rows.row_bytes + skip, end - first)

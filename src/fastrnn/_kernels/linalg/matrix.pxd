@@ -1,3 +1,4 @@
+from fastrnn._kernels.runtime.interrupt cimport Call
 from fastrnn._kernels.simd cimport fr_index, fr_kernels, fr_product
 
 cdef struct Matrix:
@@ -42,6 +43,9 @@ cdef fr_product plain_product(
 cdef int run_product(
     const fr_kernels *k, const fr_product *product, fr_index rows, object num_threads
 ) except -1
+cdef void multiply(
+    const fr_kernels *k, const fr_product *product, fr_index begin, fr_index end, Call *call
+) noexcept nogil
 cdef fr_index packed_bytes(const fr_kernels *k, fr_index rows, fr_index columns) noexcept nogil
 cdef fr_index workspace_bytes(fr_index largest_side, fr_index largest_operand) noexcept nogil
 cdef Workspace workspace_at(char *memory, fr_index largest_side) noexcept nogil
@@ -49,8 +53,8 @@ cdef Affine affine(const fr_kernels *k, list owner, object W, object b, object n
 cdef Affine affine_transposed(const fr_kernels *k, list owner, object W, object num_threads)
 cdef object applied(const fr_kernels *k, const Affine *affine, object x, object num_threads)
 cdef void apply(
-    const fr_kernels *k, const Affine *affine, Workspace work, Matrix x, Matrix y
+    const fr_kernels *k, const Affine *affine, Workspace work, Matrix x, Matrix y, Call *call
 ) noexcept nogil
 cdef void apply_pointed(
-    const fr_kernels *k, const Affine *affine, Workspace work, fr_index rows
+    const fr_kernels *k, const Affine *affine, Workspace work, fr_index rows, Call *call
 ) noexcept nogil

@@ -5,6 +5,7 @@ cimport numpy as cnp
 from fastrnn._kernels.linalg.packing cimport packed, packed_columns, packed_transposed, plain_layout
 from fastrnn._kernels.runtime.cpu cimport plan_of
 from fastrnn._kernels.runtime.memory cimport Buffer, empty
+from fastrnn._kernels.runtime.interrupt cimport Call, interrupted, rows_at_once
 from fastrnn._kernels.runtime.threads cimport run_parallel
 from fastrnn._kernels.simd cimport fr_index, fr_kernels, fr_layout, fr_product
 
@@ -73,9 +74,33 @@ cdef int run_product(
     run_parallel(multiply_rows, &job, num_threads, work, rows)
 
 
-cdef void multiply_rows(void *job, int t, int threads) noexcept nogil:
+cdef void multiply_rows(void *job, int t, Call *call) noexcept nogil:
     cdef Rows *m = <Rows *>job
-    m.kernels.product(m.product, m.count * t // threads, m.count * (t + 1) // threads)
+    multiply(
+        m.kernels, m.product, m.count * t // call.threads, m.count * (t + 1) // call.threads, call
+    )
+
+
+cdef void multiply(
+    const fr_kernels *k, const fr_product *product, fr_index begin, fr_index end, Call *call
+) noexcept nogil:
+    """Rows begin .. end-1 of a product, less if the call is to end; panel by panel if it is large.
+
+    No result depends on where it is cut.
+    """
+    cdef fr_product piece = product[0]
+    cdef double work = <double>product.blocks * product.depth * product.layout.width * k.lanes
+    cdef fr_index rows = rows_at_once(end - begin, work, k.lanes, product.plan.rows)
+    cdef fr_index panels = rows_at_once(product.end - product.begin, rows * work, k.lanes, 1)
+    while begin < end:
+        piece.begin = product.begin
+        while piece.begin < product.end:
+            piece.end = min(piece.begin + panels, product.end)
+            if interrupted(call, rows * work * (piece.end - piece.begin)):
+                return
+            k.product(&piece, begin, min(begin + rows, end))
+            piece.begin = piece.end
+        begin += rows
 
 
 cdef fr_index packed_bytes(const fr_kernels *k, fr_index rows, fr_index columns) noexcept nogil:
@@ -123,20 +148,20 @@ cdef Affine affine_transposed(const fr_kernels *k, list owner, object W, object 
 
 
 cdef void apply(
-    const fr_kernels *k, const Affine *affine, Workspace work, Matrix x, Matrix y
+    const fr_kernels *k, const Affine *affine, Workspace work, Matrix x, Matrix y, Call *call
 ) noexcept nogil:
     """y = the affine map of x."""
     point_rows(work.rows, x)
     point_rows(work.results, y)
-    apply_pointed(k, affine, work, x.rows)
+    apply_pointed(k, affine, work, x.rows, call)
 
 
 cdef void apply_pointed(
-    const fr_kernels *k, const Affine *affine, Workspace work, fr_index rows
+    const fr_kernels *k, const Affine *affine, Workspace work, fr_index rows, Call *call
 ) noexcept nogil:
     """The affine map of so many rows, to which and to whose results the workspace points."""
     cdef fr_product product = affine_product(k, affine, work.rows, work.results)
-    k.product(&product, 0, rows)
+    multiply(k, &product, 0, rows, call)
 
 
 cdef object applied(const fr_kernels *k, const Affine *affine, object x, object num_threads):

@@ -2,6 +2,7 @@
 
 cimport numpy as cnp
 
+from fastrnn._kernels.runtime.interrupt cimport Call
 from fastrnn._kernels.runtime.memory cimport Buffer
 from fastrnn._kernels.runtime.threads cimport run_parallel
 from fastrnn._kernels.simd cimport fr_index, fr_kernels, fr_layout, fr_pack
@@ -115,12 +116,12 @@ cdef Buffer packed_by(
     return out
 
 
-cdef void pack_panels(void *job, int t, int threads) noexcept nogil:
+cdef void pack_panels(void *job, int t, Call *call) noexcept nogil:
     """One thread's panels: those of a layout that begins with them."""
     cdef Packing *m = <Packing *>job
     cdef fr_layout layout = m.layout[0]
-    cdef fr_index first = m.layout.panels * t // threads, v
-    layout.panels = m.layout.panels * (t + 1) // threads - first
+    cdef fr_index first = m.layout.panels * t // call.threads, v
+    layout.panels = m.layout.panels * (t + 1) // call.threads - first
     for v in range(layout.width):
         layout.start[v] += first * layout.advance
     m.pack(
@@ -148,12 +149,12 @@ cdef Buffer packed_transposed(
     return out
 
 
-cdef void pack_rows(void *job, int t, int threads) noexcept nogil:
+cdef void pack_rows(void *job, int t, Call *call) noexcept nogil:
     """One thread's rows, which are whole panels once they are transposed."""
     cdef Packing *m = <Packing *>job
     cdef fr_index panel = 4 * m.kernels.lanes, panels = (m.depth + panel - 1) // panel
-    cdef fr_index first = panels * t // threads * panel
-    cdef fr_index end = min(panels * (t + 1) // threads * panel, m.depth)
+    cdef fr_index first = panels * t // call.threads * panel
+    cdef fr_index end = min(panels * (t + 1) // call.threads * panel, m.depth)
     cdef fr_index step = m.row_step if m.pack == m.kernels.pack_nt else 1
     m.pack(
         m.out + first * packed_columns(m.kernels, m.layout) * m.kernels.itemsize,

@@ -4,6 +4,7 @@ cimport numpy as cnp
 from libc.math cimport pow, sqrt
 
 from fastrnn._kernels.runtime.cpu cimport kernels_for
+from fastrnn._kernels.runtime.interrupt cimport Call
 from fastrnn._kernels.runtime.memory cimport Buffer
 from fastrnn._kernels.runtime.threads cimport MOVE_WORK, run_parallel, fr_work
 from fastrnn._kernels.simd cimport fr_index, fr_kernels, fr_update, fr_update_options
@@ -110,29 +111,29 @@ cdef fr_index share_begin(fr_index count, int t, int threads) noexcept nogil:
     return min(blocks_of(count) * t // threads * BLOCK, count)
 
 
-cdef void update_share(void *job, int t, int threads) noexcept nogil:
+cdef void update_share(void *job, int t, Call *call) noexcept nogil:
     cdef Job *m = <Job *>job
-    cdef fr_index first = share_begin(m.count, t, threads)
+    cdef fr_index first = share_begin(m.count, t, call.threads)
     cdef void *arrays[4]
     cdef int i
     for i in range(m.array_count):
         arrays[i] = m.arrays[i] + first * m.kernels.itemsize
-    m.update(arrays, share_begin(m.count, t + 1, threads) - first, &m.options)
+    m.update(arrays, share_begin(m.count, t + 1, call.threads) - first, &m.options)
 
 
-cdef void scale_share(void *job, int t, int threads) noexcept nogil:
+cdef void scale_share(void *job, int t, Call *call) noexcept nogil:
     cdef Job *m = <Job *>job
-    cdef fr_index first = share_begin(m.count, t, threads)
+    cdef fr_index first = share_begin(m.count, t, call.threads)
     m.kernels.scale(
-        m.arrays[0] + first * m.kernels.itemsize, share_begin(m.count, t + 1, threads) - first,
+        m.arrays[0] + first * m.kernels.itemsize, share_begin(m.count, t + 1, call.threads) - first,
         m.factor,
     )
 
 
-cdef void sum_squares(void *job, int t, int threads) noexcept nogil:
+cdef void sum_squares(void *job, int t, Call *call) noexcept nogil:
     cdef Job *m = <Job *>job
     cdef fr_index blocks = blocks_of(m.count), i
-    for i in range(blocks * t // threads, blocks * (t + 1) // threads):
+    for i in range(blocks * t // call.threads, blocks * (t + 1) // call.threads):
         m.sums[i] = m.kernels.squared_norm(
             m.arrays[0] + i * BLOCK * m.kernels.itemsize, min(BLOCK, m.count - i * BLOCK)
         )

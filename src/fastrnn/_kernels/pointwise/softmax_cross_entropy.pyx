@@ -5,6 +5,7 @@ from libc.string cimport memset
 
 from fastrnn._kernels.linalg.matrix cimport Matrix, as_matrix
 from fastrnn._kernels.runtime.cpu cimport kernels_for
+from fastrnn._kernels.runtime.interrupt cimport Call, interrupted
 from fastrnn._kernels.runtime.memory cimport Buffer, empty
 from fastrnn._kernels.runtime.threads cimport run_parallel
 from fastrnn._kernels.simd cimport fr_index, fr_kernels
@@ -57,11 +58,13 @@ def softmax_cross_entropy(
     return total * job.share, dlogits
 
 
-cdef void cross_entropy_share(void *job, int t, int threads) noexcept nogil:
+cdef void cross_entropy_share(void *job, int t, Call *call) noexcept nogil:
     cdef Job *m = <Job *>job
     cdef char *dlogits = NULL
-    cdef fr_index r
-    for r in range(m.logits.rows * t // threads, m.logits.rows * (t + 1) // threads):
+    cdef fr_index rows = m.logits.rows, r
+    for r in range(rows * t // call.threads, rows * (t + 1) // call.threads):
+        if interrupted(call, WORK_PER_LOGIT * m.logits.columns):
+            return
         if m.dlogits.data:
             dlogits = m.dlogits.data + r * m.dlogits.row_bytes
         if not (m.ignoring and m.target[r] == m.ignored):

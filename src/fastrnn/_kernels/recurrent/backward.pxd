@@ -1,5 +1,6 @@
 cimport numpy as cnp
 
+from fastrnn._kernels.runtime.interrupt cimport Call
 from fastrnn._kernels.runtime.thread_groups cimport ThreadGroups
 from fastrnn._kernels.simd cimport (
     fr_backward_step, fr_batch, fr_cell_backward, fr_index, fr_kernels, fr_layout, fr_view
@@ -40,10 +41,13 @@ cdef GradientPart gradient_part(
 cdef fr_index largest_chunk(const fr_batch *batch, fr_index row_bytes) noexcept nogil
 cdef fr_index chunk_before(const fr_batch *batch, fr_index row_bytes, fr_index end) noexcept nogil
 cdef void point_at_chunk(Backward *b, fr_index first, fr_index end) noexcept nogil
-cdef void run_backward(Backward *b, ThreadGroups groups) noexcept nogil
-cdef void add_weight_gradients(const Backward *b, int thread, int threads) noexcept nogil
-cdef void input_gradient(const Backward *b, int thread, int threads) noexcept nogil
+cdef void run_backward(Backward *b, ThreadGroups groups, Call *call) noexcept nogil
+cdef void add_weight_gradients(
+    const Backward *b, int thread, int threads, Call *call
+) noexcept nogil
+cdef void input_gradient(const Backward *b, int thread, int threads, Call *call) noexcept nogil
 cdef void sum_by_id(const Backward *b, int thread, int threads) noexcept nogil
 cdef void through_input(
-    const Backward *b, void **dgates, void **last, void **dx, fr_index begin, fr_index end
+    const Backward *b, void **dgates, void **last, void **dx, fr_index begin, fr_index end,
+    Call *call,
 ) noexcept nogil

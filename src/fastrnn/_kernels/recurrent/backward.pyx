@@ -15,13 +15,15 @@ The large products are split by rows of their results, so no sum depends on the 
 cimport numpy as cnp
 from cython.parallel cimport parallel, threadid
 
-from fastrnn._kernels.linalg.matrix cimport plain_product
+from fastrnn._kernels.linalg.matrix cimport multiply, plain_product
 from fastrnn._kernels.linalg.packing cimport used_columns
 from fastrnn._kernels.runtime.cpu cimport flush_denormals, restore_mode
+from fastrnn._kernels.runtime.interrupt cimport Call, ends_before, interrupted
 from fastrnn._kernels.runtime.thread_groups cimport (
-    Barriers, ThreadGroups, actual_groups, open_barriers, record_lateness, share_of
+    Barriers, ThreadGroups, actual_groups, in_share, open_barriers, part_of, record_lateness,
+    rows_of_part, share_of,
 )
-from fastrnn._kernels.runtime.threads cimport begin_call, end_call, leave_caller
+from fastrnn._kernels.runtime.threads cimport leave_caller
 from fastrnn._kernels.simd cimport (
     fr_barrier_wait, fr_batch, fr_cell, fr_index, fr_kernels, fr_layout, fr_product, fr_share
 )
@@ -40,48 +42,66 @@ cdef GradientPart gradient_part(
     return GradientPart(operand, rows, gate, layout[0], cnp.PyArray_BYTES(out), out.strides[0])
 
 
-cdef void run_backward(Backward *b, ThreadGroups groups) noexcept nogil:
-    """All steps from the last to the first, a chunk at a time."""
+cdef void run_backward(Backward *b, ThreadGroups groups, Call *call) noexcept nogil:
+    """All steps from the last to the first, a chunk at a time; fewer if the call is to end."""
     cdef fr_index end = b.m.cell.batch.steps
     cdef Barriers barriers
-    cdef int caller = begin_call(groups.threads)
     if groups.threads > 1:
         open_barriers(&barriers)
-    while end > 0:
+    while end > 0 and not interrupted(call, 0):
         point_at_chunk(b, chunk_before(&b.m.cell.batch, b.row_bytes, end), end)
         if groups.threads == 1:
-            backward_chunk(b, groups, 0, NULL)
+            backward_chunk(b, groups, 0, NULL, call)
         else:
             with parallel(num_threads=groups.threads):
-                leave_caller(caller)
-                backward_chunk(b, groups, threadid(), &barriers)
+                leave_caller(call)
+                backward_chunk(b, groups, threadid(), &barriers, call)
         end = b.first
     if groups.threads > 1:
         record_lateness(groups, &barriers)
-    end_call(groups.threads)
 
 
 cdef void backward_chunk(
-    const Backward *b, ThreadGroups planned, int thread, Barriers *barriers
+    const Backward *b, ThreadGroups planned, int thread, Barriers *barriers, Call *call
 ) noexcept nogil:
     """What one thread does for a chunk."""
     cdef unsigned mode = flush_denormals()
     cdef ThreadGroups groups = actual_groups(planned)
     cdef fr_share share = share_of(groups, &b.m.cell, thread, barriers)
-    cdef fr_index s
-    for s in range(b.end - 1, b.first - 1, -1):
-        b.step(&b.m, share, s)
+    backward_share(b, share, call)
     if groups.threads > 1:
         fr_barrier_wait(&barriers.chunks, groups.threads, groups.spin_limit)
-    add_weight_gradients(b, thread, groups.threads)
+    add_weight_gradients(b, thread, groups.threads, call)
     if b.sums:
         sum_by_id(b, thread, groups.threads)
     else:
-        input_gradient(b, thread, groups.threads)
+        input_gradient(b, thread, groups.threads, call)
     restore_mode(mode)
 
 
-cdef void add_weight_gradients(const Backward *b, int thread, int threads) noexcept nogil:
+cdef void backward_share(const Backward *b, fr_share share, Call *call) noexcept nogil:
+    """The steps of a chunk of one thread's share, fewer if the call is to end."""
+    cdef const fr_cell *m = &b.m.cell
+    cdef fr_index lanes = b.kernels.lanes, s, count, rows, first
+    cdef double row_work = 4.0 * m.hidden * (share.end - share.begin) * lanes, work = 0
+    for s in range(b.end - 1, b.first - 1, -1):
+        count = in_share(&m.batch, share, s)
+        work += count * row_work
+        if ends_before(call, share, m.batch.steps - s, &work):
+            return
+        rows = rows_of_part(share, count, row_work, lanes)
+        if rows >= count:
+            b.step(&b.m, share, s)
+            continue
+        first = 0
+        while first < count and not interrupted(call, rows * row_work):
+            b.step(&b.m, part_of(share, first, first + rows), s)
+            first += rows
+
+
+cdef void add_weight_gradients(
+    const Backward *b, int thread, int threads, Call *call
+) noexcept nogil:
     """dW += operand^T dgates over the chunk; each thread has its own rows of dW."""
     cdef const fr_kernels *k = b.kernels
     cdef fr_product product
@@ -99,21 +119,21 @@ cdef void add_weight_gradients(const Backward *b, int thread, int threads) noexc
             b_panel=b.m.chunk_rows * 4 * k.lanes, layout=part.layout, begin=0, end=full, bias=NULL,
             c=b.results + before, accumulate=b.end < b.m.cell.batch.steps,
         )
-        k.product(&product, begin, end)
+        multiply(k, &product, begin, end, call)
         # In a last panel that is not full the gates are nearer to each other.
         product.begin, product.end = full, part.layout.panels
         left = part.layout.limit[0] - part.layout.start[0] - full * part.layout.advance
         product.b = <char *>b.m.dgates + part.gate * left * k.itemsize
-        k.product(&product, begin, end)
+        multiply(k, &product, begin, end, call)
         before += part.rows
 
 
-cdef void input_gradient(const Backward *b, int thread, int threads) noexcept nogil:
+cdef void input_gradient(const Backward *b, int thread, int threads, Call *call) noexcept nogil:
     """dx = dgates Wx^T over the chunk; each thread has its own rows of dx."""
     cdef fr_index rows = b.m.chunk_rows
     through_input(
         b, b.chunk_rows, b.chunk_rows + rows, b.chunk_rows + 2 * rows, rows * thread // threads,
-        rows * (thread + 1) // threads,
+        rows * (thread + 1) // threads, call,
     )
 
 
@@ -135,7 +155,8 @@ cdef void sum_by_id(const Backward *b, int thread, int threads) noexcept nogil:
 
 
 cdef void through_input(
-    const Backward *b, void **dgates, void **last, void **dx, fr_index begin, fr_index end
+    const Backward *b, void **dgates, void **last, void **dx, fr_index begin, fr_index end,
+    Call *call,
 ) noexcept nogil:
     """dx = dgates Wx^T for rows begin .. end-1 given by pointers to dgates, to their last panel."""
     cdef const fr_kernels *k = b.kernels
@@ -146,13 +167,13 @@ cdef void through_input(
     )
     product.blocks, product.a_block = full, b.m.chunk_rows * 4 * k.lanes
     if full:
-        k.product(&product, begin, end)
+        multiply(k, &product, begin, end, call)
     if columns > full * depth:
         product.blocks, product.depth = 1, columns - full * depth
         product.a = last
         product.b = <const char *>b.wx_t + full * depth * 4 * k.lanes * k.itemsize
         product.accumulate = full > 0
-        k.product(&product, begin, end)
+        multiply(k, &product, begin, end, call)
 
 
 cdef void point_at_chunk(Backward *b, fr_index first, fr_index end) noexcept nogil:

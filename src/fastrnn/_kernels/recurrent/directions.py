@@ -11,13 +11,15 @@ is better to run the directions one after the other. docs/decisions.md has the f
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from contextvars import copy_context
 from functools import cache, partial
 from os import cpu_count
 from time import perf_counter_ns
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from fastrnn._kernels.runtime.interrupt import Stop
 from fastrnn._kernels.runtime.threads import BackOff, leave_processor, processor, usable
 
 Result = TypeVar("Result")
@@ -53,25 +55,37 @@ def threads_of_each(num_threads: int | None, work: float) -> int | None:
 
 
 def at_once(first: Callable[[], Result], second: Callable[[], Result]) -> tuple[Result, Result]:
-    """Return the results of both, the second run in another thread but in this context."""
-    start, caller = perf_counter_ns(), processor()
+    """Return the results of both, the second run in another thread but in this context.
+
+    If the first fails, as where Ctrl-C interrupts it, the second is stopped, too.
+    """
+    start, caller, stop = perf_counter_ns(), processor(), Stop()
 
     def begin() -> Result:
         leave_processor(caller)
         delay = perf_counter_ns() - start
         if delay >= LATE:
             _back_off.begin(BACK_OFF * delay)
-        return second()
+        result: Result = stop.run(second)
+        return result
 
     try:
         other = _pool().submit(copy_context().run, begin)
     except RuntimeError:  # at the exit of the interpreter, or where the system refuses a thread
         return first(), second()
     try:
-        own = first()
-    finally:
-        other.exception()  # waits: what the second writes to is ours again after this
-    return own, other.result()
+        return stop.run(first), other.result()
+    except BaseException:
+        stop.set()
+        _wait(other)
+        raise
+
+
+def _wait(other: Future[Any]) -> None:
+    """Wait, whatever signals come: what the call writes to is ours again after this."""
+    while not other.done():
+        with suppress(BaseException):
+            other.exception()
 
 
 @cache

@@ -16,6 +16,7 @@ from fastrnn._kernels.recurrent.backward cimport (
 )
 from fastrnn._kernels.recurrent.cells cimport Weights
 from fastrnn._kernels.recurrent.forward cimport input_product
+from fastrnn._kernels.runtime.interrupt cimport Call
 from fastrnn._kernels.runtime.memory cimport Buffer
 from fastrnn._kernels.runtime.threads cimport run_parallel
 from fastrnn._kernels.simd cimport fr_batch, fr_index, fr_kernels, fr_layout, fr_product
@@ -71,6 +72,6 @@ cdef int embedding_gradients(
     run_parallel(gradients_share, &chunk, num_threads, 2 * work, V)
 
 
-cdef void gradients_share(void *chunk, int t, int threads) noexcept nogil:
-    add_weight_gradients(<const Backward *>chunk, t, threads)
-    input_gradient(<const Backward *>chunk, t, threads)
+cdef void gradients_share(void *chunk, int t, Call *call) noexcept nogil:
+    add_weight_gradients(<const Backward *>chunk, t, call.threads, call)
+    input_gradient(<const Backward *>chunk, t, call.threads, call)

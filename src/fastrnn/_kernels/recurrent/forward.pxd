@@ -1,3 +1,4 @@
+from fastrnn._kernels.runtime.interrupt cimport Call
 from fastrnn._kernels.runtime.thread_groups cimport ThreadGroups
 from fastrnn._kernels.simd cimport fr_cell, fr_index, fr_kernels, fr_layout, fr_product, fr_step
 
@@ -16,5 +17,5 @@ cdef fr_product input_product(
 ) noexcept nogil
 cdef void run_forward(
     const fr_kernels *k, fr_step *step, const fr_cell *m, const Projection *projection,
-    ThreadGroups groups,
+    ThreadGroups groups, Call *call,
 ) noexcept nogil

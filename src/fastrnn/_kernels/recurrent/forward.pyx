@@ -13,12 +13,15 @@ A thread that has rows of its own waits for nobody.
 cimport numpy as cnp
 from cython.parallel cimport parallel, threadid
 
+from fastrnn._kernels.linalg.matrix cimport multiply
 from fastrnn._kernels.linalg.packing cimport packed_columns, packed_layout
 from fastrnn._kernels.runtime.cpu cimport flush_denormals, plan_of, restore_mode
+from fastrnn._kernels.runtime.interrupt cimport Call, ends_before, interrupted
 from fastrnn._kernels.runtime.thread_groups cimport (
-    Barriers, ThreadGroups, actual_groups, in_share, open_barriers, record_lateness, share_of
+    Barriers, ThreadGroups, actual_groups, in_share, open_barriers, part_of, record_lateness,
+    rows_of_part, share_of,
 )
-from fastrnn._kernels.runtime.threads cimport begin_call, end_call, leave_caller
+from fastrnn._kernels.runtime.threads cimport leave_caller
 from fastrnn._kernels.simd cimport (
     fr_barrier_wait, fr_cell, fr_index, fr_kernels, fr_layout, fr_product, fr_share, fr_step
 )
@@ -66,7 +69,7 @@ cdef Projected plan_product(
 
 cdef fr_index project(
     const fr_kernels *k, const fr_cell *m, fr_share share, fr_index first, const Projected *own,
-    const Projection *projection,
+    const Projection *projection, Call *call,
 ) noexcept nogil:
     """Project the share's steps from `first`, as many as fit; returns where it stopped."""
     cdef fr_index s = first, i, n = 0, count, row
@@ -86,56 +89,77 @@ cdef fr_index project(
             n += 1
         s += 1
     if projection.projected == NULL:
-        k.product(&own.product, 0, n)
+        multiply(k, &own.product, 0, n, call)
     return s
 
 
 cdef void forward_share(
     const fr_kernels *k, fr_step *step, const fr_cell *m, fr_share share, int thread,
-    const Projection *projection,
+    const Projection *projection, Call *call,
 ) noexcept nogil:
-    """Every step of one thread's share."""
+    """Every step of one thread's share, fewer if the call is to end."""
     cdef unsigned mode = flush_denormals()
-    cdef fr_index s = 0, end = m.batch.steps
+    cdef fr_index s = 0, end = m.batch.steps, count, rows
+    cdef double work = 0
+    cdef double row_work = 4.0 * (m.input + m.hidden) * (share.end - share.begin) * k.lanes
     cdef void **acc_init = NULL
     cdef Projected own
     if projection.memory:
         end = 0
         own = plan_product(k, m, share, thread, projection)
-    while s < m.batch.steps and in_share(&m.batch, share, s):
+    while s < m.batch.steps:
+        count = in_share(&m.batch, share, s)
+        work += count * row_work
+        if count == 0 or ends_before(call, share, s + 1, &work):
+            break
         if s == end:
-            end = project(k, m, share, s, &own, projection)
+            end = project(k, m, share, s, &own, projection, call)
             acc_init = own.results
-        step(m, share, s, <const void *const *>acc_init)
+        rows = rows_of_part(share, count, row_work, k.lanes)
+        if rows >= count:
+            step(m, share, s, <const void *const *>acc_init)
+        else:
+            step_in_parts(
+                step, m, share, s, <const void *const *>acc_init, count, rows, row_work, call
+            )
         if acc_init:
-            acc_init += in_share(&m.batch, share, s)
+            acc_init += count
         if share.barrier:
             fr_barrier_wait(share.barrier, share.threads, share.spin_limit)
         s += 1
     restore_mode(mode)
 
 
+cdef void step_in_parts(
+    fr_step *step, const fr_cell *m, fr_share share, fr_index s, const void *const *acc_init,
+    fr_index count, fr_index rows, double row_work, Call *call,
+) noexcept nogil:
+    """A step of a share that has `count` rows, `rows` at a time; fewer if the call is to end."""
+    cdef fr_index first = 0
+    while first < count and not interrupted(call, rows * row_work):
+        step(m, part_of(share, first, first + rows), s, acc_init + first if acc_init else NULL)
+        first += rows
+
+
 cdef void run_forward(
     const fr_kernels *k, fr_step *step, const fr_cell *m, const Projection *projection,
-    ThreadGroups groups,
+    ThreadGroups groups, Call *call,
 ) noexcept nogil:
-    """All steps of all rows."""
+    """All steps of all rows, fewer if the call is to end."""
     cdef Barriers barriers
-    cdef int caller = begin_call(groups.threads)
     if groups.threads == 1:
-        forward_share(k, step, m, share_of(groups, m, 0, NULL), 0, projection)
+        forward_share(k, step, m, share_of(groups, m, 0, NULL), 0, projection, call)
     else:
         open_barriers(&barriers)
         with parallel(num_threads=groups.threads):
-            leave_caller(caller)
-            run_member(k, step, m, projection, groups, threadid(), &barriers)
+            leave_caller(call)
+            run_member(k, step, m, projection, groups, threadid(), &barriers, call)
         record_lateness(groups, &barriers)
-    end_call(groups.threads)
 
 
 cdef void run_member(
     const fr_kernels *k, fr_step *step, const fr_cell *m, const Projection *projection,
-    ThreadGroups groups, int thread, Barriers *barriers,
+    ThreadGroups groups, int thread, Barriers *barriers, Call *call,
 ) noexcept nogil:
     """What one thread of a parallel region runs.
 
@@ -148,6 +172,6 @@ cdef void run_member(
         groups = given
     while share < groups.threads:
         forward_share(
-            k, step, m, share_of(groups, m, share, barriers), share, projection
+            k, step, m, share_of(groups, m, share, barriers), share, projection, call
         )
         share += given.threads

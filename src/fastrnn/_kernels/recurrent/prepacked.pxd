@@ -1,3 +1,4 @@
+from fastrnn._kernels.runtime.interrupt cimport Call
 from fastrnn._kernels.runtime.memory cimport Buffer
 from fastrnn._kernels.runtime.thread_groups cimport ThreadGroups
 from fastrnn._kernels.simd cimport fr_cell, fr_index, fr_kernels, fr_step
@@ -43,7 +44,8 @@ cdef class Prepacked:
     cdef void load(self, const StepMemory *memory, object state, fr_index rows) noexcept
     cdef void store(self, const StepMemory *memory, object out, fr_index rows) noexcept
     cdef void run(
-        self, const StepMemory *memory, fr_index rows, const void *x, ThreadGroups groups
+        self, const StepMemory *memory, fr_index rows, const void *x, ThreadGroups groups,
+        Call *call,
     ) noexcept nogil
 
 cdef bint adds_inputs(bint residual, fr_index layer) noexcept nogil

@@ -11,8 +11,10 @@ from fastrnn._kernels.recurrent.cells cimport Weights
 from fastrnn._kernels.recurrent.forward cimport Projection, run_forward
 from fastrnn._kernels.recurrent.recurrent cimport Recurrence
 from fastrnn._kernels.runtime.cpu cimport kernels_for
+from fastrnn._kernels.runtime.interrupt cimport Call, ignore_signals
 from fastrnn._kernels.runtime.memory cimport Buffer, new_array
 from fastrnn._kernels.runtime.thread_groups cimport ThreadGroups, choose_groups
+from fastrnn._kernels.runtime.threads cimport begin_call, end_call
 from fastrnn._kernels.simd cimport fr_batch, fr_cell, fr_index, fr_view
 
 from functools import partial
@@ -91,6 +93,7 @@ cdef class Prepacked:
         cdef const void *x_data = cnp.PyArray_DATA(x)
         cdef Buffer scratch = None
         cdef StepMemory memory
+        cdef Call call
         cdef bint taken
         if self.scratch_taken or rows != self.scratch_rows:
             scratch = Buffer(self.memory_at(NULL, rows).bytes, 1)
@@ -103,15 +106,20 @@ cdef class Prepacked:
             self.scratch, self.scratch_rows = scratch, rows
         self.scratch_taken = True
         memory = self.memory_at(<char *>scratch.data, rows)
-        self.load(&memory, state, rows)
-        if work < LONG_WORK:
-            self.run(&memory, rows, x_data, groups)
-        else:
-            with nogil:
-                self.run(&memory, rows, x_data, groups)
-        self.store(&memory, out, rows)
-        if not taken:
-            self.scratch_taken = False
+        try:
+            self.load(&memory, state, rows)
+            if work < LONG_WORK:
+                ignore_signals(&call)
+                self.run(&memory, rows, x_data, groups, &call)
+            else:
+                begin_call(&call, groups.threads)
+                with nogil:
+                    self.run(&memory, rows, x_data, groups, &call)
+                end_call(&call)
+            self.store(&memory, out, rows)
+        finally:
+            if not taken:
+                self.scratch_taken = False
 
     def forward(self, x, state, lengths, num_threads):
         """Run over time: a new (y, state). `lengths` and `num_threads` have been checked."""
@@ -218,7 +226,8 @@ cdef class Prepacked:
         copy_rows(cnp.PyArray_BYTES((<tuple>out)[0]), size, y, ld, rows, size)
 
     cdef void run(
-        self, const StepMemory *memory, fr_index rows, const void *x, ThreadGroups groups
+        self, const StepMemory *memory, fr_index rows, const void *x, ThreadGroups groups,
+        Call *call,
     ) noexcept nogil:
         """One step of every cell, each on the outputs of the one before."""
         cdef fr_index batch_sizes = rows, i, r
@@ -241,7 +250,7 @@ cdef class Prepacked:
                 memory.x[r] = <void *>(source + r * x_bytes)
                 y[r] = new_h + r * m.ld * itemsize
             m.x, m.y = fr_view(memory.x, 0), fr_view(y, 0)
-            run_forward(self.kernels, self.kernel, &m, &none, groups)
+            run_forward(self.kernels, self.kernel, &m, &none, groups, call)
             source, x_bytes = new_h, m.ld * itemsize
             if adds_inputs(self.residual, i):
                 self.kernels.add_rows(memory.sum, new_h, rows * m.ld)

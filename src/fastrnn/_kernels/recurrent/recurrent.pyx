@@ -14,8 +14,10 @@ from fastrnn._kernels.recurrent.cells cimport Weights
 from fastrnn._kernels.recurrent.embedding_projection cimport embedding_gradients, project_embedding
 from fastrnn._kernels.recurrent.forward cimport Projection, run_forward
 from fastrnn._kernels.runtime.cpu cimport joined_bytes
+from fastrnn._kernels.runtime.interrupt cimport Call
 from fastrnn._kernels.runtime.memory cimport Buffer, empty_like
 from fastrnn._kernels.runtime.thread_groups cimport ThreadGroups, choose_groups
+from fastrnn._kernels.runtime.threads cimport begin_call, end_call
 from fastrnn._kernels.simd cimport fr_cell, fr_index, fr_kernels, fr_view
 
 cnp.import_array()
@@ -84,10 +86,13 @@ cdef class Recurrence:
         cdef Projection projection
         cdef list scratch = []
         cdef ThreadGroups groups = self.groups(num_threads, 1)
+        cdef Call call
         self.open_forward(states, y, train, scratch, drop_h)
         plan_projection(self, &projection, scratch, groups, num_threads)
+        begin_call(&call, groups.threads)
         with nogil:
-            run_forward(k, self.weights.step, &self.cell, &projection, groups)
+            run_forward(k, self.weights.step, &self.cell, &projection, groups, &call)
+        end_call(&call)
         self.batch.clear_padding(y)
         self.close_forward(finals)
 
@@ -141,12 +146,15 @@ cdef class Recurrence:
         """Returns dx; fills the gradients of the initial states and of the weights."""
         cdef list scratch = []
         cdef Backward b
+        cdef Call call
         self.check_shapes()
         cdef ThreadGroups groups = self.groups(num_threads, 2)
         cdef cnp.ndarray dx = empty_like(self.x if self.embedding is None else self.embedding)
         self.open_backward(&b, dy, dx, dstates, gradients, scratch, num_threads)
+        begin_call(&call, groups.threads)
         with nogil:
-            run_backward(&b, groups)
+            run_backward(&b, groups, &call)
+        end_call(&call)
         if self.embedding is None:
             self.batch.clear_padding(dx)
         else:

@@ -143,3 +143,11 @@ cdef fr_index in_share(const fr_batch *batch, fr_share share, fr_index s) noexce
     """Rows of the share that have a step s."""
     cdef fr_index left = min(batch.batch_sizes[s], share.last) - share.first
     return (left + share.stride - 1) // share.stride if left > 0 else 0
+
+
+cdef fr_share part_of(fr_share share, fr_index first, fr_index end) noexcept nogil:
+    """Rows first .. end-1 of a share."""
+    cdef fr_share part = share
+    part.first = share.first + first * share.stride
+    part.last = min(share.last, share.first + end * share.stride)
+    return part

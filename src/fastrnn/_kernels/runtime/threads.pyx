@@ -19,6 +19,7 @@ from libc.stdint cimport int64_t
 
 from fastrnn._kernels.runtime.available import affinity, processors
 from fastrnn._kernels.runtime.cpu cimport flush_denormals, restore_mode
+from fastrnn._kernels.runtime.interrupt cimport Call, listen, raise_if_stopped
 from fastrnn._kernels.simd cimport fr_add_relaxed, fr_load_relaxed, fr_now, fr_store_relaxed
 
 cdef extern from *:
@@ -69,11 +70,6 @@ cdef extern from *:
     static int fr_granted(int wanted) { return wanted; }
     #endif
 
-    #if defined(_MSC_VER)
-    #define FR_THREAD_LOCAL __declspec(thread)
-    #else
-    #define FR_THREAD_LOCAL __thread
-    #endif
     /* The threads that the calling one asked the system for, and what it granted. */
     static FR_THREAD_LOCAL int fr_asked = 1, fr_most = 1;
     """
@@ -192,38 +188,47 @@ cdef int run_parallel(
     fr_work *work, void *job, object num_threads, double multiply_adds, Py_ssize_t pieces
 ) except -1:
     """Do a job of so much work in so many pieces in as many threads as it gets."""
-    cdef int threads = threads_for(num_threads, multiply_adds, pieces)
+    run_threads(work, job, threads_for(num_threads, multiply_adds, pieces))
+
+
+cdef int run_threads(fr_work *work, void *job, int threads) except -1:
+    """Do a job in so many threads."""
+    cdef Call call
+    begin_call(&call, threads)
     with nogil:
-        parallel_for(work, job, threads)
+        parallel_for(work, job, &call)
+    end_call(&call)
 
 
-cdef void parallel_for(fr_work *work, void *job, int threads) noexcept nogil:
-    """work(job, t, threads) for every t, each in a thread of its own with denormals flushed.
+cdef void parallel_for(fr_work *work, void *job, Call *call) noexcept nogil:
+    """work(job, t, call) for each thread t, in a thread of its own with denormals flushed.
 
     One thread is the calling one, which does not enter OpenMP for it.
     """
-    cdef int t, caller = begin_call(threads)
-    if threads == 1:
-        run_share(work, job, 0, 1)
+    cdef int t
+    if call.threads == 1:
+        run_share(work, job, 0, call)
     else:
-        for t in prange(threads, num_threads=threads, schedule="static", chunksize=1):
-            leave_caller(caller)
-            run_share(work, job, t, threads)
-    end_call(threads)
+        for t in prange(call.threads, num_threads=call.threads, schedule="static", chunksize=1):
+            leave_caller(call)
+            run_share(work, job, t, call)
 
 
-cdef int begin_call(int threads) noexcept nogil:
-    """Before so many threads work; returns the processor of the calling one if there are others."""
+cdef int begin_call(Call *call, int threads) except -1:
+    """Before so many threads work. What follows may not raise before `end_call`."""
     global pool_began
+    listen(call)
     fr_add_relaxed(&busy, threads)
-    if threads == 1:
-        return -1
-    pool_began = True
-    return processor()
+    call.threads, call.processor = threads, -1
+    if threads > 1:
+        pool_began = True
+        call.processor = processor()
 
 
-cdef void end_call(int threads) noexcept nogil:
-    fr_add_relaxed(&busy, -threads)
+cdef int end_call(Call *call) except -1:
+    """After they have worked; raises if they were stopped."""
+    fr_add_relaxed(&busy, -call.threads)
+    return raise_if_stopped(call)
 
 
 cpdef int processor() noexcept nogil:
@@ -241,15 +246,15 @@ cpdef void leave_processor(int taken) noexcept nogil:
         fr_move_off(taken)
 
 
-cdef void leave_caller(int taken) noexcept nogil:
+cdef void leave_caller(const Call *call) noexcept nogil:
     """In a parallel region: leave the processor of its caller, unless this is the caller."""
     if omp_get_thread_num() > 0:
-        leave_processor(taken)
+        leave_processor(call.processor)
 
 
-cdef void run_share(fr_work *work, void *job, int t, int threads) noexcept nogil:
+cdef void run_share(fr_work *work, void *job, int t, Call *call) noexcept nogil:
     cdef unsigned mode = flush_denormals()
-    work(job, t, threads)
+    work(job, t, call)
     restore_mode(mode)
 
 

@@ -21,11 +21,18 @@
 #define fr_pause() ((void)0)
 #endif
 
+#if defined(_MSC_VER)
+#define FR_THREAD_LOCAL __declspec(thread)
+#else
+#define FR_THREAD_LOCAL __thread
+#endif
+
 /* Begins as zeros; fills a cache line, so that no group of threads disturbs another one's. */
 typedef struct {
     int arrived, phase;
     int64_t lost; /* nanoseconds for which threads had given up their processors, all together */
-    int64_t unused[6];
+    int64_t last; /* the step after which all leave, see runtime/interrupt.pyx; 0: none yet */
+    int64_t unused[5];
 } fr_barrier;
 
 /* Nanoseconds since some time in the past. */
