@@ -267,6 +267,7 @@ def extensions():
         include_path=["src"],
         compiler_directives={
             "language_level": 3,
+            "freethreading_compatible": True,
             "boundscheck": DEBUG,
             "wraparound": False,
             "cdivision": True,

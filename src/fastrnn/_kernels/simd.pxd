@@ -12,6 +12,8 @@ cdef extern from "fastrnn_simd.h" nogil:
     int64_t fr_load_relaxed(const int64_t *)
     void fr_store_relaxed(int64_t *, int64_t)
     int64_t fr_add_relaxed(int64_t *, int64_t)
+    bint fr_take_flag(int *)
+    void fr_leave_flag(int *)
     void fr_barrier_wait(fr_barrier *, int, int)
 
     ctypedef struct fr_share:

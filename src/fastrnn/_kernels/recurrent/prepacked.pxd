@@ -28,7 +28,8 @@ cdef class Prepacked:
     cdef fr_cell *prototype  # of each cell
     cdef Buffer scratch
     cdef fr_index scratch_rows
-    cdef bint scratch_taken
+    cdef int scratch_taken  # a flag
+    cdef Buffer scratch_for(self, fr_index rows, bint own)
     cdef int compute(self, object x, object state, object out, fr_index rows) except -1
     cdef int run_layer(
         self, fr_index layer, object x, object lengths, object num_threads, object state,

@@ -15,7 +15,9 @@ from fastrnn._kernels.runtime.interrupt cimport Call, ignore_signals
 from fastrnn._kernels.runtime.memory cimport Buffer, new_array
 from fastrnn._kernels.runtime.thread_groups cimport ThreadGroups, choose_groups
 from fastrnn._kernels.runtime.threads cimport begin_call, end_call
-from fastrnn._kernels.simd cimport fr_batch, fr_cell, fr_index, fr_view
+from fastrnn._kernels.simd cimport (
+    fr_batch, fr_cell, fr_index, fr_leave_flag, fr_take_flag, fr_view
+)
 
 from functools import partial
 
@@ -91,22 +93,14 @@ cdef class Prepacked:
             <fr_index>(self.row_work / self.count),
         )
         cdef const void *x_data = cnp.PyArray_DATA(x)
-        cdef Buffer scratch = None
+        cdef Buffer scratch
         cdef StepMemory memory
         cdef Call call
-        cdef bint taken
-        if self.scratch_taken or rows != self.scratch_rows:
-            scratch = Buffer(self.memory_at(NULL, rows).bytes, 1)
-        # Another Python thread may be in the middle of a long step, and others may have come while
-        # memory was reserved; from here on none comes between.
-        taken = self.scratch_taken
-        if scratch is None:
-            scratch = self.scratch
-        elif not taken:
-            self.scratch, self.scratch_rows = scratch, rows
-        self.scratch_taken = True
-        memory = self.memory_at(<char *>scratch.data, rows)
+        # Or another Python thread has it, which is in the middle of a step.
+        cdef bint own = fr_take_flag(&self.scratch_taken)
         try:
+            scratch = self.scratch_for(rows, own)
+            memory = self.memory_at(<char *>scratch.data, rows)
             self.load(&memory, state, rows)
             if work < LONG_WORK:
                 ignore_signals(&call)
@@ -118,8 +112,18 @@ cdef class Prepacked:
                 end_call(&call)
             self.store(&memory, out, rows)
         finally:
-            if not taken:
-                self.scratch_taken = False
+            if own:
+                fr_leave_flag(&self.scratch_taken)
+
+    cdef Buffer scratch_for(self, fr_index rows, bint own):
+        """The memory of a step: that of the object if this call has it, else one of its own."""
+        cdef Buffer scratch
+        if own and rows == self.scratch_rows:
+            return self.scratch
+        scratch = Buffer(self.memory_at(NULL, rows).bytes, 1)
+        if own:
+            self.scratch, self.scratch_rows = scratch, rows
+        return scratch
 
     def forward(self, x, state, lengths, num_threads):
         """Run over time: a new (y, state). `lengths` and `num_threads` have been checked."""

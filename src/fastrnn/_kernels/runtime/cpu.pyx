@@ -80,7 +80,7 @@ def plan(itemsize=4):
 
 
 def plan_products(sizes):
-    """Make the plans of the instruction set in use for caches of these sizes."""
+    """Make the plans of the instruction set in use for caches of these sizes; see `choose`."""
     global found, most_joined
     found = sizes
     set_plan(&float_plan, plan(4))
@@ -93,7 +93,7 @@ cdef void set_plan(fr_plan *to, made) noexcept:
 
 
 def choose(name):
-    """Use another instruction set from the next forward on."""
+    """Use another instruction set from the next forward on; for tests, while no call runs."""
     global float_kernels, double_kernels
     if name not in supported():
         raise ValueError(

@@ -33,8 +33,20 @@ cdef extern from *:
         (void)address, (void)bytes;
     #endif
     }
+
+    /* The lock of the kept blocks and of the counts; where there is a GIL, that is it. */
+    #ifdef Py_GIL_DISABLED
+    static PyMutex fr_blocks_mutex;
+    static void fr_lock_blocks(void) { PyMutex_Lock(&fr_blocks_mutex); }
+    static void fr_unlock_blocks(void) { PyMutex_Unlock(&fr_blocks_mutex); }
+    #else
+    static void fr_lock_blocks(void) {}
+    static void fr_unlock_blocks(void) {}
+    #endif
     """
     void fr_ask_huge(void *address, Py_ssize_t bytes) noexcept nogil
+    void fr_lock_blocks()
+    void fr_unlock_blocks()
 
 cdef Py_ssize_t ALIGNMENT = 64
 cdef Py_ssize_t MOST_BYTES = <Py_ssize_t>((<size_t>-1) >> 1) - 128
@@ -46,7 +58,7 @@ cdef enum:
     HUGE_BYTES = 1 << 22
 
 
-# The freed blocks, the longest unused first. Only touched by holders of the GIL.
+# The freed blocks, the longest unused first. Only touched by holders of the lock.
 cdef Block kept[MOST_KEPT]
 cdef int kept_count = 0
 cdef Py_ssize_t kept_bytes = 0
@@ -81,17 +93,25 @@ cdef Py_ssize_t rounded(Py_ssize_t bytes) noexcept:
 
 
 cdef Block take(Py_ssize_t bytes) noexcept:
-    """A block of at least so many bytes, by at most a quarter too large; address NULL: none left.
+    """A block of at least so many bytes, by at most a quarter too large; at NULL: none is left."""
+    cdef Block block
+    if bytes < SMALL_BYTES:
+        return Block(PyMem_RawMalloc(bytes), bytes)
+    fr_lock_blocks()
+    block = take_large(rounded(bytes))
+    fr_unlock_blocks()
+    return block
 
-    Where none is found among the kept ones, these make room as far as the process would otherwise
-    hold more than its calls have needed at once.
+
+cdef Block take_large(Py_ssize_t bytes) noexcept:
+    """A kept block or a new one, of a size that is `rounded`.
+
+    For a new one the kept ones make room as far as the process would otherwise hold more than its
+    calls have needed at once.
     """
     global used_bytes, most_used
     cdef int i, best = -1
     cdef Block block
-    if bytes < SMALL_BYTES:
-        return Block(PyMem_RawMalloc(bytes), bytes)
-    bytes = rounded(bytes)
     for i in range(kept_count):
         if bytes <= kept[i].bytes <= bytes + bytes // 4:
             if best < 0 or kept[i].bytes <= kept[best].bytes:
@@ -110,10 +130,18 @@ cdef Block take(Py_ssize_t bytes) noexcept:
 
 
 cdef void give_back(Block block) noexcept:
+    if block.address == NULL or block.bytes < SMALL_BYTES:
+        PyMem_RawFree(block.address)
+        return
+    fr_lock_blocks()
+    give_back_large(block)
+    fr_unlock_blocks()
+
+
+cdef void give_back_large(Block block) noexcept:
     global kept_count, kept_bytes, used_bytes
-    if block.address != NULL and block.bytes >= SMALL_BYTES:
-        used_bytes -= block.bytes
-    if block.address == NULL or block.bytes < SMALL_BYTES or block.bytes > KEPT_BYTES:
+    used_bytes -= block.bytes
+    if block.bytes > KEPT_BYTES:
         PyMem_RawFree(block.address)
         return
     if kept_count == MOST_KEPT:
@@ -190,7 +218,10 @@ cpdef empty_like(cnp.ndarray array):
 def release():
     """Give the kept blocks back to the C library; returns how many bytes they were. For tests."""
     global most_used
-    cdef Py_ssize_t bytes = kept_bytes
+    cdef Py_ssize_t bytes
+    fr_lock_blocks()
+    bytes = kept_bytes
     free_kept(bytes)
     most_used = used_bytes
+    fr_unlock_blocks()
     return bytes

@@ -10,7 +10,9 @@ from libc.stdint cimport int64_t
 from libc.string cimport memset
 
 from fastrnn._kernels.runtime.threads cimport BackOff, omp_get_num_threads, threads_for
-from fastrnn._kernels.simd cimport fr_batch, fr_cell, fr_index, fr_now, fr_share
+from fastrnn._kernels.simd cimport (
+    fr_batch, fr_cell, fr_index, fr_load_relaxed, fr_now, fr_share, fr_store_relaxed
+)
 
 # On a busy machine a thread loses its processor, and its group waits for it at each step. After a
 # call that lost a quarter of its time in this way each thread has rows of its own, for BACK_OFF
@@ -25,15 +27,14 @@ cdef fr_index MANY_WEIGHTS = 1 << 20
 cdef double STEP_WORK = 3e4
 
 # For tests, the threads of every group; 0: as the rule has it.
-cdef int forced = 0
+cdef int64_t forced = 0
 
 
 def force_threads_per_group(count):
     """Make groups of so many threads, as far as units go, in calls of any size; 0: by rule."""
-    global forced
     if count < 0:
         raise ValueError(f"force_threads_per_group: count must be at least 0, got {count}")
-    forced = count
+    fr_store_relaxed(&forced, count)
 
 
 cdef ThreadGroups actual_groups(ThreadGroups groups) noexcept nogil:
@@ -56,10 +57,8 @@ cdef ThreadGroups choose_groups(
     cdef int threads = threads_for(num_threads, work, rows * quads)
     cdef fr_index few = MORE_ROWS if weights >= MANY_WEIGHTS else FEW_ROWS
     cdef double step_work = work / max(1, steps)
-    cdef int per_group
-    if forced:
-        per_group = <int>min(forced, threads, quads)
-    else:
+    cdef int per_group = <int>min(fr_load_relaxed(&forced), threads, quads)
+    if per_group == 0:  # nothing is forced
         per_group = group_size(threads, step_work, rows, quads, few)
         if per_group > 1 and not back_off.over():
             per_group = 1

@@ -84,13 +84,15 @@ cdef double SMALL_WORK = 3e6
 # Multiply-adds that a number costs which only comes from memory and goes back to it.
 cdef double MOVE_WORK = 16
 
-cdef int thread_count
+# What Python threads may change at once is read and written by fr_load_relaxed and its like.
+cdef int64_t thread_count
 cdef int openmp_count  # what OpenMP begins with
 # More threads than this a call never gets, however many were asked for.
 cdef Py_ssize_t most_threads = 4 * (os.cpu_count() or 1)
 # After a fork the child has no threads of the OpenMP pool, and GNU's would wait for them forever.
-cdef bint pool_began = False, pool_lost = False
-cdef bint warned = False
+cdef int64_t pool_began = False
+cdef bint pool_lost = False
+cdef int64_t warnings_given = 0
 # Threads of the calls that run.
 cdef int64_t busy = 0
 
@@ -109,8 +111,7 @@ def set_num_threads(num_threads):
     ValueError
         If `num_threads` is not a positive integer.
     """
-    global thread_count
-    thread_count = checked(num_threads, "set_num_threads: num_threads")
+    fr_store_relaxed(&thread_count, checked(num_threads, "set_num_threads: num_threads"))
 
 
 def get_num_threads():
@@ -122,7 +123,7 @@ def get_num_threads():
         1 where the build had no OpenMP, and in a process that was forked after its parent had used
         several threads.
     """
-    return allowed(thread_count)
+    return allowed(fr_load_relaxed(&thread_count))
 
 
 def checked(value, name):
@@ -152,7 +153,8 @@ def usable(num_threads, work):
 
 cdef int threads_for(object num_threads, double work, Py_ssize_t pieces) except -1:
     """Threads for a call of `work` multiply-adds in `pieces` independent pieces."""
-    cdef Py_ssize_t count = thread_count if num_threads is None else num_threads
+    cdef Py_ssize_t setting = fr_load_relaxed(&thread_count)
+    cdef Py_ssize_t count = setting if num_threads is None else num_threads
     if work < SMALL_WORK:
         return 1
     if pool_lost and count > 1:
@@ -162,7 +164,7 @@ cdef int threads_for(object num_threads, double work, Py_ssize_t pieces) except 
         )
     count = min(allowed(count), pieces, most_threads)
     if num_threads is None:
-        count = min(count, thread_count - fr_load_relaxed(&busy))
+        count = min(count, setting - fr_load_relaxed(&busy))
     return 1 if count <= 1 else granted(<int>count)
 
 
@@ -177,9 +179,7 @@ cdef int granted(int count) except -1:
 
 
 cdef int warn_once(message) except -1:
-    global warned
-    if not warned:
-        warned = True
+    if fr_add_relaxed(&warnings_given, 1) == 1:
         warnings.warn(f"fastrnn: {message}", RuntimeWarning, stacklevel=2)
     return 0
 
@@ -216,12 +216,11 @@ cdef void parallel_for(fr_work *work, void *job, Call *call) noexcept nogil:
 
 cdef int begin_call(Call *call, int threads) except -1:
     """Before so many threads work. What follows may not raise before `end_call`."""
-    global pool_began
     listen(call)
     fr_add_relaxed(&busy, threads)
     call.threads, call.processor = threads, -1
     if threads > 1:
-        pool_began = True
+        fr_store_relaxed(&pool_began, True)
         call.processor = processor()
 
 
@@ -278,9 +277,9 @@ def has_openmp():
 
 
 def _after_fork():
-    global pool_lost, busy, warned, fr_asked
+    global pool_lost, busy, warnings_given, fr_asked
     pool_lost = pool_lost or pool_began
-    busy, warned, fr_asked = 0, False, 1
+    busy, warnings_given, fr_asked = 0, 0, 1
 
 
 def _initial(default, *names):

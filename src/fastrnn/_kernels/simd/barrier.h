@@ -59,6 +59,14 @@ static inline int64_t fr_add_relaxed(int64_t *to, int64_t value) {
     return __atomic_add_fetch(to, value, __ATOMIC_RELAXED);
 }
 
+/* Whether the caller now has what the flag stands for: false if another thread has it. What that one
+ * wrote before it left the flag is seen. */
+static inline int fr_take_flag(int *flag) {
+    return __atomic_exchange_n(flag, 1, __ATOMIC_ACQUIRE) == 0;
+}
+
+static inline void fr_leave_flag(int *flag) { __atomic_store_n(flag, 0, __ATOMIC_RELEASE); }
+
 /* Returns when all of `threads` threads have called it; what they wrote before is seen after.
  * `spin_limit` is the number of turns, of about 10 nanoseconds each, to spin. */
 static inline void fr_barrier_wait(fr_barrier *b, int threads, int spin_limit) {
