@@ -7,8 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any
+
+from fastrnn._program import Program
 
 Options = Mapping[str, Any]
 
@@ -59,17 +62,56 @@ class Cell:
     orders: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     complements: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     activations: Mapping[tuple[str, ...], Options] = field(default_factory=dict)
+    initial: Mapping[str, float] = field(default_factory=dict)
+    program: Program | None = None
 
-    @property
+    @cached_property
+    def x_gates(self) -> tuple[str, ...]:
+        """The gates for which Wx and b have columns."""
+        return self._gates_of("sum", "sum_x")
+
+    @cached_property
+    def h_gates(self) -> tuple[str, ...]:
+        """The gates for which Wh has columns."""
+        return self._gates_of("sum", "sum_h")
+
+    @cached_property
     def weights(self) -> tuple[str, ...]:
         """Names of the arrays that the cell takes, of which bh may be None."""
-        return ("Wx", "Wh", "b") if self.split_bias is None else ("Wx", "Wh", "b", "bh")
+        program = self.program
+        if program is None:
+            return ("Wx", "Wh", "b") if self.split_bias is None else ("Wx", "Wh", "b", "bh")
+        products = ("Wx", "Wh", "b") if self.h_gates else ("Wx", "b")
+        projection = () if program.projection is None else (program.projection,)
+        return (*products, *program.vectors, *program.matrices, *projection)
 
-    def shapes(self, D: int, H: int) -> dict[str, tuple[int, ...]]:
-        """Return the shapes of `weights` by name."""
-        G = len(self.gates) * H
-        shapes = {"Wx": (D, G), "Wh": (H, G), "b": (G,), "bh": (H,)}
+    def shapes(self, D: int, H: int, P: int | None = None) -> dict[str, tuple[int, ...]]:
+        """Return the shapes of `weights` by name; h has P units, as the others unless projected."""
+        P = H if P is None else P
+        Gx, Gh = len(self.x_gates) * H, len(self.h_gates) * H
+        shapes: dict[str, tuple[int, ...]] = {"Wx": (D, Gx), "Wh": (P, Gh), "b": (Gx,), "bh": (H,)}
+        if self.program is not None:
+            shapes |= dict.fromkeys(self.program.vectors, (H,))
+            shapes |= dict.fromkeys(self.program.matrices, (H, H))
+            shapes |= {self.program.projection or "": (H, P)}
         return {name: shapes[name] for name in self.weights}
+
+    def _gates_of(self, *sums: str) -> tuple[str, ...]:
+        """Return the gates that have one of these sums."""
+        if self.program is None:
+            return self.gates
+        used = self.program.gates_of(*sums)
+        return tuple(gate for gate in self.gates if gate in used)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Cell:
+        """Return the same cell: nothing of it changes."""
+        return self
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Let a pickle name a cell of the registry, and hold any other."""
+        if CELLS.get(self.name) is self:
+            return _registered, (self.name,)
+        return super().__reduce_ex__(protocol)
 
     def order(self, library: str) -> tuple[str, ...]:
         """Return the gates in the order of a library."""
@@ -107,3 +149,8 @@ CELLS: dict[str, Cell] = {
         ),
     )
 }
+
+
+def _registered(name: str) -> Cell:
+    """Return a row, for a pickle."""
+    return CELLS[name]

@@ -5,6 +5,53 @@ from libc.stdint cimport int64_t
 cdef extern from "fastrnn_simd.h" nogil:
     ctypedef Py_ssize_t fr_index
 
+    enum:
+        FR_MOST_STATES, FR_MOST_REGISTERS, FR_MOST_SUMS, FR_MOST_PLACES, FR_MOST_ROW_VALUES
+        FR_MOST_CONSTANTS, FR_FIRST_SUM, FR_FIRST_PLACE, FR_FIRST_ROW_VALUE, FR_FIRST_CONSTANT
+
+    ctypedef enum fr_place_kind:
+        FR_STATE, FR_NEXT, FR_VECTOR, FR_CARRIED, FR_TAPE, FR_DSTATE, FR_DSUM
+
+    ctypedef struct fr_instruction:
+        short op, to, x, y, z
+        double number
+
+    ctypedef struct fr_place:
+        short kind, index
+
+    ctypedef struct fr_sum:
+        short x, h, matrix, operand
+
+    ctypedef struct fr_row_value:
+        short partial, saved, rstd
+        double eps
+
+    ctypedef struct fr_phase:
+        fr_index sums, sums_end, code, code_end, row_values, row_values_end
+        int meet, narrow
+
+    ctypedef struct fr_code:
+        const fr_instruction *code
+        const fr_place *places
+        const fr_sum *sums
+        const fr_row_value *row_values
+        const double *constants
+        const fr_phase *phases
+        fr_index register_count, place_count, constant_count, phase_count, carried, partial
+
+    ctypedef struct fr_run:
+        fr_index first, gates, chunk
+
+    ctypedef struct fr_program:
+        fr_code inference, forward, backward
+        fr_index tape, row_tape, x_gates, h_gates
+        const fr_run *runs
+        fr_index run_count
+
+    ctypedef struct fr_matrix:
+        const void *data
+        fr_index depth
+
     ctypedef struct fr_barrier:
         int64_t lost, last
 
@@ -20,6 +67,7 @@ cdef extern from "fastrnn_simd.h" nogil:
         fr_index first, stride, last, begin, end
         fr_barrier *barrier
         int threads, spin_limit
+        void *work
 
     ctypedef struct fr_batch:
         fr_index rows, steps
@@ -31,7 +79,7 @@ cdef extern from "fastrnn_simd.h" nogil:
         fr_index step
 
     ctypedef struct fr_layout:
-        fr_index panels, width, advance
+        fr_index first, panels, width, advance, group, apart
         fr_index[4] start, limit
 
     ctypedef struct fr_plan:
@@ -54,7 +102,7 @@ cdef extern from "fastrnn_simd.h" nogil:
     ctypedef struct fr_cell:
         const fr_plan *plan
         fr_batch batch
-        fr_index input, hidden, ld
+        fr_index input, hidden, output, ld
         fr_view x, y
         const void *wx
         const void *wh
@@ -62,21 +110,27 @@ cdef extern from "fastrnn_simd.h" nogil:
         const void *bias_h
         const void *wh_n
         const void *drop_h
-        void *h
-        void *c
+        void *state[FR_MOST_STATES]
+        fr_index slots[FR_MOST_STATES]
         void *gates
         void *reset_h
         void *pre_activations
         void *dropped_h
-        fr_index vectors, h_slots, c_slots, tape_rows, relu, complement
+        fr_index vectors, tape_rows, relu, complement
+        const fr_program *program
+        const void *const *vector
+        const fr_matrix *matrix
+        void *carried
+        void *partial
+        void *row_tape
+        const fr_view *mask
 
     ctypedef struct fr_cell_backward:
         fr_cell cell
         fr_view dy
         const void *wh_t
         const void *wh_n_t
-        void *dh
-        void *dc
+        void *dstate[FR_MOST_STATES]
         void *dgates
         fr_index chunk_first, chunk_rows
         void *operand
@@ -141,6 +195,9 @@ cdef extern from "fastrnn_simd.h" nogil:
         fr_pack *pack_tt
         void (*product)(const fr_product *, fr_index, fr_index) noexcept nogil
         const fr_cell_kernels *cells
+        const fr_cell_kernels *program
+        fr_index program_work
+        const char *const *op_names
         void (*softmax)(void *, fr_index) noexcept nogil
         void (*softmax_backward)(void *, const void *, fr_index) noexcept nogil
         double (*cross_entropy)(

@@ -134,7 +134,7 @@ def _stack(
     decoder: Any, y: Array, states: Sequence[Array], drops: Array | None, drop_h: Array | None
 ) -> tuple[Array, list[Array], list[Stash]]:
     """One step of every layer: the output of the last, the new states, what the backward needs."""
-    step, new, saved = equations(decoder.cell).step, [], []
+    step, new, saved = equations(decoder.row).step, [], []
     for k, weights in enumerate(decoder.cells):
         below = y
         dropped = below if drops is None or k == 0 else drops[k - 1] * below
@@ -150,7 +150,7 @@ def _stack_backward(
     decoder: Any, dy: Array, dstates: Sequence[Array], saved: Sequence[Stash], drops: Array | None
 ) -> tuple[Array, list[Array], list[Weights]]:
     """Gradients of the input of the first layer, of the states before, of all weights."""
-    step_backward = equations(decoder.cell).step_backward
+    step_backward = equations(decoder.row).step_backward
     dbefore = [np.empty_like(dstate) for dstate in dstates]
     dcells: list[Weights] = []
     for k in reversed(range(len(saved))):

@@ -1,24 +1,27 @@
 """A layer of any recurrent cell, in its directions: the time loop that all cells share.
 
-A cell is the file of its name, which has two functions: ``step`` makes the states after a step of
-those before, ``step_backward`` their gradients the other way. Each direction has its own weights
-and states, and its own columns of y.
+A cell is the file of its name, or `program.py`, which has two functions: ``step`` makes the states
+after a step of those before, ``step_backward`` their gradients the other way. Each direction has
+its own weights and states, and its own columns of y.
 
-Shapes: x (N, T, D), or with an embedding (V, D) the numbers (N, T) of its rows; y (N, T, K*H) for
-K directions; each state and drop_h (K, N, H); weights as `Cell.shapes` has them.
+Shapes: x (N, T, D), or with an embedding (V, D) the numbers (N, T) of its rows; y (N, T, K*P) for
+K directions; h and drop_h (K, N, P), other states (K, N, H), where P is H unless h is projected;
+masks (K, keeps, N, T, H); weights as `Cell.shapes` has them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import reduce
+from functools import partial, reduce
 from importlib import import_module
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
 from fastrnn._cells import Cell, Options
 
+from . import program
 from .embedding import embedding_backward, embedding_forward
 from .sequence import add_to, rows_of, steps, zeros_of
 from .textbook import from_textbook, to_textbook
@@ -38,14 +41,15 @@ def recurrent_forward(
     drop_h: Array | None = None,
     embedding: Array | None = None,
     out: Array | None = None,
+    masks: Array | None = None,
     num_threads: int | None = None,
 ) -> tuple[Array, list[Array], Stash | None]:
     """Return all h as y, in `out` if given, the final states, and what the backward needs."""
-    step = equations(cell.name).step
+    step = equations(cell).step
     weights, known = _defined(cell, weights, options)
     inputs = x if embedding is None else embedding_forward(x, embedding)
-    (N, T, _), (K, _, H) = inputs.shape, states[0].shape
-    y = np.empty((N, T, K * H), inputs.dtype) if out is None else out
+    (N, T, _), (K, _, P) = inputs.shape, states[0].shape
+    y = np.empty((N, T, K * P), inputs.dtype) if out is None else out
     y[...] = 0
     finals, tapes = [state.copy() for state in states], []
     for k, y_k in enumerate(np.split(y, K, axis=2)):
@@ -54,6 +58,8 @@ def recurrent_forward(
         tape = []
         for t, rows in steps(inputs, lengths, reverse[k]):
             before, drop = [state[rows] for state in own], rows_of(drop_k, rows)
+            if masks is not None:
+                known["masks"] = masks[k][:, rows, t]
             after, saved = step(inputs[rows, t], before, weights[k], drop, **known)
             y_k[rows, t] = after[0]
             for state, new in zip(own, after, strict=True):
@@ -72,7 +78,7 @@ def recurrent_backward(
 
     With an embedding, its gradient stands in the place of dx.
     """
-    step_backward = equations(cell.name).step_backward
+    step_backward = equations(cell).step_backward
     shape, looked_up, weights, options, tapes = stash
     dstates0, dinputs, dweights = [dstate.copy() for dstate in dstates], [], []
     for k, dy_k in enumerate(np.split(dy, len(tapes), axis=2)):
@@ -96,9 +102,9 @@ def recurrent_backward(
 def recurrent_step(
     cell: Cell, x: Array, states: Sequence[Array], weights: Weights, *, options: Options
 ) -> tuple[Array, ...]:
-    """Return the states (N, H) of one cell after one more input, x (N, D)."""
+    """Return the states of one cell, each (N, ...), after one more input, x (N, D)."""
     (weights,), known = _defined(cell, [weights], options)
-    after: tuple[Array, ...] = equations(cell.name).step(x, states, weights, None, **known)[0]
+    after: tuple[Array, ...] = equations(cell).step(x, states, weights, None, **known)[0]
     return after
 
 
@@ -115,9 +121,12 @@ def recurrent_freeze(
     """Return None: here nothing is packed."""
 
 
-def equations(name: str) -> Any:
-    """Return the file of a cell, with its ``step`` and ``step_backward``."""
-    return import_module(f"fastrnn._reference.{name}")
+def equations(cell: Cell) -> Any:
+    """Return what has the ``step`` and the ``step_backward`` of a cell: its file, or a program."""
+    if cell.program is None:
+        return import_module(f"fastrnn._reference.{cell.name}")
+    functions = (program.step, program.step_backward)
+    return SimpleNamespace(**{each.__name__: partial(each, cell) for each in functions})
 
 
 def _defined(

@@ -380,6 +380,7 @@ cdef void attend_all_backward(
     if m.v:
         clear_rows(m.kernels, m.dk[n], 0)
         some = m.queries
+        query_gradient(m, n, keys, 0, 0, work, call)  # dv = 0, in case there is no query
     while first < m.queries and not interrupted(call, some * each):
         score_gradient(m, n, keys, first, min(first + some, m.queries))
         query_gradient(m, n, keys, first, min(first + some, m.queries), work, call)

@@ -16,12 +16,13 @@ from fastrnn._kernels.linalg.matrix cimport affine, affine_transposed
 from fastrnn._kernels.linalg.packing cimport packed, packed_columns, packed_transposed
 from fastrnn._kernels.recurrent.backward cimport Backward
 from fastrnn._kernels.recurrent.batch_order cimport BatchOrder
-from fastrnn._kernels.recurrent.cells cimport Weights, cell_weights
+from fastrnn._kernels.recurrent.cells cimport cell_weights
 from fastrnn._kernels.recurrent.embedding_projection cimport (
     embedding_gradients, project_embedding, worth_projecting
 )
 from fastrnn._kernels.recurrent.prepacked cimport adds_inputs
 from fastrnn._kernels.recurrent.recurrent cimport Recurrence
+from fastrnn._kernels.recurrent.weights cimport Weights, work_of
 from fastrnn._kernels.runtime.interrupt cimport Call
 from fastrnn._kernels.runtime.memory cimport Buffer, empty, empty_like
 from fastrnn._kernels.runtime.threads cimport begin_call, end_call, run_threads, threads_for
@@ -29,7 +30,6 @@ from fastrnn._kernels.simd cimport (
     fr_batch, fr_cell, fr_cell_backward, fr_index, fr_kernels, fr_layout
 )
 
-from fastrnn._cells import CELLS
 from fastrnn._kernels.pointwise.embedding import embedding_backward, embedding_forward
 
 cnp.import_array()
@@ -86,7 +86,7 @@ cdef class AttentionDecoder:
         self.layers = []
         for arrays in cells:
             layer = Recurrence.__new__(Recurrence)
-            layer.weights = cell_weights(CELLS[decoder.cell], arrays, {})
+            layer.weights = cell_weights(decoder.row, arrays, {})
             self.layers.append(layer)
         self.kernels = layer.weights.kernels
         self.weights, self.score, self.heads = decoder.weights, decoder.score, decoder.num_heads
@@ -125,6 +125,7 @@ cdef class AttentionDecoder:
         threads = threads_for(num_threads, self.work(&loop), loop.batch.rows)
         if loop.batch.rows:
             give_workspace(&loop.attention_job, owner, threads)
+            loop.work = work_of(owner, self.kernels, loop.cells, threads)
             run_threads(forward_steps, &loop, threads)
         self.close_layers(tape, finals)
         features, attention = tape["f"], tape["attention"]
@@ -242,7 +243,7 @@ cdef class AttentionDecoder:
         cdef Recurrence layer
         cdef const AttentionJob *m = &loop.attention_job
         for layer in self.layers:
-            row += layer.packed_weights()
+            row += layer.weights.multiply_adds()
         for matrix in (self.Wq, self.Wo, self.Wc):
             row += 0 if matrix is None else matrix.size
         loop.row_work = row + (m.heads * query_work(m, 0, m.k[0].rows) if m.sequences else 0)
@@ -282,6 +283,7 @@ cdef class AttentionDecoder:
         threads = threads_for(num_threads, 2 * self.work(&b.forward), b.forward.batch.rows)
         if b.forward.batch.rows:
             give_workspace(attention, owner, threads)
+            b.forward.work = work_of(owner, self.kernels, b.forward.cells, threads)
             begin_call(&call, threads)
             with nogil:
                 run_steps_backward(&b, &call)
@@ -290,7 +292,7 @@ cdef class AttentionDecoder:
         dstates0 = [empty_like(dstate) for dstate in dstates]
         for i in range(b.forward.layers):
             layer, m = self.layers[i], &b.cells[i].m
-            layer.copy_states([dstate[i] for dstate in dstates0], m.dh, 1, m.dc, 1)
+            layer.copy_states([dstate[i] for dstate in dstates0], m.dstate, NULL)
         dmemory, dweights = self.attention_gradients(grads, num_threads)
         dreadout = ()
         if self.Wc is not None:  # z = [c; h] Wc + bc

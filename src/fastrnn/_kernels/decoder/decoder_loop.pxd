@@ -42,6 +42,7 @@ cdef struct Loop:
     Plane f
     Affine readout
     AttentionJob attention_job     # a query is that of a step
+    char *work            # for each thread: scratch memory of programs; NULL where there are none
 
 cdef struct BackwardLoop:
     Loop forward

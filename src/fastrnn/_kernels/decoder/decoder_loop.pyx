@@ -47,6 +47,8 @@ cdef struct Lines:
 cdef OwnRows rows_at(const Loop *d, int t, int threads, fr_index s) noexcept nogil:
     cdef fr_share share = rows_of(&d.batch, t, threads)
     share.end = d.cells[0].vectors
+    if d.work:
+        share.work = d.work + t * d.kernels.program_work
     return OwnRows(d.order, share, in_share(&d.batch, share, s))
 
 
@@ -95,10 +97,12 @@ cdef void apply_rows(
 
 cdef void copy_state(const Loop *d, Lines to, const fr_cell *m, fr_index s) noexcept nogil:
     """The state h that step s of a cell reads."""
-    cdef fr_index slot = s % m.h_slots * m.batch.rows, bytes = m.ld * d.kernels.itemsize, i, r
+    cdef fr_index slot = s % m.slots[0] * m.batch.rows, bytes = m.ld * d.kernels.itemsize, i, r
     for i in range(to.rows.count):
         r = to.rows.share.first + i * to.rows.share.stride
-        memcpy(line(to, i), <char *>m.h + (slot + r) * bytes, to.columns * d.kernels.itemsize)
+        memcpy(
+            line(to, i), <char *>m.state[0] + (slot + r) * bytes, to.columns * d.kernels.itemsize
+        )
 
 
 # --- forward ---------------------------------------------------------------------------------
@@ -256,7 +260,9 @@ cdef void add_to_dstate(const BackwardLoop *b, Lines dquery) noexcept nogil:
     cdef fr_index bytes = top.m.cell.ld * b.forward.kernels.itemsize, i, r
     for i in range(dquery.rows.count):
         r = dquery.rows.share.first + i * dquery.rows.share.stride
-        b.forward.kernels.add_rows(<char *>top.m.dh + r * bytes, line(dquery, i), dquery.columns)
+        b.forward.kernels.add_rows(
+            <char *>top.m.dstate[0] + r * bytes, line(dquery, i), dquery.columns
+        )
 
 
 cdef void readout_backward(

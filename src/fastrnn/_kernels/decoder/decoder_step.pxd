@@ -4,7 +4,7 @@ from fastrnn._kernels.attention.attention cimport AttentionJob
 from fastrnn._kernels.linalg.matrix cimport Affine, Matrix, Workspace
 from fastrnn._kernels.recurrent.prepacked cimport Prepacked
 from fastrnn._kernels.runtime.interrupt cimport Call
-from fastrnn._kernels.simd cimport fr_index, fr_kernels
+from fastrnn._kernels.simd cimport FR_MOST_STATES, fr_index, fr_kernels
 
 # The rows of a step, and where one thread's steps keep them: each is a hypothesis of a sentence;
 # those of one sentence are neighbours. Of what a step leaves to the next there are two, in turn.
@@ -40,7 +40,7 @@ cdef class StepDecoder:
     cdef fr_index sentences, vocabulary, memory_steps, memory_size, features
     cdef bint attends, attends_before, feeds_features
     cdef Matrix embedding, constant
-    cdef const char *states[2]  # first ones: h and, if the cell has it, c
+    cdef const char *states[FR_MOST_STATES]  # first ones
     cdef AttentionJob score
     cdef Affine query, heads_output, readout, output
     cdef double row_work

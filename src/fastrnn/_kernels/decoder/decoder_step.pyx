@@ -19,7 +19,6 @@ from fastrnn._kernels.runtime.memory cimport carve
 from fastrnn._kernels.runtime.thread_groups cimport ThreadGroups
 from fastrnn._kernels.simd cimport fr_cell, fr_index
 
-from fastrnn._cells import CELLS
 from fastrnn._kernels.recurrent.layer import recurrent_freeze
 
 cnp.import_array()
@@ -48,7 +47,7 @@ cdef class StepDecoder:
         self.owner = [states, decoder, constant]
         self.kernels, self.dtype = kernels_for(W.itemsize), W.dtype
         self.stack = recurrent_freeze(
-            CELLS[decoder.cell], decoder.cells, options={}, directions=1,
+            decoder.row, decoder.cells, options={}, directions=1,
             residual=decoder.residual, owners=(), num_threads=num_threads,
         )
         self.sentences, self.vocabulary = states[0].shape[1], W.shape[1]

@@ -7,6 +7,9 @@ cdef fr_layout plain_layout(
 cdef fr_layout gate_layout(
     const fr_kernels *kernels, fr_index hidden, fr_index gates, const fr_index *order=*
 ) noexcept nogil
+cdef fr_layout apart_layout(
+    const fr_kernels *kernels, fr_index hidden, fr_index gates
+) noexcept nogil
 cdef fr_index packed_columns(const fr_kernels *kernels, const fr_layout *layout) noexcept nogil
 cdef fr_index used_columns(const fr_kernels *kernels, const fr_layout *layout) noexcept nogil
 cdef fr_layout packed_layout(const fr_kernels *kernels, const fr_layout *layout) noexcept nogil

@@ -35,6 +35,7 @@ cdef fr_layout plain_layout(
     layout.width = 4
     layout.advance = 4 * kernels.lanes
     layout.panels = (columns + layout.advance - 1) // layout.advance
+    layout.first, layout.group, layout.apart = 0, max(1, layout.panels), 0
     for v in range(4):
         layout.start[v] = first + v * kernels.lanes
         layout.limit[v] = first + columns
@@ -50,9 +51,19 @@ cdef fr_layout gate_layout(
     layout.width = gates
     layout.advance = kernels.lanes
     layout.panels = (hidden + kernels.lanes - 1) // kernels.lanes
+    layout.first, layout.group, layout.apart = 0, layout.panels, 0
     for v in range(gates):
         gate = order[v] if order else v
         layout.start[v], layout.limit[v] = gate * hidden, (gate + 1) * hidden
+    return layout
+
+
+cdef fr_layout apart_layout(
+    const fr_kernels *kernels, fr_index hidden, fr_index gates
+) noexcept nogil:
+    """Each gate has plain panels of its own."""
+    cdef fr_layout layout = plain_layout(kernels, hidden)
+    layout.panels, layout.apart = gates * layout.group, hidden
     return layout
 
 
@@ -65,19 +76,22 @@ cdef fr_index used_columns(const fr_kernels *kernels, const fr_layout *layout) n
     """Columns of a packed matrix up to the last one that exists."""
     cdef fr_index last = layout.panels - 1, columns = last * layout.width * kernels.lanes, v, left
     for v in range(layout.width):
-        left = layout.limit[v] - (layout.start[v] + last * layout.advance)
+        left = layout.limit[v] - (layout.start[v] + (layout.group - 1) * layout.advance)
         columns += max(0, min(left, kernels.lanes))
     return columns
 
 
 cdef fr_layout packed_layout(const fr_kernels *kernels, const fr_layout *layout) noexcept nogil:
-    """How the columns lie once they are packed: panel by panel, the last one ends with them."""
-    cdef fr_layout result = layout[0]
+    """How the columns lie once they are packed: panel by panel, the last one (of each gate that has
+    panels of its own) ends with them."""
+    cdef fr_layout result = layout[0], gate = layout[0]
     cdef fr_index v
+    gate.panels = layout.group
     result.advance = layout.width * kernels.lanes
+    result.apart = result.group * result.advance
     for v in range(layout.width):
         result.start[v] = v * kernels.lanes
-        result.limit[v] = used_columns(kernels, layout)
+        result.limit[v] = used_columns(kernels, &gate)
     return result
 
 
@@ -120,10 +134,9 @@ cdef void pack_panels(void *job, int t, Call *call) noexcept nogil:
     """One thread's panels: those of a layout that begins with them."""
     cdef Packing *m = <Packing *>job
     cdef fr_layout layout = m.layout[0]
-    cdef fr_index first = m.layout.panels * t // call.threads, v
+    cdef fr_index first = m.layout.panels * t // call.threads
+    layout.first = first
     layout.panels = m.layout.panels * (t + 1) // call.threads - first
-    for v in range(layout.width):
-        layout.start[v] += first * layout.advance
     m.pack(
         m.out + first * m.depth * layout.width * m.kernels.lanes * m.kernels.itemsize, m.source,
         m.depth, m.row_step, &layout,

@@ -11,7 +11,8 @@ from fastrnn._kernels.simd cimport (
 cdef struct GradientPart:
     fr_index operand    # its first vector, or -1 for the constant
     fr_index rows
-    fr_index gate       # of a panel of dgates, the first
+    fr_index panel      # of dgates, the first
+    fr_index gate       # of such a panel, the first
     fr_layout layout    # where its columns belong
     char *out
     fr_index out_bytes  # from one row of it to the next
@@ -23,7 +24,7 @@ cdef struct Backward:
     fr_view dx
     const void *wx_t
     fr_layout layout_x
-    GradientPart parts[4]
+    GradientPart *parts
     int part_count
     fr_index first, end  # steps of the chunk
     void **operands     # pointers to every row of every part's operand
@@ -34,6 +35,7 @@ cdef struct Backward:
     fr_index sum_count  # belong to each row,
     fr_view ids         # by the numbers of the rows
     fr_index row_bytes  # of dgates and operand in a chunk
+    char *work          # for each thread: scratch memory of a program; NULL where there is none
 
 cdef GradientPart gradient_part(
     fr_index operand, fr_index rows, fr_index gate, const fr_layout *layout, cnp.ndarray out

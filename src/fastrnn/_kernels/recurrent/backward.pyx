@@ -31,6 +31,9 @@ from fastrnn._kernels.simd cimport (
 # Bytes of dgates, x and h in a chunk: they stay in the cache until the products have read them.
 # docs/decisions.md has the figures.
 cdef fr_index CHUNK_BYTES = 4 << 20
+# Rows of which pointers are made at a time.
+cdef enum:
+    ROW_GROUP = 96
 
 cnp.import_array()
 
@@ -39,7 +42,7 @@ cdef GradientPart gradient_part(
     fr_index operand, fr_index rows, fr_index gate, const fr_layout *layout, cnp.ndarray out
 ) noexcept:
     """The part of which `out`, a matrix of so many rows or a bias, is the result."""
-    return GradientPart(operand, rows, gate, layout[0], cnp.PyArray_BYTES(out), out.strides[0])
+    return GradientPart(operand, rows, 0, gate, layout[0], cnp.PyArray_BYTES(out), out.strides[0])
 
 
 cdef void run_backward(Backward *b, ThreadGroups groups, Call *call) noexcept nogil:
@@ -68,6 +71,8 @@ cdef void backward_chunk(
     cdef unsigned mode = flush_denormals()
     cdef ThreadGroups groups = actual_groups(planned)
     cdef fr_share share = share_of(groups, &b.m.cell, thread, barriers)
+    if b.work:
+        share.work = b.work + thread * b.kernels.program_work
     backward_share(b, share, call)
     if groups.threads > 1:
         fr_barrier_wait(&barriers.chunks, groups.threads, groups.spin_limit)
@@ -106,24 +111,28 @@ cdef void add_weight_gradients(
     cdef const fr_kernels *k = b.kernels
     cdef fr_product product
     cdef const GradientPart *part
-    cdef fr_index before = 0, full, begin, end, left
+    cdef const char *dgates
+    cdef fr_index before = 0, full, begin, end, left, panel = b.m.chunk_rows * 4 * k.lanes
     cdef int i
     for i in range(b.part_count):
         part = &b.parts[i]
         begin, end = part.rows * thread // threads, part.rows * (thread + 1) // threads
-        full = used_columns(k, &part.layout) // (part.layout.width * k.lanes)
+        dgates = <char *>b.m.dgates + part.panel * panel * k.itemsize
+        full = part.layout.panels
+        if full <= part.layout.group:
+            full = used_columns(k, &part.layout) // (part.layout.width * k.lanes)
         product = fr_product(
             plan=b.m.cell.plan, blocks=1, depth=b.m.chunk_rows, a=b.operands + before,
             a_step=0 if part.operand < 0 else k.lanes, a_block=0,
-            b=<char *>b.m.dgates + part.gate * k.lanes * k.itemsize, b_step=4,
-            b_panel=b.m.chunk_rows * 4 * k.lanes, layout=part.layout, begin=0, end=full, bias=NULL,
+            b=dgates + part.gate * k.lanes * k.itemsize, b_step=4,
+            b_panel=panel, layout=part.layout, begin=0, end=full, bias=NULL,
             c=b.results + before, accumulate=b.end < b.m.cell.batch.steps,
         )
         multiply(k, &product, begin, end, call)
         # In a last panel that is not full the gates are nearer to each other.
         product.begin, product.end = full, part.layout.panels
         left = part.layout.limit[0] - part.layout.start[0] - full * part.layout.advance
-        product.b = <char *>b.m.dgates + part.gate * left * k.itemsize
+        product.b = dgates + part.gate * left * k.itemsize
         multiply(k, &product, begin, end, call)
         before += part.rows
 
@@ -166,6 +175,9 @@ cdef void through_input(
         k, dgates, 1, depth, b.wx_t, b.layout_x.panels * depth, dx, b.m.cell.input
     )
     product.blocks, product.a_block = full, b.m.chunk_rows * 4 * k.lanes
+    if b.layout_x.panels > b.layout_x.group and columns_left(&b.layout_x):
+        through_gates(b, &product, begin, end, call)
+        return
     if full:
         multiply(k, &product, begin, end, call)
     if columns > full * depth:
@@ -174,6 +186,42 @@ cdef void through_input(
         product.b = <const char *>b.wx_t + full * depth * 4 * k.lanes * k.itemsize
         product.accumulate = full > 0
         multiply(k, &product, begin, end, call)
+
+
+cdef fr_index columns_left(const fr_layout *layout) noexcept nogil:
+    """Columns of the last panel of a gate that has panels of its own; 0: it is full."""
+    return (layout.limit[0] - layout.start[0]) % layout.advance
+
+
+cdef void through_gates(
+    const Backward *b, fr_product *product, fr_index begin, fr_index end, Call *call
+) noexcept nogil:
+    """The same gate by gate, where the last panel of each is not full."""
+    cdef const fr_kernels *k = b.kernels
+    cdef const fr_layout *layout = &b.layout_x
+    cdef fr_index left = columns_left(layout), full = layout.group - 1
+    cdef fr_index panel, at, i, count, panel_bytes = layout.advance * k.itemsize
+    cdef void **rows = product.a
+    cdef void **dx = product.c
+    cdef void *dgates[ROW_GROUP]
+    cdef const char *wx_t = <const char *>product.b
+    product.a = dgates
+    for panel in range(layout.panels):
+        if panel % layout.group != 0 and panel % layout.group != full:
+            continue
+        product.blocks, product.depth = full, layout.advance
+        if panel % layout.group == full:
+            product.blocks, product.depth = 1, left
+        product.b = wx_t + panel * panel_bytes * 4 * k.lanes
+        at = begin
+        while at < end:
+            count = min(<fr_index>ROW_GROUP, end - at)
+            for i in range(count):
+                dgates[i] = <char *>rows[at + i] + panel * b.m.chunk_rows * panel_bytes
+            product.c = dx + at
+            multiply(k, product, 0, count, call)
+            at += count
+        product.accumulate = 1
 
 
 cdef void point_at_chunk(Backward *b, fr_index first, fr_index end) noexcept nogil:

@@ -1,5 +1,5 @@
 from fastrnn._kernels.recurrent.backward cimport Backward
-from fastrnn._kernels.recurrent.cells cimport Weights
+from fastrnn._kernels.recurrent.weights cimport Weights
 from fastrnn._kernels.runtime.memory cimport Buffer
 from fastrnn._kernels.simd cimport fr_index, fr_kernels
 

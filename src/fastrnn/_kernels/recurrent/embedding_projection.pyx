@@ -12,9 +12,9 @@ from fastrnn._kernels.linalg.matrix cimport (
 )
 from fastrnn._kernels.linalg.packing cimport gate_layout, packed, packed_columns
 from fastrnn._kernels.recurrent.backward cimport (
-    Backward, add_weight_gradients, gradient_part, input_gradient, point_at_chunk
+    Backward, GradientPart, add_weight_gradients, gradient_part, input_gradient, point_at_chunk
 )
-from fastrnn._kernels.recurrent.cells cimport Weights
+from fastrnn._kernels.recurrent.weights cimport Weights
 from fastrnn._kernels.recurrent.forward cimport input_product
 from fastrnn._kernels.runtime.interrupt cimport Call
 from fastrnn._kernels.runtime.memory cimport Buffer
@@ -59,12 +59,14 @@ cdef int embedding_gradients(
     cdef Buffer operand = packed(b.kernels, E, &by_vector, num_threads)
     cdef list owner = []
     cdef Backward chunk = b[0]
+    cdef GradientPart part
     cdef double work = <double>V * D * packed_columns(b.kernels, &b.layout_x)
     chunk.m.cell.batch = fr_batch(rows=V, steps=1, batch_sizes=&V, offset=&offsets[0])
     chunk.m.cell.input = D
     chunk.m.dgates, chunk.m.operand, chunk.wx_t = b.sums, operand.data, wx_t
     chunk.dx.row, chunk.dx.step = row_pointers(owner, as_matrix(dembedding)), 0
-    chunk.part_count, chunk.parts[0] = 1, gradient_part(0, D, 0, &chunk.layout_x, dWx)
+    part = gradient_part(0, D, 0, &chunk.layout_x, dWx)
+    chunk.part_count, chunk.parts = 1, &part
     chunk.operands = reserve_pointers(owner, D)
     chunk.results = row_pointers(owner, as_matrix(dWx))
     chunk.chunk_rows = reserve_pointers(owner, 3 * V)

@@ -10,6 +10,7 @@ cdef struct Projection:
     char *memory           # for each thread: pointers to chunk_rows rows of x and of the result,
     fr_index thread_bytes  # then the result
     const char *projected  # of the embedding, if x holds ids; else NULL
+    char *work             # for each thread: scratch memory of a program; NULL where there is none
 
 cdef fr_product input_product(
     const fr_kernels *k, fr_index depth, const void *wx, const void *bias,

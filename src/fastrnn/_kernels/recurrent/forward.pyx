@@ -72,7 +72,8 @@ cdef fr_index project(
     const Projection *projection, Call *call,
 ) noexcept nogil:
     """Project the share's steps from `first`, as many as fit; returns where it stopped."""
-    cdef fr_index s = first, i, n = 0, count, row
+    cdef fr_index s = first, i, n = 0, count, row, _gate
+    cdef fr_product product
     cdef cnp.int64_t id
     while s < m.batch.steps:
         count = in_share(&m.batch, share, s)
@@ -89,7 +90,11 @@ cdef fr_index project(
             n += 1
         s += 1
     if projection.projected == NULL:
-        multiply(k, &own.product, 0, n, call)
+        product = own.product
+        for _gate in range(projection.layout.panels // projection.layout.group):
+            multiply(k, &product, 0, n, call)
+            product.begin += projection.layout.group
+            product.end += projection.layout.group
     return s
 
 
@@ -104,6 +109,8 @@ cdef void forward_share(
     cdef double row_work = 4.0 * (m.input + m.hidden) * (share.end - share.begin) * k.lanes
     cdef void **acc_init = NULL
     cdef Projected own
+    if projection.work:
+        share.work = projection.work + thread * k.program_work
     if projection.memory:
         end = 0
         own = plan_product(k, m, share, thread, projection)

@@ -38,7 +38,7 @@ cdef class Tape:
 
 def recurrent_forward(
     cell, x, states, weights, *, options, reverse, lengths, bint train, drop_h=None,
-    embedding=None, out=None, num_threads=None,
+    embedding=None, out=None, masks=None, num_threads=None,
 ):
     cdef Tape tape = Tape()
     directions, (N, T) = len(weights), x.shape[:2]
@@ -46,7 +46,7 @@ def recurrent_forward(
         tape.ids, tape.count = x.flatten(), len(embedding)
         x = embedding_forward(tape.ids, embedding).reshape(N, T, embedding.shape[1])
         embedding = None
-    H, dtype = states[0].shape[2], states[0].dtype
+    H, dtype = states[0].shape[2], states[0].dtype  # of h, the rest may be wider
     y = empty((N, T, directions * H), dtype) if out is None else out
     finals = [empty_like(state) for state in states]
     tape.runs = [Recurrence.__new__(Recurrence) for _ in weights]
@@ -56,7 +56,7 @@ def recurrent_forward(
             tape.runs[d].forward_once, cell_weights(cell, weights[d], options), x,
             [state[d] for state in states], [final[d] for final in finals],
             y[:, :, d * H : (d + 1) * H], lengths, reverse[d], train,
-            None if drop_h is None else drop_h[d], embedding,
+            None if drop_h is None else drop_h[d], embedding, None if masks is None else masks[d],
         )
         for d in range(directions)
     ]
@@ -97,7 +97,7 @@ def recurrent_step(cell, cnp.ndarray x not None, states, weights, *, options):
     cdef const fr_cell_kernels *kernels
     cdef Buffer work
     cdef unsigned mode
-    if rows > SINGLE_ROWS:
+    if rows > SINGLE_ROWS or cell.program is not None:
         finals = recurrent_forward(
             cell, x[:, None], [state[None] for state in states], [weights], options=options,
             reverse=(False,), lengths=None, train=False,

@@ -1,16 +1,16 @@
 from fastrnn._kernels.runtime.interrupt cimport Call
 from fastrnn._kernels.runtime.memory cimport Buffer
 from fastrnn._kernels.runtime.thread_groups cimport ThreadGroups
-from fastrnn._kernels.simd cimport fr_cell, fr_index, fr_kernels, fr_step
+from fastrnn._kernels.simd cimport FR_MOST_STATES, fr_cell, fr_index, fr_kernels, fr_step
 
 # Where one step of a whole stack keeps its rows.
 cdef struct StepMemory:
-    void **x         # pointers to the rows of a cell's x, then of its y
-    char *h          # for each cell: slots [2][rows][ld]
-    char *c          # for each cell: [rows][ld]
-    char *reset_h    # [rows][ld], and
-    char *pre_activations    # [rows][ld / lanes][4][lanes], for a GRU with reset before
-    char *sum        # [rows][ld] the outputs of residual layers; NULL where there are none
+    const fr_cell *cell  # any of them
+    void **x             # pointers to the rows of a cell's x, then of its y
+    char *states[FR_MOST_STATES]  # of each, for each cell: slots [slots][rows][ld]
+    char *scratch        # of a cell
+    char *work           # of each thread, if the cells are programs; else NULL
+    char *sum            # [rows][ld] the outputs of residual layers; NULL where there are none
     fr_index state_bytes  # [rows][ld]
     fr_index bytes
 
@@ -22,14 +22,15 @@ cdef class Prepacked:
     cdef fr_index count, directions, states
     cdef bint residual    # whether there are layers that add their inputs to their outputs
     cdef int typenum
-    cdef fr_index input, hidden
+    cdef fr_index input, hidden, output, meetings
     cdef double row_work
     cdef Buffer prototypes
     cdef fr_cell *prototype  # of each cell
     cdef Buffer scratch
     cdef fr_index scratch_rows
+    cdef int scratch_threads
     cdef int scratch_taken  # a flag
-    cdef Buffer scratch_for(self, fr_index rows, bint own)
+    cdef Buffer scratch_for(self, fr_index rows, int threads, bint own)
     cdef int compute(self, object x, object state, object out, fr_index rows) except -1
     cdef int run_layer(
         self, fr_index layer, object x, object lengths, object num_threads, object state,
@@ -41,7 +42,7 @@ cdef class Prepacked:
     ) except -1
     cdef bint stale(self) noexcept
     cdef object state(self, fr_index rows, bint zeroed=*)
-    cdef StepMemory memory_at(self, char *block, fr_index rows) noexcept nogil
+    cdef StepMemory memory_at(self, char *block, fr_index rows, int threads=*) noexcept nogil
     cdef void load(self, const StepMemory *memory, object state, fr_index rows) noexcept
     cdef void store(self, const StepMemory *memory, object out, fr_index rows) noexcept
     cdef void run(

@@ -7,7 +7,7 @@ arguments are only compared with what needs no conversion.
 cimport numpy as cnp
 from libc.string cimport memcpy, memset
 
-from fastrnn._kernels.recurrent.cells cimport Weights
+from fastrnn._kernels.recurrent.weights cimport Weights, give_scratch, scratch_numbers
 from fastrnn._kernels.recurrent.forward cimport Projection, run_forward
 from fastrnn._kernels.recurrent.recurrent cimport Recurrence
 from fastrnn._kernels.runtime.cpu cimport kernels_for
@@ -53,13 +53,14 @@ cdef class Prepacked:
     ):
         cdef Weights weights = cells[0]
         cdef fr_cell *m
-        cdef fr_index i
+        cdef fr_index i, state
         self.cells, self.owners = tuple(cells), tuple(owners)
         self.count, self.directions, self.states = len(cells), directions, states
+        self.meetings = weights.meetings
         self.residual = adds_inputs(residual, self.count // self.directions - 1)
         self.kernels, self.kernel = weights.kernels, weights.step
         self.typenum = cnp.PyArray_TYPE(weights.Wx)
-        self.input, self.hidden = weights.input, weights.hidden
+        self.input, self.hidden, self.output = weights.input, weights.hidden, weights.output
         self.prototypes = Buffer(self.count, sizeof(fr_cell), zeroed=True)
         self.prototype = <fr_cell *>self.prototypes.data
         for i, weights in enumerate(self.cells):
@@ -67,8 +68,10 @@ cdef class Prepacked:
             m = &self.prototype[i]
             weights.give(m)
             weights.shape_of(m)
-            m.h_slots, m.c_slots = 2, 1
-            self.row_work += (m.input + m.hidden) * <double>weights.Wh.shape[1]
+            m.slots[0] = 2
+            for state in range(1, self.states):
+                m.slots[state] = 1 if weights.in_place else 2
+            self.row_work += weights.multiply_adds()
 
     def step(self, x, state, out):
         """One time step: out, or a new (y, state) where it is None."""
@@ -81,7 +84,7 @@ cdef class Prepacked:
         ):
             return None
         if out is None:
-            out = new(self, rows, self.hidden), self.state(rows)
+            out = new(self, rows, self.output), self.state(rows)
         self.compute(x, state, out, rows)
         return out
 
@@ -89,7 +92,7 @@ cdef class Prepacked:
         """Run a step on accepted arguments."""
         cdef double work = rows * self.row_work
         cdef ThreadGroups groups = choose_groups(
-            None, work / self.count, rows, 1, self.prototype.vectors,
+            None, work / self.count, rows, self.meetings, self.prototype.vectors,
             <fr_index>(self.row_work / self.count),
         )
         cdef const void *x_data = cnp.PyArray_DATA(x)
@@ -99,7 +102,7 @@ cdef class Prepacked:
         # Or another Python thread has it, which is in the middle of a step.
         cdef bint own = fr_take_flag(&self.scratch_taken)
         try:
-            scratch = self.scratch_for(rows, own)
+            scratch = self.scratch_for(rows, groups.threads, own)
             memory = self.memory_at(<char *>scratch.data, rows)
             self.load(&memory, state, rows)
             if work < LONG_WORK:
@@ -115,14 +118,14 @@ cdef class Prepacked:
             if own:
                 fr_leave_flag(&self.scratch_taken)
 
-    cdef Buffer scratch_for(self, fr_index rows, bint own):
+    cdef Buffer scratch_for(self, fr_index rows, int threads, bint own):
         """The memory of a step: that of the object if this call has it, else one of its own."""
         cdef Buffer scratch
-        if own and rows == self.scratch_rows:
+        if own and rows == self.scratch_rows and threads <= self.scratch_threads:
             return self.scratch
-        scratch = Buffer(self.memory_at(NULL, rows).bytes, 1)
+        scratch = Buffer(self.memory_at(NULL, rows, threads).bytes, 1)
         if own:
-            self.scratch, self.scratch_rows = scratch, rows
+            self.scratch, self.scratch_rows, self.scratch_threads = scratch, rows, threads
         return scratch
 
     def forward(self, x, state, lengths, num_threads):
@@ -139,7 +142,7 @@ cdef class Prepacked:
             state = self.state(rows, zeroed=True)
         final = self.state(rows)
         for layer in range(self.count // self.directions):
-            y = new(self, rows, steps, self.directions * self.hidden)
+            y = new(self, rows, steps, self.directions * self.output)
             self.run_layer(layer, x, lengths, num_threads, state, final, y)
             if adds_inputs(self.residual, layer):
                 y += x
@@ -148,7 +151,7 @@ cdef class Prepacked:
 
     cdef int run_layer(self, fr_index layer, x, lengths, num_threads, state, final, y) except -1:
         """All directions of a layer."""
-        cdef fr_index first = self.directions * layer, H = self.hidden
+        cdef fr_index first = self.directions * layer, H = self.output
         cdef Weights weights = self.cells[first]
         if self.directions == 1:
             return self.run_cell(first, x, lengths, state, final, y, num_threads)
@@ -156,18 +159,15 @@ cdef class Prepacked:
             partial(self.run_cell, first + d, x, lengths, state, final, y[..., d * H : (d + 1) * H])
             for d in range(2)
         ]
-        work = <double>y.shape[0] * y.shape[1] * (weights.Wx.size + weights.Wh.size)
+        work = <double>y.shape[0] * y.shape[1] * weights.multiply_adds()
         run_directions(calls, work, num_threads)
 
     cpdef int run_cell(self, fr_index index, x, lengths, state, final, y, num_threads) except -1:
         """One direction of one layer."""
         cdef Recurrence run = Recurrence.__new__(Recurrence)
         run.begin(x, self.cells[index], lengths, index % self.directions == 1)
-        if self.states == 1:
-            states, finals = [state[index]], [final[index]]
-        else:
-            states = [state[0][index], state[1][index]]
-            finals = [final[0][index], final[1][index]]
+        states = [part[index] for part in ((state,) if self.states == 1 else state)]
+        finals = [part[index] for part in ((final,) if self.states == 1 else final)]
         run.forward(states, finals, y, False, num_threads, None)
 
     cdef bint stale(self) noexcept:
@@ -181,33 +181,43 @@ cdef class Prepacked:
 
     cdef object state(self, fr_index rows, bint zeroed=False):
         """A new state."""
-        h = new(self, self.count, rows, self.hidden, zeroed)
-        return h if self.states == 1 else (h, new(self, self.count, rows, self.hidden, zeroed))
+        parts = [
+            new(self, self.count, rows, width_of(self, part), zeroed) for part in range(self.states)
+        ]
+        return parts[0] if self.states == 1 else tuple(parts)
 
-    cdef StepMemory memory_at(self, char *block, fr_index rows) noexcept nogil:
+    cdef StepMemory memory_at(self, char *block, fr_index rows, int threads=1) noexcept nogil:
         """Lay out the memory of a step; `bytes` says how much it is."""
         cdef StepMemory memory
-        cdef const fr_cell *m = self.prototype
-        cdef fr_index state_bytes = rows * m.ld * self.kernels.itemsize
-        memory.state_bytes = state_bytes
+        cdef fr_cell m = self.prototype[0]
+        cdef fr_index state_bytes = rows * m.ld * self.kernels.itemsize, i
+        cdef char *end = block + (2 * rows * sizeof(void *) + 63) // 64 * 64
+        memory.cell, memory.state_bytes = self.prototype, state_bytes
         memory.x = <void **>block
-        memory.h = block + (2 * rows * sizeof(void *) + 63) // 64 * 64
-        memory.c = memory.h + 2 * self.count * state_bytes
-        memory.reset_h = memory.c + (self.states - 1) * self.count * state_bytes
-        memory.pre_activations = memory.reset_h + (state_bytes if m.wh_n else 0)
-        cdef char *end = memory.pre_activations + (4 * state_bytes if m.wh_n else 0)
+        for i in range(self.states):
+            memory.states[i] = end
+            end += m.slots[i] * self.count * state_bytes
+        memory.scratch = end
+        m.batch.rows = rows
+        end += scratch_numbers(&m, self.kernels.lanes) * self.kernels.itemsize
         memory.sum = end if self.residual else NULL
-        memory.bytes = end + (state_bytes if self.residual else 0) - block
+        end += state_bytes if self.residual else 0
+        memory.work = NULL
+        if m.program:
+            memory.work = block + (end - block + 63) // 64 * 64
+            end = memory.work + threads * self.kernels.program_work
+        memory.bytes = end - block
         return memory
 
     cdef void load(self, const StepMemory *memory, object state, fr_index rows) noexcept:
         """Take the state in, before any result is written: the caller's arrays may be the same."""
         cdef fr_index ld = self.prototype.ld * self.kernels.itemsize, i, part
-        cdef fr_index size = self.hidden * self.kernels.itemsize
+        cdef fr_index size
         if state is None:
-            memset(memory.h, 0, (1 + self.states) * self.count * memory.state_bytes)
+            memset(memory.states[0], 0, memory.scratch - memory.states[0])
             return
         for part in range(self.states):
+            size = width_of(self, part) * self.kernels.itemsize
             for i in range(self.count):
                 copy_rows(
                     rows_of_state(memory, part, i, False), ld,
@@ -217,9 +227,10 @@ cdef class Prepacked:
     cdef void store(self, const StepMemory *memory, object out, fr_index rows) noexcept:
         """Write y and the state to the caller's arrays."""
         cdef fr_index ld = self.prototype.ld * self.kernels.itemsize, i, part
-        cdef fr_index size = self.hidden * self.kernels.itemsize
+        cdef fr_index size
         cdef const char *y = rows_of_state(memory, 0, self.count - 1, True)
         for part in range(self.states):
+            size = width_of(self, part) * self.kernels.itemsize
             for i in range(self.count):
                 copy_rows(
                     part_of(self, (<tuple>out)[1], part) + i * rows * size, size,
@@ -227,6 +238,7 @@ cdef class Prepacked:
                 )
         if self.residual:
             y = memory.sum
+        size = self.output * self.kernels.itemsize
         copy_rows(cnp.PyArray_BYTES((<tuple>out)[0]), size, y, ld, rows, size)
 
     cdef void run(
@@ -234,7 +246,7 @@ cdef class Prepacked:
         Call *call,
     ) noexcept nogil:
         """One step of every cell, each on the outputs of the one before."""
-        cdef fr_index batch_sizes = rows, i, r
+        cdef fr_index batch_sizes = rows, i, r, part
         cdef fr_index[2] offset = [0, rows]
         cdef void **y = memory.x + rows
         cdef fr_index itemsize = self.kernels.itemsize
@@ -243,12 +255,13 @@ cdef class Prepacked:
         cdef char *new_h
         cdef fr_cell m
         cdef Projection none
-        none.memory = NULL
+        none.memory, none.work = NULL, memory.work
         for i in range(self.count):
             m = self.prototype[i]
             m.batch = fr_batch(rows=rows, steps=1, batch_sizes=&batch_sizes, offset=&offset[0])
-            m.h, m.c = rows_of_state(memory, 0, i, False), rows_of_state(memory, 1, i, False)
-            m.reset_h, m.pre_activations = memory.reset_h, memory.pre_activations
+            for part in range(self.states):
+                m.state[part] = rows_of_state(memory, part, i, False)
+            give_scratch(&m, memory.scratch, itemsize)
             new_h = rows_of_state(memory, 0, i, True)
             for r in range(rows):
                 memory.x[r] = <void *>(source + r * x_bytes)
@@ -266,14 +279,18 @@ cdef class Prepacked:
 cdef char *rows_of_state(
     const StepMemory *memory, fr_index state, fr_index cell, bint after
 ) noexcept nogil:
-    """Where the rows of a cell's h (0) or c (1) begin; a step writes c over the one before."""
-    if state:
-        return memory.c + cell * memory.state_bytes
-    return memory.h + (2 * cell + after) * memory.state_bytes
+    """Where the rows of a cell's state begin, before a step or after it."""
+    cdef fr_index slots = memory.cell.slots[state]
+    return memory.states[state] + (slots * cell + after % slots) * memory.state_bytes
+
+
+cdef inline fr_index width_of(Prepacked p, fr_index part) noexcept:
+    """Numbers of a row of the state h (0) or of another one."""
+    return p.hidden if part else p.output
 
 
 cdef inline char *part_of(Prepacked p, object state, fr_index part) noexcept:
-    """Where the numbers of h (0) or c (1) begin in the caller's state."""
+    """Where the numbers of h (0) or of another one begin in the caller's state."""
     return cnp.PyArray_BYTES(state if p.states == 1 else (<tuple>state)[part])
 
 
@@ -329,19 +346,21 @@ cdef bint accepts_input(Prepacked p, object x) noexcept:
 
 
 cdef bint accepts_state(Prepacked p, object state, bint written, fr_index rows) noexcept:
+    cdef fr_index part
     if p.states == 1:
-        return accepts(p, state, written, p.count, rows, p.hidden)
-    return (
-        type(state) is tuple and len(<tuple>state) == 2
-        and accepts(p, (<tuple>state)[0], written, p.count, rows, p.hidden)
-        and accepts(p, (<tuple>state)[1], written, p.count, rows, p.hidden)
-    )
+        return accepts(p, state, written, p.count, rows, p.output)
+    if type(state) is not tuple or len(<tuple>state) != p.states:
+        return False
+    for part in range(p.states):
+        if not accepts(p, (<tuple>state)[part], written, p.count, rows, width_of(p, part)):
+            return False
+    return True
 
 
 cdef bint accepts_out(Prepacked p, object out, fr_index rows) noexcept:
     """Whether a step can write to this (y, state)."""
     return (
         type(out) is tuple and len(<tuple>out) == 2
-        and accepts(p, (<tuple>out)[0], True, rows, p.hidden)
+        and accepts(p, (<tuple>out)[0], True, rows, p.output)
         and accepts_state(p, (<tuple>out)[1], True, rows)
     )

@@ -7,10 +7,12 @@ from libc.string cimport memset
 from fastrnn._kernels.linalg.matrix cimport reserve_pointers
 from fastrnn._kernels.linalg.packing cimport packed_columns, packed_transposed
 from fastrnn._kernels.recurrent.backward cimport (
-    Backward, gradient_part, largest_chunk, run_backward
+    Backward, GradientPart, largest_chunk, run_backward
 )
 from fastrnn._kernels.recurrent.batch_order cimport BatchOrder
-from fastrnn._kernels.recurrent.cells cimport Weights
+from fastrnn._kernels.recurrent.weights cimport (
+    Weights, give_scratch, reserve_numbers, scratch_numbers, work_of
+)
 from fastrnn._kernels.recurrent.embedding_projection cimport embedding_gradients, project_embedding
 from fastrnn._kernels.recurrent.forward cimport Projection, run_forward
 from fastrnn._kernels.runtime.cpu cimport joined_bytes
@@ -49,37 +51,30 @@ cdef class Recurrence:
 
     cdef void *reserve(self, list owner, fr_index count, bint zeroed=False) except NULL:
         """Memory for `count` numbers that lives as long as `owner`."""
-        cdef Buffer buffer = Buffer(count, self.kernels.itemsize, zeroed)
-        owner.append(buffer)
-        return buffer.data
-
-    cdef fr_index packed_weights(self) noexcept:
-        """Numbers in packed Wx and Wh: the multiply-adds of one step of one row."""
-        return (self.cell.input + self.cell.hidden) * packed_columns(
-            self.kernels, &self.weights.layout_x
-        )
+        return reserve_numbers(owner, self.kernels, count, zeroed)
 
     cdef ThreadGroups groups(self, object num_threads, double forwards):
         """How threads share the multiply-adds of so many forwards."""
         cdef fr_cell *m = &self.cell
-        cdef fr_index weights = self.packed_weights()
+        cdef fr_index weights = self.weights.multiply_adds()
         return choose_groups(
             num_threads, forwards * m.batch.offset[m.batch.steps] * weights, m.batch.rows,
-            m.batch.steps, m.vectors, weights,
+            m.batch.steps * self.weights.meetings, m.vectors, weights,
         )
 
     def forward_once(
         self, Weights weights not None, x, list states, list finals, y, lengths, bint reverse,
-        bint train, drop_h, embedding, num_threads,
+        bint train, drop_h, embedding, masks, num_threads,
     ):
         """A forward that packs the weights for itself."""
         weights.pack(num_threads)
         self.begin(x, weights, lengths, reverse, embedding)
-        self.forward(states, finals, y, train, num_threads, drop_h)
+        self.forward(states, finals, y, train, num_threads, drop_h, masks)
         weights.drop()
 
     cdef int forward(
-        self, list states, list finals, object y, bint train, object num_threads, object drop_h
+        self, list states, list finals, object y, bint train, object num_threads, object drop_h,
+        object masks=None,
     ) except -1:
         """Run every step on packed weights; writes y and the final states."""
         cdef const fr_kernels *k = self.kernels
@@ -87,8 +82,9 @@ cdef class Recurrence:
         cdef list scratch = []
         cdef ThreadGroups groups = self.groups(num_threads, 1)
         cdef Call call
-        self.open_forward(states, y, train, scratch, drop_h)
+        self.open_forward(states, y, train, scratch, drop_h, masks)
         plan_projection(self, &projection, scratch, groups, num_threads)
+        projection.work = work_of(scratch, k, &self.cell, groups.threads)
         begin_call(&call, groups.threads)
         with nogil:
             run_forward(k, self.weights.step, &self.cell, &projection, groups, &call)
@@ -97,48 +93,51 @@ cdef class Recurrence:
         self.close_forward(finals)
 
     cdef int open_forward(
-        self, list states, object y, bint train, list scratch, object drop_h=None
+        self, list states, object y, bint train, list scratch, object drop_h=None,
+        object masks=None,
     ) except -1:
         """Everything that the steps read and write; what only they need goes to `scratch`."""
         cdef fr_cell *m = &self.cell
+        cdef fr_index i
         self.weights.give(m)
-        m.h_slots = m.batch.steps + 1 if train else 2
-        m.c_slots = m.batch.steps + 1 if train else 1
         m.x = self.view(self.tape, self.x)
         m.y = self.view(scratch, y)
-        m.h = self.state_rows(self.tape, m.h_slots, states[0])
-        if len(states) == 2:
-            m.c = self.state_rows(self.tape, m.c_slots, states[1])
+        for i in range(len(states)):
+            m.slots[i] = 1 if i and self.weights.in_place else 2
+            if train:
+                m.slots[i] = m.batch.steps + 1
+            m.state[i] = self.state_rows(self.tape, m.slots[i], states[i])
         m.tape_rows = m.batch.offset[m.batch.steps]
-        if train and self.weights.gated:
-            m.gates = self.reserve(self.tape, m.vectors * 4 * self.kernels.lanes * m.tape_rows)
+        self.weights.open_tape(m, self.tape, train, masks, self.batch)
         if drop_h is not None:
             m.drop_h = self.state_rows(self.tape, 1, drop_h)
             m.dropped_h = self.state_rows(scratch, 2, states[0])
             self.kernels.multiply_rows(m.dropped_h, m.drop_h, m.batch.rows * m.ld)
-        if m.wh_n:
-            m.reset_h = self.reserve(scratch, m.batch.rows * m.ld)
-            m.pre_activations = self.reserve(scratch, 4 * m.batch.rows * m.ld)
+        cdef fr_index numbers = scratch_numbers(m, self.kernels.lanes)
+        if numbers:
+            give_scratch(m, self.reserve(scratch, numbers), self.kernels.itemsize)
 
     cdef int close_forward(self, list finals) except -1:
         """Write the final states; keep no way to what is about to go."""
         cdef fr_cell *m = &self.cell
         m.wx = m.wh = m.bias = m.wh_n = m.reset_h = m.pre_activations = m.dropped_h = NULL
+        m.carried = m.partial = NULL
         m.y.row = NULL
-        self.copy_states(finals, m.h, m.h_slots, m.c, m.c_slots)
+        self.copy_states(finals, m.state, m.slots)
 
     cdef fr_view view(self, list owner, object array):
         """A caller's array in processing order."""
         return self.batch.view(array, reserve_pointers(owner, self.cell.batch.rows))
 
     cdef int copy_states(
-        self, list out, void *h, fr_index h_slots, void *c, fr_index c_slots
+        self, list out, void *const *states, const fr_index *slots
     ) except -1:
-        """Write h and, if the cell has it, c, or their gradients, in the caller's order: (N, H)."""
-        cdef fr_index row_bytes = self.cell.ld * self.kernels.itemsize
-        self.batch.copy_out(out[0], <const char *>h, h_slots, row_bytes)
-        if len(out) == 2:
-            self.batch.copy_out(out[1], <const char *>c, c_slots, row_bytes)
+        """Write the states or, in one slot each, their gradients, in the caller's order: (N, H)."""
+        cdef fr_index row_bytes = self.cell.ld * self.kernels.itemsize, i
+        for i in range(len(out)):
+            self.batch.copy_out(
+                out[i], <const char *>states[i], slots[i] if slots else 1, row_bytes
+            )
 
     def backward(
         self, object dy, list dstates, list dstates0, tuple gradients, object num_threads
@@ -151,6 +150,7 @@ cdef class Recurrence:
         cdef ThreadGroups groups = self.groups(num_threads, 2)
         cdef cnp.ndarray dx = empty_like(self.x if self.embedding is None else self.embedding)
         self.open_backward(&b, dy, dx, dstates, gradients, scratch, num_threads)
+        b.work = work_of(scratch, self.kernels, &self.cell, groups.threads)
         begin_call(&call, groups.threads)
         with nogil:
             run_backward(&b, groups, &call)
@@ -159,7 +159,7 @@ cdef class Recurrence:
             self.batch.clear_padding(dx)
         else:
             embedding_gradients(&b, b.wx_t, self.embedding, dx, gradients[0], num_threads)
-        self.copy_states(dstates0, b.m.dh, 1, b.m.dc, 1)
+        self.copy_states(dstates0, b.m.dstate, NULL)
         return dx
 
     cdef int open_backward(
@@ -170,12 +170,13 @@ cdef class Recurrence:
         cdef const fr_kernels *k = self.kernels
         cdef Weights weights = self.weights
         cdef Buffer wx_t = packed_transposed(k, weights.Wx, &weights.layout_x, num_threads)
-        cdef Buffer wh_t = packed_transposed(k, weights.Wh, &weights.layout_h, num_threads)
+        cdef Buffer wh_t = weights.transposed(num_threads)
+        cdef fr_index i
         scratch += (wx_t, wh_t)
         memset(b, 0, sizeof(Backward))
         b.kernels = k
         b.m.cell, b.step, b.layout_x = self.cell, weights.backward_step, weights.layout_x
-        b.wx_t, b.m.wh_t = wx_t.data, wh_t.data
+        b.wx_t, b.m.wh_t = wx_t.data, NULL if wh_t is None else wh_t.data
         b.m.dy = self.view(scratch, dy)
         if self.embedding is None:
             b.dx = self.view(scratch, dx)
@@ -183,9 +184,8 @@ cdef class Recurrence:
             self.open_sums(b, scratch, len(self.embedding), self.cell.x)
             b.m.cell.input = 0  # h alone is the operand of the chunks
             b.dx = self.cell.x  # is pointed to, not written
-        b.m.dh = self.state_rows(scratch, 1, dstates[0])
-        if len(dstates) == 2:
-            b.m.dc = self.state_rows(scratch, 1, dstates[1])
+        for i in range(len(dstates)):
+            b.m.dstate[i] = self.state_rows(scratch, 1, dstates[i])
         weights.backward_extras(&b.m, scratch, num_threads)
         plan_gradients(self, b, scratch, gradients)
         if self.batch.c.steps == 0:
@@ -203,9 +203,9 @@ cdef class Recurrence:
         """Refuse a backward after somebody has reshaped, in place, what the tape refers to."""
         cdef fr_cell *m = &self.cell
         width = self.x.shape[2:] if self.embedding is None else self.embedding.shape[1:]
-        found = (self.x.shape[0], width, self.weights.Wx.shape[0], len(self.weights.Wh))
         longer = m.batch.rows and self.x.shape[1] != self.batch.length
-        if longer or found != (m.batch.rows, (m.input,), m.input, m.hidden):
+        found = self.x.shape[0], width
+        if longer or found != (m.batch.rows, (m.input,)) or not self.weights.fits():
             raise ValueError("backward: x, Wx and Wh must have the shapes that forward found")
 
     cdef void *state_rows(self, list owner, fr_index slots, object state) except NULL:
@@ -235,7 +235,7 @@ cdef int plan_projection(
         projected = project_embedding(k, run.weights, run.weights.wx, run.embedding, num_threads)
         scratch.append(projected)
         plan.projected = <const char *>projected.data
-    elif share > 1 and run.packed_weights() * k.itemsize <= joined_bytes():
+    elif share > 1 and run.weights.multiply_adds() * k.itemsize <= joined_bytes():
         return 0
     run.cell.wx = NULL
     # With fewer threads than asked for, those that share units may all have to share all rows.
@@ -251,17 +251,14 @@ cdef int plan_gradients(Recurrence run, Backward *b, list scratch, tuple gradien
     """Lay out the parts of the weight gradients and the memory of a chunk."""
     cdef const fr_kernels *k = run.kernels
     cdef fr_cell *m = &run.cell
-    cdef cnp.ndarray one, dWx = gradients[0], dWh = gradients[1], db = gradients[2]
-    cdef fr_index gates = run.weights.layout_x.panels * 4 * k.lanes
-    cdef bint reset_before = b.m.wh_n_t != NULL  # then r*h is an operand, too
-    cdef fr_index operand = run.first_h * k.lanes + (1 + reset_before) * m.vectors * k.lanes
+    cdef cnp.ndarray one
+    cdef fr_index gates = run.weights.chunk_gates(m) * k.lanes
+    cdef fr_index operand = (run.first_h + run.weights.chunk_operands(m)) * k.lanes
     cdef fr_index rows = 0, i, j, n = 0
-    b.parts[0] = gradient_part(0, b.m.cell.input, 0, &run.weights.layout_x, dWx)
-    b.parts[1] = gradient_part(
-        run.first_h, m.hidden, run.weights.h_gate, &run.weights.layout_h, dWh
-    )
-    b.parts[2] = gradient_part(-1, 1, 0, &run.weights.layout_x, db)
-    b.part_count = 3 + run.weights.extra_part(m, run.first_h, gradients, &b.parts[3])
+    cdef Buffer parts = Buffer(run.weights.most_parts(), sizeof(GradientPart))
+    scratch.append(parts)
+    b.parts = <GradientPart *>parts.data
+    b.part_count = run.weights.gradient_parts(&b.m.cell, run.first_h, gradients, b.parts)
     for i in range(b.part_count):
         rows += b.parts[i].rows
     b.operands = reserve_pointers(scratch, rows)
@@ -275,6 +272,6 @@ cdef int plan_gradients(Recurrence run, Backward *b, list scratch, tuple gradien
     b.chunk_rows = reserve_pointers(scratch, 3 * chunk)
     b.m.dgates = run.reserve(scratch, chunk * gates)
     b.m.operand = run.reserve(scratch, chunk * operand)
-    one = np.ones(1, dWx.dtype)
+    one = np.ones(1, gradients[0].dtype)
     scratch.append(one)
     b.one = cnp.PyArray_DATA(one)

@@ -130,7 +130,7 @@ cdef fr_share rows_of(const fr_batch *batch, int part, int parts) noexcept nogil
     Where the rows of two threads alternate in memory, a processor fetches ahead what the other one
     is about to write; docs/decisions.md has the cost.
     """
-    cdef fr_share share = fr_share(part, parts, batch.rows, 0, 0, NULL, 1, 0)
+    cdef fr_share share = fr_share(part, parts, batch.rows, 0, 0, NULL, 1, 0, NULL)
     if batch.steps and batch.batch_sizes[batch.steps - 1] == batch.rows:
         share.first = batch.rows * part // parts
         share.last = batch.rows * (part + 1) // parts

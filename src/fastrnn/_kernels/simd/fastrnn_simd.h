@@ -20,14 +20,13 @@
 #include <stddef.h>
 
 #include "barrier.h"
+#include "program.h"
 
 #if defined(__GNUC__)
 #define FR_HIDDEN __attribute__((visibility("hidden")))
 #else
 #define FR_HIDDEN
 #endif
-
-typedef ptrdiff_t fr_index;
 
 /* One thread's share of a step: rows first, first + stride, ... below `last` (neighbours, or where
  * their lengths fall round-robin, so that these spread evenly) and, of each, vectors begin .. end-1
@@ -38,6 +37,7 @@ typedef struct {
     fr_index begin, end;
     fr_barrier *barrier;
     int threads, spin_limit;
+    void *work; /* scratch memory of the thread: program_work bytes, for a cell that is a program */
 } fr_share;
 
 /* Which rows run at which step. */
@@ -55,10 +55,13 @@ typedef struct {
 } fr_view;
 
 /* Which columns of a plain matrix the vectors of panels hold: vector v of panel p has columns
- * start[v] + p*advance onwards, at most VL, as far as limit[v]. */
+ * start[v] + p*advance onwards, at most VL, as far as limit[v]. Where gates have panels of their
+ * own, there are `group` of them for a gate, and all columns of gate g lie g*apart farther than
+ * those of gate 0. */
 typedef struct {
-    fr_index panels, width; /* width: vectors of a panel, 1 to 4 */
-    fr_index advance;
+    fr_index first, panels; /* the number of the first one, and how many */
+    fr_index width;         /* vectors of a panel, 1 to 4 */
+    fr_index advance, group, apart;
     fr_index start[4], limit[4];
 } fr_layout;
 
@@ -89,9 +92,16 @@ typedef struct {
     int accumulate;
 } fr_product;
 
+/* A packed matrix. */
+typedef struct {
+    const void *data;
+    fr_index depth;
+} fr_matrix;
+
 /* --- cells: forward -------------------------------------------------------------------------
- * h and c live in slots [slots][rows][ld]: step s reads slot s % slots and writes (s+1) % slots.
- * Training keeps steps + 1 slots (the tape), inference 2 (h) and 1 (c, updated in place).
+ * The states, h first, live in slots [slots][rows][ld]: step s reads slot s % slots and writes
+ * (s+1) % slots. Training keeps steps + 1 slots (the tape), inference 2, or 1 of a state that is
+ * updated in place.
  * `ld`, from one row to the next, is at least VL * `vectors`, those of the hidden units.
  * `gates` is the tape of activated gates, [panel][tape_rows][4][VL], or NULL in inference; the
  * number of (s, r) in it is batch.offset[s] + r.
@@ -103,11 +113,12 @@ typedef struct {
     const fr_plan *plan;
     fr_batch batch;
     fr_index input, hidden, vectors, ld;
+    fr_index output; /* numbers of h: `hidden`, or fewer if it is projected */
     fr_view x, y;
     const void *wx, *wh, *bias; /* packed (D, ..), (H, ..), (..); wx NULL: x Wx is in acc_init */
     const void *bias_h;         /* GRU with reset after: packed (H), else NULL */
-    void *h, *c;
-    fr_index h_slots, c_slots;
+    void *state[FR_MOST_STATES];
+    fr_index slots[FR_MOST_STATES];
     void *gates;
     fr_index tape_rows;
     const void *wh_n;      /* GRU with reset before: the columns of n, packed as plain ones */
@@ -118,21 +129,28 @@ typedef struct {
     fr_index complement;   /* GRU: the weights are those of 1-z, as in textbooks */
     const void *drop_h;    /* factors of h where it meets Wh, [rows][ld], or NULL: none */
     void *dropped_h;       /* with them, scratch: drop_h*h, slots [2][rows][ld] */
+    /* Cells that are programs: */
+    const fr_program *program;
+    const void *const *vector; /* weights of a number a unit, each [panel][4][VL] */
+    const fr_matrix *matrix;   /* of its products; in the backward transposed */
+    void *carried, *partial;   /* scratch: [carried][rows][ld], [partial][rows][panel][2] */
+    void *row_tape;            /* [tape_rows][row_tape], or NULL in inference */
+    const fr_view *mask;       /* bytes, or NULL in evaluation */
 } fr_cell;
 
 /* --- cells: backward ------------------------------------------------------------------------
  * Walks a chunk of steps from the last to the first. dgates is [panel][chunk_rows][4][VL], the
  * number of (s, r) in it batch.offset[s] - chunk_first + r. Where the last panel has n < VL
  * hidden units, its gates lie n apart, as in packed weights, and what follows is arbitrary.
- * dh, dc (rows, ld) come in as the gradients of each row's state after step s and leave as those
- * of the state before it. */
+ * The dstates (rows, ld) come in as the gradients of each row's states after step s and leave as
+ * those of the states before it. The chunk of a program is [gate][panel][chunk_rows][4][VL]. */
 
 typedef struct {
     fr_cell cell;
     fr_view dy;
     const void *wh_t;   /* transposed, packed (panels*width*VL, H): see pack_nt */
     const void *wh_n_t; /* GRU with reset before */
-    void *dh, *dc;
+    void *dstate[FR_MOST_STATES];
     void *dgates;
     fr_index chunk_first, chunk_rows;
     void *operand;  /* [vector][chunk_rows][VL]: what dgates meet in dW, that is x, h and, for a
@@ -215,7 +233,10 @@ typedef struct {
     fr_pack *pack_tn, *pack_tt;
     void (*product)(const fr_product *p, fr_index row_begin, fr_index row_end);
 
-    const fr_cell_kernels *cells; /* those of cells.def, then one whose name is NULL */
+    const fr_cell_kernels *cells;   /* those of cells.def, then one whose name is NULL */
+    const fr_cell_kernels *program; /* of a cell that is data; it has no `single` */
+    fr_index program_work;          /* bytes, see fr_share */
+    const char *const *op_names;    /* those of fr_op in program.def, then NULL */
 
     void (*softmax)(void *row, fr_index count);
     void (*softmax_backward)(void *drow, const void *row, fr_index count);

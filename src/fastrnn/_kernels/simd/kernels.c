@@ -26,6 +26,14 @@ static const fr_cell_kernels cells[] = {
 #include "cells.def"
     {.name = NULL}};
 
+#define FR_OP(name, result) #name,
+static const char *const op_names[] = {
+#include "cells/program.def"
+    NULL};
+#undef FR_OP
+static const fr_cell_kernels program = {
+    .name = "program", .step = program_step, .backward_step = program_backward_step};
+
 FR_HIDDEN const fr_kernels TABLE_NAME(FR_ISA, FR_REAL_BYTES) = {
     .isa = STRING(FR_ISA),
     .lanes = VL,
@@ -36,6 +44,9 @@ FR_HIDDEN const fr_kernels TABLE_NAME(FR_ISA, FR_REAL_BYTES) = {
     .pack_tt = pack_tt,
     .product = product,
     .cells = cells,
+    .program = &program,
+    .program_work = sizeof(program_memory),
+    .op_names = op_names,
     .softmax = softmax,
     .softmax_backward = softmax_backward,
     .cross_entropy = cross_entropy,

@@ -5,9 +5,21 @@
 
 #define PANEL (4 * VL) /* columns of a panel of four vectors */
 
+/* The gate of panel p where gates have panels of their own; a division is dear, and mostly needless. */
+INLINE fr_index gate_of(const fr_layout *l, fr_index p) {
+    return l->first + p < l->group ? 0 : (l->first + p) / l->group;
+}
+
+/* How much farther than in the first panel of all the columns of panel p lie. */
+INLINE fr_index columns_to(const fr_layout *l, fr_index p) {
+    const fr_index gate = gate_of(l, p);
+    return (l->first + p - gate * l->group) * l->advance + gate * l->apart;
+}
+
 /* Columns of vector v of panel p that exist. */
 INLINE fr_index columns_in(const fr_layout *l, fr_index p, fr_index v) {
-    const fr_index left = l->limit[v] - (l->start[v] + p * l->advance);
+    const fr_index limit = l->limit[v] + gate_of(l, p) * l->apart;
+    const fr_index left = limit - (l->start[v] + columns_to(l, p));
     return left < 0 ? 0 : min_index(left, VL);
 }
 
@@ -51,7 +63,7 @@ static void pack_nn(void *dst, const void *src, fr_index depth, fr_index row_ste
         for (fr_index panel = 0; panel < l->panels; panel++) {
             const fr_index end = min_index(depth, first + PACK_ROWS);
             const int full = full_vectors(l, panel) == l->width;
-            const real *row = (const real *)src + first * row_step + panel * l->advance;
+            const real *row = (const real *)src + first * row_step + columns_to(l, panel);
             real *out = (real *)dst + (panel * depth + first) * size;
             for (fr_index k = first; k < end; k++, row += row_step, out += size) {
                 if (!full) pack_edge(out, row, l, panel);
@@ -59,6 +71,17 @@ static void pack_nn(void *dst, const void *src, fr_index depth, fr_index row_ste
                     store(out + v * VL, load(row + l->start[v]));
             }
         }
+}
+
+/* Lanes of a and b by their numbers, those of b counted from VL on. */
+INLINE vec two_shuffled(vec a, vec b, ivec lanes) {
+#ifdef __clang__ /* which makes one instruction of it, as the numbers are constants */
+    vec result;
+    for (fr_index i = 0; i < VL; i++) result[i] = lanes[i] < VL ? a[lanes[i]] : b[lanes[i] - VL];
+    return result;
+#else
+    return __builtin_shuffle(a, b, lanes);
+#endif
 }
 
 /* Exchanges bit `d` of the number of a row with that of a lane. */
@@ -73,8 +96,8 @@ INLINE void exchange(const fr_index d, vec *row) {
     for (fr_index i = 0; i < VL; i++)
         if (!(i & d)) {
             const vec a = row[i], b = row[i + d];
-            row[i] = __builtin_shuffle(a, b, low);
-            row[i + d] = __builtin_shuffle(a, b, high);
+            row[i] = two_shuffled(a, b, low);
+            row[i + d] = two_shuffled(a, b, high);
         }
 }
 
@@ -107,7 +130,8 @@ static void pack_nt(void *dst, const void *src, fr_index rows, fr_index row_step
             for (fr_index v = 0; v < l->width; v++)
                 for (fr_index p = 0; p < l->panels; p++) {
                     const fr_index n = columns_in(l, p, v);
-                    const real *from = (const real *)src + (first + j) * row_step + p * l->advance;
+                    const real *from =
+                        (const real *)src + (first + j) * row_step + columns_to(l, p);
                     transpose_block(out + p * size + columns_before(l, p, v) * PANEL + j, PANEL,
                                     from + (n ? l->start[v] : 0), row_step, rows - first - j, n);
                 }
@@ -124,7 +148,7 @@ static void pack_tn(void *dst, const void *src, fr_index depth, fr_index row_ste
         for (fr_index v = 0; v < l->width; v++) {
             const fr_index n = columns_in(l, p, v);
             if (n == 0) continue;
-            const real *from = (const real *)src + (l->start[v] + p * l->advance) * row_step;
+            const real *from = (const real *)src + (l->start[v] + columns_to(l, p)) * row_step;
             /* What a block writes past its n columns, the next vector overwrites. */
             for (fr_index k = 0; k < depth; k += VL)
                 transpose_block(out + k * size + at, size, from + k, row_step, n,
@@ -146,7 +170,7 @@ static void pack_tt(void *dst, const void *src, fr_index rows, fr_index row_step
                 const fr_index n = columns_in(l, p, v);
                 if (n == 0) continue;
                 const real *from =
-                    (const real *)src + (l->start[v] + p * l->advance) * row_step + first;
+                    (const real *)src + (l->start[v] + columns_to(l, p)) * row_step + first;
                 for (fr_index lane = 0; lane < n; lane++, at += PANEL)
                     for (fr_index j = 0; j < PANEL; j += VL) {
                         const fr_index left = rows - first - j;

@@ -253,7 +253,7 @@ INLINE void sum_panel(const fr_plan *plan, const panel_sum *p, fr_index rows, fr
 static void product_edge(const fr_product *p, const term *ab, fr_index panel, fr_index i,
                          fr_index height) {
     const fr_layout *l = &p->layout;
-    const fr_index first = panel * l->advance;
+    const fr_index first = columns_to(l, panel);
     real acc[FR_MOST_ROWS * PANEL] ALIGNED, *line[FR_MOST_ROWS];
     fr_index at[5] = {0};
     for (fr_index v = 0; v < l->width; v++) at[v + 1] = at[v] + columns_in(l, panel, v);
@@ -285,7 +285,7 @@ static void product_full(const fr_product *p, const term *ab, fr_index panel, fr
     const real *from[FR_MOST_ROWS];
     real *to[FR_MOST_ROWS];
     for (fr_index r = 0; r < height; r++) {
-        to[r] = (real *)p->c[i + r] + panel * l->advance;
+        to[r] = (real *)p->c[i + r] + columns_to(l, panel);
         from[r] = p->accumulate ? to[r] : start;
     }
     const panel_sum sum = {ab, 1, from, to, p->accumulate ? l->start : neighbours, l->start};

@@ -4,6 +4,7 @@
  * FR_REAL_BYTES (4, 8). */
 #pragma once
 
+#include <math.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -83,9 +84,14 @@ INLINE vec vselect(ivec mask, vec yes, vec no) {
 #define LANEWISE(name) WITH_SUFFIX(v##name)
 #endif
 #ifdef LANEWISE
+INLINE vec vsqrt(vec x) { return LANEWISE(sqrt)(x); }
 INLINE vec at_least(vec x, real low) { return LANEWISE(max)(broadcast(low), x); }
 INLINE vec at_most(vec x, real high) { return LANEWISE(min)(broadcast(high), x); }
 #else
+INLINE vec vsqrt(vec x) {
+    for (fr_index i = 0; i < VL; i++) x[i] = sqrt(x[i]);
+    return x;
+}
 INLINE vec at_least(vec x, real low) { return vselect(x < low, broadcast(low), x); }
 INLINE vec at_most(vec x, real high) { return vselect(x > high, broadcast(high), x); }
 #endif

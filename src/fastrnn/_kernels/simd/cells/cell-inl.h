@@ -32,8 +32,8 @@ INLINE real *view_at(fr_view view, fr_index row, fr_index s) {
 INLINE real *slot_at(const fr_cell *m, void *state, fr_index slots, fr_index s) {
     return (real *)state + (s % slots) * m->batch.rows * m->ld;
 }
-INLINE real *h_at(const fr_cell *m, fr_index s) { return slot_at(m, m->h, m->h_slots, s); }
-INLINE real *c_at(const fr_cell *m, fr_index s) { return slot_at(m, m->c, m->c_slots, s); }
+INLINE real *h_at(const fr_cell *m, fr_index s) { return slot_at(m, m->state[0], m->slots[0], s); }
+INLINE real *c_at(const fr_cell *m, fr_index s) { return slot_at(m, m->state[1], m->slots[1], s); }
 
 /* The operand of Wh at step s: h, after dropout if there is one. */
 INLINE const real *h_dropped_at(const fr_cell *m, fr_index s) {

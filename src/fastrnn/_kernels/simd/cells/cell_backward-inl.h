@@ -54,6 +54,7 @@ static void through_hidden(const fr_cell_backward *m, fr_share share, fr_index s
                               .b_panel = (full + (left > 0)) * gates * units * PANEL,
                               .layout = {.width = 4,
                                          .advance = PANEL,
+                                         .group = PTRDIFF_MAX,
                                          .start = {0, VL, 2 * VL, 3 * VL},
                                          .limit = {end, end, end, end}},
                               .begin = share.begin / 4,
@@ -82,7 +83,7 @@ static void through_dropout(const fr_cell_backward *m, fr_share share, fr_index 
     for (fr_index i = 0; i < count; i++)
         for (fr_index v = share.begin; v < share.end; v++) {
             const fr_index at = share_row(share, i) * cell->ld + v * VL;
-            real *dh = (real *)m->dh + at;
+            real *dh = (real *)m->dstate[0] + at;
             const vec d = drop_h(cell, load(dh_dropped + at), at);
             store(dh, accumulate ? load(dh) + d : d);
         }
@@ -120,6 +121,6 @@ static NOINLINE void finish_step(const fr_cell_backward *m, fr_share share, fr_i
                                  int accumulate) {
     barrier_wait(share);
     through_hidden(m, share, s, units, first, gates, m->wh_t, out, accumulate);
-    if (m->cell.drop_h) through_dropout(m, share, s, out, out != m->dh);
+    if (m->cell.drop_h) through_dropout(m, share, s, out, out != m->dstate[0]);
     operand_step(m, share, s);
 }

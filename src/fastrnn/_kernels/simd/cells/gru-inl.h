@@ -165,7 +165,7 @@ INLINE void gru_through_blend(const fr_cell_backward *m, fr_share share, fr_inde
         for (fr_index panel = share.begin; panel < share.end; panel++) {
             const fr_index units = units_in(cell, panel), unit = panel * VL;
             const fr_index at = row * cell->ld + unit;
-            real *dh_at = (real *)m->dh + at, *d = dgates_at(m, panel, number);
+            real *dh_at = (real *)m->dstate[0] + at, *d = dgates_at(m, panel, number);
             const real *gates = tape_at(cell, panel, s, row);
             const vec n = load(gates), r = load(gates + VL), z = load(gates + 2 * VL);
             const vec dh = load(dh_at) + upstream(m, row, s, unit);
@@ -200,16 +200,16 @@ static void gru_through_reset(const fr_cell_backward *m, fr_share share, fr_inde
             const vec h_dropped = drop_h(cell, load(h_prev + at), at);
             const vec dr = dreset_h * h_dropped * r * (1 - r);
             store_part(dgates_at(m, panel, number) + units, dr, units);
-            store(out + at, out == m->dh ? load(out + at) + dreset_h * r : dreset_h * r);
+            store(out + at, out == m->dstate[0] ? load(out + at) + dreset_h * r : dreset_h * r);
         }
     }
 }
 
 static void gru_backward_step(const fr_cell_backward *m, fr_share share, fr_index s) {
-    void *out = m->cell.drop_h ? m->dreset_h : m->dh;
+    void *out = m->cell.drop_h ? m->dreset_h : m->dstate[0];
     if (m->cell.bias_h) {
         gru_through_blend(m, share, s, 1);
-        finish_step(m, share, s, VL, 1, 3, out, out == m->dh); /* r, z, q = b + h Wh */
+        finish_step(m, share, s, VL, 1, 3, out, out == m->dstate[0]); /* r, z, q = b + h Wh */
         return;
     }
     gru_through_blend(m, share, s, 0);

@@ -48,12 +48,12 @@ static void lstm_backward_step(const fr_cell_backward *m, fr_share share, fr_ind
         for (fr_index panel = share.begin; panel < share.end; panel++) {
             const fr_index n = units_in(cell, panel), unit = panel * VL;
             const fr_index at = row * cell->ld + unit;
-            real *dc_at = (real *)m->dc + at;
+            real *dc_at = (real *)m->dstate[1] + at;
             const real *gates = tape_at(cell, panel, s, row);
             const vec i = load(gates), f = load(gates + VL);
             const vec g = load(gates + 2 * VL), o = load(gates + 3 * VL);
             const vec t = vtanh(load(c_next + at));
-            const vec dh = load((real *)m->dh + at) + upstream(m, row, s, unit);
+            const vec dh = load((real *)m->dstate[0] + at) + upstream(m, row, s, unit);
             /* h = o * tanh(c) */
             const vec d_o = dh * t;
             const vec dc = load(dc_at) + dh * o * (1 - t * t);
@@ -66,7 +66,7 @@ static void lstm_backward_step(const fr_cell_backward *m, fr_share share, fr_ind
             store(dc_at, dc * f);
         }
     }
-    finish_step(m, share, s, VL, 0, 4, m->dh, 0);
+    finish_step(m, share, s, VL, 0, 4, m->dstate[0], 0);
 }
 
 enum { lstm_work_per_unit = 4 };

@@ -36,14 +36,14 @@ static void rnn_backward_step(const fr_cell_backward *m, fr_share share, fr_inde
         const fr_index row = share_row(share, number);
         for (fr_index v = share.begin; v < share.end; v++) {
             const fr_index at = row * cell->ld + v * VL;
-            const vec dh = load((real *)m->dh + at) + upstream(m, row, s, v * VL);
+            const vec dh = load((real *)m->dstate[0] + at) + upstream(m, row, s, v * VL);
             const vec h = load(h_next + at);
             /* h = tanh(a), or relu(a), whose slope at 0 is 0 */
             const vec da = cell->relu ? vselect(h <= 0, broadcast(0), dh) : dh * (1 - h * h);
             store(dgates_at(m, v / 4, chunk_number(m, s, row)) + v % 4 * VL, da);
         }
     }
-    finish_step(m, share, s, PANEL, 0, 1, m->dh, 0);
+    finish_step(m, share, s, PANEL, 0, 1, m->dstate[0], 0);
 }
 
 enum { rnn_work_per_unit = 0 };
