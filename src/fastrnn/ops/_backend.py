@@ -26,8 +26,9 @@ class Backend(Protocol):
     """What a backend has: `fastrnn._reference` defines these functions, `_kernels` compiles them.
 
     They take checked arguments. A recurrent one takes one layer in its directions: `states` are
-    arrays (directions, N, H), h first, and `weights` come for each direction in the order of
-    `Cell.weights`. Where x holds ids, the gradient of the embedding takes the place of dx.
+    arrays (directions, N, H), h first (P wide where it is projected), and `weights` come for each
+    direction in the order of `Cell.weights`. Where x holds ids, the gradient of the embedding takes
+    the place of dx.
     """
 
     def recurrent_forward(
@@ -44,6 +45,7 @@ class Backend(Protocol):
         drop_h: Array | None = None,
         embedding: Array | None = None,
         out: Array | None = None,
+        masks: Array | None = None,
         num_threads: int | None = None,
     ) -> tuple[Array, list[Array], Any]: ...
     def recurrent_backward(

@@ -1,7 +1,7 @@
 """One layer of a recurrent cell in its directions: checks, call of the backend, stash.
 
-States and their gradients are arrays (directions, N, H), weights come for each direction in the
-order of `Cell.weights`.
+States and their gradients are arrays (directions, N, H), h (directions, N, P) where it is
+projected; weights come for each direction in the order of `Cell.weights`.
 """
 
 from __future__ import annotations
@@ -62,40 +62,44 @@ def forward(
     drop_h: Any = None,
     embedding: Any = None,
     out: Array | None = None,
+    masks: Array | None = None,
     num_threads: int | None = None,
     backend: str | None = None,
 ) -> tuple[Array, list[Array], Stash | None]:
     """Run over time: y, the final states and, if `train`, a stash.
 
     With an `embedding` (V, D), x holds the numbers (N, T) of its rows, and the backward gives its
-    gradient in place of that of x. y is written to `out` (N, T, directions * H), if given. Unless
-    `stacked`, there is one direction, and the states and their gradients are arrays (N, H).
+    gradient in place of that of x. y is written to `out` (N, T, directions * P), if given. Unless
+    `stacked`, there is one direction, and the states and their gradients are arrays (N, H). The
+    layer draws the `masks` (directions, keeps, N, T, H), 0 or 1, of a cell with ``keep``.
     """
     name = cell.title
-    ready, D, H, dtype = _checked(cell, weights, as_they_lie=False)
+    ready, sizes, dtype = _checked(cell, weights, as_they_lie=False)
+    D, _, P = sizes
     if embedding is None:
         x = check.array(name, "x", x, ("N", "T", D), dtype)
     else:
         embedding = check.array(name, "embedding", embedding, ("V", D), dtype, contiguous=True)
         x = check.integers(name, "x", x, ("N", "T"), len(embedding))
     N, T = x.shape[:2]
-    whole = (len(reverse), N, H)
-    shape = whole if stacked else (N, H)
+    outer = (len(reverse), N) if stacked else (N,)
+    shapes = [(*outer, width) for width in _widths(cell, sizes)]
     states = [
         check.array_or_zeros(name, f"{state}0", value, shape, dtype, contiguous=True)
-        for state, value in zip(cell.states, states, strict=True)
+        for state, value, shape in zip(cell.states, states, shapes, strict=True)
     ]
     if drop_h is not None:
-        drop_h = check.array(name, "drop_h", drop_h, shape, dtype, contiguous=True).reshape(whole)
+        drop_h = check.array(name, "drop_h", drop_h, shapes[0], dtype, contiguous=True)
+        drop_h = drop_h.reshape(len(reverse), N, P)
     if out is not None:
-        check.output(name, "out", out, (N, T, len(reverse) * H), dtype)
+        check.output(name, "out", out, (N, T, len(reverse) * P), dtype)
     lengths = check.lengths(name, lengths, N, T)
     num_threads = check.threads(name, num_threads)
     chosen = _backend.choose(backend)
     y, finals, data = _backend.get(chosen).recurrent_forward(
         cell,
         x,
-        [state.reshape(whole) for state in states],
+        [state.reshape(len(reverse), *state.shape[-2:]) for state in states],
         ready,
         options=options,
         reverse=reverse,
@@ -104,15 +108,16 @@ def forward(
         drop_h=drop_h,
         embedding=embedding,
         out=out,
+        masks=masks,
         num_threads=num_threads,
     )
-    finals = [final.reshape(shape) for final in finals]
+    finals = [final.reshape(shape) for final, shape in zip(finals, shapes, strict=True)]
     if not train:
         return y, finals, None
     used = {"x": x, "embedding": embedding}
     for suffix, arrays in zip(("", " of the second direction"), ready, strict=False):
         used |= {f"{key}{suffix}": array for key, array in zip(cell.weights, arrays, strict=True)}
-    return y, finals, Stash(name, chosen, dtype, (y.shape, shape), data, _backend.found(used))
+    return y, finals, Stash(name, chosen, dtype, (y.shape, *shapes), data, _backend.found(used))
 
 
 def backward(
@@ -121,18 +126,19 @@ def backward(
     """Return the gradients of x, of the initial states and, by direction, of the weights."""
     name = cell.title
     stash = _backend.open_stash(name, stash)
-    shape, state_shape = stash.shapes
+    shape, *shapes = stash.shapes
     dy = check.array_or_zeros(name, "dy", dy, shape, stash.dtype)
     dstates = [
-        check.array_or_zeros(name, f"d{state}", value, state_shape, stash.dtype, contiguous=True)
-        for state, value in zip(cell.states, dstates, strict=True)
+        check.array_or_zeros(name, f"d{state}", value, wanted, stash.dtype, contiguous=True)
+        for state, value, wanted in zip(cell.states, dstates, shapes, strict=True)
     ]
     num_threads = check.threads(name, num_threads)
-    whole = [dstate if len(state_shape) == 3 else dstate[None] for dstate in dstates]
+    whole = [dstate if dstate.ndim == 3 else dstate[None] for dstate in dstates]
     dx, dstates, dweights = _backend.get(stash.backend).recurrent_backward(
         cell, dy, whole, stash.data, num_threads=num_threads
     )
-    return dx, [dstate.reshape(state_shape) for dstate in dstates], dweights
+    dstates = [dstate.reshape(wanted) for dstate, wanted in zip(dstates, shapes, strict=True)]
+    return dx, dstates, dweights
 
 
 def forward_one(
@@ -172,11 +178,11 @@ def step(
 ) -> tuple[Array, ...]:
     """Run one time step: x (N, D) and states (N, H) give the new states."""
     name = cell.title
-    (ready,), D, H, dtype = _checked(cell, [weights], as_they_lie=True)
-    x = check.array(name, "x", x, ("N", D), dtype, contiguous=True)
+    (ready,), sizes, dtype = _checked(cell, [weights], as_they_lie=True)
+    x = check.array(name, "x", x, ("N", sizes[0]), dtype, contiguous=True)
     states = [
-        check.array(name, state, value, (len(x), H), dtype, contiguous=True)
-        for state, value in zip(cell.states, states, strict=True)
+        check.array(name, state, value, (len(x), width), dtype, contiguous=True)
+        for state, value, width in zip(cell.states, states, _widths(cell, sizes), strict=True)
     ]
     return run_step(cell, x, states, ready, options, backend)
 
@@ -216,26 +222,41 @@ def freeze(
     return None if packed is None else Prepacked(chosen, packed)
 
 
+def _widths(cell: Cell, sizes: tuple[int, int, int]) -> list[int]:
+    """Return how many units each state has."""
+    _, H, P = sizes
+    return [P, *[H] * (len(cell.states) - 1)]
+
+
 def _checked(
     cell: Cell, weights: Sequence[Sequence[Any]], *, as_they_lie: bool
-) -> tuple[list[tuple[Array | None, ...]], int, int, DType]:
-    """Return each direction's weights as a backend wants them, with D, H and the dtype they set.
+) -> tuple[list[tuple[Array | None, ...]], tuple[int, int, int], DType]:
+    """Return each direction's weights as a backend wants them, with (D, H, P) and their dtype.
 
     A step reads them as they lie; what packs them takes transposed views, too.
     """
-    name, G = cell.title, len(cell.gates)
-    dtype = check.float_dtype(name, "Wx", weights[0][0])
-    shape: check.Shape = ("D", f"{G}*H")
-    D = len(check.weights(name, "Wx", weights[0][0], shape, dtype, as_they_lie=as_they_lie))
-    shape = ("H", f"{G}*H")
-    H = len(check.weights(name, "Wh", weights[0][1], shape, dtype, as_they_lie=as_they_lie))
+    name, first = cell.title, dict(zip(cell.weights, weights[0], strict=False))
+    dtype = check.float_dtype(name, "Wx", first["Wx"])
+
+    def shape_of(key: str, *shape: str) -> tuple[int, ...]:
+        return check.weights(name, key, first[key], shape, dtype, as_they_lie=as_they_lie).shape
+
+    D, G = shape_of("Wx", "D", f"{len(cell.x_gates)}*H")
+    program = cell.program
+    if program is None:
+        H = P = shape_of("Wh", "H", f"{len(cell.gates)}*H")[0]
+    else:
+        H = P = G // len(cell.x_gates)
+        if program.projection is not None:
+            P = shape_of(program.projection, "H", "P")[1]
+    sizes = (D, H, P)
     ready = [
         tuple(
             None
-            if array is None and key == "bh"
+            if array is None and key == "bh" and program is None
             else check.weights(name, key, array, wanted, dtype, as_they_lie=as_they_lie)
-            for (key, wanted), array in zip(cell.shapes(D, H).items(), arrays, strict=True)
+            for (key, wanted), array in zip(cell.shapes(*sizes).items(), arrays, strict=True)
         )
         for arrays in weights
     ]
-    return ready, D, H, dtype
+    return ready, sizes, dtype
