@@ -5,18 +5,23 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from fastrnn import ops
+from fastrnn import cell, ops
 from fastrnn.layers import (
     GRU,
     LSTM,
+    LSTMP,
     RNN,
     Attention,
     Dropout,
     Embedding,
     Linear,
+    Recurrent,
     SoftmaxCrossEntropy,
     Tanh,
+    ZoneoutLSTM,
+    library,
 )
+from fastrnn.layers.library import *  # noqa: F403
 from fastrnn.ops._backend import backend
 
 if TYPE_CHECKING:
@@ -27,15 +32,19 @@ if TYPE_CHECKING:
 __all__ = [
     "GRU",
     "LSTM",
+    "LSTMP",
     "RNN",
     "Attention",
     "Dropout",
     "Embedding",
     "Linear",
+    "Recurrent",
     "SoftmaxCrossEntropy",
     "Tanh",
+    "ZoneoutLSTM",
     "__version__",
     "backend",
+    "cell",
     "convert",
     "cpu_info",
     "data",
@@ -47,6 +56,7 @@ __all__ = [
     "set_num_threads",
     "training",
 ]
+__all__ += library.__all__
 
 __version__ = "0.1.0"
 

@@ -11,13 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.numeric import random_drop, random_lengths
 from support.problems import TEXTBOOK, VARIANTS, recurrent_problem
+from support.written_cells import PROGRAMS
 
 from fastrnn import _kernels, _reference
 
 pytestmark = [
     pytest.mark.usefixtures("isa"),
-    pytest.mark.parametrize("variant", VARIANTS + TEXTBOOK),
+    pytest.mark.parametrize("variant", [*VARIANTS, *TEXTBOOK, *PROGRAMS]),
 ]
+
+NORMED = [name for name, cell in PROGRAMS.items() if "rstd" in {n.op for n in cell.program.nodes}]
 
 
 class Case(NamedTuple):
@@ -33,10 +36,13 @@ class Case(NamedTuple):
     def problem(self, variant, dtype):
         """A random problem, and the options of its forward."""
         rng = np.random.default_rng(self.seed)
-        sizes = {"N": self.N, "T": self.T, "D": self.D, "H": self.H}
+        # Layer normalization of one or two units magnifies how they are rounded.
+        H = self.H if variant not in NORMED else max(self.H, 7)
+        sizes = {"N": self.N, "T": self.T, "D": self.D, "H": H}
         lengths = random_lengths(rng, self.N, self.T) if self.ragged else None
         problem = recurrent_problem(variant, rng, **sizes, dtype=dtype)
-        drop_h = random_drop(rng, (self.N, self.H), dtype) if self.dropping else None
+        dropping = self.dropping and problem.row.h_gates
+        drop_h = random_drop(rng, problem.states["h0"].shape, dtype) if dropping else None
         return problem, {"lengths": lengths, "reverse": self.reverse, "drop_h": drop_h}
 
 
@@ -97,7 +103,7 @@ def test_agrees_with_the_reference(variant, dtype, assert_agree, case):
 def test_large_calls_on_any_number_of_threads(
     variant, dtype, assert_agree, kind, ragged, reverse, dropping
 ):
-    size = PROJECTED[variant.partition("_")[0]]
+    size = PROJECTED.get(variant.partition("_")[0], 441)
     N, T, D, H = (43, 31, 23, 19) if kind == "several chunks" else (26, 5, size, size)
     problem, options = Case(5, N, T, D, H, ragged, reverse, dropping).problem(variant, dtype)
     wanted = everything(problem, _reference, **options)
@@ -138,18 +144,18 @@ def test_steps_are_the_forward_and_inference_is_training(variant, dtype, case):
     y_inference, states_inference, none = problem.forward(_kernels, train=False, **options)
     assert none is None
     np.testing.assert_array_equal(y_inference, y)
-    np.testing.assert_array_equal(states_inference, states)
+    np.testing.assert_equal(states_inference, states)
     y, states, _ = problem.forward(_kernels, train=False)
     stepped = tuple(problem.states.values())
     for t in range(case.T):
         stepped = problem.step(_kernels, problem.x[:, t].copy(), stepped)
         np.testing.assert_array_equal(stepped[0], y[:, t])
-    np.testing.assert_array_equal(stepped, states)
+    np.testing.assert_equal(stepped, states)
 
 
 @pytest.mark.parametrize("N", [1, 3])
 def test_steps_are_the_forward_where_it_projects_x(variant, dtype, N):
-    size = PROJECTED[variant.partition("_")[0]]
+    size = PROJECTED.get(variant.partition("_")[0], 441)
     problem, _ = Case(6, N, 3, size, size, False, False).problem(variant, dtype)
     y, _, _ = problem.forward(_kernels)
     stepped = tuple(problem.states.values())
@@ -167,7 +173,7 @@ def test_strides_change_nothing(variant, dtype, case):
     out = spread(np.empty_like(problem.dy), around=7)
     np.testing.assert_equal(everything(strided, _kernels, out=out, **options), plain)
     np.testing.assert_array_equal(out, plain["y"])
-    assert (out.base[:, :, : case.H] == 7).all()
+    assert (out.base[:, :, : problem.dy.shape[2]] == 7).all()
 
 
 @given(
@@ -223,8 +229,11 @@ def test_saturated_gates_do_not_overflow(variant, dtype, assert_agree, scale):
     problem.weights["b"] *= scale / np.abs(problem.weights["b"])
     with np.errstate(over="ignore", under="ignore"):
         wanted = everything(problem, _reference, **options)
+        exact = everything(problem.in_float64(), _reference, **options)
     assert all(np.isfinite(array).all() for array in wanted.values())
-    assert_agree(everything(problem, _kernels, **options), wanted)
+    # The exponential gates of an sLSTM magnify how such sums are rounded.
+    exact = exact if variant == "slstm" else None
+    assert_agree(everything(problem, _kernels, **options), wanted, exact)
 
 
 def test_denormal_inputs_count_as_zeros(variant, dtype, assert_agree):

@@ -7,12 +7,25 @@ from support.copies import copied
 
 import fastrnn
 
+
+@fastrnn.cell.define(gates="f n", states="h c m", weights="p", open_gates="f")
+def defined(a, s, w):
+    """Three states, a product within the step, a mean over the units, sums apart."""
+    f = fastrnn.cell.sigmoid(a.f)
+    c = f * s.c + (1 - f) * fastrnn.cell.tanh(a.x.n + f * a.h.n)
+    m = 0.5 * s.m + fastrnn.cell.mean(c)
+    return {"h": fastrnn.cell.tanh(fastrnn.cell.matmul(c, "U") + w.p * m), "c": c, "m": m}
+
+
 KINDS = {
     "rnn": lambda *a, **k: fastrnn.RNN(*a, **k),
     "relu": lambda *a, **k: fastrnn.RNN(*a, nonlinearity="relu", **k),
     "lstm": lambda *a, **k: fastrnn.LSTM(*a, **k),
     "gru": lambda *a, **k: fastrnn.GRU(*a, **k),
     "gru_before": lambda *a, **k: fastrnn.GRU(*a, reset_after=False, **k),
+    "peephole_lstm": lambda *a, **k: fastrnn.PeepholeLSTM(*a, **k),
+    "minimal_gru": lambda *a, **k: fastrnn.MinimalGRU(*a, **k),
+    "defined": lambda *a, **k: fastrnn.Recurrent(defined, *a, **k),
 }
 
 

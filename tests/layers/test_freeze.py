@@ -87,6 +87,8 @@ def test_frozen_steps_are_those_of_the_layer(kind, num_layers, residual, dtype, 
 @pytest.mark.parametrize("num_layers", [1, 3])
 def test_what_needs_conversion_still_runs_on_packed_weights(kind, num_layers, monkeypatch):
     layer = shaken(kind(5, 7, num_layers, residual=num_layers > 2)).freeze()
+    if layer._packed is None:
+        pytest.skip("the kernels do not have the cell")
     answered = packed_calls(layer, monkeypatch)
     x = np.random.default_rng(4).standard_normal((5, 4, 3)).astype("float32").T
     layer.step(x[:, 0])
@@ -306,6 +308,8 @@ def test_a_file_of_a_frozen_layer(kind, tmp_path):
 @needs_kernels
 def test_the_backend_of_the_context_is_used(kind, monkeypatch):
     layer = shaken(kind(3, 4, 2)).freeze()
+    if layer._packed is None:
+        pytest.skip("the kernels do not have the cell")
     answered = packed_calls(layer, monkeypatch)
     x = np.random.default_rng(15).standard_normal((2, 5, 3)).astype("float32")
     with fastrnn.backend("reference"):

@@ -15,6 +15,7 @@ from support.problems import like, parts
 
 import fastrnn
 from fastrnn import ops, reference
+from fastrnn.ops._recurrent import forward_one
 
 
 def shake(layer, rng):
@@ -24,19 +25,28 @@ def shake(layer, rng):
     return layer
 
 
+def run_cell(layer, x, states, weights, **options):
+    """One direction by the operation of its cell; for a defined cell there is none."""
+    op = getattr(ops, f"{layer._name.lower()}_forward", None)
+    if op is None:
+        y, final, _ = forward_one(layer.cell, x, states, weights, **options)
+        return y, final
+    more = {"nonlinearity": layer.nonlinearity} if layer._name == "RNN" else {}
+    y, *final, _ = op(x, *states, *weights, **more, **options)
+    return y, final
+
+
 def compose(layer, x, state, lengths):
     """The forward of a layer by hand, from `fastrnn.ops` alone."""
-    op = getattr(ops, layer._name.lower())
-    options = {"nonlinearity": layer.nonlinearity} if layer._name == "RNN" else {}
     finals = []
     for k in range(layer.num_layers):
         halves = []
         for d, suffix in enumerate(("", "_reverse")[: 1 + layer.bidirectional]):
-            names = ("Wx", "Wh", "b", "bh")
+            names = layer.cell.weights
             weights = [layer.params.get(f"{n}_l{k}{suffix}") for n in names]
             weights = [w for w in weights if w is not None]
             states = [a[k * (1 + layer.bidirectional) + d] for a in parts(state)]
-            y, *final = op(x, *states, *weights, **options, lengths=lengths, reverse=d == 1)
+            y, final = run_cell(layer, x, states, weights, lengths=lengths, reverse=d == 1)
             halves.append(y)
             finals.append(final)
         x = np.concatenate(halves, axis=-1) + (x if layer.residual and k >= 2 else 0)
@@ -147,18 +157,16 @@ def test_recurrent_dropout_drops_the_same_units_at_every_step(kind, backend):
     x, same = rng.standard_normal((5, 6, 3)), copy.deepcopy(layer.rng)
     y, _ = layer(x)
     assert not np.array_equal(layer(x)[0], y)
-    forward = getattr(ops, f"{layer._name.lower()}_forward")
-    more = {"nonlinearity": layer.nonlinearity} if layer._name == "RNN" else {}
     for k in range(2):
         if k > 0:
             x = ops.dropout(x, 0.3, rng=same)
         drops = [ops.dropout(np.ones((5, 4)), 0.5, rng=same) for _ in range(2)]
         halves = []
         for d, suffix in enumerate(("", "_reverse")):
-            names = (f"{name}_l{k}{suffix}" for name in ("Wx", "Wh", "b", "bh"))
+            names = (f"{name}_l{k}{suffix}" for name in layer.cell.weights)
             weights = [layer.params[name] for name in names if name in layer.params]
-            states = [None] * (2 if layer._name == "LSTM" else 1)
-            half, *_ = forward(x, *states, *weights, reverse=d == 1, drop_h=drops[d], **more)
+            states = [None] * len(layer.cell.states)
+            half, _ = run_cell(layer, x, states, weights, reverse=d == 1, drop_h=drops[d])
             halves.append(half)
         x = np.concatenate(halves, axis=-1)
     np.testing.assert_array_equal(y, x)

@@ -174,7 +174,7 @@ def test_a_sample_at_no_temperature_is_what_the_layers_find_likeliest(cell: str)
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"cell": "tree"}, "LanguageModel: cell must be one of rnn, lstm, gru, got 'tree'"),
+        ({"cell": "tree"}, "LanguageModel: cell must be one of rnn, lstm, gru, coupled_lstm,"),
         ({"tie_weights": True, "hidden_size": 5}, "tie_weights needs .*got 4 and 5"),
         ({"vocab_size": 0}, "^LanguageModel: vocab_size must be at least 1, got 0"),
         ({"hidden_size": "a"}, "^LanguageModel: hidden_size must be an integer, got 'a'"),

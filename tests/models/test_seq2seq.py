@@ -215,7 +215,7 @@ def test_same_seed_same_parameters() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"cell": "mlp"}, "Seq2Seq: cell must be one of rnn, lstm, gru, got 'mlp'"),
+        ({"cell": "mlp"}, "Seq2Seq: cell must be one of rnn, lstm, gru, coupled_lstm,"),
         ({"attention": "loud"}, "dot, .*additive.*, got 'loud'"),
         ({"bidirectional_encoder": True, "hidden_size": 5}, "hidden_size must be even.*got 5"),
         ({"hidden_size": 0}, "hidden_size must be at least 1"),

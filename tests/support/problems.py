@@ -12,6 +12,7 @@ import numpy as np
 from fastrnn._cells import CELLS, Cell
 from fastrnn.ops import DecoderWeights
 from support.numeric import Array, random_drop, random_lengths
+from support.written_cells import PROGRAMS
 
 
 def _kinds(cell: Cell) -> tuple[str, ...]:
@@ -44,6 +45,11 @@ class RecurrentProblem:
     dstates: dict[str, Array]
 
     @property
+    def row(self) -> Cell:
+        """The cell itself."""
+        return CELLS.get(self.cell) or PROGRAMS[self.cell]
+
+    @property
     def arguments(self) -> dict[str, Array]:
         """The arrays that have a gradient, by name, in the order of the cell's arguments."""
         return {"x": self.x, **self.states, **self.weights}
@@ -74,7 +80,7 @@ class RecurrentProblem:
     ) -> tuple[Array, tuple[Array, ...], Any]:
         """Return y, the final states, the stash."""
         y, finals, stash = module.recurrent_forward(
-            CELLS[self.cell],
+            self.row,
             self.x,
             [state[None] for state in self.states.values()],
             [self.cell_weights()],
@@ -89,7 +95,7 @@ class RecurrentProblem:
         """Return the gradients by the names of `arguments`."""
         dstates = [dstate[None] for dstate in self.dstates.values()]
         dx, dinitial, (dweights,) = module.recurrent_backward(
-            CELLS[self.cell], self.dy, dstates, stash, **options
+            self.row, self.dy, dstates, stash, **options
         )
         gradients = (dx, *(dstate[0] for dstate in dinitial), *dweights)
         if self.cell_weights()[-1] is None:
@@ -100,7 +106,7 @@ class RecurrentProblem:
     def step(self, module: ModuleType, x: Array, states: tuple[Array, ...]) -> tuple[Array, ...]:
         """Return the states after one step from `states`, in which h comes first."""
         result: tuple[Array, ...] = module.recurrent_step(
-            CELLS[self.cell], x, states, self.cell_weights(), options=self.options
+            self.row, x, states, self.cell_weights(), options=self.options
         )
         return result
 
@@ -111,7 +117,7 @@ class RecurrentProblem:
 
     def cell_weights(self) -> tuple[Array | None, ...]:
         """The arrays in the order of the cell's weights."""
-        return tuple(map(self.weights.get, CELLS[self.cell].weights))
+        return tuple(map(self.weights.get, self.row.weights))
 
 
 def recurrent_problem(
@@ -124,9 +130,12 @@ def recurrent_problem(
     H: int = 2,
     dtype: Any = np.float64,
 ) -> RecurrentProblem:
-    """A random problem for one of `VARIANTS` or `TEXTBOOK`, with gates well inside their range."""
-    name, _, kind = variant.partition("_")
-    cell = CELLS[name]
+    """A random problem for one of `VARIANTS`, `TEXTBOOK` or `PROGRAMS`."""
+    name, kind = variant, ""
+    if variant not in PROGRAMS:
+        name, _, kind = variant.partition("_")
+    cell = CELLS.get(name) or PROGRAMS[name]
+    P = max(1, H // 2) if cell.program and cell.program.projection else H
 
     def normal(*shape: int, scale: float = 1.0) -> Array:
         return (scale * rng.standard_normal(shape)).astype(dtype)
@@ -134,20 +143,24 @@ def recurrent_problem(
     def weight(*shape: int) -> Array:
         return normal(*shape, scale=1 / max(shape[0], 1) ** 0.5 if len(shape) == 2 else 1)
 
-    shapes = cell.shapes(D, H)
+    shapes = cell.shapes(D, H, P)
+    widths = [P] + [H] * (len(cell.states) - 1)
     if kind != "after":
         shapes.pop("bh", None)
     options: dict[str, Any] = {"nonlinearity": kind} if "nonlinearity" in cell.options else {}
     if kind == "textbook":
         options["textbook"] = True
+    states = {f"{state}0": normal(N, W) for state, W in zip(cell.states, widths, strict=True)}
+    if "n0" in states:  # an sLSTM divides by it
+        states["n0"] = 1 + np.abs(states["n0"])
     return RecurrentProblem(
         cell=name,
         weights={name: weight(*shape) for name, shape in shapes.items()},
         x=normal(N, T, D),
-        states={f"{state}0": normal(N, H) for state in cell.states},
+        states=states,
         options=options,
-        dy=normal(N, T, H),
-        dstates={f"d{state}": normal(N, H) for state in cell.states},
+        dy=normal(N, T, P),
+        dstates={f"d{state}": normal(N, W) for state, W in zip(cell.states, widths, strict=True)},
     )
 
 

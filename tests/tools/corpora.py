@@ -88,6 +88,9 @@ def text_model(path: Path) -> None:
 
 OWN = {
     "lstm": lambda path: fastrnn.save(fastrnn.LSTM(3, 2, 2, rng=0), path),
+    "defined-cell": lambda path: fastrnn.save(
+        fastrnn.Recurrent("lstmp", 3, 4, proj_size=2, rng=0), path
+    ),
     "attention": lambda path: fastrnn.save(
         fastrnn.Attention(3, 2, 2, score="additive", rng=0), path
     ),

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from fastrnn import _storage
 from fastrnn._cells import CELLS
+from fastrnn.cell.library import NAMES
 from fastrnn.cli.arguments import Group, add_option, at_least
 from fastrnn.models.base import Model
 from fastrnn.models.serialization import check_writable, require_absent
@@ -25,6 +26,7 @@ Validate = Callable[[M], Mapping[str, float]]
 _OPTIMIZERS: dict[str, type[Optimizer]] = {
     kind.__name__.lower(): kind for kind in (SGD, Momentum, AdaGrad, RMSprop, Adam, AdamW)
 }
+_CELLS = (*CELLS, *(name for name in NAMES if name != "lstmp"))  # which projects h
 _SCHEDULES = ("constant", "cosine", "step", "plateau")
 _OF_ALL_MODELS = (
     "cell dropout embedding_dropout recurrent_dropout residual label_smoothing min_count"
@@ -39,7 +41,7 @@ _FREE = {
 def add_cell(group: Group, *, hidden: int) -> None:
     """Add the options of the recurrent layers."""
     option = partial(add_option, group)
-    option("--cell=lstm", "recurrent cell", CELLS)
+    option("--cell=lstm", "recurrent cell", _CELLS)
     option(f"--hidden H={hidden}", "size of the recurrent layers", int)
     option("--embedding D=64", "size of the embeddings", int)
     text = "dropout between the recurrent layers and before the output layer"

@@ -13,7 +13,7 @@ import numpy as np
 
 from fastrnn._cells import Cell
 from fastrnn._check import Array
-from fastrnn.layers.recurrent import Recurrent
+from fastrnn.layers.recurrent import RecurrentLayer
 
 
 class CellWeights(NamedTuple):
@@ -25,17 +25,17 @@ class CellWeights(NamedTuple):
     bh: Array  # (gates * H,), added to the product with Wh
 
 
-def splits_bias(layer: Recurrent) -> bool:
+def splits_bias(layer: RecurrentLayer) -> bool:
     """Return whether the last gate's bias for the state is a parameter of its own."""
     return "bh_l0" in layer.params
 
 
-def of_layer(layer: Recurrent, library: str) -> list[CellWeights]:
+def of_layer(layer: RecurrentLayer, library: str) -> list[CellWeights]:
     """Return copies of the weights of each layer and direction, as a library has them."""
     return [to_library(layer.cell, weights, library) for weights in layer.weights()]
 
 
-def params(layer: Recurrent, library: str, cells: Iterable[CellWeights]) -> dict[str, Array]:
+def params(layer: RecurrentLayer, library: str, cells: Iterable[CellWeights]) -> dict[str, Array]:
     """Return the parameters of a layer, from the weights of each layer and direction."""
     split = splits_bias(layer)
     arrays = [

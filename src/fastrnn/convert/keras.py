@@ -19,7 +19,7 @@ from fastrnn.convert import cells, loading
 from fastrnn.convert.cells import CellWeights
 from fastrnn.convert.loading import Convertible
 from fastrnn.layers import RECURRENT, Embedding, Layer, Linear
-from fastrnn.layers.recurrent import Recurrent
+from fastrnn.layers.recurrent import RecurrentLayer
 
 # Keras calls its plain RNN otherwise.
 _RECURRENT = {{"RNN": "SimpleRNN"}.get(cell.title, cell.title): cell for cell in CELLS.values()}
@@ -136,7 +136,7 @@ def _named(layer: Layer) -> dict[str, Array]:
     """Return the weights by Keras's names, in Keras's order."""
     if isinstance(layer, Embedding):
         return {"embeddings": layer.params["W"].copy()}
-    if not isinstance(layer, Recurrent):
+    if not isinstance(layer, RecurrentLayer):
         names = {"W": "kernel", "b": "bias"}
         return {names[key]: param.copy() for key, param in layer.params.items()}
     if layer.num_layers != 1:
@@ -155,7 +155,7 @@ def _named(layer: Layer) -> dict[str, Array]:
 def _zipped(layer: Layer, wanted: dict[str, Array], weights: Sequence[Any]) -> dict[str, Any]:
     """Return the weights by name; all biases of a recurrent layer may be missing."""
     biases = {name: np.zeros_like(array) for name, array in wanted.items() if "bias" in name}
-    if not (isinstance(layer, Recurrent) and len(weights) == len(wanted) - len(biases)):
+    if not (isinstance(layer, RecurrentLayer) and len(weights) == len(wanted) - len(biases)):
         biases = {}
     names = [name for name in wanted if name not in biases]
     if len(weights) != len(names):
@@ -168,7 +168,7 @@ def _zipped(layer: Layer, wanted: dict[str, Array], weights: Sequence[Any]) -> d
 
 def _params(layer: Layer, arrays: list[Array]) -> dict[str, Array]:
     """Return the parameters from arrays in Keras's order."""
-    if not isinstance(layer, Recurrent):
+    if not isinstance(layer, RecurrentLayer):
         return {key: array.copy() for key, array in zip(layer.params, arrays, strict=True)}
     weights = []
     for Wx, Wh, bias in zip(arrays[::3], arrays[1::3], arrays[2::3], strict=True):
@@ -213,7 +213,7 @@ def _kind(theirs: Any, known: Collection[str]) -> str:
     return cls.__name__
 
 
-def _options(theirs: Any, *, go_backwards: bool) -> tuple[type[Recurrent], dict[str, Any]]:
+def _options(theirs: Any, *, go_backwards: bool) -> tuple[type[RecurrentLayer], dict[str, Any]]:
     """Return our class and its options, without `input_size`."""
     cell = _RECURRENT[_kind(theirs, _RECURRENT)]
     config = theirs.get_config()
@@ -262,5 +262,5 @@ def _deduced(weights: list[Array]) -> Convertible:
                 "give the layer, or use load_keras_weights"
             )
         options["reset_after"] = dimensions[2] == 2
-    layer: Recurrent = RECURRENT[cell.name](D, H, **options)
+    layer: RecurrentLayer = RECURRENT[cell.name](D, H, **options)
     return layer

@@ -11,9 +11,9 @@ from fastrnn import _check as check
 from fastrnn._check import Array
 from fastrnn.layers import RECURRENT, Embedding, Layer, Linear
 from fastrnn.layers.plain import require_plain
-from fastrnn.layers.recurrent import Recurrent
+from fastrnn.layers.recurrent import RecurrentLayer
 
-Convertible: TypeAlias = Recurrent | Embedding | Linear
+Convertible: TypeAlias = RecurrentLayer | Embedding | Linear
 
 CONVERTIBLE: tuple[type[Layer], ...] = (*RECURRENT.values(), Embedding, Linear)
 

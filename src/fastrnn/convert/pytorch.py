@@ -9,7 +9,7 @@ from fastrnn.convert import loading
 from fastrnn.convert.loading import Convertible
 from fastrnn.convert.state_dicts import load_state_dict, state_dict
 from fastrnn.layers import RECURRENT, Embedding, Layer, Linear
-from fastrnn.layers.recurrent import Recurrent, rebuilt
+from fastrnn.layers.recurrent import RecurrentLayer, rebuilt
 
 _RECURRENT = {cell.title: RECURRENT[cell.name] for cell in CELLS.values()}
 _STACK = ("num_layers", "bidirectional", "dropout")  # what a cell does not have
@@ -88,10 +88,10 @@ def to_torch(layer: Layer, *, cell: bool = False) -> Any:
     loading.check_own("to_torch", layer)
     import torch
 
-    if isinstance(layer, Recurrent) and layer.recurrent_dropout and layer.training:
+    if isinstance(layer, RecurrentLayer) and layer.recurrent_dropout and layer.training:
         came = f"{layer.recurrent_dropout} in train mode"
         raise ValueError(f"to_torch: recurrent_dropout must be 0, as PyTorch has none, got {came}")
-    if cell and not isinstance(layer, Recurrent):
+    if cell and not isinstance(layer, RecurrentLayer):
         raise ValueError(f"to_torch: cell=True needs a recurrent layer, got {type(layer).__name__}")
     arrays = state_dict(layer, cell=cell)
     name = next(cls.__name__ for cls in loading.CONVERTIBLE if isinstance(layer, cls))
@@ -142,7 +142,7 @@ def _build(kind: str, module: Any, dtype: str) -> Convertible:
         _require(module, "proj_size", 0)
         options |= {key: getattr(module, key) for key in _STACK}
     layer_class = _RECURRENT[kind.removesuffix("Cell")]
-    layer: Recurrent = rebuilt(layer_class, module.input_size, module.hidden_size, **options)
+    layer: RecurrentLayer = rebuilt(layer_class, module.input_size, module.hidden_size, **options)
     return layer
 
 
@@ -156,7 +156,7 @@ def _require(module: Any, option: str, wanted: Any) -> None:
 def _options(layer: Layer, cell: bool) -> dict[str, Any]:
     """Return the arguments of the module's constructor."""
     config = layer.config()
-    if not isinstance(layer, Recurrent):
+    if not isinstance(layer, RecurrentLayer):
         return {_PLAIN.get(key, key): value for key, value in config.items()}
     left_out = ("reset_after", "recurrent_dropout", "residual", *(_STACK if cell else ()))
     options = {key: value for key, value in config.items() if key not in left_out}

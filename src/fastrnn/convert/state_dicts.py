@@ -15,7 +15,7 @@ from fastrnn import _storage
 from fastrnn._check import Array
 from fastrnn.convert import cells, loading
 from fastrnn.layers import Layer, Linear
-from fastrnn.layers.recurrent import Recurrent
+from fastrnn.layers.recurrent import RecurrentLayer
 
 _NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")  # in the order of CellWeights
 _PLAIN = {"W": "weight", "b": "bias"}  # of embeddings and linear layers
@@ -48,7 +48,7 @@ def state_dict(layer: Layer, *, prefix: str = "", cell: bool = False) -> dict[st
         If PyTorch has no such layer.
     """
     loading.check_layer("state_dict", layer)
-    if isinstance(layer, Recurrent):
+    if isinstance(layer, RecurrentLayer):
         _check_counterpart(layer, cell)
         arrays = [array.T for weights in cells.of_layer(layer, "torch") for array in weights]
         names = _names(layer, cell)
@@ -90,10 +90,10 @@ def load_state_dict(
     """
     loading.check_layer("load_state_dict", layer)
     came = _read(source, prefix)
-    single = isinstance(layer, Recurrent) and len(layer.weights()) == 1
+    single = isinstance(layer, RecurrentLayer) and len(layer.weights()) == 1
     cell = single and any(prefix + name in came for name in _NAMES[:2])
     wanted = state_dict(layer, prefix=prefix, cell=cell)
-    if isinstance(layer, Recurrent):
+    if isinstance(layer, RecurrentLayer):
         biases = {key: np.zeros_like(array) for key, array in wanted.items() if array.ndim == 1}
         if biases.keys().isdisjoint(came):
             came |= biases
@@ -103,7 +103,7 @@ def load_state_dict(
 
 def _params(layer: Layer, arrays: list[Array]) -> dict[str, Array]:
     """Return the parameters from arrays in the order of `state_dict`."""
-    if not isinstance(layer, Recurrent):
+    if not isinstance(layer, RecurrentLayer):
         named = zip(layer.params, arrays, strict=True)
         return {key: _transposed(layer, array).copy() for key, array in named}
     count = len(_NAMES)
@@ -122,7 +122,7 @@ def _read(source: Any, prefix: str) -> dict[str, Any]:
     raise TypeError(f"load_state_dict: source must be a mapping or a path, got {came}")
 
 
-def _names(layer: Recurrent, cell: bool) -> list[str]:
+def _names(layer: RecurrentLayer, cell: bool) -> list[str]:
     """Return PyTorch's names of the weights of all layers and directions."""
     directions = ("", "_reverse")[: layer.directions]
     suffixes = [f"_l{k}{direction}" for k in range(layer.num_layers) for direction in directions]
@@ -134,7 +134,7 @@ def _transposed(layer: Layer, array: Array) -> Array:
     return array.T if isinstance(layer, Linear) else array
 
 
-def _check_counterpart(layer: Recurrent, cell: bool) -> None:
+def _check_counterpart(layer: RecurrentLayer, cell: bool) -> None:
     """Raise if PyTorch has no such layer."""
     name = type(layer).__name__
     if layer.cell.split_bias is not None and not cells.splits_bias(layer):

@@ -7,10 +7,10 @@ from numpy.typing import DTypeLike
 
 from fastrnn._cells import CELLS
 from fastrnn._check import Rng
-from fastrnn.layers.recurrent import Recurrent
+from fastrnn.layers.recurrent import RecurrentLayer
 
 
-class GRU(Recurrent):
+class GRU(RecurrentLayer):
     """Gated recurrent unit: ``h' = (1-z)*n + z*h``.
 
     Its state is h (num_layers * directions, N, hidden_size).
@@ -46,7 +46,7 @@ class GRU(Recurrent):
     """
 
     cell = CELLS["gru"]
-    _arguments = (*Recurrent._arguments, "reset_after")
+    _arguments = (*RecurrentLayer._arguments, "reset_after")
 
     def __init__(
         self,

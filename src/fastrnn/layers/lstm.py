@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from fastrnn._cells import CELLS
-from fastrnn.layers.recurrent import Recurrent
+from fastrnn.layers.recurrent import RecurrentLayer
 
 
-class LSTM(Recurrent):
+class LSTM(RecurrentLayer):
     """Long short-term memory: ``c' = f*c + i*g``, ``h' = o*tanh(c')``.
 
     Its state is the pair (h, c), each (num_layers * directions, N, hidden_size).

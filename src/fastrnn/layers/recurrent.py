@@ -19,7 +19,7 @@ from fastrnn.ops import _recurrent
 from fastrnn.ops._recurrent import BOTH, FORWARD, Prepacked
 
 State: TypeAlias = Any  # h, or (h, c) for an LSTM
-Self = TypeVar("Self", bound="Recurrent")
+Self = TypeVar("Self", bound="RecurrentLayer")
 
 
 def check_residual(owner: str, residual: Any, num_layers: Any) -> bool:
@@ -38,23 +38,28 @@ def rebuilt(kind: type[Any], *sizes: int, dropout: Any = 0.0, **options: Any) ->
     return layer
 
 
-class Recurrent(Layer):
+class RecurrentLayer(Layer):
     """Layers of a recurrent cell, each over the whole sequence, in one or both directions.
 
-    Every array of a state is (num_layers * directions, N, H): layer by layer, in each the forward
-    direction first.
+    Every array of a state is (num_layers * directions, N, H), h (..., P) where the cell projects
+    it: layer by layer, in each the forward direction first.
 
     Attributes
     ----------
     cell : Cell
-        The row of the registry of cells, `fastrnn/_cells.py`.
+        The row of the registry of cells, `fastrnn/_cells.py`, or what `fastrnn.cell.define` made.
     directions : int
         1, or 2 if bidirectional.
+    proj_size : int or None
+        P, the units of h where the cell projects it.
+    output_size : int
+        The units of h.
     options : mapping
         What the operations of the cell are told beside its weights.
     """
 
-    cell: ClassVar[Cell]
+    cell: Cell
+    proj_size: int | None = None
     options: Options = NO_OPTIONS
     _arguments: ClassVar[tuple[str, ...]] = (
         "input_size",
@@ -90,17 +95,18 @@ class Recurrent(Layer):
         self.recurrent_dropout = check.probability(
             self._name, "recurrent_dropout", recurrent_dropout
         )
+        self._check_cell()
         self.residual = check_residual(self._name, residual, self.num_layers)
         if self.dropout and self.num_layers == 1:
             why = "has no effect with num_layers=1: it drops between layers"
-            level = 2 if type(self).__init__ is Recurrent.__init__ else 3
+            level = 2 if type(self).__init__ is RecurrentLayer.__init__ else 3
             warnings.warn(f"{self._name}: dropout={self.dropout} {why}", stacklevel=level)
         self.dtype = check.dtype(self._name, dtype)
         self._reverse = BOTH if bidirectional else FORWARD
         self.directions = len(self._reverse)
-        H, K = self.hidden_size, self.directions
-        cells = ((self.input_size, K), (K * H, K * (self.num_layers - 1)))  # widths, and how many
-        counts = [(shape, n) for D, n in cells for shape in self.cell.shapes(D, H).values()]
+        H, P, K = self.hidden_size, self.output_size, self.directions
+        cells = ((self.input_size, K), (K * P, K * (self.num_layers - 1)))  # widths, and how many
+        counts = [(shape, n) for D, n in cells for shape in self.cell.shapes(D, H, P).values()]
         check.parameters(self._name, counts, self.dtype)
         names = [name for name in self.cell.weights if name != "bh" or self._split_bias]
         self._keys = [
@@ -112,6 +118,11 @@ class Recurrent(Layer):
             self._add_cell(index, keys)
         self._packed: Prepacked | None = None  # while frozen, if the backend packs
         self._to_thaw: dict[str, Array] | None = None  # while frozen, what was writeable before
+
+    @property
+    def output_size(self) -> int:
+        """The units of h: `proj_size`, or `hidden_size` if there is none."""
+        return self.hidden_size if self.proj_size is None else self.proj_size
 
     def init_state(self, batch_size: int = 1) -> State:
         """Return a state of zeros."""
@@ -217,7 +228,7 @@ class Recurrent(Layer):
 
         Returns
         -------
-        y : array (N, T, directions * hidden_size)
+        y : array (N, T, directions * output_size)
             The last layer's h after each step, the forward direction's first; with `residual` and
             three layers or more, plus its inputs.
         state
@@ -279,6 +290,7 @@ class Recurrent(Layer):
                 lengths=lengths,
                 drop_h=self._drops(shape[0]) if train and self.recurrent_dropout else None,
                 embedding=embedding if layer == 0 else None,
+                masks=self._masks(*shape) if train else None,
                 num_threads=num_threads,
                 backend=self._backend,
             )
@@ -300,7 +312,7 @@ class Recurrent(Layer):
 
         Parameters
         ----------
-        dy : array (N, T, directions * hidden_size), optional
+        dy : array (N, T, directions * output_size), optional
             Gradient of y; the default is zeros.
         dstate : optional
             Gradient of the final state; the default is zeros.
@@ -321,7 +333,7 @@ class Recurrent(Layer):
             dtype is.
         """
         (N, T), stashes, drops = self._recorded()
-        width = self.directions * self.hidden_size
+        width = self.directions * self.output_size
         dy = check.array_or_zeros(self._name, "dy", dy, (N, T, width), self.dtype)
         dfinal = self._states("d", dstate, N)
         check.threads(self._name, num_threads)
@@ -359,7 +371,7 @@ class Recurrent(Layer):
 
         Returns
         -------
-        y : array (N, hidden_size)
+        y : array (N, output_size)
             The last layer's h, with what `forward` adds to it.
         state
             The state after it.
@@ -403,10 +415,9 @@ class Recurrent(Layer):
         parts = self._parts(out[1]) if type(out) is tuple and len(out) == 2 else ()
         if len(parts) != len(names):
             raise ValueError(f"{self._name}: out must be (y, {wanted}), got {reprlib.repr(out)}")
-        shape = states[0].shape
-        check.output(self._name, "out y", out[0], shape[1:], self.dtype)
-        for name, part in zip(names, parts, strict=True):
-            check.output(self._name, f"out {name}", part, shape, self.dtype)
+        check.output(self._name, "out y", out[0], states[0].shape[1:], self.dtype)
+        for name, part, state in zip(names, parts, states, strict=True):
+            check.output(self._name, f"out {name}", part, state.shape, self.dtype)
         return [out[0], *parts]
 
     def weights(self) -> list[list[Any]]:
@@ -424,21 +435,44 @@ class Recurrent(Layer):
 
     def _add_cell(self, index: int, keys: Mapping[str, str]) -> None:
         """Draw the weights of one layer and direction."""
-        H = self.hidden_size
-        D = self.input_size if index < self.directions else self.directions * H
-        for name, shape in self.cell.shapes(D, H).items():
+        H, P = self.hidden_size, self.output_size
+        D = self.input_size if index < self.directions else self.directions * P
+        for name, shape in self.cell.shapes(D, H, P).items():
             if len(shape) == 2:
                 self._add(keys[name], self._normal(shape, shape[0], self.dtype))
             elif name in keys:
-                self._add(keys[name], np.zeros(shape, self.dtype))
+                first_value = self.cell.initial.get(name, 0.0)
+                self._add(keys[name], np.full(shape, first_value, self.dtype))
         for gate in self.cell.open_gates:
-            first = self.cell.gates.index(gate) * H
+            first = self.cell.x_gates.index(gate) * H
             self.params[keys["b"]][first : first + H] = 1
 
     def _drops(self, N: int) -> Array:
         """Draw the factors of h (directions, N, H) of a layer."""
-        ones = np.ones((self.directions, N, self.hidden_size), self.dtype)
+        ones = np.ones((self.directions, N, self.output_size), self.dtype)
         return ops.dropout(ones, self.recurrent_dropout, rng=self.rng, backend=self._backend)
+
+    def _masks(self, N: int, T: int) -> Array | None:
+        """Draw the masks (directions, keeps, N, T, H) of a layer whose cell has ``keep``."""
+        program = self.cell.program
+        if program is None or not program.keeps:
+            return None
+        shape = (self.directions, N, T, self.hidden_size)
+        kept = [node.number for node in program.nodes if node.op == "keep"]
+        masks = [self.rng.random(shape, np.float32) < p for p in kept]
+        return np.stack(masks, axis=1).view(np.uint8)
+
+    def _check_cell(self) -> None:
+        """Raise ValueError where an argument asks for what the cell does not have."""
+        program = self.cell.program
+        projects = program is not None and program.projection is not None
+        if projects != (self.proj_size is not None):
+            wanted = "an integer, as the cell projects h" if projects else "None for this cell"
+            raise ValueError(f"{self._name}: proj_size must be {wanted}, got {self.proj_size}")
+        if self.recurrent_dropout and not self.cell.h_gates:
+            why = "0 for a cell without a product of h and Wh"
+            came = self.recurrent_dropout
+            raise ValueError(f"{self._name}: recurrent_dropout must be {why}, got {came}")
 
     def _cells_of(self, layer: int) -> slice:
         """Return the indices of a layer's directions."""
@@ -455,12 +489,13 @@ class Recurrent(Layer):
             if isinstance(state, (tuple, list)):
                 came = f"a {came} of {len(state)}"
             raise ValueError(f"{self._name}: {prefix}state must be ({wanted}), got {came}")
-        shape = (len(self._keys), N, self.hidden_size)
+        widths = [self.output_size, *[self.hidden_size] * (len(names) - 1)]
+        shapes = [(len(self._keys), N, width) for width in widths]
         return [
             check.array_or_zeros(
                 self._name, prefix + name, array, shape, self.dtype, contiguous=True
             )
-            for name, array in zip(names, state, strict=True)
+            for name, array, shape in zip(names, state, shapes, strict=True)
         ]
 
     def _parts(self, state: State) -> Sequence[Array]:

@@ -8,10 +8,10 @@ from numpy.typing import DTypeLike
 from fastrnn import _check as check
 from fastrnn._cells import CELLS
 from fastrnn._check import Rng
-from fastrnn.layers.recurrent import Recurrent
+from fastrnn.layers.recurrent import RecurrentLayer
 
 
-class RNN(Recurrent):
+class RNN(RecurrentLayer):
     """Simple recurrent network: ``h' = tanh(x Wx + h Wh + b)``, or relu instead of tanh.
 
     Its state is h (num_layers * directions, N, hidden_size).
@@ -43,7 +43,7 @@ class RNN(Recurrent):
     """
 
     cell = CELLS["rnn"]
-    _arguments = (*Recurrent._arguments, "nonlinearity")
+    _arguments = (*RecurrentLayer._arguments, "nonlinearity")
 
     def __init__(
         self,

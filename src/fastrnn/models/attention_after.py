@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastrnn.layers import Attention
-from fastrnn.layers.recurrent import Recurrent
+from fastrnn.layers.recurrent import RecurrentLayer
 from fastrnn.models.base import Array, arrays_of, state_of
 from fastrnn.models.encoder import Memory
 from fastrnn.models.padding import Padding
@@ -20,7 +20,7 @@ class AttentionAfter:
     computes the features from the context and h; without attention they are h.
     """
 
-    def __init__(self, rnn: Recurrent, attention: Attention | None, readout: Readout) -> None:
+    def __init__(self, rnn: RecurrentLayer, attention: Attention | None, readout: Readout) -> None:
         self.rnn = rnn
         self.attention = attention
         self.readout = readout

@@ -8,7 +8,7 @@ import numpy as np
 
 from fastrnn import ops
 from fastrnn.layers import Attention, Layer
-from fastrnn.layers.recurrent import Recurrent
+from fastrnn.layers.recurrent import RecurrentLayer
 from fastrnn.models.base import Array, decoder_weights
 from fastrnn.models.encoder import Memory
 from fastrnn.models.padding import Padding
@@ -24,7 +24,7 @@ class AttentionInside(Layer):
     """
 
     def __init__(
-        self, rnn: Recurrent, attention: Attention, readout: Readout, context: str
+        self, rnn: RecurrentLayer, attention: Attention, readout: Readout, context: str
     ) -> None:
         super().__init__(rnn.rng)
         self.rnn = rnn

@@ -14,11 +14,12 @@ import numpy.typing as npt
 
 from fastrnn import _check as check
 from fastrnn import layers
-from fastrnn._cells import CELLS, FIRST_RESIDUAL, NO_OPTIONS
+from fastrnn._cells import FIRST_RESIDUAL, NO_OPTIONS
 from fastrnn._check import Rng
 from fastrnn.layers import Attention, Layer
+from fastrnn.layers.any_cell import cell_of
 from fastrnn.layers.arrays import FixedArrays, NamedArrays
-from fastrnn.layers.recurrent import Recurrent
+from fastrnn.layers.recurrent import RecurrentLayer
 from fastrnn.models.layer_arrays import LayerArrays
 from fastrnn.ops import DecoderWeights
 
@@ -189,8 +190,8 @@ class Model(ABC):
             layer.unfreeze()
         return self
 
-    def _recurrent(self) -> list[Recurrent]:
-        return [layer for layer in self.layers.values() if isinstance(layer, Recurrent)]
+    def _recurrent(self) -> list[RecurrentLayer]:
+        return [layer for layer in self.layers.values() if isinstance(layer, RecurrentLayer)]
 
     def _set_mode(self, training: bool) -> Self:
         frozen = [name for name, layer in self.layers.items() if layer.frozen]
@@ -240,7 +241,7 @@ def evaluating(model: Model) -> Iterator[None]:
 
 def build_rnn(
     options: Mapping[str, Any], input_size: int, rng: np.random.Generator, **others: Any
-) -> Recurrent:
+) -> RecurrentLayer:
     """Build the recurrent layers that the options of a model describe, or `others` instead."""
     given = {name: options[name] for name in _RECURRENT} | others
     # Of a model with several stacks, or dropout elsewhere, not every stack has a use for them.
@@ -248,18 +249,21 @@ def build_rnn(
         given["dropout"] = 0.0
     if given["num_layers"] <= FIRST_RESIDUAL:
         given["residual"] = False
-    layer: type[Recurrent] = getattr(layers, CELLS[options["cell"]].title)
+    cell = cell_of("cell", options["cell"])
+    if cell.program is not None:
+        return layers.Recurrent(cell, input_size, rng=rng, **given)
+    layer: type[RecurrentLayer] = getattr(layers, cell.title)
     return layer(input_size, rng=rng, **given)
 
 
 def decoder_weights(
-    rnn: Recurrent, attention: Attention | None = None, **others: Any
+    rnn: RecurrentLayer, attention: Attention | None = None, **others: Any
 ) -> DecoderWeights:
     """Return the weights of recurrent layers of one direction and of attention as a decoder."""
     if attention is not None:
         weights = tuple(attention.params.values())
         others |= {"score": attention.score, "num_heads": attention.num_heads, "weights": weights}
-    return DecoderWeights(cell=rnn.cell.name, cells=rnn.weights(), residual=rnn.residual, **others)
+    return DecoderWeights(cell=rnn.cell, cells=rnn.weights(), residual=rnn.residual, **others)
 
 
 def arrays_of(state: Any) -> list[Array]:

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from fastrnn._cells import CELLS
 from fastrnn.layers import Layer, Linear, Tanh
+from fastrnn.layers.any_cell import cell_of
 from fastrnn.models.base import Array
 
 BRIDGES = ("linear", "tanh")
@@ -25,7 +25,7 @@ class Bridge:
 
     def __init__(self, options: Mapping[str, Any], rng: np.random.Generator) -> None:
         kind, H = options["bridge"], options["hidden_size"]
-        names = () if kind is None else CELLS[options["cell"]].states
+        names = () if kind is None else cell_of("cell", options["cell"]).states
         self.num_layers = options["decoder_layers"]
         self.hidden_only = options["hidden_only"]
         self._maps = [

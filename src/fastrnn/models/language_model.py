@@ -10,10 +10,11 @@ import numpy.typing as npt
 
 from fastrnn import _check as check
 from fastrnn import ops
+from fastrnn._cells import Cell
 from fastrnn._check import Rng
 from fastrnn.layers import Dropout, Embedding, Linear, SoftmaxCrossEntropy
 from fastrnn.layers.base import all_or_none
-from fastrnn.layers.recurrent import Recurrent
+from fastrnn.layers.recurrent import RecurrentLayer
 from fastrnn.models.base import (
     Array,
     Model,
@@ -46,8 +47,9 @@ class LanguageModel(Model):
         Number of tokens V.
     embedding_size, hidden_size : int
         Sizes D of the embedding and H of the recurrent layers.
-    cell : {"lstm", "gru", "rnn"}
-        The recurrent cell.
+    cell : str or Cell
+        The recurrent cell: "lstm", "gru", "rnn", one of the library such as
+        "layer_norm_lstm", or what `fastrnn.cell.define` made; it must not project h.
     num_layers : int
         Number of recurrent layers.
     dropout : float
@@ -78,7 +80,7 @@ class LanguageModel(Model):
         embedding_size: int,
         hidden_size: int,
         *,
-        cell: str = "lstm",
+        cell: str | Cell = "lstm",
         num_layers: int = 1,
         dropout: float = 0.0,
         embedding_dropout: float | None = None,
@@ -146,7 +148,7 @@ class LanguageModel(Model):
         return self.chain[-1](self.dropout_out(y)), targets, state
 
     @property
-    def chain(self) -> tuple[Embedding, Recurrent, Linear]:
+    def chain(self) -> tuple[Embedding, RecurrentLayer, Linear]:
         """The layers from ids to logits in eval mode, in order."""
         self.inputs.tie()
         return self.embedding, self.rnn, self.output

@@ -7,8 +7,9 @@ from types import SimpleNamespace
 from typing import Any, TypeAlias
 
 from fastrnn import _check as check
-from fastrnn._cells import CELLS
+from fastrnn.cell.files import to_dict
 from fastrnn.data import EOS
+from fastrnn.layers.any_cell import cell_of
 from fastrnn.layers.recurrent import check_residual
 from fastrnn.models.bridge import BRIDGES
 from fastrnn.models.readout import READOUTS, features_size
@@ -32,6 +33,14 @@ def _dtype(owner: str, name: str, value: Any) -> str:
     return check.dtype(owner, value).name
 
 
+def _cell(owner: str, name: str, value: Any) -> Any:
+    """Return the name of a cell of ours, or a defined cell as data."""
+    cell = cell_of(owner, value)
+    if cell.program is not None and cell.program.projection is not None:
+        raise ValueError(f"{owner}: cell must not project h, got {cell.title}")
+    return value if isinstance(value, str) or cell.program is None else to_dict(cell)
+
+
 _SIZES = (
     "vocab_size source_size target_size embedding_size hidden_size num_layers decoder_layers "
     "num_heads readout_size"
@@ -44,7 +53,7 @@ _CHECKS: dict[str, Check] = {
     **dict.fromkeys(_SIZES.split(), check.size),
     **dict.fromkeys(_SWITCHES.split(), _switch),
     **dict.fromkeys(_PROBABILITIES.split(), check.probability),
-    "cell": _one_of(CELLS),
+    "cell": _cell,
     "attention": _one_of(SCORES),
     "context": _one_of(CONTEXTS),
     "readout": _one_of(READOUTS),

@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from fastrnn import _check as check
 from fastrnn import ops
+from fastrnn._cells import Cell
 from fastrnn._check import Rng
 from fastrnn.data import BOS, EOS, PAD
 from fastrnn.layers import SoftmaxCrossEntropy
@@ -34,8 +35,9 @@ class Seq2Seq(Generation):
         Vocabulary sizes of the two languages; the target's includes the three marks.
     embedding_size, hidden_size : int
         Sizes D of the embeddings and H of the recurrent layers, equal in encoder and decoder.
-    cell : {"lstm", "gru", "rnn"}
-        The recurrent cell of encoder and decoder.
+    cell : str or Cell
+        The recurrent cell of encoder and decoder: "lstm", "gru", "rnn", one of the library such as
+        "layer_norm_lstm", or what `fastrnn.cell.define` made; it must not project h.
     num_layers : int
         Number of recurrent layers of the encoder.
     decoder_layers : int, optional
@@ -90,7 +92,7 @@ class Seq2Seq(Generation):
         embedding_size: int,
         hidden_size: int,
         *,
-        cell: str = "lstm",
+        cell: str | Cell = "lstm",
         num_layers: int = 1,
         decoder_layers: int | None = None,
         attention: str | None = None,

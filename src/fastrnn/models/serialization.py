@@ -21,7 +21,7 @@ from fastrnn._cells import FIRST_RESIDUAL
 from fastrnn._printable import printable
 from fastrnn.layers import Layer
 from fastrnn.layers.plain import require_plain
-from fastrnn.layers.recurrent import Recurrent, rebuilt
+from fastrnn.layers.recurrent import RecurrentLayer, rebuilt
 from fastrnn.models.base import Array, Model
 from fastrnn.models.language_model import LanguageModel
 from fastrnn.models.seq2seq import Seq2Seq
@@ -37,6 +37,10 @@ _CLASSES: dict[str, type[Model] | type[Layer]] = {
     cls.__name__: cls
     for cls in (
         *layers.RECURRENT.values(),
+        *(getattr(layers, name) for name in layers.library.__all__),
+        layers.LSTMP,
+        layers.Recurrent,
+        layers.ZoneoutLSTM,
         layers.Embedding,
         layers.Linear,
         layers.Dropout,
@@ -192,7 +196,7 @@ def _build(cls: type[Model] | type[Layer], config: dict[str, Any], arrays: dict[
         }  # had no effect
     # Twice, because the classifier of tied weights is drawn, too, but is not in the file.
     allowance = _Allowance(2 * sum(array.size for array in arrays.values()))
-    make: Any = partial(rebuilt, cls) if issubclass(cls, Recurrent) else cls
+    make: Any = partial(rebuilt, cls) if issubclass(cls, RecurrentLayer) else cls
     built = make(**config, rng=allowance)
     built.rng = np.random.Generator(allowance.bit_generator)
     return built

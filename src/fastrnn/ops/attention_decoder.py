@@ -8,7 +8,6 @@ from functools import wraps
 from typing import Any, TypeVar, cast
 
 from fastrnn import _check as check
-from fastrnn._cells import CELLS
 from fastrnn._check import Array, DType
 from fastrnn._renamed import renamed, warn
 from fastrnn.ops import _backend
@@ -212,6 +211,9 @@ def _run(train: bool, *arguments: Any) -> tuple[Array, Array, Array | None, list
     """Check and compute, all arguments in their order; the stash serves only if `train`."""
     weights, x, fed, states, memory, lengths, steps, drops, drop_h, num_threads, backend = arguments
     decoder, D, H, dtype = check_cells(_NAME, weights)
+    if train and decoder.row.program is not None and decoder.row.program.keeps:
+        wanted = "a cell without `keep`, of which there are no masks here"
+        raise ValueError(f"{_NAME}: in training cell must be {wanted}, got {decoder.row.title}")
     feeding = check.option(_NAME, "context", decoder.context, CONTEXTS) == "input_feeding"
     decoder, x, E = _inputs(decoder, x, dtype)
     N, T = x.shape[:2]
@@ -220,7 +222,7 @@ def _run(train: bool, *arguments: Any) -> tuple[Array, Array, Array | None, list
     decoder, F = check_attention(_NAME, decoder, H, M, dtype)
     check_input_width(_NAME, D, {"x": E} | ({"fed": F} if feeding else {"context": M}))
     fed = _fed("fed", fed, feeding, (N, F), dtype)
-    L, count = len(decoder.cells), len(CELLS[decoder.cell].states)
+    L, count = len(decoder.cells), len(decoder.row.states)
     states = _states("states", states, count, (L, N, H), dtype)
     if drops is not None:
         drops = check.array(_NAME, "drops", drops, (L - 1, N, T, H), dtype, contiguous=True)
@@ -251,7 +253,7 @@ def _named(decoder: DecoderWeights) -> dict[str, Array | None]:
     """Return the arrays of a checked decoder by name."""
     named = {"embedding": decoder.embedding}
     for k, arrays in enumerate(decoder.cells):
-        names = CELLS[decoder.cell].weights
+        names = decoder.row.weights
         named |= {f"{name}_l{k}": array for name, array in zip(names, arrays, strict=True)}
     named |= zip(SCORES[decoder.score], decoder.weights, strict=True)
     return named | dict(zip(("Wc", "bc"), decoder.readout or (), strict=False))

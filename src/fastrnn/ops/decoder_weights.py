@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fastrnn import _check as check
-from fastrnn._cells import CELLS
+from fastrnn._cells import CELLS, Cell
 from fastrnn._check import Array, DType
 from fastrnn._renamed import renamed, warn
 from fastrnn.ops.attention import SCORES, check_heads, score_weights
@@ -24,11 +24,13 @@ class DecoderWeights:
 
     Attributes
     ----------
-    cell : {"rnn", "lstm", "gru"}
-        The cell; "rnn" is the one with tanh.
+    cell : {"rnn", "lstm", "gru"} or Cell
+        The cell; "rnn" is the one with tanh. A cell that `fastrnn.cell.define` made must not
+        project h.
     cells : sequence of sequences of arrays
         For each layer Wx (D, G*H), Wh (H, G*H), b (G*H,) and for "gru" bh (H,), or None for a reset
-        before the product. The dtype of the first, float32 or float64, is that of all arrays.
+        before the product; of a defined cell its own weights. The dtype of the first, float32 or
+        float64, is that of all arrays.
     embedding : array (V, E), optional
         Decoding needs it, and `attention_decoder` where it is given tokens.
     output : (array (F + P, V), array (V,)), optional
@@ -46,7 +48,7 @@ class DecoderWeights:
         Whether the third cell and those above it give h plus their input (Wu et al. 2016).
     """
 
-    cell: str
+    cell: str | Cell
     cells: Sequence[Sequence[Array | None]]
     embedding: Array | None = None
     output: tuple[Array, Array] | None = None
@@ -56,6 +58,11 @@ class DecoderWeights:
     weights: Sequence[Array] = ()
     readout: tuple[Array, Array] | None = None
     residual: bool = False
+
+    @property
+    def row(self) -> Cell:
+        """The cell itself."""
+        return self.cell if isinstance(self.cell, Cell) else CELLS[self.cell]
 
     @property
     def heads(self) -> int:
@@ -69,7 +76,11 @@ def check_cells(owner: str, weights: Any) -> tuple[DecoderWeights, int, int, DTy
     if not isinstance(weights, DecoderWeights):
         came = type(weights).__name__
         raise TypeError(f"{owner}: weights must be DecoderWeights, got {came}")
-    cell, cells = CELLS[check.option(owner, "cell", weights.cell, CELLS)], weights.cells
+    if not isinstance(weights.cell, Cell):
+        check.option(owner, "cell", weights.cell, CELLS)
+    cell, cells = weights.row, weights.cells
+    if cell.program is not None and cell.program.projection is not None:
+        raise ValueError(f"{owner}: cell must not project h, got {cell.title}")
     names = cell.weights
     wanted = f"({', '.join(names)}) for each layer"
     if not isinstance(cells, Sequence) or not len(cells):
@@ -78,8 +89,9 @@ def check_cells(owner: str, weights: Any) -> tuple[DecoderWeights, int, int, DTy
         if not isinstance(arrays, Sequence) or len(arrays) != len(names):
             raise ValueError(f"{owner}: cells must be {wanted}, got {shown(arrays)}")
     dtype = check.float_dtype(owner, "Wx_l0", cells[0][0])
-    shape = ("H", f"{len(cell.gates)}*H")
-    H = len(check.weights(owner, "Wh_l0", cells[0][1], shape, dtype, as_they_lie=False))
+    G = len(cell.x_gates)
+    shape = ("D", f"{G}*H")
+    H = check.weights(owner, "Wx_l0", cells[0][0], shape, dtype, as_they_lie=False).shape[1] // G
     ready: list[Any] = []
     for k, arrays in enumerate(cells):
         D: Any = H if k else "D"

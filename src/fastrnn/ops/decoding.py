@@ -13,7 +13,6 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from fastrnn import _check as check
-from fastrnn._cells import CELLS
 from fastrnn._check import Array
 from fastrnn._renamed import renamed, warn
 from fastrnn.ops import _backend
@@ -288,13 +287,13 @@ def _arguments(
 ) -> tuple[_Arguments, int, int]:
     """Check the decoder and what it starts from; return numbers of sentences and tokens, too."""
     decoder, D, H, dtype = check_cells(_OWNER, weights)
-    cells, names = decoder.cells, CELLS[decoder.cell].states
+    cells, names = decoder.cells, decoder.row.states
     if len({len([array for array in cell if array is None]) for cell in cells}) > 1:
         raise ValueError(f"{_OWNER}: bh must be given for all layers or for none, got a mixture")
     if not isinstance(states, Sequence) or len(states) != len(names):
         came = f"{len(states)}" if isinstance(states, Sequence) else type(states).__name__
         wanted = f"[{', '.join(names)}]"
-        raise ValueError(f"{_OWNER}: states must be {wanted} for {decoder.cell}, got {came}")
+        raise ValueError(f"{_OWNER}: states must be {wanted} for {decoder.row.name}, got {came}")
     shape: check.Shape = (len(cells), "N", H)
     ready = []
     for name, state in zip(names, states, strict=True):

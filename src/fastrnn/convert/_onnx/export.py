@@ -16,7 +16,7 @@ from fastrnn.convert._onnx.graph import TYPE_OF, Graph, Node, Value
 from fastrnn.convert.loading import check_own
 from fastrnn.layers import RECURRENT, Embedding, Layer, Linear
 from fastrnn.layers.plain import require_plain
-from fastrnn.layers.recurrent import Recurrent
+from fastrnn.layers.recurrent import RecurrentLayer
 
 INT32, INT64 = np.dtype(np.int32), np.dtype(np.int64)
 
@@ -66,7 +66,7 @@ def build(layers: Sequence[Any], *, lengths: bool, state: bool) -> Graph:
     """Return the graph of layers that run one after another."""
     _check_chain(layers)
     first, last = layers[0], layers[-1]
-    recurrent = sum(isinstance(layer, Recurrent) for layer in layers)
+    recurrent = sum(isinstance(layer, RecurrentLayer) for layer in layers)
     for name, wanted in {"lengths": lengths, "state": state}.items():
         if wanted and not recurrent:
             raise ValueError(f"to_onnx: {name} needs a recurrent layer, the model has none")
@@ -82,7 +82,7 @@ def build(layers: Sequence[Any], *, lengths: bool, state: bool) -> Graph:
     builder.outputs.append(Value("y", last.dtype, ("N", "T", _width(last))))
     for position, layer in enumerate(layers):
         y = "y" if layer is last else f"{position}.y"
-        if isinstance(layer, Recurrent):
+        if isinstance(layer, RecurrentLayer):
             builder.recurrent(position, layer, x, y, lengths=lengths, state=state)
         else:
             builder.plain(f"{position}.", layer, x, y)

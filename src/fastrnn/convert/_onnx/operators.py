@@ -16,7 +16,7 @@ from fastrnn.convert._onnx import activations, cells
 from fastrnn.convert._onnx.graph import Node
 from fastrnn.convert.cells import CellWeights, from_library
 from fastrnn.layers import RECURRENT, Layer
-from fastrnn.layers.recurrent import Recurrent
+from fastrnn.layers.recurrent import RecurrentLayer
 from fastrnn.ops import _recurrent
 
 OPERATORS = {cell.title: cell for cell in CELLS.values() if cell.activations}
@@ -179,7 +179,7 @@ class Operator:
         ys, finals = zip(*runs, strict=True)
         return np.concatenate(ys, axis=2), [np.stack(s) for s in zip(*finals, strict=True)]
 
-    def layer(self, ready: Weights) -> Recurrent:
+    def layer(self, ready: Weights) -> RecurrentLayer:
         """Return the layer that computes the same, or raise ValueError if there is none."""
         reasons = list(self.rare)
         if self.reverse == (True,):
@@ -192,7 +192,7 @@ class Operator:
         options = dict(self.cell.activations[self.names[0]])
         if "reset_after" in self.cell.options:
             options["reset_after"] = self.reset_after
-        layer: Recurrent = RECURRENT[self.cell.name](
+        layer: RecurrentLayer = RECURRENT[self.cell.name](
             len(Wx), len(Wh), bidirectional=len(self.reverse) == 2, dtype=Wx.dtype, rng=0, **options
         )
         fill(layer, [array for cell in ready.cells for array in cell])
