@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,9 @@ from numpy.typing import NDArray
 from fastrnn._cells import CELLS, Cell
 
 Array = NDArray[Any]
+
+WRITTEN = ("peephole_lstm", "layer_norm_lstm", "slstm")
+"""Cells of the library that is written in the language of cells."""
 
 BEFORE = "_before"
 """The end of a cell's name if it resets before the product."""
@@ -47,13 +51,21 @@ class Recurrent:
 
     @property
     def row(self) -> Cell:
-        """The cell in the registry."""
+        """The cell in the registry or, if it is written in the language, in its library."""
+        if self.cell in WRITTEN:
+            cell: Cell = getattr(import_module(f"fastrnn.cell.library.{self.cell}"), self.cell)
+            return cell
         return CELLS[self.cell.removesuffix(BEFORE)]
 
     @property
     def splits_bias(self) -> bool:
         """Whether there is a bias bh: a reset after the product."""
         return self.row.split_bias is not None and not self.cell.endswith(BEFORE)
+
+    @property
+    def vectors(self) -> tuple[str, ...]:
+        """The weights of one number a hidden unit of a cell that is written in the language."""
+        return () if self.row.program is None else self.row.program.vectors
 
     @property
     def columns(self) -> int:
@@ -87,8 +99,12 @@ class Recurrent:
         }
         if self.splits_bias:
             arrays["bh"] = normal(H, scale=0.1)
+        for name in self.vectors:
+            arrays[name] = self.row.initial.get(name, 0.0) + normal(H, scale=0.1)
         for name in self.states:
             arrays[f"{name}0"], arrays[f"d{name}"] = normal(N, H), normal(N, H)
+        if self.cell == "slstm":  # divides by n
+            arrays["n0"] = 1 + np.abs(arrays["n0"])
         return arrays
 
 

@@ -7,7 +7,7 @@ SELECTION, which CI runs.
 
 from __future__ import annotations
 
-from cases import Attention, BeamSearch, Recurrent, Seq2Seq
+from cases import WRITTEN, Attention, BeamSearch, Recurrent, Seq2Seq
 
 
 def _cases(cells: tuple[str, ...], *sizes: tuple[int, int, int, int]) -> list[Recurrent]:
@@ -207,3 +207,7 @@ SELECTION: dict[str, Cases] = GRID | {
     "step": _cases(("lstm", "gru", "gru_before", "rnn"), (1, 1, 128, 128)),
     "beam_search": BEAM_SEARCH[1:],
 }
+
+WRITTEN_CELLS = [
+    Recurrent(cell, N, 50, H, H) for cell in WRITTEN for N in (1, 16, 64) for H in (128, 512)
+]

@@ -15,7 +15,8 @@ from cases import Recurrent
 
 FROZEN, PLAIN = "fastrnn frozen", "fastrnn"
 PYTORCH, ONNX, OPENVINO, JAX = "PyTorch", "ONNX Runtime", "OpenVINO", "JAX"
-PEERS = (PYTORCH, ONNX, OPENVINO, JAX)
+LOOP, COMPILED = "PyTorch loop", "PyTorch compiled"
+PEERS = (PYTORCH, LOOP, COMPILED, ONNX, OPENVINO, JAX)
 LAYERS = ("inference", "training", "step")
 """The questions whose cases are single recurrent layers in float32."""
 

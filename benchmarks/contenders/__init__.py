@@ -21,6 +21,8 @@ _NEEDS = {
     "fastrnn_compiled": ("fastrnn",),
     "fastrnn_reference": ("fastrnn",),
     "pytorch": ("torch",),
+    "pytorch_loop": ("torch",),
+    "pytorch_compiled": ("torch",),
     "onnx_runtime": ("onnx", "onnxruntime"),
     "open_vino": ("onnx", "openvino"),
     "jax_scan": ("jax",),

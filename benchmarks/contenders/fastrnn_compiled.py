@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 import fastrnn
-from cases import Array, Attention, BeamSearch, Recurrent, Seq2Seq
+from cases import WRITTEN, Array, Attention, BeamSearch, Recurrent, Seq2Seq
 from contenders.base import Contender, Task
 from fastrnn.data import EOS
 from fastrnn.models import Seq2Seq as Seq2SeqModel
@@ -17,6 +17,7 @@ from fastrnn.training import Adam, clip_grad_norm
 
 class Fastrnn(Contender):
     name = "fastrnn"
+    cells = (*Contender.cells, *WRITTEN)
     backend: ClassVar[str] = "compiled"
     layers: ClassVar[ModuleType] = fastrnn
 
@@ -134,7 +135,7 @@ def initial_state(arrays: dict[str, Array]) -> Any:
 
 def _state(arrays: dict[str, Array], name: str) -> Any:
     """The state arrays of a single layer, from `name` with h or c for {}."""
-    parts = [arrays[name.format(part)][None] for part in "hc" if name.format(part) in arrays]
+    parts = [arrays[name.format(part)][None] for part in "hcnm" if name.format(part) in arrays]
     return tuple(parts) if len(parts) > 1 else parts[0]
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from jax import lax
 from jax import numpy as jnp
 from jax.extend.backend import clear_backends
-from jax.nn import sigmoid
+from jax.nn import sigmoid, softplus
 
 from cases import Array, Recurrent
 from contenders.base import Contender, Task
@@ -49,11 +49,43 @@ def _rnn(states: States, inputs: jax.Array, Wh: jax.Array) -> States:
     return (jnp.tanh(inputs + states[0] @ Wh),)
 
 
+def _peephole(states: States, inputs: jax.Array, Wh: jax.Array, *p: jax.Array) -> States:
+    (h, c), (p_i, p_f, p_o) = states, p
+    i, f, g, o = jnp.split(inputs + h @ Wh, 4, axis=1)
+    c = sigmoid(f + p_f * c) * c + sigmoid(i + p_i * c) * jnp.tanh(g)
+    return sigmoid(o + p_o * c) * jnp.tanh(c), c
+
+
+def _layer_norm(states: States, inputs: jax.Array, Wh: jax.Array, *affine: jax.Array) -> States:
+    def norm(v: jax.Array, number: int) -> jax.Array:
+        off = v - v.mean(1, keepdims=True)
+        scale = lax.rsqrt((off * off).mean(1, keepdims=True) + 1e-5)
+        return off * scale * affine[number] + affine[number + 5]
+
+    h, c = states
+    i, f, g, o = (norm(v, k) for k, v in enumerate(jnp.split(inputs + h @ Wh, 4, axis=1)))
+    c = sigmoid(f) * c + sigmoid(i) * jnp.tanh(g)
+    return sigmoid(o) * jnp.tanh(norm(c, 4)), c
+
+
+def _slstm(states: States, inputs: jax.Array, Wh: jax.Array) -> States:
+    h, c, n, m = states
+    z, i, f, o = jnp.split(inputs + h @ Wh, 4, axis=1)
+    log_f = -softplus(-f)
+    new_m = jnp.maximum(log_f + m, i)
+    f, i = jnp.exp(log_f + m - new_m), jnp.exp(i - new_m)
+    c, n = f * c + i * jnp.tanh(z), f * n + i
+    return sigmoid(o) * c / jnp.maximum(n, 1e-30), c, n, new_m
+
+
 _STEPS: dict[str, Callable[..., States]] = {
     "lstm": _lstm,
     "gru": _gru,
     "gru_before": _gru_before,
     "rnn": _rnn,
+    "peephole_lstm": _peephole,
+    "layer_norm_lstm": _layer_norm,
+    "slstm": _slstm,
 }
 
 
@@ -123,12 +155,12 @@ def _layer(
     Wx: jax.Array,
     Wh: jax.Array,
     b: jax.Array,
-    *bh: jax.Array,
+    *others: jax.Array,
 ) -> tuple[jax.Array, States]:
     """y and the last states; x and y are time-major, and the inputs' product precedes the loop."""
 
     def advance(states: States, inputs: jax.Array) -> tuple[States, jax.Array]:
-        states = step(states, inputs, Wh, *bh)
+        states = step(states, inputs, Wh, *others)
         return states, states[0]
 
     states, y = lax.scan(advance, states, x @ Wx + b)
@@ -138,7 +170,8 @@ def _layer(
 def _arrays(case: Recurrent) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     """The arguments of `_layer`, and the gradients of its results."""
     arrays = {name: jnp.asarray(array) for name, array in case.arrays().items()}
-    weights = [arrays[name] for name in ("Wx", "Wh", "b", "bh") if name in arrays]
+    names = ("Wx", "Wh", "b", "bh", *case.vectors)
+    weights = [arrays[name] for name in names if name in arrays]
     states, dstates = (tuple(arrays[s.format(n)] for n in case.states) for s in ("{}0", "d{}"))
     x, dy = arrays["x"].swapaxes(0, 1), arrays["dy"].swapaxes(0, 1)
     return (x, states, *weights), (dy, dstates)
