@@ -39,7 +39,6 @@ def test_there_are_node_tests_of_every_operator():
 
 
 @pytest.mark.parametrize("name", TESTS)
-@pytest.mark.filterwarnings("ignore:.*this runs in NumPy")
 def test_node(name):
     result = unittest.TestResult()
     TESTS[name].run(result)

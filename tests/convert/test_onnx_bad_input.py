@@ -212,11 +212,13 @@ def test_lengths_that_do_not_fit(tmp_path):
 def test_options_that_no_layer_has(tmp_path):
     model = from_onnx(save(tmp_path / "m.onnx", direction="reverse"))
     assert "no layer of fastrnn has direction reverse" in message(ValueError, lambda: model.layer)
-    with pytest.warns(UserWarning, match="has clip: this runs in NumPy, not compiled") as caught:
-        model = from_onnx(save(tmp_path / "m.onnx", clip=1.0))
-        model(np.zeros((5, 2, 3), np.float32))
-    assert len(caught) == 1 and caught[0].filename == __file__
-    assert "no layer of fastrnn has clip" in message(ValueError, lambda: model.layer)
+    names = ["Elu", "Softsign"]
+    shapes = {"W": (2, 4, 3), "R": (2, 4, 4), "B": (2, 8)}
+    options = {"direction": "bidirectional", "activations": names}
+    model = from_onnx(save(tmp_path / "m.onnx", op="RNN", **shapes, **options))
+    assert "no layer of fastrnn has activations that differ by direction" in message(
+        ValueError, lambda: model.layer
+    )
 
 
 def test_models_that_cannot_be_written(tmp_path):
@@ -240,6 +242,15 @@ def test_models_that_cannot_be_written(tmp_path):
         assert message(TypeError, to_onnx, own, path).startswith(
             "to_onnx: the model must be a plain LanguageModel, got a subclass with its own "
         )
+    other = from_onnx(save(tmp_path / "other.onnx", clip=1.0)).layer
+    for wrong in other, fastrnn.LSTMP(3, 4, proj_size=2), fastrnn.SLSTM(3, 4):
+        text = message(TypeError, to_onnx, wrong, path)
+        wanted = "PeepholeLSTM, CoupledLSTM, a LanguageModel or a list of layers"
+        assert text.endswith(f"{wanted}, got {type(wrong).__name__}")
+    own = type("Own", (fastrnn.PeepholeLSTM,), {"cell": fastrnn.SLSTM.cell})(3, 4)
+    assert message(TypeError, to_onnx, own, path) == (
+        "to_onnx: the layer must be a plain PeepholeLSTM, got a subclass with its own cell"
+    )
     assert message(ValueError, to_onnx, [gru, linear], path) == (
         "to_onnx: layer 1 (Linear) takes 5 features, the one before gives 4"
     )

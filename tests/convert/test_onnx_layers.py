@@ -20,11 +20,15 @@ pytest.importorskip("onnxruntime")
 
 import onnx
 import onnxruntime
+from onnx import helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 from fastrnn.convert import from_onnx, to_onnx
 
+LSTMS = (fastrnn.LSTM, fastrnn.PeepholeLSTM, fastrnn.CoupledLSTM)
 CELLS = [
+    (fastrnn.PeepholeLSTM, {}),
+    (fastrnn.CoupledLSTM, {}),
     (fastrnn.RNN, {}),
     (fastrnn.RNN, {"nonlinearity": "relu"}),
     (fastrnn.LSTM, {}),
@@ -89,7 +93,7 @@ def problems(draw):
         feeds["lengths"] = rng.integers(1, T, N, endpoint=True)
     if state:
         shape = (layers * (1 + bidirectional), N, H)
-        names = ["h0", "c0"] if cls is fastrnn.LSTM else ["h0"]
+        names = ["h0", "c0"] if cls in LSTMS else ["h0"]
         feeds |= {name: rng.normal(size=shape).astype(dtype) for name in names}
     return randomize(layer, rng), {"lengths": lengths, "state": state}, feeds
 
@@ -115,11 +119,13 @@ def test_recurrent_layers_run_elsewhere_and_come_back(problem):
         model = from_onnx(path)
         if dtype == "float32":
             close(onnx_runtime(path, feeds), wanted, dtype)
-        elif not options["lengths"] and getattr(layer, "nonlinearity", "") != "relu":
-            # ONNX Runtime has no kernels in float64; the evaluator has neither lengths nor relu
+        elif not (options["lengths"] or layer.options.get("nonlinearity") == "relu") and not (
+            isinstance(layer, fastrnn.CoupledLSTM)
+        ):
+            # ONNX Runtime has no kernels in float64; the evaluator no lengths, relu, input_forget
             close(ReferenceEvaluator(onnx.load(path)).run(None, feeds), wanted, dtype)
     assert model.inputs == tuple(feeds)
-    assert model.outputs == (("y", "h", "c") if isinstance(layer, fastrnn.LSTM) else ("y", "h"))
+    assert model.outputs == (("y", "h", "c") if isinstance(layer, LSTMS) else ("y", "h"))
     equal(model(**feeds), wanted)
     same_layer(model.layer, layer)
     equal(run(model.layer.eval(), feeds), wanted)
@@ -197,6 +203,57 @@ def test_a_list_of_layers(tmp_path, dtype):
         close(onnx_runtime(path, feeds), wanted, dtype)
     for came, layer in zip(model.layers, layers, strict=True):
         same_layer(came, layer)
+
+
+SINGLE = {
+    "RNN": {"activations": ["Elu"], "activation_alpha": [0.5]},
+    "GRU before": {"activations": ["HardSigmoid", "Softsign"]},
+    "GRU after": {"clip": 0.5, "linear_before_reset": 1},
+    "LSTM": {"clip": 0.5, "input_forget": 1},
+    "LSTM peepholes": {"activations": ["Sigmoid", "Tanh", "ScaledTanh"]}
+    | {"activation_alpha": [0.5], "activation_beta": [2.0]},
+}
+
+
+@pytest.mark.parametrize("name", SINGLE)
+@pytest.mark.parametrize("directions", [1, 2])
+def test_a_node_with_other_options_is_a_layer_to_train(tmp_path, name, directions, dtype):
+    op, attributes = name.partition(" ")[0], dict(SINGLE[name])
+    rng, G = np.random.default_rng(8), {"RNN": 1, "GRU": 3, "LSTM": 4}[op]
+    names = attributes.pop("activations", None)
+    if names:
+        attributes["activations"] = names * directions
+        for key in attributes.keys() & {"activation_alpha", "activation_beta"}:
+            attributes[key] = attributes[key] * directions
+    shapes = {"W": (G * 5, 3), "R": (G * 5, 5), "B": (2 * G * 5,), "P": (15,)}
+    arrays = {k: rng.normal(size=(directions, *s)).astype(dtype) for k, s in shapes.items()}
+    given = ["x", "W", "R", "B"] + (["", "", "", "P"] if "peepholes" in name else [])
+    direction = "bidirectional" if directions == 2 else "forward"
+    node = helper.make_node(op, given, ["y"], hidden_size=5, direction=direction, **attributes)
+    kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+    graph = helper.make_graph(
+        [node],
+        "node",
+        [helper.make_tensor_value_info("x", kind, ["T", "N", 3])],
+        [helper.make_tensor_value_info("y", kind, [None] * 4)],
+        [numpy_helper.from_array(array, key) for key, array in arrays.items() if key in given],
+    )
+    path = tmp_path / "node.onnx"
+    opset = [helper.make_opsetid("", 14)]
+    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=8), path)
+    model = from_onnx(path)
+    x = rng.normal(size=(4, 2, 3)).astype(dtype)
+    (y,) = model(x)
+    layer = model.layer
+    assert type(layer) is fastrnn.Recurrent and layer.dtype == dtype
+    came, _ = layer(x.swapaxes(0, 1))
+    np.testing.assert_array_equal(came, y.transpose(2, 0, 1, 3).reshape(came.shape))
+    with fastrnn.backend("reference"):
+        close(model(x), [y], dtype)
+    dx, _ = layer.backward(came)
+    assert dx.any() and all(grad.any() for grad in layer.grads.values())
+    fastrnn.save(layer, tmp_path / "layer.safetensors")
+    equal(fastrnn.load(tmp_path / "layer.safetensors")(x.swapaxes(0, 1))[:1], [came])
 
 
 def test_two_layers_are_not_one_stack(tmp_path):

@@ -230,7 +230,6 @@ def test_common_options_are_compiled_and_as_defined(case):
 
 @given(case=cases())
 @settings(deadline=None, max_examples=200)
-@pytest.mark.filterwarnings("ignore:.*this runs in NumPy")
 def test_all_options_are_as_defined(case):
     came = case.load()(**case.inputs)
     assert {a.dtype for a in came} == {case.inputs["X"].dtype}
@@ -239,7 +238,6 @@ def test_all_options_are_as_defined(case):
 
 @given(case=cases(dtypes=("float32",), shortest=1))
 @settings(deadline=None, max_examples=100)
-@pytest.mark.filterwarnings("ignore:.*this runs in NumPy")
 def test_all_options_are_those_of_onnx_runtime(case):
     if case.attributes.pop("layout", 0):  # which it does not have
         for name in case.inputs.keys() & {"X", "initial_h", "initial_c"}:
@@ -278,7 +276,6 @@ def _rnn(names, parameters, **attributes):
 
 
 @pytest.mark.parametrize("name", ["LeakyRelu", "ThresholdedRelu", "HardSigmoid", "Elu"])
-@pytest.mark.filterwarnings("ignore:.*this runs in NumPy")
 def test_parameters_default_to_those_of_the_operator_of_that_name(name):
     attributes = onnx.defs.get_schema(name).attributes
     defaults = [attributes[key].default_value.f for key in ("alpha", "beta") if key in attributes]
@@ -286,7 +283,6 @@ def test_parameters_default_to_those_of_the_operator_of_that_name(name):
     _compare(case.load()(**case.inputs), definition(case), "float32")  # as the defaults are
 
 
-@pytest.mark.filterwarnings("ignore:.*this runs in NumPy")
 def test_parameters_are_consumed_in_order_by_those_that_take_them():
     case = _rnn(["Tanh", "Elu"], [[], [0.25]], activation_alpha=[0.25])
     _compare(case.load()(**case.inputs), definition(case), "float64")

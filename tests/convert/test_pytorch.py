@@ -14,7 +14,7 @@ from support.unchanged import unchanged
 
 import fastrnn as fr
 from fastrnn import reference
-from fastrnn.convert import from_torch, load_state_dict, to_torch
+from fastrnn.convert import from_torch, load_state_dict, state_dict, to_torch
 
 torch = pytest.importorskip("torch")
 from fastrnn.torch import accelerate  # noqa: E402  needs PyTorch
@@ -181,6 +181,40 @@ def test_a_converted_module_trains():
     assert all(parameter.grad is not None for parameter in module.parameters())
 
 
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")
+def test_a_projection(layers, bidirectional, dtype):
+    torch.manual_seed(0)
+    options = {"num_layers": layers, "bidirectional": bidirectional, "batch_first": True}
+    module = nn.LSTM(3, 5, proj_size=2, dtype=getattr(torch, dtype), **options)
+    layer = from_torch(module)
+    assert type(layer) is fr.LSTMP and layer.proj_size == 2
+    x = torch.randn(4, 6, 3, dtype=getattr(torch, dtype), requires_grad=True)
+    y, (h, c) = module(x)
+    y.square().sum().backward()
+    ours, state = layer(x.detach().numpy())
+    dx, _ = layer.backward(2 * ours)
+    atol = 1e-5 if dtype == "float32" else 1e-12
+    for came, wanted in zip([ours, *state, dx], [y, h, c, x.grad], strict=True):
+        np.testing.assert_allclose(came, wanted.detach().numpy(), rtol=0, atol=atol)
+    for key, array in state_dict(layer).items():
+        wanted = module.state_dict()[key].numpy()
+        if not key.startswith("bias"):
+            np.testing.assert_array_equal(array, wanted)
+    back = to_torch(layer)
+    assert type(back) is nn.LSTM and back.proj_size == 2
+    np.testing.assert_allclose(back(x)[0].detach().numpy(), ours, rtol=0, atol=atol)
+    other = fr.LSTMP(3, 5, layers, proj_size=2, bidirectional=bidirectional, dtype=dtype)
+    load_state_dict(other, state_dict(layer))
+    np.testing.assert_array_equal(other(x.detach().numpy())[0], ours)
+
+
+def test_a_cell_with_a_projection_is_refused():
+    with pytest.raises(ValueError, match=r"^LSTMP: cell must be False, as PyTorch's cells have"):
+        to_torch(fr.LSTMP(3, 4, proj_size=2), cell=True)
+
+
 def test_tensors_in_a_mapping():
     module, layer = nn.LSTM(3, 4), fr.LSTM(3, 4)
     load_state_dict(layer, module.state_dict())
@@ -198,7 +232,6 @@ def test_tensors_in_a_mapping():
 @pytest.mark.parametrize(
     ("module", "error", "message"),
     [
-        (nn.LSTM(3, 4, proj_size=2), ValueError, "from_torch: proj_size must be 0, got 2"),
         (
             nn.Embedding(3, 4, max_norm=1.0),
             ValueError,

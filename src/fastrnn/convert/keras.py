@@ -12,22 +12,21 @@ from typing import Any
 
 import numpy as np
 
-from fastrnn import _check as check
-from fastrnn._cells import CELLS
+from fastrnn._cells import CELLS, Cell
 from fastrnn._check import Array
-from fastrnn.convert import cells, loading
+from fastrnn.convert import cells, keras_activations, loading, variants
 from fastrnn.convert.cells import CellWeights
 from fastrnn.convert.loading import Convertible
-from fastrnn.layers import RECURRENT, Embedding, Layer, Linear
+from fastrnn.layers import RECURRENT, Embedding, Layer, Linear, Recurrent
 from fastrnn.layers.recurrent import RecurrentLayer
 
 # Keras calls its plain RNN otherwise.
 _RECURRENT = {{"RNN": "SimpleRNN"}.get(cell.title, cell.title): cell for cell in CELLS.values()}
 _KINDS = (*_RECURRENT, "Bidirectional", "Embedding", "Dense")
 _GATES = {len(cell.gates): cell for cell in CELLS.values()}
+_WEIGHTS = {"Wx", "Wh", "b", "bh", "Un"}
 # What our layers always have, or never; an option that is not in a layer's configuration is right.
 _REQUIRED: dict[str, Any] = {
-    "recurrent_activation": "sigmoid",
     "dropout": 0.0,
     "recurrent_dropout": 0.0,
     "stateful": False,
@@ -46,8 +45,9 @@ def from_keras(layer_or_weights: Any) -> Convertible:
 
     Returns
     -------
-    RNN, LSTM, GRU, Embedding or Linear
-        In train mode, with copies of the weights.
+    RNN, LSTM, GRU, Recurrent, Embedding or Linear
+        In train mode, with copies of the weights. A `Recurrent` has other activations than the
+        defaults.
 
     Raises
     ------
@@ -59,9 +59,10 @@ def from_keras(layer_or_weights: Any) -> Convertible:
 
     Notes
     -----
-    Unsupported, an error: activations other than tanh, sigmoid and, for SimpleRNN, relu;
-    `dropout`, `recurrent_dropout`, `go_backwards`, `stateful`, `mask_zero`, activations
-    of Dense, and a `merge_mode` other than concat. Ignored: `unroll`, `return_sequences` and
+    Unsupported, an error: activations that mix units, as softmax, gelu, and those that are not
+    Keras's own; `dropout`, `recurrent_dropout`, `go_backwards`, `stateful`, `mask_zero`,
+    activations of Dense, and a `merge_mode` other than concat. The slope of hard_sigmoid is 0.2 if
+    the Keras of the layer is version 2, else 1/6. Ignored: `unroll`, `return_sequences` and
     `return_state`, because a layer always returns sequences and states; initializers,
     regularizers and constraints, which concern training. With ``use_bias=False`` the biases are 0.
     Instead of masks, layers take `lengths`.
@@ -84,8 +85,9 @@ def to_keras_weights(layer: Layer) -> list[Array]:
 
     Parameters
     ----------
-    layer : RNN, LSTM, GRU, Embedding or Linear
-        A recurrent layer must have ``num_layers=1``, because Keras has one layer for each.
+    layer : RNN, LSTM, GRU, Recurrent, Embedding or Linear
+        A recurrent layer must have ``num_layers=1``, because Keras has one layer for each. A
+        `Recurrent` must have the weights of one that `from_keras` makes.
 
     Returns
     -------
@@ -101,7 +103,7 @@ def to_keras_weights(layer: Layer) -> list[Array]:
     ValueError
         If it has more than one layer.
     """
-    loading.check_layer("to_keras_weights", layer)
+    _check_layer("to_keras_weights", layer)
     return list(_named(layer).values())
 
 
@@ -110,7 +112,7 @@ def load_keras_weights(layer: Layer, weights: Sequence[Any]) -> None:
 
     Parameters
     ----------
-    layer : RNN, LSTM, GRU, Embedding or Linear
+    layer : RNN, LSTM, GRU, Recurrent, Embedding or Linear
         Must have the sizes and the dtype of the weights.
     weights : sequence of arrays
         As from `to_keras_weights`. A recurrent layer may have no biases; they become 0.
@@ -123,13 +125,22 @@ def load_keras_weights(layer: Layer, weights: Sequence[Any]) -> None:
         If there are too many or too few arrays, a shape does not fit, or the layer is frozen. The
         parameters are then unchanged.
     """
-    loading.check_layer("load_keras_weights", layer)
+    _check_layer("load_keras_weights", layer)
     if not isinstance(weights, (list, tuple)):
         came = type(weights).__name__
         raise TypeError(f"load_keras_weights: weights must be a list of arrays, got {came}")
     wanted = _named(layer)
     arrays = loading.matching(layer, wanted, _zipped(layer, wanted, weights))
     loading.assign(layer, _params(layer, arrays))
+
+
+def _check_layer(function: str, layer: Any) -> None:
+    """Raise unless Keras has such a layer, or one with such weights."""
+    if isinstance(layer, Recurrent):
+        base = variants.base_of(layer.cell)
+        if base and base.gates == layer.cell.gates and _WEIGHTS.issuperset(layer.cell.weights):
+            return
+    loading.check_layer(function, layer)
 
 
 def _named(layer: Layer) -> dict[str, Array]:
@@ -185,14 +196,14 @@ def _described(theirs: Any) -> Convertible:
         raise ValueError(f"from_keras: the {kind} must be built first: call it on an input")
     if kind == "Bidirectional":
         _require(theirs.get_config(), "merge_mode", "concat")
-        layer_class, options = there = _options(theirs.forward_layer, go_backwards=False)
+        cell, options = there = _options(theirs.forward_layer, go_backwards=False)
         if there != _options(theirs.backward_layer, go_backwards=True):
             wanted = "both layers of a Bidirectional must have the same options"
             raise ValueError(f"from_keras: {wanted}")
-        return layer_class(len(weights[0]), bidirectional=True, **options)
+        return variants.built(cell, len(weights[0]), bidirectional=True, **options)
     if kind in _RECURRENT:
-        layer_class, options = _options(theirs, go_backwards=False)
-        return layer_class(len(weights[0]), **options)
+        cell, options = _options(theirs, go_backwards=False)
+        return variants.built(cell, len(weights[0]), **options)
     config, dtype = theirs.get_config(), theirs.dtype_policy.name
     if kind == "Embedding":
         _require(config, "mask_zero", False)
@@ -213,22 +224,20 @@ def _kind(theirs: Any, known: Collection[str]) -> str:
     return cls.__name__
 
 
-def _options(theirs: Any, *, go_backwards: bool) -> tuple[type[RecurrentLayer], dict[str, Any]]:
-    """Return our class and its options, without `input_size`."""
-    cell = _RECURRENT[_kind(theirs, _RECURRENT)]
-    config = theirs.get_config()
+def _options(theirs: Any, *, go_backwards: bool) -> tuple[Cell, dict[str, Any]]:
+    """Return the cell and the options of its layer, without `input_size`."""
+    cell, config = _RECURRENT[_kind(theirs, _RECURRENT)], theirs.get_config()
     for option, wanted in (_REQUIRED | {"go_backwards": go_backwards}).items():
         _require(config, option, wanted)
     options = {"hidden_size": config["units"], "dtype": theirs.dtype_policy.name}
-    if known := cell.options.get("nonlinearity"):
-        options["nonlinearity"] = check.option(
-            "from_keras", "activation", config["activation"], known
-        )
-    else:
-        _require(config, "activation", "tanh")
-    if "reset_after" in cell.options:
-        options["reset_after"] = config["reset_after"]
-    return RECURRENT[cell.name], options
+    count = len(next(iter(cell.activations)))
+    which = ("recurrent_activation",) * (count > 1) + ("activation",) * max(1, count - 1)
+    names, functions = keras_activations.of_layer(theirs, config, which)
+    known = {tuple(map(str.lower, each)): given for each, given in cell.activations.items()}
+    reset_after = {"reset_after": config["reset_after"]} if "reset_after" in cell.options else {}
+    if names in known:
+        return cell, {**options, **known[names], **reset_after}
+    return variants.variant(cell.name, functions, **reset_after), options
 
 
 def _require(config: dict[str, Any], option: str, wanted: Any) -> None:

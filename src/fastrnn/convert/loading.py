@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -18,16 +18,16 @@ Convertible: TypeAlias = RecurrentLayer | Embedding | Linear
 CONVERTIBLE: tuple[type[Layer], ...] = (*RECURRENT.values(), Embedding, Linear)
 
 
-def check_layer(function: str, layer: Any) -> None:
+def check_layer(function: str, layer: Any, known: Sequence[type[Layer]] = CONVERTIBLE) -> None:
     """Raise unless other libraries have such a layer, too."""
-    if not isinstance(layer, CONVERTIBLE):
-        names = ", ".join(cls.__name__ for cls in CONVERTIBLE)
+    if not isinstance(layer, tuple(known)):
+        names = ", ".join(cls.__name__ for cls in known)
         raise TypeError(f"{function}: layer must be one of {names}, got {type(layer).__name__}")
 
 
-def check_own(function: str, layer: Any) -> None:
+def check_own(function: str, layer: Any, known: Sequence[type[Layer]] = CONVERTIBLE) -> None:
     """Raise if a layer may compute something else than the one whose counterpart is wanted."""
-    base = next(base for base in type(layer).__mro__ if base in CONVERTIBLE)
+    base = next(base for base in type(layer).__mro__ if base in known)
     require_plain(function, "layer", layer, base)
 
 

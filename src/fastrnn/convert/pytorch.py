@@ -8,7 +8,7 @@ from fastrnn._cells import CELLS
 from fastrnn.convert import loading
 from fastrnn.convert.loading import Convertible
 from fastrnn.convert.state_dicts import load_state_dict, state_dict
-from fastrnn.layers import RECURRENT, Embedding, Layer, Linear
+from fastrnn.layers import LSTMP, RECURRENT, Embedding, Layer, Linear
 from fastrnn.layers.recurrent import RecurrentLayer, rebuilt
 
 _RECURRENT = {cell.title: RECURRENT[cell.name] for cell in CELLS.values()}
@@ -31,7 +31,7 @@ def from_torch(module: Any) -> Convertible:
 
     Returns
     -------
-    RNN, LSTM, GRU, Embedding or Linear
+    RNN, LSTM, LSTMP, GRU, Embedding or Linear
         With copies of the weights, in the module's dtype and train or eval mode. A cell becomes a
         layer whose `step` computes the same.
 
@@ -41,9 +41,8 @@ def from_torch(module: Any) -> Convertible:
         If the module has another class or dtype. A subclass is another class, because it may
         compute anything; those of `fastrnn.torch` are known.
     ValueError
-        If it has an unsupported option: `proj_size`, `max_norm`,
-        `scale_grad_by_freq`, or dropout with probability 1; or if its forward has hooks,
-        parametrizations or a replacement.
+        If it has an unsupported option: `max_norm`, `scale_grad_by_freq`, or dropout with
+        probability 1; or if its forward has hooks, parametrizations or a replacement.
 
     Notes
     -----
@@ -64,7 +63,7 @@ def to_torch(layer: Layer, *, cell: bool = False) -> Any:
 
     Parameters
     ----------
-    layer : RNN, LSTM, GRU, Embedding or Linear
+    layer : RNN, LSTM, LSTMP, GRU, Embedding or Linear
         A GRU must have ``reset_after=True``, as in PyTorch. Residual connections and, in train
         mode, `recurrent_dropout` are errors.
     cell : bool
@@ -84,8 +83,9 @@ def to_torch(layer: Layer, *, cell: bool = False) -> Any:
     ValueError
         If PyTorch has no such layer.
     """
-    loading.check_layer("to_torch", layer)
-    loading.check_own("to_torch", layer)
+    known = (*loading.CONVERTIBLE, LSTMP)
+    loading.check_layer("to_torch", layer, known)
+    loading.check_own("to_torch", layer, known)
     import torch
 
     if isinstance(layer, RecurrentLayer) and layer.recurrent_dropout and layer.training:
@@ -94,7 +94,8 @@ def to_torch(layer: Layer, *, cell: bool = False) -> Any:
     if cell and not isinstance(layer, RecurrentLayer):
         raise ValueError(f"to_torch: cell=True needs a recurrent layer, got {type(layer).__name__}")
     arrays = state_dict(layer, cell=cell)
-    name = next(cls.__name__ for cls in loading.CONVERTIBLE if isinstance(layer, cls))
+    name = next(cls.__name__ for cls in known if isinstance(layer, cls))
+    name = "LSTM" if name == "LSTMP" else name  # with proj_size
     options = _options(layer, cell) | {"dtype": getattr(torch, layer.config()["dtype"])}
     module_class = getattr(torch.nn, name + "Cell" if cell else name)
     # On the meta device, because initial values would use the user's global generator.
@@ -139,9 +140,10 @@ def _build(kind: str, module: Any, dtype: str) -> Convertible:
     if hasattr(module, "nonlinearity"):
         options["nonlinearity"] = module.nonlinearity
     if not kind.endswith("Cell"):
-        _require(module, "proj_size", 0)
         options |= {key: getattr(module, key) for key in _STACK}
     layer_class = _RECURRENT[kind.removesuffix("Cell")]
+    if getattr(module, "proj_size", 0):
+        layer_class, options["proj_size"] = LSTMP, module.proj_size
     layer: RecurrentLayer = rebuilt(layer_class, module.input_size, module.hidden_size, **options)
     return layer
 

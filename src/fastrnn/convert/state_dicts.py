@@ -14,10 +14,12 @@ import numpy as np
 from fastrnn import _storage
 from fastrnn._check import Array
 from fastrnn.convert import cells, loading
-from fastrnn.layers import Layer, Linear
+from fastrnn.layers import LSTMP, Layer, Linear
 from fastrnn.layers.recurrent import RecurrentLayer
 
 _NAMES = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")  # in the order of CellWeights
+_PROJECTION = "weight_hr"
+_KNOWN = (*loading.CONVERTIBLE, LSTMP)
 _PLAIN = {"W": "weight", "b": "bias"}  # of embeddings and linear layers
 
 
@@ -26,7 +28,7 @@ def state_dict(layer: Layer, *, prefix: str = "", cell: bool = False) -> dict[st
 
     Parameters
     ----------
-    layer : RNN, LSTM, GRU, Embedding or Linear
+    layer : RNN, LSTM, LSTMP, GRU, Embedding or Linear
         A GRU must have ``reset_after=True``, as in PyTorch. Residual connections are an error.
     prefix : str
         Prefix of all names.
@@ -37,8 +39,8 @@ def state_dict(layer: Layer, *, prefix: str = "", cell: bool = False) -> dict[st
     -------
     dict of str to array
         ``weight_ih_l0 (gates * H, D)``, ``weight_hh_l0 (gates * H, H)``, `bias_ih_l0` and
-        ``bias_hh_l0 (gates * H,)``, and so on; or `weight` and `bias`. The bias of a gate
-        with one bias is in `bias_ih`, and `bias_hh` is 0.
+        ``bias_hh_l0 (gates * H,)``, for an LSTMP ``weight_hr_l0 (P, H)``, and so on; or `weight`
+        and `bias`. The bias of a gate with one bias is in `bias_ih`, and `bias_hh` is 0.
 
     Raises
     ------
@@ -47,10 +49,13 @@ def state_dict(layer: Layer, *, prefix: str = "", cell: bool = False) -> dict[st
     ValueError
         If PyTorch has no such layer.
     """
-    loading.check_layer("state_dict", layer)
+    loading.check_layer("state_dict", layer, _KNOWN)
     if isinstance(layer, RecurrentLayer):
         _check_counterpart(layer, cell)
-        arrays = [array.T for weights in cells.of_layer(layer, "torch") for array in weights]
+        arrays = []
+        for weights, ours in zip(cells.of_layer(layer, "torch"), layer.weights(), strict=True):
+            arrays += [array.T for array in weights]
+            arrays += [ours[-1].T] if layer.proj_size else []
         names = _names(layer, cell)
     else:
         arrays = [_transposed(layer, param) for param in layer.params.values()]
@@ -65,7 +70,7 @@ def load_state_dict(
 
     Parameters
     ----------
-    layer : RNN, LSTM, GRU, Embedding or Linear
+    layer : RNN, LSTM, LSTMP, GRU, Embedding or Linear
         Must have the sizes and the dtype of the arrays; a GRU must have ``reset_after=True``.
     source : mapping of str to array, or path-like
         The arrays, or a safetensors file of them, with either form of names from `state_dict`. If
@@ -88,7 +93,7 @@ def load_state_dict(
     PyTorch has two biases for every gate. fastrnn has one, their sum, except for the candidate gate
     of a GRU.
     """
-    loading.check_layer("load_state_dict", layer)
+    loading.check_layer("load_state_dict", layer, _KNOWN)
     came = _read(source, prefix)
     single = isinstance(layer, RecurrentLayer) and len(layer.weights()) == 1
     cell = single and any(prefix + name in came for name in _NAMES[:2])
@@ -106,10 +111,11 @@ def _params(layer: Layer, arrays: list[Array]) -> dict[str, Array]:
     if not isinstance(layer, RecurrentLayer):
         named = zip(layer.params, arrays, strict=True)
         return {key: _transposed(layer, array).copy() for key, array in named}
-    count = len(_NAMES)
+    count = len(_names(layer, cell=True))
     parts = [arrays[first : first + count] for first in range(0, len(arrays), count)]
-    weights = [cells.CellWeights(*(array.T for array in part)) for part in parts]
-    return cells.params(layer, "torch", weights)
+    weights = [cells.CellWeights(*(array.T for array in part[: len(_NAMES)])) for part in parts]
+    own = [{"Wp": part[-1].T} for part in parts] if layer.proj_size else None
+    return cells.params(layer, "torch", weights, own)
 
 
 def _read(source: Any, prefix: str) -> dict[str, Any]:
@@ -126,7 +132,8 @@ def _names(layer: RecurrentLayer, cell: bool) -> list[str]:
     """Return PyTorch's names of the weights of all layers and directions."""
     directions = ("", "_reverse")[: layer.directions]
     suffixes = [f"_l{k}{direction}" for k in range(layer.num_layers) for direction in directions]
-    return [name + suffix for suffix in ([""] if cell else suffixes) for name in _NAMES]
+    names = (*_NAMES, _PROJECTION) if layer.proj_size else _NAMES
+    return [name + suffix for suffix in ([""] if cell else suffixes) for name in names]
 
 
 def _transposed(layer: Layer, array: Array) -> Array:
@@ -141,6 +148,8 @@ def _check_counterpart(layer: RecurrentLayer, cell: bool) -> None:
         raise ValueError(f"{name}: reset_after must be True, as PyTorch's always is, got False")
     if any(map(layer.adds_inputs, range(layer.num_layers))):
         raise ValueError(f"{name}: residual must be False, as PyTorch's always is, got True")
+    if cell and layer.proj_size:
+        raise ValueError(f"{name}: cell must be False, as PyTorch's cells have no projection")
     if cell and (layer.num_layers, layer.bidirectional) != (1, False):
         raise ValueError(
             f"{name}: cell=True needs num_layers=1 and bidirectional=False, got "

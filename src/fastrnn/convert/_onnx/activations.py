@@ -1,4 +1,4 @@
-"""The activation functions of ONNX's recurrent operators.
+"""The activation functions of ONNX's recurrent operators, in words of the language of cells.
 
 Their definitions are in the text of the operators (RNN, section "Activation functions"); their
 defaults are those of the operators of the same names ("Default values are the same as of
@@ -7,47 +7,39 @@ corresponding ONNX operators").
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
-from typing import TypeAlias
+import math
+from collections.abc import Iterator, Sequence
 
-import numpy as np
+from fastrnn import cell
+from fastrnn.convert.variants import Activation, Function
 
-from fastrnn._check import Array
-from fastrnn._reference.activations import sigmoid
-
-Function: TypeAlias = Callable[[Array], Array]
-
-# Functions of x and of the parameters with these defaults. Affine and ScaledTanh have none (None):
+# Functions of v and of the parameters with these defaults. Affine and ScaledTanh have none (None):
 # ONNX has removed the operators of these names, and ONNX Runtime takes zeros.
-DEFINITIONS: dict[str, tuple[Callable[..., Array], dict[str, float | None]]] = {
-    "Relu": (lambda x: np.maximum(x, 0), {}),
-    "Tanh": (np.tanh, {}),
-    "Sigmoid": (sigmoid, {}),
-    "Affine": (lambda x, alpha, beta: alpha * x + beta, {"alpha": None, "beta": None}),
-    "LeakyRelu": (lambda x, alpha: np.where(x < 0, alpha * x, x), {"alpha": 0.01}),
-    "ThresholdedRelu": (lambda x, alpha: np.where(x < alpha, 0, x), {"alpha": 1.0}),
+DEFINITIONS: dict[str, tuple[Function, dict[str, float | None]]] = {
+    "Relu": (cell.relu, {}),
+    "Tanh": (cell.tanh, {}),
+    "Sigmoid": (cell.sigmoid, {}),
+    "Affine": (lambda v, alpha, beta: alpha * v + beta, {"alpha": None, "beta": None}),
+    "LeakyRelu": (cell.leaky_relu, {"alpha": 0.01}),
+    "ThresholdedRelu": (lambda v, alpha: cell.where(v < alpha, 0.0, v), {"alpha": 1.0}),
     "ScaledTanh": (
-        lambda x, alpha, beta: alpha * np.tanh(beta * x),
+        lambda v, alpha, beta: alpha * cell.tanh(beta * v),
         {"alpha": None, "beta": None},
     ),
-    "HardSigmoid": (
-        lambda x, alpha, beta: np.clip(alpha * x + beta, 0, 1),
-        {"alpha": 0.2, "beta": 0.5},
-    ),
-    "Elu": (
-        lambda x, alpha: np.where(x < 0, alpha * np.expm1(np.minimum(x, 0)), x),
-        {"alpha": 1.0},
-    ),
-    "Softsign": (lambda x: x / (1 + np.abs(x)), {}),
-    "Softplus": (lambda x: np.logaddexp(x, 0), {}),
+    "HardSigmoid": (cell.hard_sigmoid, {"alpha": 0.2, "beta": 0.5}),
+    "Elu": (cell.elu, {"alpha": 1.0}),
+    "Softsign": (cell.softsign, {}),
+    "Softplus": (cell.softplus, {}),
 }
 
 
 def functions(
     owner: str, names: Sequence[str], alphas: Sequence[float], betas: Sequence[float]
-) -> list[Function]:
+) -> list[Activation]:
     """Return the functions of these names; they take the parameters in order."""
+    for parameter, given in (("alpha", alphas), ("beta", betas)):
+        if infinite := [value for value in given if not math.isfinite(value)]:
+            raise ValueError(f"{owner}: activation_{parameter} must be finite, got {infinite[0]}")
     left = {"alpha": iter(alphas), "beta": iter(betas)}
     found = [_function(owner, name, left) for name in names]
     for parameter, values in left.items():
@@ -57,14 +49,16 @@ def functions(
     return found
 
 
-def _function(owner: str, name: str, left: dict[str, Iterator[float]]) -> Function:
+def _function(owner: str, name: str, left: dict[str, Iterator[float]]) -> Activation:
     """Return the function of this name with the next parameters."""
     if name not in DEFINITIONS:
         known = ", ".join(DEFINITIONS)
         raise ValueError(f"{owner}: activations must be among {known}, got {name!r}")
     function, defaults = DEFINITIONS[name]
-    parameters = {key: next(left[key], default) for key, default in defaults.items()}
-    for key, value in parameters.items():
+    parameters = []
+    for key, default in defaults.items():
+        value = next(left[key], default)
         if value is None:
             raise ValueError(f"{owner}: {name} needs a value in activation_{key}")
-    return partial(function, **parameters)
+        parameters.append(value)
+    return Activation(function, tuple(parameters))

@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 
 from fastrnn._check import Array
-from fastrnn.convert import cells
+from fastrnn.cell.library.coupled_lstm import coupled_lstm
+from fastrnn.convert import cells, variants
 from fastrnn.convert._onnx import files
 from fastrnn.convert._onnx.graph import TYPE_OF, Graph, Node, Value
+from fastrnn.convert._onnx.operators import INPUTS, PEEPHOLES
 from fastrnn.convert.loading import check_own
 from fastrnn.layers import RECURRENT, Embedding, Layer, Linear
 from fastrnn.layers.plain import require_plain
@@ -33,8 +35,8 @@ def to_onnx(
 
     Parameters
     ----------
-    model : RNN, LSTM, GRU, Linear, Embedding, LanguageModel or sequence of layers
-        Model to write; in a sequence, each layer takes the outputs of the previous one.
+    model : RNN, LSTM, GRU, PeepholeLSTM, CoupledLSTM, Linear, Embedding, LanguageModel or sequence
+        Model to write; in a sequence of layers, each takes the outputs of the previous one.
     path : path-like
         File to write; after an error an existing file is unchanged.
     lengths : bool
@@ -139,6 +141,7 @@ class _Builder:
             below, Y, turned = (f"{prefix}{name}_l{k}" for name in ("x", "Y", "turned"))
             inputs = [below, *self._weights(prefix, layer, k), "sequence_lens" if lengths else ""]
             inputs += [parts[k] for parts in initial]
+            inputs += self._peepholes(prefix, layer, k, len(inputs))
             self.add(op, inputs, [Y, *(parts[k] for _, parts in final)], **attributes)
             self.add("Transpose", [Y], [turned], perm=[2, 0, 1, 3] if top else [0, 2, 1, 3])
             out = y if top else f"{prefix}x_l{k + 1}"
@@ -168,6 +171,17 @@ class _Builder:
         }
         return [self.constant(f"{prefix}{name}_l{k}", np.stack(a)) for name, a in arrays.items()]
 
+    def _peepholes(self, prefix: str, layer: Any, k: int, before: int) -> list[str]:
+        """Add the constant P, if the cell has peepholes, at its place after so many inputs."""
+        if not {*PEEPHOLES} <= {*layer.cell.weights}:
+            return []
+        first = k * layer.directions
+        ours = layer.weights()[first : first + layer.directions]
+        named = [dict(zip(layer.cell.weights, arrays, strict=True)) for arrays in ours]
+        P = [np.concatenate([arrays[name] for name in PEEPHOLES]) for arrays in named]
+        constant = self.constant(f"{prefix}P_l{k}", np.stack(P))
+        return [*[""] * (INPUTS.index("P") - before), constant]
+
     def _initial(self, position: int, layer: Any, name: str) -> list[str]:
         """Add an input for an initial state; return the names of its parts."""
         whole, parts = self._state(position, layer, name)
@@ -192,7 +206,7 @@ def _layers(model: Any) -> list[Layer]:
     if hasattr(type(model), "chain"):
         base = next(cls for cls in type(model).__mro__ if "chain" in vars(cls))
         require_plain("to_onnx", "model", model, base)
-    known = (*RECURRENT.values(), Linear, Embedding)
+    known = (*RECURRENT.values(), Linear, Embedding, *variants.LAYERS.values())
     if not (isinstance(chain, (list, tuple)) and chain):
         chain = [chain]
     for layer in chain:
@@ -200,7 +214,7 @@ def _layers(model: Any) -> list[Layer]:
             names = ", ".join(cls.__name__ for cls in known)
             wanted = f"{names}, a LanguageModel or a list of layers"
             raise TypeError(f"to_onnx: model must be {wanted}, got {type(layer).__name__}")
-        check_own("to_onnx", layer)
+        check_own("to_onnx", layer, known)
     return list(chain)
 
 
@@ -233,6 +247,10 @@ def _operator(layer: Any) -> tuple[str, dict[str, Any]]:
         "hidden_size": layer.hidden_size,
         "direction": "bidirectional" if layer.bidirectional else "forward",
     }
+    if layer.cell in variants.LAYERS:
+        if layer.cell is coupled_lstm:
+            attributes["input_forget"] = 1
+        return "LSTM", attributes
     if "reset_after" in layer.cell.options:
         attributes["linear_before_reset"] = int(layer.reset_after)
     for names, options in layer.cell.activations.items():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from functools import cached_property
 from typing import Any
 
@@ -21,9 +20,6 @@ def from_onnx(path: str | os.PathLike[str], *, max_bytes: int = MAX_BYTES) -> On
     The other operators may be those that `to_onnx` and PyTorch's export write (Transpose, Reshape,
     Gather, MatMul and others; the error message lists them). Weights must be constants of the file,
     float32 or float64.
-
-    Activations other than the defaults (for RNN also Relu), `clip`, `input_forget` and
-    peepholes run in NumPy instead of the compiled kernels, with one warning here.
 
     Parameters
     ----------
@@ -85,9 +81,6 @@ class OnnxModel:
         self._program = program
         self.inputs = tuple(value.name for value in program.graph.inputs)
         self.outputs = tuple(value.name for value in program.graph.outputs)
-        if program.rare:
-            message = f"{'; '.join(program.rare)}: this runs in NumPy, not compiled"
-            warnings.warn(message, stacklevel=3)  # of from_onnx, or of the backend's prepare
 
     def __call__(self, *inputs: Any, **named: Any) -> tuple[Array, ...]:
         """Return the outputs from all inputs in order or by name.

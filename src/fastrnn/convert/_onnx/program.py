@@ -42,11 +42,6 @@ class Program:
         self._calls = [self._call(node, constant_weights) for node in graph.nodes]
         self._last_uses = _last_uses(graph)
 
-    @property
-    def rare(self) -> list[str]:
-        """The operators that run in NumPy, one line for each."""
-        return [f"{o.owner} has {', '.join(o.rare)}" for o, _ in self.recurrent if o.rare]
-
     def run(self, feeds: Mapping[str, Any]) -> tuple[Array, ...]:
         """Run on inputs by name."""
         values: dict[str, Array] = dict(self.graph.constants)
