@@ -4,6 +4,8 @@ from libc.stdint cimport int64_t
 
 cdef extern from "fastrnn_simd.h" nogil:
     ctypedef Py_ssize_t fr_index
+    enum:
+        FR_SUM_BLOCK, FR_OVERWRITE, FR_CONTINUE, FR_APART
 
     enum:
         FR_MOST_STATES, FR_MOST_REGISTERS, FR_MOST_SUMS, FR_MOST_PLACES, FR_MOST_ROW_VALUES

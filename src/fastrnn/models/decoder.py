@@ -13,7 +13,7 @@ from fastrnn.models.attention_inside import AttentionInside
 from fastrnn.models.base import Array, build_rnn, decoder_weights
 from fastrnn.models.encoder import Memory, MemoryGradients
 from fastrnn.models.inputs import TokenInputs
-from fastrnn.models.padding import Padding
+from fastrnn.models.padding import Padding, sum_of_steps
 from fastrnn.models.readout import Readout
 from fastrnn.ops import DecoderWeights
 
@@ -111,5 +111,5 @@ class Decoder:
         dsummary = None
         if self.peeky:
             # the summary is an input of every step and of the classifier
-            dsummary = dfirst.sum(axis=1) + self._padding.restore(dlast).sum(axis=1)
+            dsummary = sum_of_steps(dfirst) + sum_of_steps(self._padding.restore(dlast))
         return MemoryGradients(doutputs, dstates, dsummary)

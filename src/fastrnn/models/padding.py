@@ -6,6 +6,17 @@ import numpy as np
 
 from fastrnn.models.base import Array
 
+SUM_BLOCK = 1024
+
+
+def sum_of_steps(x: Array) -> Array:
+    """Return the sum of x (N, T, ...) over T, in blocks: NumPy adds one step to another."""
+    first, *others = (
+        x[:, t : t + SUM_BLOCK].sum(axis=1) for t in range(0, max(x.shape[1], 1), SUM_BLOCK)
+    )
+    total: Array = sum(others, first)
+    return total
+
 
 class Padding:
     """The positions (N, T) of a batch: L belong to its sequences, the others are padding.

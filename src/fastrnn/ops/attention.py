@@ -62,7 +62,8 @@ def attention(
     Returns
     -------
     context : array (N, Tq, Dv)
-        The weighted means; 0 where there is no key.
+        The weighted means; 0 where there is no key. `docs/limits.md` states how far means over
+        many keys may be off.
     attention : array (N, Tq, Tk)
         The attention weights; with multi_head, their mean over the heads.
 

@@ -54,6 +54,8 @@ def embedding_forward(ids: Any, W: Any, *, backend: str | None = None) -> tuple[
 def embedding_backward(dy: Any, stash: Stash) -> Array:
     """Return the gradient of W (V, D) given that of y: each row sums dy (..., D) over its id.
 
+    `docs/limits.md` states how far sums over many places of an id may be off.
+
     Raises
     ------
     ValueError, TypeError

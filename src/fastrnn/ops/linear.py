@@ -29,6 +29,7 @@ def linear(
     Returns
     -------
     y : array (..., O)
+        Sums over D; `docs/limits.md` states how far long ones may be off.
 
     Raises
     ------

@@ -40,6 +40,7 @@ def softmax_cross_entropy(
     Returns
     -------
     loss : float
+        As exact for millions of classes as for a few: see `docs/limits.md`.
 
     Raises
     ------

@@ -10,6 +10,7 @@ import numpy as np
 from libc.math cimport sqrt
 from libc.string cimport memset
 
+from fastrnn._kernels.linalg.linear cimport column_sums
 from fastrnn._kernels.linalg.matrix cimport (
     Matrix, Workspace, multiply, packed_bytes, plain_product, point_columns, point_rows, row_of,
     some_rows, workspace_at, workspace_bytes,
@@ -19,7 +20,9 @@ from fastrnn._kernels.runtime.cpu cimport kernels_for
 from fastrnn._kernels.runtime.interrupt cimport Call, interrupted, rows_at_once
 from fastrnn._kernels.runtime.memory cimport Buffer, empty, empty_like
 from fastrnn._kernels.runtime.threads cimport fr_work, run_threads, threads_for
-from fastrnn._kernels.simd cimport fr_additive, fr_index, fr_kernels, fr_layout, fr_product
+from fastrnn._kernels.simd cimport (
+    FR_SUM_BLOCK, fr_additive, fr_index, fr_kernels, fr_layout, fr_product
+)
 
 from fastrnn._kernels.linalg.linear import linear_backward, linear_forward
 
@@ -69,7 +72,7 @@ def attention_backward(dcontext, dattention, stash, *, bint shared=False, num_th
     as_one = shared and k is keys
     dq, dv = empty(q.shape, q.dtype), empty(v.shape, q.dtype)
     dk = dv if as_one else empty(k.shape, q.dtype)
-    dscore_v = empty((q.shape[0], 1, k.shape[2] if score == "additive" else 0), q.dtype)
+    dscore_v = np.zeros((q.shape[0], 1, k.shape[2] if score == "additive" else 0), q.dtype)
     cdef AttentionJob job = new_job(owner, score, heads, q, k, weights, v, lengths, attention)
     job.dcontext = matrices(owner, dcontext, heads)
     job.dscore = matrices(owner, empty_like(attention))
@@ -90,7 +93,7 @@ def attention_backward(dcontext, dattention, stash, *, bint shared=False, num_th
         return dq, dkeys, dvalues, ()
     dquery, dWq = _linear_backward(dq, query, weights[0], num_threads)  # q = query Wq
     if score == "additive":
-        last = (dscore_v.sum(axis=(0, 1)),)
+        last = (column_sums(dscore_v[:, 0], num_threads),)
     return dquery, dkeys, dvalues, (dWq, *dweights, *last)
 
 
@@ -280,17 +283,34 @@ cdef void query_gradient(
     const AttentionJob *m, fr_index n, fr_index keys, fr_index first, fr_index end, Workspace work,
     Call *call,
 ) noexcept nogil:
-    """Gradient of q in head n; with the additive score also of v, and what adds to that of k."""
+    """Gradient of q in head n; with the additive score also what adds to those of v and of k."""
     cdef Matrix dscore = first_columns(some_rows(m.dscore[n], first, end), keys)
-    cdef Matrix dq = some_rows(m.dq[n], first, end)
-    cdef fr_additive problem
+    cdef fr_index block_end
     if m.v == NULL:
         # score = scale q k^T
-        small_product(m.kernels, work, dscore, False, some_rows(m.k[n], 0, keys), dq, call)
+        small_product(
+            m.kernels, work, dscore, False, some_rows(m.k[n], 0, keys),
+            some_rows(m.dq[n], first, end), call,
+        )
         return
-    problem = additive_problem(m, n, keys, first, end)
-    problem.dscore = dscore.data
-    problem.dq, problem.dk, problem.dv = dq.data, m.dk[n].data, m.dv[n].data
+    if end - first <= FR_SUM_BLOCK:
+        additive_gradient(m, n, keys, first, end, m.dk[n].data)
+        return
+    while first < end:
+        block_end = min(first + FR_SUM_BLOCK, end)
+        memset(work.operand, 0, keys * m.dk[n].row_bytes)
+        additive_gradient(m, n, keys, first, block_end, work.operand)
+        m.kernels.add_rows(m.dk[n].data, work.operand, keys * m.dk[n].columns)
+        first = block_end
+
+
+cdef void additive_gradient(
+    const AttentionJob *m, fr_index n, fr_index keys, fr_index first, fr_index end, char *dk
+) noexcept nogil:
+    """Gradient of q with the additive score for a block of queries; adds to those of v and of k."""
+    cdef fr_additive problem = additive_problem(m, n, keys, first, end)
+    problem.dscore = row_of(m.dscore[n], first)
+    problem.dq, problem.dk, problem.dv = row_of(m.dq[n], first), dk, m.dv[n].data
     m.kernels.additive_backward(&problem)
 
 
@@ -380,7 +400,6 @@ cdef void attend_all_backward(
     if m.v:
         clear_rows(m.kernels, m.dk[n], 0)
         some = m.queries
-        query_gradient(m, n, keys, 0, 0, work, call)  # dv = 0, in case there is no query
     while first < m.queries and not interrupted(call, some * each):
         score_gradient(m, n, keys, first, min(first + some, m.queries))
         query_gradient(m, n, keys, first, min(first + some, m.queries), work, call)

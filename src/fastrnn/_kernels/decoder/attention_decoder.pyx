@@ -348,7 +348,8 @@ cdef class AttentionDecoder:
             grads["dattention"] = dattention / self.heads
         if self.score == "additive":
             grads["dk"].fill(0)
-            grads["dscore_v"] = np.zeros((2, N, 1, k.shape[2]), dtype)  # sums, a step's
+            grads["dk_block"] = np.zeros_like(grads["dk"])
+            grads["dscore_v"] = np.zeros((2, N, 1, k.shape[2]), dtype)  # sums, a block's
         return grads
 
     cdef int open_gradients(
@@ -383,6 +384,7 @@ cdef class AttentionDecoder:
         if grads["dattention"] is not None:
             m.dattention = matrices(owner, grads["dattention"])
         if self.score == "additive":
+            b.dscore_k, m.dk = plane(owner, grads["dk"]), matrices(owner, grads["dk_block"])
             b.dscore_v = plane(owner, grads["dscore_v"][0])
             m.dv = matrices(owner, grads["dscore_v"][1])
 
@@ -408,7 +410,7 @@ cdef class AttentionDecoder:
             )
             if ahead:
                 ids = layer.view(owner, self.ids[:, :, None])
-                layer.open_sums(&b.cells[i], owner, len(self.embedding), ids)
+                layer.open_sums(&b.cells[i], owner, len(self.embedding), self.ids, ids)
             (<fr_cell *>steps.data)[i] = layer.cell
             b.row_bytes = max(b.row_bytes, b.cells[i].row_bytes)
         return dcells
@@ -427,7 +429,7 @@ cdef class AttentionDecoder:
         dWq = weight_gradient(query, dq, num_threads)  # q = query Wq
         last = ()
         if self.score == "additive":
-            last = (grads["dscore_v"][0].sum(axis=(0, 1)),)
+            last = (column_sums(grads["dscore_v"][0, :, 0], num_threads),)
         if self.Wo is not None:  # c = heads Wo
             heads, dc = self.flat(self.tape["heads"]), self.flat(grads["dc"])
             last = (weight_gradient(heads, dc, num_threads),)

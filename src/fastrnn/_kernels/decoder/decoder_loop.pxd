@@ -58,7 +58,8 @@ cdef struct BackwardLoop:
     Plane dheads
     Plane dq
     Plane dquery          # scratch
-    Plane dscore_v        # of the additive score: the sum over all steps of each sequence
+    Plane dscore_k        # of the additive score: the sums over all steps of each sequence, to
+    Plane dscore_v        # which a block of steps adds at once
     Plane dy              # scratch: of the output of a layer
     Plane dbelow          # scratch: of its input
     Plane dfirst_x        # scratch: of the input of the first layer

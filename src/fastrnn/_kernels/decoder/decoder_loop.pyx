@@ -15,12 +15,12 @@ order. The cells run as they do in a plain recurrent layer.
 """
 
 cimport numpy as cnp
-from libc.string cimport memcpy
+from libc.string cimport memcpy, memset
 
 from fastrnn._kernels.attention.attention cimport (
     AttentionJob, attend, average_heads, keys_of, query_gradient, score_gradient, workspace_of
 )
-from fastrnn._kernels.linalg.matrix cimport Affine, Workspace, apply_pointed
+from fastrnn._kernels.linalg.matrix cimport Affine, Matrix, Workspace, apply_pointed
 from fastrnn._kernels.recurrent.backward cimport (
     Backward, add_weight_gradients, chunk_before, point_at_chunk, sum_by_id, through_input
 )
@@ -28,7 +28,9 @@ from fastrnn._kernels.recurrent.prepacked cimport adds_inputs
 from fastrnn._kernels.runtime.interrupt cimport Call, interrupted
 from fastrnn._kernels.runtime.thread_groups cimport in_share, part_of, rows_of, rows_of_part
 from fastrnn._kernels.runtime.threads cimport parallel_for
-from fastrnn._kernels.simd cimport fr_cell, fr_index, fr_kernels, fr_rows, fr_share
+from fastrnn._kernels.simd cimport (
+    FR_SUM_BLOCK, fr_cell, fr_index, fr_kernels, fr_rows, fr_share
+)
 
 # The rows of one thread that have some step, in the order of the batch.
 cdef struct OwnRows:
@@ -228,7 +230,7 @@ cdef void weight_gradients(void *loop, int t, Call *call) noexcept nogil:
     cdef fr_index layer
     for layer in range(b.forward.layers):
         add_weight_gradients(&b.cells[layer], t, call.threads, call)
-    if b.cells.sums:
+    if b.cells.sums.sums:
         sum_by_id(b.cells, t, call.threads)
 
 
@@ -295,11 +297,18 @@ cdef void attend_step_backward(
         for head in range(n * m.heads, (n + 1) * m.heads):
             score_gradient(m, head, keys_of(m, n), s, s + 1)
             query_gradient(m, head, keys_of(m, n), s, s + 1, work, call)
-        if m.v:
-            k.add_rows(b.dscore_v.data + n * b.dscore_v.row_bytes, m.dv[n].data, b.dscore_v.columns)
+        if m.v and s % FR_SUM_BLOCK == 0:
+            close_sum(k, b.dscore_k.data + n * b.dscore_k.row_bytes, m.dk[n])
+            close_sum(k, b.dscore_v.data + n * b.dscore_v.row_bytes, m.dv[n])
     if b.query_weights_t.W:
         # q = query Wq
         apply_rows(k, &b.query_weights_t, work, at(b.dq, own, s), at(b.dquery, own, s), call)
+
+
+cdef void close_sum(const fr_kernels *k, char *total, Matrix block) noexcept nogil:
+    """Add a block, which then begins anew."""
+    k.add_rows(total, block.data, block.rows * block.columns)
+    memset(block.data, 0, block.rows * block.row_bytes)
 
 
 cdef void stack_backward(

@@ -2,17 +2,18 @@
 
 cimport numpy as cnp
 import numpy as np
+from libc.string cimport memset
 
 from fastrnn._kernels.linalg.matrix cimport (
     Affine, Matrix, affine, affine_transposed, applied, as_matrix, plain_product, point_columns,
-    reserve_pointers, row_pointers, run_product,
+    reserve_pointers, row_of, row_pointers, run_product,
 )
 from fastrnn._kernels.linalg.packing cimport packed_by, plain_layout
 from fastrnn._kernels.runtime.cpu cimport kernels_for
 from fastrnn._kernels.runtime.interrupt cimport Call
 from fastrnn._kernels.runtime.memory cimport Buffer, empty
 from fastrnn._kernels.runtime.threads cimport MOVE_WORK, run_parallel
-from fastrnn._kernels.simd cimport fr_index, fr_kernels, fr_layout, fr_product
+from fastrnn._kernels.simd cimport FR_SUM_BLOCK, fr_index, fr_kernels, fr_layout, fr_product
 
 cnp.import_array()
 
@@ -21,6 +22,7 @@ cdef struct Sums:
     const fr_kernels *kernels
     Matrix rows
     char *out
+    char *block  # of rows, summed by itself
 
 
 def linear_forward(x, W, b, *, num_threads=None):
@@ -63,8 +65,10 @@ cdef object weight_gradient(object x, object dy, object num_threads):
 
 cdef object column_sums(object dy, object num_threads):
     """db = sum of the rows of dy."""
-    cdef cnp.ndarray db = np.zeros(dy.shape[1], dy.dtype)
-    cdef Sums job = Sums(kernels_for(dy.itemsize), as_matrix(dy), cnp.PyArray_BYTES(db))
+    cdef cnp.ndarray db = np.zeros(dy.shape[1], dy.dtype), block = np.empty_like(db)
+    cdef Sums job = Sums(
+        kernels_for(dy.itemsize), as_matrix(dy), cnp.PyArray_BYTES(db), cnp.PyArray_BYTES(block)
+    )
     run_parallel(sum_columns, &job, num_threads, MOVE_WORK * dy.size, dy.shape[1])
     return db
 
@@ -72,7 +76,13 @@ cdef object column_sums(object dy, object num_threads):
 cdef void sum_columns(void *job, int t, Call *call) noexcept nogil:
     """One thread's columns."""
     cdef Sums *m = <Sums *>job
-    cdef fr_index first = m.rows.columns * t // call.threads, r
-    cdef fr_index end = m.rows.columns * (t + 1) // call.threads, skip = first * m.kernels.itemsize
-    for r in range(m.rows.rows):
-        m.kernels.add_rows(m.out + skip, m.rows.data + r * m.rows.row_bytes + skip, end - first)
+    cdef fr_index begin = m.rows.columns * t // call.threads, skip = begin * m.kernels.itemsize
+    cdef fr_index columns = m.rows.columns * (t + 1) // call.threads - begin, first = 0, end, r
+    cdef char *block = m.block + skip
+    while first < m.rows.rows:
+        end = min(first + FR_SUM_BLOCK, m.rows.rows)
+        memset(block, 0, columns * m.kernels.itemsize)
+        for r in range(first, end):
+            m.kernels.add_rows(block, row_of(m.rows, r) + skip, columns)
+        m.kernels.add_rows(m.out + skip, block, columns)
+        first = end

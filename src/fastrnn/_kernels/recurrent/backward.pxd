@@ -1,5 +1,6 @@
 cimport numpy as cnp
 
+from fastrnn._kernels.pointwise.row_sums cimport RowSums
 from fastrnn._kernels.runtime.interrupt cimport Call
 from fastrnn._kernels.runtime.thread_groups cimport ThreadGroups
 from fastrnn._kernels.simd cimport (
@@ -31,9 +32,8 @@ cdef struct Backward:
     void **results      # and of its result
     void **chunk_rows   # pointers to every row of dgates in the chunk, of its last panel, of dx
     const void *one
-    void *sums          # where x, or a part of it, is rows of an embedding: of the dgates that
-    fr_index sum_count  # belong to each row,
-    fr_view ids         # by the numbers of the rows
+    RowSums sums        # where x, or a part of it, is rows of an embedding: of the dgates that
+    fr_view ids         # belong to each row, by the numbers of the rows
     fr_index row_bytes  # of dgates and operand in a chunk
     char *work          # for each thread: scratch memory of a program; NULL where there is none
 

@@ -17,6 +17,7 @@ from cython.parallel cimport parallel, threadid
 
 from fastrnn._kernels.linalg.matrix cimport multiply, plain_product
 from fastrnn._kernels.linalg.packing cimport used_columns
+from fastrnn._kernels.pointwise.row_sums cimport add_row
 from fastrnn._kernels.runtime.cpu cimport flush_denormals, restore_mode
 from fastrnn._kernels.runtime.interrupt cimport Call, ends_before, interrupted
 from fastrnn._kernels.runtime.thread_groups cimport (
@@ -25,7 +26,8 @@ from fastrnn._kernels.runtime.thread_groups cimport (
 )
 from fastrnn._kernels.runtime.threads cimport leave_caller
 from fastrnn._kernels.simd cimport (
-    fr_barrier_wait, fr_batch, fr_cell, fr_index, fr_kernels, fr_layout, fr_product, fr_share
+    FR_APART, FR_OVERWRITE, fr_barrier_wait, fr_batch, fr_cell, fr_index, fr_kernels, fr_layout,
+    fr_product, fr_share
 )
 
 # Bytes of dgates, x and h in a chunk: they stay in the cache until the products have read them.
@@ -77,7 +79,7 @@ cdef void backward_chunk(
     if groups.threads > 1:
         fr_barrier_wait(&barriers.chunks, groups.threads, groups.spin_limit)
     add_weight_gradients(b, thread, groups.threads, call)
-    if b.sums:
+    if b.sums.sums:
         sum_by_id(b, thread, groups.threads)
     else:
         input_gradient(b, thread, groups.threads, call)
@@ -126,7 +128,8 @@ cdef void add_weight_gradients(
             a_step=0 if part.operand < 0 else k.lanes, a_block=0,
             b=dgates + part.gate * k.lanes * k.itemsize, b_step=4,
             b_panel=panel, layout=part.layout, begin=0, end=full, bias=NULL,
-            c=b.results + before, accumulate=b.end < b.m.cell.batch.steps,
+            c=b.results + before,
+            accumulate=FR_APART if b.end < b.m.cell.batch.steps else FR_OVERWRITE,
         )
         multiply(k, &product, begin, end, call)
         # In a last panel that is not full the gates are nearer to each other.
@@ -149,17 +152,15 @@ cdef void input_gradient(const Backward *b, int thread, int threads, Call *call)
 cdef void sum_by_id(const Backward *b, int thread, int threads) noexcept nogil:
     """sums[id] += dgates over the chunk; each thread has its own panels."""
     cdef const fr_cell *m = &b.m.cell
-    cdef fr_index size = 4 * b.kernels.lanes, row_bytes = size * b.kernels.itemsize, s, r, id
+    cdef fr_index row_bytes = 4 * b.kernels.lanes * b.kernels.itemsize, s, r, id
     cdef fr_index panel, panels = b.layout_x.panels
-    cdef char *sums
     cdef const char *dgates
     for panel in range(panels * thread // threads, panels * (thread + 1) // threads):
-        sums = <char *>b.sums + panel * b.sum_count * row_bytes
         dgates = <const char *>b.m.dgates + panel * b.m.chunk_rows * row_bytes
         for s in range(b.first, b.end):
             for r in range(m.batch.batch_sizes[s]):
                 id = (<const cnp.int64_t *>b.ids.row[r])[s * b.ids.step]
-                b.kernels.add_rows(sums + id * row_bytes, dgates, size)
+                add_row(b.kernels, &b.sums, panel, id, dgates)
                 dgates += row_bytes
 
 

@@ -11,6 +11,7 @@ from fastrnn._kernels.linalg.matrix cimport (
     Matrix, as_matrix, reserve_pointers, row_pointers, run_product
 )
 from fastrnn._kernels.linalg.packing cimport gate_layout, packed, packed_columns
+from fastrnn._kernels.pointwise.row_sums cimport close_blocks
 from fastrnn._kernels.recurrent.backward cimport (
     Backward, GradientPart, add_weight_gradients, gradient_part, input_gradient, point_at_chunk
 )
@@ -53,7 +54,7 @@ cdef int embedding_gradients(
 ) except -1:
     """dWx = E^T sums and dE = sums Wx^T: one more chunk, whose rows are those of the embedding."""
     cdef cnp.ndarray E = embedding
-    cdef fr_index V = E.shape[0], D = E.shape[1]
+    cdef fr_index V = E.shape[0], D = E.shape[1], panel
     cdef fr_index[2] offsets = [0, V]
     cdef fr_layout by_vector = gate_layout(b.kernels, D, 1)
     cdef Buffer operand = packed(b.kernels, E, &by_vector, num_threads)
@@ -63,7 +64,9 @@ cdef int embedding_gradients(
     cdef double work = <double>V * D * packed_columns(b.kernels, &b.layout_x)
     chunk.m.cell.batch = fr_batch(rows=V, steps=1, batch_sizes=&V, offset=&offsets[0])
     chunk.m.cell.input = D
-    chunk.m.dgates, chunk.m.operand, chunk.wx_t = b.sums, operand.data, wx_t
+    for panel in range(b.layout_x.panels):
+        close_blocks(b.kernels, &b.sums, panel)
+    chunk.m.dgates, chunk.m.operand, chunk.wx_t = b.sums.sums, operand.data, wx_t
     chunk.dx.row, chunk.dx.step = row_pointers(owner, as_matrix(dembedding)), 0
     part = gradient_part(0, D, 0, &chunk.layout_x, dWx)
     chunk.part_count, chunk.parts = 1, &part

@@ -38,4 +38,6 @@ cdef class Recurrence:
         self, Backward *b, object dy, object dx, list dstates, tuple gradients, list scratch,
         object num_threads,
     ) except -1
-    cdef int open_sums(self, Backward *b, list scratch, fr_index count, fr_view ids) except -1
+    cdef int open_sums(
+        self, Backward *b, list scratch, fr_index count, object ids, fr_view ids_view
+    ) except -1

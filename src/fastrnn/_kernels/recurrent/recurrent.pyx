@@ -15,6 +15,7 @@ from fastrnn._kernels.recurrent.weights cimport (
 )
 from fastrnn._kernels.recurrent.embedding_projection cimport embedding_gradients, project_embedding
 from fastrnn._kernels.recurrent.forward cimport Projection, run_forward
+from fastrnn._kernels.pointwise.row_sums cimport row_sums
 from fastrnn._kernels.runtime.cpu cimport joined_bytes
 from fastrnn._kernels.runtime.interrupt cimport Call
 from fastrnn._kernels.runtime.memory cimport Buffer, empty_like
@@ -181,7 +182,7 @@ cdef class Recurrence:
         if self.embedding is None:
             b.dx = self.view(scratch, dx)
         else:
-            self.open_sums(b, scratch, len(self.embedding), self.cell.x)
+            self.open_sums(b, scratch, len(self.embedding), self.x, self.cell.x)
             b.m.cell.input = 0  # h alone is the operand of the chunks
             b.dx = self.cell.x  # is pointed to, not written
         for i in range(len(dstates)):
@@ -193,11 +194,14 @@ cdef class Recurrence:
                 if gradient is not None:
                     gradient.fill(0)
 
-    cdef int open_sums(self, Backward *b, list scratch, fr_index count, fr_view ids) except -1:
+    cdef int open_sums(
+        self, Backward *b, list scratch, fr_index count, object ids, fr_view ids_view
+    ) except -1:
         """Sums of the dgates that belong to each of `count` rows of an embedding."""
-        cdef fr_index panel = 4 * self.kernels.lanes
-        b.ids, b.sum_count = ids, count
-        b.sums = self.reserve(scratch, b.layout_x.panels * count * panel, zeroed=True)
+        cdef fr_index panels = b.layout_x.panels, panel = 4 * self.kernels.lanes
+        cdef void *sums = self.reserve(scratch, panels * count * panel, zeroed=True)
+        b.ids = ids_view
+        b.sums = row_sums(self.kernels, scratch, sums, count, ids, panels, panel)
 
     cdef int check_shapes(self) except -1:
         """Refuse a backward after somebody has reshaped, in place, what the tape refers to."""

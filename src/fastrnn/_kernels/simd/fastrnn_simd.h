@@ -75,6 +75,15 @@ typedef struct {
 
 enum { FR_MOST_ROWS = 96 };
 
+/* Terms of a sum that are added one to another. What is longer is summed in blocks of at most so
+ * many, each by itself, and then the sums of the blocks: so its error grows like FR_SUM_BLOCK and
+ * the number of blocks, not like its length. Unlike a plan this changes results, so it is the same
+ * everywhere. */
+enum { FR_SUM_BLOCK = 1024 };
+
+/* What a product does with C: overwrite it, go on from it, or add a sum of its own to it. */
+enum { FR_OVERWRITE, FR_CONTINUE, FR_APART };
+
 /* C[r] (+)= bias + A[r] B for rows given by pointers. Element k of block j of row r of A is
  * a[r][j*a_block + k*a_step]; the K of B counts through the blocks in order. */
 typedef struct {
@@ -89,7 +98,7 @@ typedef struct {
     fr_index begin, end; /* panels that take part */
     const void *bias;    /* packed, or NULL */
     void *const *c;
-    int accumulate;
+    int accumulate; /* FR_OVERWRITE, FR_CONTINUE or FR_APART */
 } fr_product;
 
 /* A packed matrix. */

@@ -21,13 +21,15 @@ typedef struct {
 } term;
 
 /* to[r][v] = from[r][v] + the terms, in their order, for one panel; where in a row of `from` and
- * `to` the vectors of the panel lie. */
+ * `to` the vectors of the panel lie. A term that is `apart`, or deeper than FR_SUM_BLOCK, is added
+ * in blocks of at most that depth, each summed by itself: see block_by_block. */
 typedef struct {
     const term *terms;
     fr_index count;
     const real *const *from;
     real *const *to;
     const fr_index *from_at, *to_at;
+    int apart;
 } panel_sum;
 
 /* Vectors side by side. */
@@ -169,21 +171,6 @@ static NOINLINE void single_row_pair(const panel_sum p[2], fr_index width) {
         single_body(2, 3, p);
 }
 
-/* The fewest parts of at most `most` that are together `whole`, of nearly equal size: 32 rows are
- * 2*6 + 4*5, not 5*6 + 2. The first `larger` of them are one larger than `size`. */
-typedef struct {
-    fr_index count, size, larger;
-} parts;
-
-INLINE parts split_evenly(fr_index whole, fr_index most) {
-    const fr_index count = whole <= most ? 1 : (whole + most - 1) / most;
-    return (parts){count, whole / count, whole % count};
-}
-
-INLINE fr_index part_size(const parts *p, fr_index number) {
-    return p->size + (number < p->larger);
-}
-
 /* The sum for all tiles of a panel. */
 static void tile_by_tile(const fr_plan *plan, const panel_sum *p, fr_index rows, fr_index width) {
     const fr_index strip = strip_of(width);
@@ -199,14 +186,52 @@ static void tile_by_tile(const fr_plan *plan, const panel_sum *p, fr_index rows,
     }
 }
 
-/* One more term of a sum, a block of depth after the other; the sum goes on where it stands. */
-static void block_by_block(const fr_plan *plan, panel_sum *sum, const term *whole, fr_index rows,
-                           fr_index width) {
+/* Depth of a term, in all of its blocks. */
+INLINE fr_index depth_of(const term *m) { return m->blocks * m->depth; }
+
+/* The sum for one block of depth of one term. */
+static void sum_block(const fr_plan *plan, const panel_sum *p, fr_index rows, fr_index width) {
+    if (rows == 1)
+        single_row(p, width);
+    else
+        tile_by_tile(plan, p, rows, width);
+}
+
+static void block_by_block(const fr_plan *plan, panel_sum *sum, const term *whole, fr_index most,
+                           fr_index rows, fr_index width);
+
+/* The same, summed by itself before it is added; the plan may cut it further. */
+static NOINLINE void add_block(const fr_plan *plan, const panel_sum *p, fr_index rows,
+                               fr_index width) {
+    static const real zeros[PANEL];
+    const fr_index most = rows == 1 ? FR_SUM_BLOCK : plan->depth;
+    real block[FR_MOST_ROWS * PANEL] ALIGNED, *line[FR_MOST_ROWS];
+    const real *from[FR_MOST_ROWS];
+    for (fr_index r = 0; r < rows; r++) {
+        line[r] = block + r * PANEL;
+        from[r] = zeros;
+    }
+    panel_sum own = {p->terms, 1, from, line, neighbours, neighbours, 0};
+    if (depth_of(p->terms) <= most)
+        sum_block(plan, &own, rows, width);
+    else
+        block_by_block(plan, &own, p->terms, most, rows, width);
+    for (fr_index r = 0; r < rows; r++)
+        for (fr_index v = 0; v < width; v++)
+            store(p->to[r] + p->to_at[v],
+                  load(p->from[r] + p->from_at[v]) + load(line[r] + v * VL));
+}
+
+/* One more term of a sum, in blocks of at most so much depth. Those of the plan, which are not
+ * apart, change no result: the sum goes on where it stands. */
+static void block_by_block(const fr_plan *plan, panel_sum *sum, const term *whole, fr_index most,
+                           fr_index rows, fr_index width) {
     const int jumps = whole->blocks > 1; /* of A: then some of its blocks are a part */
     const fr_index a_step = jumps ? whole->a_block : whole->a_step;
     const fr_index b_step = whole->b_step * VL * (jumps ? whole->depth : 1);
-    const parts depths = jumps ? split_evenly(whole->blocks, 1 + plan->depth / whole->depth)
-                               : split_evenly(whole->depth, plan->depth);
+    const fr_index most_blocks = most > whole->depth ? most / whole->depth : 1;
+    const parts depths = jumps ? split_evenly(whole->blocks, most_blocks)
+                               : split_evenly(whole->depth, most);
     const real *a[FR_MOST_ROWS];
     term part = *whole;
     part.a = a;
@@ -219,7 +244,10 @@ static void block_by_block(const fr_plan *plan, panel_sum *sum, const term *whol
         for (fr_index r = 0; r < rows; r++) a[r] = whole->a[r] + first * a_step;
         part.b = whole->b + first * b_step;
         part.next = i + 1 < depths.count ? size * b_step : whole->next - first * b_step;
-        tile_by_tile(plan, sum, rows, width);
+        if (sum->apart)
+            add_block(plan, sum, rows, width);
+        else
+            sum_block(plan, sum, rows, width);
         sum->from = (const real *const *)sum->to;
         sum->from_at = sum->to_at;
         first += size;
@@ -230,22 +258,26 @@ static void block_by_block(const fr_plan *plan, panel_sum *sum, const term *whol
 static NOINLINE void sum_in_blocks(const fr_plan *plan, const panel_sum *p, fr_index rows,
                                    fr_index width) {
     panel_sum sum = *p;
-    for (fr_index i = 0; i < p->count; i++) block_by_block(plan, &sum, p->terms + i, rows, width);
+    for (fr_index i = 0; i < p->count; i++) {
+        sum.apart = p->apart || depth_of(p->terms + i) > FR_SUM_BLOCK;
+        block_by_block(plan, &sum, p->terms + i,
+                       sum.apart || rows == 1 ? FR_SUM_BLOCK : plan->depth, rows, width);
+    }
 }
 
 /* The sum for `rows` rows and `width` (1 to 4) vectors of a panel. A panel deeper than the plan
  * has it is cut, so that a block of it stays in the nearest cache until all rows have met it. */
 INLINE void sum_panel(const fr_plan *plan, const panel_sum *p, fr_index rows, fr_index width) {
-    fr_index depth = 0;
-    if (rows == 1) {
-        single_row(p, width);
-        return;
+    fr_index depth = 0, deepest = 0;
+    for (fr_index i = 0; i < p->count; i++) {
+        const fr_index own = depth_of(p->terms + i);
+        depth += own;
+        deepest = own > deepest ? own : deepest;
     }
-    for (fr_index i = 0; i < p->count; i++) depth += p->terms[i].blocks * p->terms[i].depth;
-    if (depth <= plan->depth)
-        tile_by_tile(plan, p, rows, width);
-    else
+    if (p->apart || deepest > FR_SUM_BLOCK || (rows > 1 && depth > plan->depth))
         sum_in_blocks(plan, p, rows, width);
+    else
+        sum_block(plan, p, rows, width);
 }
 
 /* C of some rows and a panel whose vectors are not all full, or that begins with a bias and C. Its
@@ -268,7 +300,8 @@ static void product_edge(const fr_product *p, const term *ab, fr_index panel, fr
         for (fr_index v = 0; p->bias && v < width; v++)
             store(line[r] + v * VL, load(line[r] + v * VL) + load(bias + v * VL));
     }
-    const panel_sum sum = {ab, 1, (const real *const *)line, line, neighbours, neighbours};
+    const panel_sum sum = {ab,         1,          (const real *const *)line, line,
+                           neighbours, neighbours, p->accumulate == FR_APART};
     sum_panel(p->plan, &sum, height, width);
     for (fr_index r = 0; r < height; r++)
         for (fr_index v = 0; v < l->width; v++)
@@ -288,7 +321,13 @@ static void product_full(const fr_product *p, const term *ab, fr_index panel, fr
         to[r] = (real *)p->c[i + r] + columns_to(l, panel);
         from[r] = p->accumulate ? to[r] : start;
     }
-    const panel_sum sum = {ab, 1, from, to, p->accumulate ? l->start : neighbours, l->start};
+    const panel_sum sum = {ab,
+                           1,
+                           from,
+                           to,
+                           p->accumulate ? l->start : neighbours,
+                           l->start,
+                           p->accumulate == FR_APART};
     sum_panel(p->plan, &sum, height, width);
 }
 

@@ -10,7 +10,7 @@
 static double log_sum_exp(const void *row, fr_index count, double *max) {
     const real largest = row_max(row, count);
     *max = (double)largest;
-    return log((double)shifted_exp(NULL, row, count, largest, NULL));
+    return log(shifted_exp(NULL, row, count, largest, NULL));
 }
 
 /* Writes the places of the `wanted` largest numbers, the largest first and of equal ones the

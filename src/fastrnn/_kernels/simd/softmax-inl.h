@@ -21,9 +21,9 @@ INLINE real row_max(const real *x, fr_index count) {
     return result;
 }
 
-/* Returns the sum of e^(src - max), and the numbers themselves in dst where that is not NULL;
- * where total is not NULL, there the sum of src - max. */
-INLINE real shifted_exp(real *dst, const real *src, fr_index count, real max, real *total) {
+/* Returns the sum of e^(src - max) for a block of numbers, and the numbers themselves in dst where
+ * that is not NULL; where total is not NULL, there the sum of src - max. */
+INLINE real shifted_exp_block(real *dst, const real *src, fr_index count, real max, real *total) {
     vec sum = {0}, exponents = {0};
     for (fr_index j = 0; j < count; j += VL) {
         const fr_index n = count - j;
@@ -37,19 +37,42 @@ INLINE real shifted_exp(real *dst, const real *src, fr_index count, real max, re
     return sum_lanes(sum);
 }
 
+/* The same for a row, a block after the other. */
+INLINE double shifted_exp(real *dst, const real *src, fr_index count, real max, double *total) {
+    double sum = 0;
+    if (total) *total = 0;
+    for (fr_index j = 0; j < count; j += FR_SUM_BLOCK) {
+        real exponents;
+        sum += (double)shifted_exp_block(dst ? dst + j : NULL, src + j,
+                                         min_index(count - j, FR_SUM_BLOCK), max,
+                                         total ? &exponents : NULL);
+        if (total) *total += (double)exponents;
+    }
+    return sum;
+}
+
 static void softmax(void *row, fr_index count) {
-    const real sum = shifted_exp(row, row, count, row_max(row, count), NULL);
+    const real sum = (real)shifted_exp(row, row, count, row_max(row, count), NULL);
     scale_row(row, count, 1 / sum);
+}
+
+/* a . b */
+INLINE double dot_row(const real *a, const real *b, fr_index count) {
+    double total = 0;
+    for (fr_index first = 0; first < count; first += FR_SUM_BLOCK) {
+        const fr_index end = min_index(count, first + FR_SUM_BLOCK);
+        vec sum = {0};
+        for (fr_index j = first; j < end; j += VL)
+            sum += load_part(a + j, end - j) * load_part(b + j, end - j);
+        total += (double)sum_lanes(sum);
+    }
+    return total;
 }
 
 /* drow comes in as the gradient of the softmax `row` and leaves as that of its argument. */
 static void softmax_backward(void *drow, const void *row, fr_index count) {
     real *d = drow;
-    const real *p = row;
-    vec sum = {0};
-    for (fr_index j = 0; j < count; j += VL)
-        sum += load_part(d + j, count - j) * load_part(p + j, count - j);
-    const real mean = sum_lanes(sum);
+    const real *p = row, mean = (real)dot_row(d, p, count);
     for (fr_index j = 0; j < count; j++) d[j] = p[j] * (d[j] - mean);
 }
 
@@ -60,11 +83,11 @@ static double cross_entropy(const void *logits, fr_index count, fr_index target,
     const real *x = logits;
     real *d = dlogits;
     const real max = row_max(x, count);
-    real sum, total = 0;
+    double sum, total = 0;
     if (d) { /* four loops, each without what it does not need */
         sum = smoothing ? shifted_exp(d, x, count, max, &total)
                         : shifted_exp(d, x, count, max, NULL);
-        const real factor = (real)scale / sum, spread = (real)(scale * smoothing / count);
+        const real factor = (real)scale / (real)sum, spread = (real)(scale * smoothing / count);
         if (smoothing)
             for (fr_index j = 0; j < count; j++) d[j] = d[j] * factor - spread;
         else
@@ -74,8 +97,8 @@ static double cross_entropy(const void *logits, fr_index count, fr_index target,
         sum = smoothing ? shifted_exp(NULL, x, count, max, &total)
                         : shifted_exp(NULL, x, count, max, NULL);
     }
-    const double log_sum = log((double)sum);
+    const double log_sum = log(sum);
     const double below = (double)max - (double)x[target]; /* first: beside 1e16, log_sum is lost */
     if (!smoothing) return log_sum + below;               /* no 0 * infinity below */
-    return log_sum + (1 - smoothing) * below - smoothing * (double)total / (double)count;
+    return log_sum + (1 - smoothing) * below - smoothing * total / (double)count;
 }

@@ -130,3 +130,18 @@ INLINE real sum_halves(vec v) {
 }
 
 INLINE fr_index min_index(fr_index a, fr_index b) { return a < b ? a : b; }
+
+/* The fewest parts of at most `most` that are together `whole`, of nearly equal size: 32 rows are
+ * 2*6 + 4*5, not 5*6 + 2. The first `larger` of them are one larger than `size`. */
+typedef struct {
+    fr_index count, size, larger;
+} parts;
+
+INLINE parts split_evenly(fr_index whole, fr_index most) {
+    const fr_index count = whole <= most ? 1 : (whole + most - 1) / most;
+    return (parts){count, whole / count, whole % count};
+}
+
+INLINE fr_index part_size(const parts *p, fr_index number) {
+    return p->size + (number < p->larger);
+}

@@ -143,7 +143,7 @@ INLINE void sum_piece(const fr_cell *m, const step_piece *t, const real *const *
                       const term *terms, fr_index count, fr_index width, real *acc) {
     real *to[FR_MOST_ROWS];
     for (fr_index i = 0; i < t->height; i++) to[i] = acc + i * PANEL;
-    const panel_sum sum = {terms, count, from, to, neighbours, neighbours};
+    const panel_sum sum = {terms, count, from, to, neighbours, neighbours, 0};
     sum_panel(m->plan, &sum, t->height, width);
 }
 
@@ -186,11 +186,13 @@ INLINE void hidden_piece(const fr_cell *m, const step_piece *t, const void *w, f
     sum_piece(m, t, from, &h, 1, width, acc);
 }
 
-/* Takes two panels of fewer than four vectors at once, if they are full and the piece is a single
- * row: see single_row_pair. Vectors of AVX-512 are long enough, and one stream is read faster. */
+/* Takes two panels of fewer than four vectors at once, if they are full and not deeper than a block
+ * of a sum, and the piece is a single row: see single_row_pair. Vectors of AVX-512 are long enough,
+ * and one stream is read faster; what is deeper comes from beyond the L2, which is slower still. */
 INLINE void pair_panels(const fr_cell *m, step_piece *t) {
     const int full = t->panel + 2 <= t->end && (t->panel + 2) * VL <= m->hidden;
-    if (t->height == 1 && full && FR_VECTOR_BYTES < 64) t->panels = 2;
+    const int one_block = m->hidden <= FR_SUM_BLOCK;
+    if (t->height == 1 && full && one_block && FR_VECTOR_BYTES < 64) t->panels = 2;
 }
 
 /* The same for both panels of a pair, whose lines of acc follow each other. */
@@ -200,8 +202,8 @@ INLINE void hidden_pair(const fr_cell *m, const step_piece *t, const void *w, fr
     const real *const *from = (const real *const *)at;
     const term h[2] = {panel_term(t->panel, t->h, m->hidden, w, stored),
                        panel_term(t->panel + 1, t->h, m->hidden, w, stored)};
-    const panel_sum pair[2] = {{h, 1, from, at, neighbours, neighbours},
-                               {h + 1, 1, from + 1, at + 1, neighbours, neighbours}};
+    const panel_sum pair[2] = {{h, 1, from, at, neighbours, neighbours, 0},
+                               {h + 1, 1, from + 1, at + 1, neighbours, neighbours, 0}};
     single_row_pair(pair, stored);
 }
 
@@ -223,9 +225,11 @@ INLINE void barrier_wait(fr_share share) {
     if (share.barrier) fr_barrier_wait(share.barrier, share.threads, share.spin_limit);
 }
 
-/* a = b + x Wx + h Wh for one row on weights as they lie; h meets the first `h_columns` columns. */
-INLINE void single_sums(const fr_cell_single *m, fr_index columns, fr_index h_columns, real *a) {
+/* a = b + x Wx + h Wh for one row on weights as they lie; h meets the first `h_columns` columns.
+ * `block` is scratch of as many numbers as there are columns. */
+INLINE void single_sums(const fr_cell_single *m, fr_index columns, fr_index h_columns, real *a,
+                        real *block) {
     memcpy(a, m->b, (size_t)columns * sizeof(real));
-    add_row_product(a, m->x, m->input, m->wx, columns, columns);
-    add_row_product(a, m->h, m->hidden, m->wh, h_columns, columns);
+    add_row_product(a, m->x, m->input, m->wx, columns, columns, block);
+    add_row_product(a, m->h, m->hidden, m->wh, h_columns, columns, block);
 }

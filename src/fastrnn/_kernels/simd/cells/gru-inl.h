@@ -218,15 +218,17 @@ static void gru_backward_step(const fr_cell_backward *m, fr_share share, fr_inde
     finish_step(m, share, s, VL, 1, 2, out, 1); /* r, z = b + h Wh */
 }
 
-/* r and z in the order of the columns, b_n + x Wn, then h Un or (r*h) Un, and r*h. */
-enum { gru_work_per_unit = 5 };
+/* r and z in the order of the columns, b_n + x Wn, then h Un or (r*h) Un, r*h, and the block of a
+ * sum. */
+enum { gru_work_per_unit = 8 };
 
 static void gru_single(const fr_cell_single *m) {
     const fr_index hidden = m->hidden, columns = 3 * hidden;
     const real *wh_n = (const real *)m->wh + 2 * hidden, *h_prev = m->h;
     real *a = m->work, *r = a + m->order[0] * hidden, *z = a + m->order[1] * hidden;
-    real *n = a + 2 * hidden, *q = n + hidden, *reset_h = q + hidden, *h_next = m->h_next;
-    single_sums(m, columns, 2 * hidden, a);
+    real *n = a + 2 * hidden, *q = n + hidden, *reset_h = q + hidden;
+    real *block = reset_h + hidden, *h_next = m->h_next;
+    single_sums(m, columns, 2 * hidden, a, block);
     if (m->complement)
         for (fr_index i = 0; i < hidden; i++) z[i] = -z[i];
     for (fr_index unit = 0; unit < 2 * hidden; unit += VL) {
@@ -235,11 +237,11 @@ static void gru_single(const fr_cell_single *m) {
     }
     if (m->bh) {
         memcpy(q, m->bh, (size_t)hidden * sizeof(real));
-        add_row_product(q, h_prev, hidden, wh_n, hidden, columns);
+        add_row_product(q, h_prev, hidden, wh_n, hidden, columns, block);
         for (fr_index i = 0; i < hidden; i++) n[i] += r[i] * q[i];
     } else {
         for (fr_index i = 0; i < hidden; i++) reset_h[i] = r[i] * h_prev[i];
-        add_row_product(n, reset_h, hidden, wh_n, hidden, columns);
+        add_row_product(n, reset_h, hidden, wh_n, hidden, columns, block);
     }
     for (fr_index unit = 0; unit < hidden; unit += VL) {
         const fr_index lanes = hidden - unit;

@@ -69,7 +69,8 @@ static void lstm_backward_step(const fr_cell_backward *m, fr_share share, fr_ind
     finish_step(m, share, s, VL, 0, 4, m->dstate[0], 0);
 }
 
-enum { lstm_work_per_unit = 4 };
+/* The sums, and the block of a sum. */
+enum { lstm_work_per_unit = 8 };
 
 static void lstm_single(const fr_cell_single *m) {
     const fr_index hidden = m->hidden;
@@ -77,7 +78,7 @@ static void lstm_single(const fr_cell_single *m) {
     const real *c_prev = m->c;
     const real *a_i = a + m->order[0] * hidden, *a_f = a + m->order[1] * hidden;
     const real *a_g = a + m->order[2] * hidden, *a_o = a + m->order[3] * hidden;
-    single_sums(m, 4 * hidden, 4 * hidden, a);
+    single_sums(m, 4 * hidden, 4 * hidden, a, a + 4 * hidden);
     for (fr_index unit = 0; unit < hidden; unit += VL) {
         const fr_index n = hidden - unit;
         const vec i = vsigmoid(load_part(a_i + unit, n)), f = vsigmoid(load_part(a_f + unit, n));

@@ -315,7 +315,7 @@ static void program_sum(const run *r, const fr_sum *sum, const piece *t, fr_inde
         const fr_matrix *matrix = m->matrix + sum->matrix;
         terms[count++] = panel_term(panel, v, matrix->depth, matrix->data, 4);
     }
-    const panel_sum all = {terms, count, from, to, neighbours, neighbours};
+    const panel_sum all = {terms, count, from, to, neighbours, neighbours, 0};
     sum_panel(m->plan, &all, height, width);
 }
 

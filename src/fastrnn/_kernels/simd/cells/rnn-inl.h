@@ -46,12 +46,13 @@ static void rnn_backward_step(const fr_cell_backward *m, fr_share share, fr_inde
     finish_step(m, share, s, PANEL, 0, 1, m->dstate[0], 0);
 }
 
-enum { rnn_work_per_unit = 0 };
+/* The block of a sum. */
+enum { rnn_work_per_unit = 1 };
 
 static void rnn_single(const fr_cell_single *m) {
     const fr_index hidden = m->hidden, relu = m->relu;
     real *a = m->h_next;
-    single_sums(m, hidden, hidden, a);
+    single_sums(m, hidden, hidden, a, m->work);
     for (fr_index unit = 0; unit < hidden; unit += VL) {
         const vec value = load_part(a + unit, hidden - unit);
         store_part(a + unit, relu ? vrelu(value) : vtanh(value), hidden - unit);
