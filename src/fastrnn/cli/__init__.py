@@ -6,6 +6,7 @@ import os
 import sys
 from argparse import Namespace
 from collections.abc import Sequence
+from typing import TextIO
 
 import fastrnn
 from fastrnn._printable import escaped
@@ -24,11 +25,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     if sys.stderr is None:  # closed
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - as long as the process lives
-    arguments = _parser().parse_args(argv)
-    if sys.stdout is None:
-        return _complain("standard output is closed")
-    code = _run(arguments)
-    unwritten = _unwritten()
+    try:
+        try:
+            arguments = _parser().parse_args(argv)
+        except SystemExit as done:  # --help, --version, a wrong option
+            raise SystemExit(_with_output(int(done.code or 0))) from None
+        if sys.stdout is None:
+            return _complain("standard output is closed")
+        return _with_output(_run(arguments))
+    finally:
+        _unwritten(sys.stderr)
+
+
+def _with_output(code: int) -> int:
+    """Write what standard output still holds; return the exit code with this counted."""
+    unwritten = None if sys.stdout is None else _unwritten(sys.stdout)
     if unwritten is None or code:
         return code
     if isinstance(unwritten, BrokenPipeError):
@@ -61,18 +72,18 @@ def _run(arguments: Namespace) -> int:
 
 def _stream() -> str:
     """Name the standard stream that an error without a file is about."""
-    return "standard output" if _unwritten() else "standard input or output"
+    return "standard output" if _unwritten(sys.stdout) else "standard input or output"
 
 
-def _unwritten() -> OSError | None:
-    """Flush standard output; where this fails, discard the rest, and return the error.
+def _unwritten(stream: TextIO) -> OSError | None:
+    """Flush the stream; where this fails, discard the rest, and return the error.
 
-    Otherwise Python would fail at exit.
+    Otherwise Python would fail at exit, with an exit code of its own.
     """
     try:
-        sys.stdout.flush()
+        stream.flush()
     except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
         return error
     return None
 
