@@ -14,7 +14,7 @@ from support.numeric import assert_close, numeric_gradient
 import fastrnn
 from fastrnn import layers
 from fastrnn._cells import CELLS, Cell
-from fastrnn.layers.recurrent import Recurrent
+from fastrnn.layers.recurrent import RecurrentLayer
 from fastrnn.ops._recurrent import backward_one, forward_one
 
 ROOT = Path(__file__).parent.parent
@@ -43,7 +43,7 @@ def step_backward(dstates, saved):
     return da @ Wx.T, (dh_prev,), (x.T @ da, h_dropped.T @ da, da.sum(axis=0))
 
 
-class Toy(Recurrent):
+class Toy(RecurrentLayer):
     cell = TOY
 
 

@@ -54,6 +54,19 @@ def test_swapped_in_layers_have_the_losses_of_numpy_s(
     assert re.fullmatch(r"a step is \d+\.\d times as fast", ratio)
 
 
+def test_an_own_cell_learns_beside_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, picture = EXAMPLES[0].with_name("own_cell.py"), tmp_path / "picture.png"
+    monkeypatch.setattr(sys, "argv", [path.name, "--quick", "--out", str(picture)])
+    runpy.run_path(str(path), run_name="__main__")
+    _, *rows, _ = capsys.readouterr().out.splitlines()
+    errors = {row[:14].strip(): float(row.split()[-1]) for row in rows}
+    assert errors.keys() == {"LSTM", "LayerNormLSTM", "own cell"}
+    assert all(error < 0.5 for error in errors.values())  # an answer of 0 gives more than 1
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
 def test_letters_to_sounds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
