@@ -72,10 +72,9 @@ def variant(
     `limit` clips their inputs; with `coupled` the forget gate is 1 - i.
     """
     functions = [partial(_clipped, activation, limit) for activation in activations]
-    if name == "rnn":
-        return _rnn(functions)
-    if name == "gru":
-        return _gru(functions, reset_after)
+    cell = CELLS[name]
+    if len(cell.states) == 1:
+        return _rnn(functions) if cell.split_bias is None else _gru(functions, reset_after)
     if activations == DEFAULTS and limit is None and peepholes != coupled:
         return coupled_lstm if coupled else peephole_lstm
     return _lstm(functions, peepholes, coupled)
