@@ -52,8 +52,8 @@ INLINE void additive_block(const fr_additive *m, fr_index i, fr_index a, fr_inde
     *dv += own_dv;
 }
 
-/* Writes dq (queries, size), adds to dv (size) and to dk. There are at most FR_SUM_BLOCK queries, so
- * that no sum is long. */
+/* Writes dq (queries, size), adds to dv (size) and to dk. There are at most FR_SUM_BLOCK queries,
+ * so that no sum is long. */
 static void additive_backward(const fr_additive *m) {
     for (fr_index a = 0; a < m->size; a += VL) {
         vec dv = {0};

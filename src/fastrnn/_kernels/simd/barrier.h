@@ -59,8 +59,8 @@ static inline int64_t fr_add_relaxed(int64_t *to, int64_t value) {
     return __atomic_add_fetch(to, value, __ATOMIC_RELAXED);
 }
 
-/* Whether the caller now has what the flag stands for: false if another thread has it. What that one
- * wrote before it left the flag is seen. */
+/* Whether the caller now has what the flag stands for: false if another thread has it. What that
+ * one wrote before it left the flag is seen. */
 static inline int fr_take_flag(int *flag) {
     return __atomic_exchange_n(flag, 1, __ATOMIC_ACQUIRE) == 0;
 }

@@ -5,7 +5,8 @@
 
 #define PANEL (4 * VL) /* columns of a panel of four vectors */
 
-/* The gate of panel p where gates have panels of their own; a division is dear, and mostly needless. */
+/* The gate of panel p where gates have panels of their own. A division is dear, and mostly
+ * needless. */
 INLINE fr_index gate_of(const fr_layout *l, fr_index p) {
     return l->first + p < l->group ? 0 : (l->first + p) / l->group;
 }

@@ -1,12 +1,12 @@
-/* A step of a cell that is data: what `recurrent/programs.pyx` makes of the graph of a cell that was
- * written in the language of `fastrnn.cell`, one code forward and one backward.
+/* A step of a cell that is data: what `recurrent/program_compiler.py` makes of the graph of a cell
+ * that was written in the language of `fastrnn.cell`, codes forward and backward.
  *
  * A code runs in phases. Where a phase needs what all hidden units of a row have in the one before,
  * a mean or the operand of a product, the threads that share the row meet in front of it. A phase
  * first makes its sums (products with weights) for some rows and a panel of four vectors of hidden
- * units; then its instructions run over these rows, each over a block of them at a time, which stays
- * in L1. An operand is the number of a value: a register, a sum of the phase, a place in memory, a
- * row value or a constant. A result goes to a register or to a place. */
+ * units; then its instructions run over these rows, each over a block of them at a time, which
+ * stays in L1. An operand is the number of a value: a register, a sum of the phase, a place in
+ * memory, a row value or a constant. A result goes to a register or to a place. */
 #pragma once
 
 #include <stddef.h>

@@ -103,8 +103,8 @@ INLINE void dot_strip(const int rows, real *c, fr_index c_step, const real *a, f
         dot_block(rows, 1, c + j, c_step, a, a_step, b + j * b_step, b_step, depth, add);
 }
 
-/* One block of depth of `row_products`; `add` is a constant where this is called, as the check of it
- * for each result costs time. */
+/* One block of depth of `row_products`; `add` is a constant where this is called, as the check of
+ * it for each result costs time. */
 INLINE void block_products(real *c, fr_index c_step, const real *a, fr_index a_rows,
                            fr_index a_step, const real *b, fr_index b_rows, fr_index b_step,
                            fr_index depth, const int add) {

@@ -1,4 +1,4 @@
-/* One step, forward or backward, of a cell that is a program (program.h), for a share of the rows. */
+/* One step, forward or backward, of a cell that is a program (program.h), for a share of rows. */
 #pragma once
 
 #include "../product-inl.h"
@@ -8,8 +8,8 @@
 #include "cell_backward-inl.h"
 #include "rnn-inl.h"
 
-/* A line is a row's panel. Lines of a block, over which one instruction runs at a time; numbers that
- * a block may have; and lines times sums of a piece, at most. */
+/* A line is a row's panel. Lines of a block, over which one instruction runs at a time; numbers
+ * that a block may have; and lines times sums of a piece, at most. */
 #define BLOCK_LINES 8
 #define BLOCK (BLOCK_LINES * PANEL)
 #define PIECE_LINES (4 * FR_MOST_ROWS)
@@ -21,7 +21,8 @@ typedef struct {
     fr_index panel_step, row_step;
 } place;
 
-/* An operand for the lines of a block: vector v of line i at start + i*line_step + v*vector_step. */
+/* An operand for the lines of a block: vector v of line i lies at start + i*line_step +
+ * v*vector_step. */
 typedef struct {
     real *start;
     fr_index line_step, vector_step;
@@ -174,8 +175,8 @@ static void keep_block(const run *r, const piece *t, fr_index first, fr_index li
 }
 
 /* The sum of a row over the units of a panel and, if wanted (z), that of the squares of their
- * deviations from its mean (Chan et al. 1979): the parts of a sum over all units, which every thread
- * adds up in the same order. */
+ * deviations from its mean (Chan et al. 1979): the parts of a sum over all units, which every
+ * thread adds up in the same order. */
 static void add_up_block(const run *r, const piece *t, fr_index first, fr_index lines,
                          const fr_instruction *c, operand x) {
     const fr_index panels = panels_of(r->m->hidden);
@@ -434,8 +435,8 @@ static void program_step(const fr_cell *m, fr_share share, fr_index s,
     run_code(begin_run(m, NULL, code, share, s, acc_init));
 }
 
-/* dh += the gradients of some gates' sums, times their part of Wh^T: blocks of units of a chunk from
- * `panel` on, `depth` of each. */
+/* dh += the gradients of some gates' sums, times their part of Wh^T: blocks of units of a chunk
+ * from `panel` on, `depth` of each. */
 static void through_gates(const fr_cell_backward *b, fr_share share, fr_index s, real *out,
                           fr_index panel, const real *w_t, fr_index blocks, fr_index depth) {
     const fr_cell *m = &b->cell;
