@@ -16,6 +16,15 @@ INLINE fr_index share_count(fr_share share, fr_index rows) {
 INLINE fr_index share_row(fr_share share, fr_index i) { return share.first + i * share.stride; }
 
 INLINE fr_index vectors_of(fr_index columns) { return (columns + VL - 1) / VL; }
+INLINE fr_index panels_of(fr_index units) { return (units + PANEL - 1) / PANEL; }
+
+/* The share of the vectors of h, of which there may be fewer than of hidden units. */
+INLINE fr_share share_of_h(const fr_cell *m, fr_share share) {
+    const fr_index panels = panels_of(m->output), all = panels_of(m->hidden);
+    share.begin = share.begin / 4 * panels / all * 4;
+    share.end = min_index((share.end + 3) / 4 * panels / all * 4, vectors_of(m->output));
+    return share;
+}
 
 /* A gated cell has panels of VL hidden units, the last one of what is left: a gate's columns of
  * panel p lie units_in(p) apart. */

@@ -35,44 +35,50 @@ static fr_index point_at_rows(const fr_cell_backward *m, fr_share share, fr_inde
     return height;
 }
 
-/* out[row] (+)= dgates W^T for the share's rows and vectors of step s: the backward of h W. A panel
- * of dgates has `units` hidden units; gates first .. first+gates-1 of each take part. */
+/* out[row] (+)= dgates W^T for the share's rows and vectors of h at step s: `blocks` panels of
+ * dgates from `panel` on, `depth` numbers of each from `first` on. A panel of packed W^T has w_rows
+ * rows, of which w_t points to the first that takes part. */
+static void through_weights(const fr_cell_backward *m, fr_share share, fr_index s, fr_index panel,
+                            fr_index first, fr_index blocks, fr_index depth, const real *w_t,
+                            fr_index w_rows, real *out, int accumulate) {
+    const fr_index end = vectors_of(m->cell.output) * VL;
+    void *a[ROW_GROUP], *c[ROW_GROUP];
+    const fr_product p = {.plan = m->cell.plan,
+                          .blocks = blocks,
+                          .depth = depth,
+                          .a = a,
+                          .a_step = 1,
+                          .a_block = m->chunk_rows * PANEL,
+                          .b = w_t,
+                          .b_step = 4,
+                          .b_panel = w_rows * PANEL,
+                          .layout = {.width = 4,
+                                     .advance = PANEL,
+                                     .group = PTRDIFF_MAX,
+                                     .start = {0, VL, 2 * VL, 3 * VL},
+                                     .limit = {end, end, end, end}},
+                          .begin = share.begin / 4,
+                          .end = (share.end + 3) / 4,
+                          .c = c,
+                          .accumulate = accumulate};
+    for (fr_index at = 0, height;
+         (height = point_at_rows(m, share, s, at, panel, first, out, a, c)) > 0; at += height)
+        product(&p, 0, height);
+}
+
+/* out[row] (+)= dgates W^T: the backward of h W. A panel of dgates has `units` hidden units; gates
+ * first .. first+gates-1 of each take part. */
 static void through_hidden(const fr_cell_backward *m, fr_share share, fr_index s, fr_index units,
                            fr_index first, fr_index gates, const void *w_t, real *out,
                            int accumulate) {
     const fr_index full = m->cell.hidden / units, left = m->cell.hidden % units;
-    const fr_index end = m->cell.vectors * VL;
-    void *a[ROW_GROUP], *c[ROW_GROUP];
-    const fr_product whole = {.plan = m->cell.plan,
-                              .blocks = full,
-                              .depth = gates * units,
-                              .a = a,
-                              .a_step = 1,
-                              .a_block = m->chunk_rows * PANEL,
-                              .b = w_t,
-                              .b_step = 4,
-                              .b_panel = (full + (left > 0)) * gates * units * PANEL,
-                              .layout = {.width = 4,
-                                         .advance = PANEL,
-                                         .group = PTRDIFF_MAX,
-                                         .start = {0, VL, 2 * VL, 3 * VL},
-                                         .limit = {end, end, end, end}},
-                              .begin = share.begin / 4,
-                              .end = (share.end + 3) / 4,
-                              .c = c,
-                              .accumulate = accumulate};
-    fr_product rest = whole; /* of the last panel, which is not full */
-    rest.blocks = 1;
-    rest.depth = gates * left;
-    rest.b = (const real *)w_t + full * gates * units * PANEL;
-    rest.accumulate = accumulate || full;
-    for (fr_index at = 0, height;
-         (height = point_at_rows(m, share, s, at, 0, first * units, out, a, c)) > 0; at += height) {
-        if (full) product(&whole, 0, height);
-        if (!left) continue;
-        point_at_rows(m, share, s, at, full, first * left, out, a, c);
-        product(&rest, 0, height);
-    }
+    const fr_index depth = gates * units, w_rows = (full + (left > 0)) * depth;
+    const real *rest = (const real *)w_t + full * depth * PANEL; /* of a panel that is not full */
+    if (full)
+        through_weights(m, share, s, 0, first * units, full, depth, w_t, w_rows, out, accumulate);
+    if (left)
+        through_weights(m, share, s, full, first * left, 1, gates * left, rest, w_rows, out,
+                        accumulate || full);
 }
 
 /* dh (+)= drop_h * dh_dropped, the backward of drop_h*h, for the share's part of step s. */
@@ -99,15 +105,16 @@ static void operand_step(const fr_cell_backward *m, fr_share share, fr_index s) 
     const fr_index count = share_count(share, cell->batch.batch_sizes[s]);
     const fr_index input = cell->input, in = vectors_of(input), vectors = cell->vectors;
     const fr_index begin = in * share.begin / vectors, end = in * share.end / vectors;
+    const fr_share of_h = share_of_h(cell, share);
     const real *h_prev = h_at(cell, s);
     for (fr_index i = 0; i < count; i++) {
         const fr_index row = share_row(share, i), number = chunk_number(m, s, row);
         const real *x = view_at(cell->x, row, s);
         for (fr_index v = begin; v < end; v++)
             store(operand_at(m, v, number), load_part(x + v * VL, input - v * VL));
-        for (fr_index v = share.begin; v < share.end; v++) {
+        for (fr_index v = of_h.begin; v < of_h.end; v++) {
             const fr_index at = row * cell->ld + v * VL;
-            const vec h = load_part(h_prev + at, cell->hidden - v * VL);
+            const vec h = load_part(h_prev + at, cell->output - v * VL);
             store(operand_at(m, in + v, number), drop_h(cell, h, at));
         }
     }

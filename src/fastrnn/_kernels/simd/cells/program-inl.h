@@ -59,16 +59,6 @@ INLINE fr_index units_from(const piece *t, fr_index line) {
     return t->units - panel_of(t, line) * PANEL;
 }
 
-INLINE fr_index panels_of(fr_index units) { return (units + PANEL - 1) / PANEL; }
-
-/* The share of the vectors of h, of which there may be fewer than of hidden units. */
-INLINE fr_share share_of_h(const fr_cell *m, fr_share share) {
-    const fr_index panels = panels_of(m->output), all = panels_of(m->hidden);
-    share.begin = share.begin / 4 * panels / all * 4;
-    share.end = min_index((share.end + 3) / 4 * panels / all * 4, vectors_of(m->output));
-    return share;
-}
-
 static place place_at(const run *r, fr_place what) {
     const fr_cell *m = r->m;
     const fr_cell_backward *b = r->b;
@@ -435,82 +425,27 @@ static void program_step(const fr_cell *m, fr_share share, fr_index s,
     run_code(begin_run(m, NULL, code, share, s, acc_init));
 }
 
-/* dh += the gradients of some gates' sums, times their part of Wh^T: blocks of units of a chunk
- * from `panel` on, `depth` of each. */
-static void through_gates(const fr_cell_backward *b, fr_share share, fr_index s, real *out,
-                          fr_index panel, const real *w_t, fr_index blocks, fr_index depth) {
-    const fr_cell *m = &b->cell;
-    const fr_index panels = panels_of(m->hidden), end = vectors_of(m->output) * VL;
-    void *a[ROW_GROUP], *c[ROW_GROUP];
-    const fr_product p = {.plan = m->plan,
-                          .blocks = blocks,
-                          .depth = depth,
-                          .a = a,
-                          .a_step = 1,
-                          .a_block = b->chunk_rows * PANEL,
-                          .b = w_t,
-                          .b_step = 4,
-                          .b_panel = m->program->h_gates * panels * PANEL * PANEL,
-                          .layout = {.width = 4,
-                                     .advance = PANEL,
-                                     .group = PTRDIFF_MAX,
-                                     .start = {0, VL, 2 * VL, 3 * VL},
-                                     .limit = {end, end, end, end}},
-                          .begin = share.begin / 4,
-                          .end = (share.end + 3) / 4,
-                          .c = c,
-                          .accumulate = 1};
-    for (fr_index at = 0, height;
-         (height = point_at_rows(b, share, s, at, panel, 0, out, a, c)) > 0; at += height)
-        product(&p, 0, height);
-}
-
-/* The same for all gates that h met: those of a run together, unless their last panels are not full
- * and stand apart. */
-static void program_through_hidden(const fr_cell_backward *b, fr_share share, fr_index s,
-                                   real *out) {
+/* out (+)= the gradients of the sums that h met, times Wh^T: the gates of a run together, unless
+ * their last panels are not full and stand apart. */
+static void program_through_hidden(const fr_cell_backward *b, fr_share share, fr_index s, real *out,
+                                   int accumulate) {
     const fr_program *program = b->cell.program;
-    const fr_index panels = panels_of(b->cell.hidden);
+    const fr_index panels = panels_of(b->cell.hidden), w_rows = program->h_gates * panels * PANEL;
     const fr_index full = b->cell.hidden / PANEL, left = b->cell.hidden % PANEL;
     for (fr_index i = 0; i < program->run_count; i++) {
         const fr_run *run = program->runs + i;
         const fr_index together = left ? 1 : run->gates;
-        for (fr_index gate = 0; gate < run->gates; gate += together) {
+        for (fr_index gate = 0; gate < run->gates; gate += together, accumulate = 1) {
             const fr_index panel = (run->chunk + gate) * panels;
             const real *w_t = (const real *)b->wh_t + (run->first + gate) * panels * PANEL * PANEL;
-            if (full) through_gates(b, share, s, out, panel, w_t, full * together, PANEL);
+            if (full)
+                through_weights(b, share, s, panel, 0, full * together, PANEL, w_t, w_rows, out,
+                                accumulate);
             if (left)
-                through_gates(b, share, s, out, panel + full, w_t + full * PANEL * PANEL, 1, left);
+                through_weights(b, share, s, panel + full, 0, 1, left, w_t + full * PANEL * PANEL,
+                                w_rows, out, accumulate || full);
         }
     }
-}
-
-/* The x, and the h after dropout, that made step s, beside what the step has just left. */
-static void program_operands(const fr_cell_backward *b, fr_share share, fr_index s) {
-    const fr_cell *m = &b->cell;
-    const fr_index count = share_count(share, m->batch.batch_sizes[s]);
-    const fr_index input = m->input, in = vectors_of(input), vectors = m->vectors;
-    const fr_index begin = in * share.begin / vectors, end = in * share.end / vectors;
-    const fr_share of_h = share_of_h(m, share);
-    const real *h_prev = h_at(m, s);
-    for (fr_index i = 0; i < count; i++) {
-        const fr_index row = share_row(share, i), number = chunk_number(b, s, row);
-        const real *x = view_at(m->x, row, s);
-        for (fr_index v = begin; v < end; v++)
-            store(operand_at(b, v, number), load_part(x + v * VL, input - v * VL));
-        for (fr_index v = of_h.begin; v < of_h.end; v++) {
-            const fr_index at = row * m->ld + v * VL;
-            const vec h = load_part(h_prev + at, m->output - v * VL);
-            store(operand_at(b, in + v, number), drop_h(m, h, at));
-        }
-    }
-}
-
-static void clear_rows(const fr_cell_backward *b, fr_share share, fr_index s, real *out) {
-    const fr_index count = share_count(share, b->cell.batch.batch_sizes[s]);
-    for (fr_index i = 0; i < count; i++)
-        for (fr_index v = share.begin; v < share.end; v++)
-            store(out + share_row(share, i) * b->cell.ld + v * VL, (vec){0});
 }
 
 static void program_backward_step(const fr_cell_backward *b, fr_share share, fr_index s) {
@@ -519,9 +454,8 @@ static void program_backward_step(const fr_cell_backward *b, fr_share share, fr_
     if (m->program->h_gates) {
         const fr_share of_h = share_of_h(m, share);
         barrier_wait(share);
-        if (m->drop_h) clear_rows(b, of_h, s, b->dreset_h);
-        program_through_hidden(b, of_h, s, m->drop_h ? b->dreset_h : b->dstate[0]);
+        program_through_hidden(b, of_h, s, m->drop_h ? b->dreset_h : b->dstate[0], !m->drop_h);
         if (m->drop_h) through_dropout(b, of_h, s, b->dreset_h, 1);
     }
-    program_operands(b, share, s);
+    operand_step(b, share, s);
 }
