@@ -85,6 +85,20 @@ class Cell:
         projection = () if program.projection is None else (program.projection,)
         return (*products, *program.vectors, *program.matrices, *projection)
 
+    @property
+    def projection(self) -> str | None:
+        """The name of the weights that make h narrower than the other states, if there are any."""
+        return None if self.program is None else self.program.projection
+
+    @property
+    def keeps(self) -> tuple[float, ...]:
+        """The probability of each mask that a step takes in training."""
+        return () if self.program is None else self.program.keeps
+
+    def widths(self, H: int, P: int) -> list[int]:
+        """Return how many units each state has, of which h has P."""
+        return [P, *[H] * (len(self.states) - 1)]
+
     def shapes(self, D: int, H: int, P: int | None = None) -> dict[str, tuple[int, ...]]:
         """Return the shapes of `weights` by name; h has P units, as the others unless projected."""
         P = H if P is None else P

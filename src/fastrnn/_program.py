@@ -72,9 +72,9 @@ class Program:
     projection: str | None = None
 
     @property
-    def keeps(self) -> int:
-        """How many masks a step takes in training."""
-        return sum(node.op == "keep" for node in self.nodes)
+    def keeps(self) -> tuple[float, ...]:
+        """The probability of each mask that a step takes in training."""
+        return tuple(node.number for node in self.nodes if node.op == "keep")
 
     def gates_of(self, *ops: str) -> frozenset[str]:
         """Return the gates of which one of these sums is used."""

@@ -57,7 +57,7 @@ def test_a_gate_is_joined_or_split(name):
 def test_masks_and_products_are_numbered_and_named_once(name):
     program = CELLS[name].program
     keeps = [node.name for node in program.nodes if node.op == "keep"]
-    assert keeps == [str(k) for k in range(program.keeps)]
+    assert keeps == [str(k) for k in range(len(program.keeps))]
     backward = [node.name for node in program.backward if node.op == "keep"]
     assert set(backward) <= set(keeps)
     products = [node.name for node in program.nodes if node.op == "matmul"]

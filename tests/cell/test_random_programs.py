@@ -63,8 +63,7 @@ class Keeps(dict):
     """The masks of the keeps by their probabilities."""
 
     def __init__(self, cell, masks):
-        kept = [node.number for node in cell.program.nodes if node.op == "keep"]
-        super().__init__((p, masks[0, k, :, 0]) for k, p in enumerate(kept))
+        super().__init__((p, masks[0, k, :, 0]) for k, p in enumerate(cell.keeps))
 
     def __missing__(self, p):
         return np.zeros((N, H))

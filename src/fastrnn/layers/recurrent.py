@@ -454,18 +454,15 @@ class RecurrentLayer(Layer):
 
     def _masks(self, N: int, T: int) -> Array | None:
         """Draw the masks (directions, keeps, N, T, H) of a layer whose cell has ``keep``."""
-        program = self.cell.program
-        if program is None or not program.keeps:
+        if not self.cell.keeps:
             return None
         shape = (self.directions, N, T, self.hidden_size)
-        kept = [node.number for node in program.nodes if node.op == "keep"]
-        masks = [self.rng.random(shape, np.float32) < p for p in kept]
+        masks = [self.rng.random(shape, np.float32) < p for p in self.cell.keeps]
         return np.stack(masks, axis=1).view(np.uint8)
 
     def _check_cell(self) -> None:
         """Raise ValueError where an argument asks for what the cell does not have."""
-        program = self.cell.program
-        projects = program is not None and program.projection is not None
+        projects = self.cell.projection is not None
         if projects != (self.proj_size is not None):
             wanted = "an integer, as the cell projects h" if projects else "None for this cell"
             raise ValueError(f"{self._name}: proj_size must be {wanted}, got {self.proj_size}")
@@ -489,7 +486,7 @@ class RecurrentLayer(Layer):
             if isinstance(state, (tuple, list)):
                 came = f"a {came} of {len(state)}"
             raise ValueError(f"{self._name}: {prefix}state must be ({wanted}), got {came}")
-        widths = [self.output_size, *[self.hidden_size] * (len(names) - 1)]
+        widths = self.cell.widths(self.hidden_size, self.output_size)
         shapes = [(len(self._keys), N, width) for width in widths]
         return [
             check.array_or_zeros(

@@ -36,7 +36,7 @@ def _dtype(owner: str, name: str, value: Any) -> str:
 def _cell(owner: str, name: str, value: Any) -> Any:
     """Return the name of a cell of ours, or a defined cell as data."""
     cell = cell_of(owner, value)
-    if cell.program is not None and cell.program.projection is not None:
+    if cell.projection is not None:
         raise ValueError(f"{owner}: cell must not project h, got {cell.title}")
     return value if isinstance(value, str) or cell.program is None else to_dict(cell)
 

@@ -83,7 +83,7 @@ def forward(
         x = check.integers(name, "x", x, ("N", "T"), len(embedding))
     N, T = x.shape[:2]
     outer = (len(reverse), N) if stacked else (N,)
-    shapes = [(*outer, width) for width in _widths(cell, sizes)]
+    shapes = [(*outer, width) for width in cell.widths(*sizes[1:])]
     states = [
         check.array_or_zeros(name, f"{state}0", value, shape, dtype, contiguous=True)
         for state, value, shape in zip(cell.states, states, shapes, strict=True)
@@ -182,7 +182,7 @@ def step(
     x = check.array(name, "x", x, ("N", sizes[0]), dtype, contiguous=True)
     states = [
         check.array(name, state, value, (len(x), width), dtype, contiguous=True)
-        for state, value, width in zip(cell.states, states, _widths(cell, sizes), strict=True)
+        for state, value, width in zip(cell.states, states, cell.widths(*sizes[1:]), strict=True)
     ]
     return run_step(cell, x, states, ready, options, backend)
 
@@ -222,12 +222,6 @@ def freeze(
     return None if packed is None else Prepacked(chosen, packed)
 
 
-def _widths(cell: Cell, sizes: tuple[int, int, int]) -> list[int]:
-    """Return how many units each state has."""
-    _, H, P = sizes
-    return [P, *[H] * (len(cell.states) - 1)]
-
-
 def _checked(
     cell: Cell, weights: Sequence[Sequence[Any]], *, as_they_lie: bool
 ) -> tuple[list[tuple[Array | None, ...]], tuple[int, int, int], DType]:
@@ -247,8 +241,8 @@ def _checked(
         H = P = shape_of("Wh", "H", f"{len(cell.gates)}*H")[0]
     else:
         H = P = G // len(cell.x_gates)
-        if program.projection is not None:
-            P = shape_of(program.projection, "H", "P")[1]
+        if cell.projection is not None:
+            P = shape_of(cell.projection, "H", "P")[1]
     sizes = (D, H, P)
     ready = [
         tuple(

@@ -211,7 +211,7 @@ def _run(train: bool, *arguments: Any) -> tuple[Array, Array, Array | None, list
     """Check and compute, all arguments in their order; the stash serves only if `train`."""
     weights, x, fed, states, memory, lengths, steps, drops, drop_h, num_threads, backend = arguments
     decoder, D, H, dtype = check_cells(_NAME, weights)
-    if train and decoder.row.program is not None and decoder.row.program.keeps:
+    if train and decoder.row.keeps:
         wanted = "a cell without `keep`, of which there are no masks here"
         raise ValueError(f"{_NAME}: in training cell must be {wanted}, got {decoder.row.title}")
     feeding = check.option(_NAME, "context", decoder.context, CONTEXTS) == "input_feeding"

@@ -79,7 +79,7 @@ def check_cells(owner: str, weights: Any) -> tuple[DecoderWeights, int, int, DTy
     if not isinstance(weights.cell, Cell):
         check.option(owner, "cell", weights.cell, CELLS)
     cell, cells = weights.row, weights.cells
-    if cell.program is not None and cell.program.projection is not None:
+    if cell.projection is not None:
         raise ValueError(f"{owner}: cell must not project h, got {cell.title}")
     names = cell.weights
     wanted = f"({', '.join(names)}) for each layer"

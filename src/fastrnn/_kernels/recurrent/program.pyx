@@ -145,17 +145,16 @@ cdef class ProgramWeights(Weights):
     def __init__(self, cell, arrays):
         cdef const fr_kernels *kernels = kernels_for((<cnp.ndarray>arrays[0]).itemsize)
         named = dict(zip(cell.weights, arrays, strict=True))
-        projection = cell.program.projection
         self.code, self.kernels = code_of(cell), kernels
         self.step, self.backward_step = kernels.program.step, kernels.program.backward_step
         self.order = cell.weights
         self.Wx, self.Wh, self.b = named["Wx"], named.get("Wh"), named["b"]
         self.vectors = tuple([named[name] for name in cell.program.vectors])
         self.matrices = tuple([
-            named[name] for name in (*cell.program.matrices, projection) if name is not None
+            named[name] for name in (*cell.program.matrices, cell.projection) if name is not None
         ])
         self.input, self.hidden = self.Wx.shape[0], len(self.b) // len(cell.x_gates)
-        self.output = self.hidden if projection is None else named[projection].shape[1]
+        self.output = named[cell.projection].shape[1] if cell.projection else self.hidden
         self.layout_x = apart_layout(kernels, self.hidden, self.code.c.x_gates)
         self.layout_h = apart_layout(kernels, self.hidden, self.code.c.h_gates)
         self.in_place = False

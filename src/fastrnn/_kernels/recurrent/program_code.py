@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
+
+T = TypeVar("T")
 
 MOST_REGISTERS = 64
 ROW_VALUES = ("mean", "rstd")
@@ -145,3 +147,10 @@ class Root(NamedTuple):
     place: Place | Operand | str
     last: bool = False
     narrow: bool | None = None
+
+
+def number_in(found: list[T], item: T) -> int:
+    """Return where an item stands in a list, at its end if it is new."""
+    if item not in found:
+        found.append(item)
+    return found.index(item)

@@ -7,7 +7,7 @@ the states before and after the step, which are kept anyway.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import lru_cache, partial
+from functools import partial
 
 from fastrnn._cells import Cell
 from fastrnn._kernels.recurrent.program_code import (
@@ -26,7 +26,6 @@ from fastrnn._kernels.recurrent.program_phases import Leaf, Phases
 from fastrnn._program import Node
 
 
-@lru_cache(maxsize=256)
 def compiled(cell: Cell) -> Compiled:
     """Compile the program of a cell."""
     return _Compiler(cell).compiled()

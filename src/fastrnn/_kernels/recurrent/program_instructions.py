@@ -18,6 +18,7 @@ from fastrnn._kernels.recurrent.program_code import (
     RowValue,
     Sum,
     Value,
+    number_in,
 )
 from fastrnn._program import Node
 
@@ -86,9 +87,9 @@ class PhaseCode:
         if whole.computed(number) and whole.levels[number] < self.level:
             return whole.place(Place("carried", whole.carried[number]))
         if isinstance(leaf, Sum):
-            return self._sum(leaf)
+            return Value("sum", number_in(self.sums, leaf))
         if isinstance(leaf, RowValue):
-            return self._row_value(leaf)
+            return Value("row", number_in(self.row_values, leaf))
         if isinstance(leaf, Place):
             return whole.place(leaf)
         if isinstance(leaf, float):
@@ -97,22 +98,16 @@ class PhaseCode:
             return self._compute(number, leaf, ())
         if node.op in ROW_VALUES:
             partial, saved = whole.partial[node.args[0]], whole.saved.get(number, -1)
-            return self._row_value(RowValue(partial, saved, node.op == "rstd", node.number))
+            row_value = RowValue(partial, saved, node.op == "rstd", node.number)
+            return Value("row", number_in(self.row_values, row_value))
         if node.op in PRODUCTS:
             matrix = whole.matrices.index(node.name)
-            return self._sum(Sum(matrix=matrix, operand=whole.carried[node.args[0]]))
+            product = Sum(matrix=matrix, operand=whole.carried[node.args[0]])
+            return Value("sum", number_in(self.sums, product))
         if node.op == "keep":
             operands = self.value(node.args[0]), Value("plain", int(node.name))
             return self._compute(number, "keep", operands, node.number)
         return self._compute(number, *self._arithmetic(node))
-
-    def _sum(self, what: Sum) -> Value:
-        self.sums += [what] if what not in self.sums else []
-        return Value("sum", self.sums.index(what))
-
-    def _row_value(self, what: RowValue) -> Value:
-        self.row_values += [what] if what not in self.row_values else []
-        return Value("row", self.row_values.index(what))
 
     def _compute(
         self, node: int, op: str, operands: Sequence[Value], constant: float = 0.0

@@ -9,7 +9,7 @@ is carried there in memory, unless it can be loaded anew.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from fastrnn._kernels.recurrent.program_code import (
     PRODUCTS,
@@ -20,6 +20,7 @@ from fastrnn._kernels.recurrent.program_code import (
     RowValue,
     Sum,
     Value,
+    number_in,
 )
 from fastrnn._kernels.recurrent.program_instructions import PhaseCode
 from fastrnn._program import Node
@@ -151,10 +152,3 @@ class Phases:
         if number not in numbers:
             numbers[number] = len(numbers)
             phases[self.levels[number], self.narrow[number]].append(number)
-
-
-def number_in(found: list[Any], item: Any) -> int:
-    """Return where an item stands in a list, at its end if it is new."""
-    if item not in found:
-        found.append(item)
-    return found.index(item)
