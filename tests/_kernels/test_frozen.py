@@ -40,7 +40,7 @@ class Stack:
         for array in self.owners:
             array.flags.writeable = False
         self.frozen = _kernels.recurrent_freeze(
-            first.row,
+            first.cell,
             weights,
             options=first.options,
             directions=self.directions,

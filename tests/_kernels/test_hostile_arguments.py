@@ -37,7 +37,7 @@ def hostile_values(valid):
 
 def recurrent_calls(variant):
     problem = recurrent_problem(variant, np.random.default_rng(1), N=3, T=4, D=5, dtype="f4")
-    cell, arguments, states = problem.cell, problem.arguments, list(problem.states.values())
+    cell, arguments, states = problem.cell.name, problem.arguments, list(problem.states.values())
     functions = [getattr(ops, f"{cell}_{name}") for name in ("forward", "backward", "step")]
     options = {"lengths": np.array([4, 0, 2]), "reverse": True, "num_threads": 2, "backend": None}
     options["drop_h"] = np.full((3, 2), 2, np.float32)

@@ -10,6 +10,7 @@ from fastrnn._kernels.runtime.thread_groups import force_threads_per_group
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.numeric import random_drop, random_lengths
+from support.problems import everything
 from support.programs import LIBRARY, program_problem, random_cell
 
 from fastrnn import _kernels, _reference
@@ -18,14 +19,6 @@ pytestmark = pytest.mark.usefixtures("isa")
 
 # FASTRNN_PROGRAMS=2000 is what a maintainer runs after a change of the compiler of programs.
 EXAMPLES = settings(deadline=None, max_examples=int(os.environ.get("FASTRNN_PROGRAMS", "40")))
-
-
-def everything(problem, module, *, num_threads=None, **options):
-    """All that a forward and its backward return, by name."""
-    y, states, stash = problem.forward(module, num_threads=num_threads, **options)
-    finals = {f"last {name[0]}": state for name, state in zip(problem.states, states, strict=True)}
-    gradients = problem.backward(module, stash, num_threads=num_threads)
-    return {"y": y, **finals, **{f"d{name}": array for name, array in gradients.items()}}
 
 
 @given(

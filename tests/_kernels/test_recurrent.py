@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.numeric import random_drop, random_lengths
-from support.problems import TEXTBOOK, VARIANTS, recurrent_problem
+from support.problems import TEXTBOOK, VARIANTS, everything, recurrent_problem
 from support.written_cells import PROGRAMS
 
 from fastrnn import _kernels, _reference
@@ -41,7 +41,7 @@ class Case(NamedTuple):
         sizes = {"N": self.N, "T": self.T, "D": self.D, "H": H}
         lengths = random_lengths(rng, self.N, self.T) if self.ragged else None
         problem = recurrent_problem(variant, rng, **sizes, dtype=dtype)
-        dropping = self.dropping and problem.row.h_gates
+        dropping = self.dropping and problem.cell.h_gates
         drop_h = random_drop(rng, problem.states["h0"].shape, dtype) if dropping else None
         return problem, {"lengths": lengths, "reverse": self.reverse, "drop_h": drop_h}
 
@@ -65,14 +65,6 @@ EXAMPLES = settings(deadline=None, max_examples=15)
 # Sizes at which the weights do not fit a cache in float32, so that x is projected ahead, and at
 # which threads share the packing.
 PROJECTED = {"rnn": 900, "lstm": 441, "gru": 511}
-
-
-def everything(problem, module, *, num_threads=None, **options):
-    """All that a forward and its backward return, by name."""
-    y, states, stash = problem.forward(module, num_threads=num_threads, **options)
-    finals = {f"last {name[0]}": state for name, state in zip(problem.states, states, strict=True)}
-    gradients = problem.backward(module, stash, num_threads=num_threads)
-    return {"y": y, **finals, **{f"d{name}": array for name, array in gradients.items()}}
 
 
 def padding(options, T):

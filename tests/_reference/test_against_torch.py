@@ -28,7 +28,7 @@ def torch_recurrent(problem, lengths, reverse):
     """
     _, T, D = problem.x.shape
     H = problem.weights["Wh"].shape[0]
-    module = {"rnn": torch.nn.RNN, "lstm": torch.nn.LSTM, "gru": torch.nn.GRU}[problem.cell](
+    module = {"rnn": torch.nn.RNN, "lstm": torch.nn.LSTM, "gru": torch.nn.GRU}[problem.cell.name](
         D, H, batch_first=True, bidirectional=True, dtype=tensor(problem.x).dtype, **problem.options
     )
     suffix = "_l0_reverse" if reverse else "_l0"
@@ -85,9 +85,9 @@ def test_recurrent(variant, ragged, reverse, dtype, rtol):
 def torch_step(problem, x, states, drop_h, Wx, Wh, b, bh=None):
     """Return the new states by the cell's formulas; what meets Wh is drop_h * h."""
     h, met = states[0], drop_h * states[0]
-    if problem.cell == "rnn":
+    if problem.cell.name == "rnn":
         return (getattr(torch, problem.options["nonlinearity"])(x @ Wx + met @ Wh + b),)
-    if problem.cell == "lstm":
+    if problem.cell.name == "lstm":
         i, f, g, o = (x @ Wx + met @ Wh + b).chunk(4, dim=1)
         c = torch.sigmoid(f) * states[1] + torch.sigmoid(i) * torch.tanh(g)
         return torch.sigmoid(o) * torch.tanh(c), c

@@ -16,7 +16,6 @@ from support.numeric import (
 from support.problems import TEXTBOOK, VARIANTS, recurrent_problem
 
 from fastrnn import _reference
-from fastrnn._cells import CELLS
 
 pytestmark = pytest.mark.parametrize("variant", VARIANTS + TEXTBOOK)
 
@@ -176,7 +175,7 @@ def test_directions_share_x_and_nothing_else(variant, dropping):
     rng = np.random.default_rng(12)
     pair = [recurrent_problem(variant, rng) for _ in range(2)]
     pair[1].x = pair[0].x
-    cell, lengths = CELLS[pair[0].cell], random_lengths(rng, 4, 5)
+    cell, lengths = pair[0].cell, random_lengths(rng, 4, 5)
     drop_h = random_drop(rng, (2, 4, 2)) if dropping else None
     y, finals, stash = _reference.recurrent_forward(
         cell,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import copy
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from support.numeric import assert_close, random_drop, random_lengths
 from support.problems import recurrent_problem
-from support.programs import ProgramProblem
 
 from fastrnn import _reference, cell
 from fastrnn._cells import CELLS
@@ -73,9 +73,7 @@ def test_the_built_in_cells_written_in_it_are_the_same(variant, dropping):
         Wh = weights["Wh"]
         weights |= {"Wh": Wh[:, :4].copy(), "Un": Wh[:, 4:].copy()}
     assert {name: array.shape for name, array in weights.items()} == defined.shapes(3, 2)
-    ours = ProgramProblem(
-        defined, problem.x, problem.states, weights, None, problem.dy, problem.dstates
-    )
+    ours = replace(problem, cell=defined, weights=weights, options={})
     options = {"lengths": random_lengths(rng, 4, 5), "reverse": True}
     if dropping:
         options["drop_h"] = random_drop(rng, (4, 2))

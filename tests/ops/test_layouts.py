@@ -59,9 +59,9 @@ def test_recurrent(variant, layout, backend):
     # Weights in Fortran order stay so, and BLAS sums them in another order.
     equal = close if layout is np.asfortranarray and backend == "reference" else identical
     problem = recurrent_problem(variant, np.random.default_rng(1))
-    forward = getattr(ops, f"{problem.cell}_forward")
-    backward = getattr(ops, f"{problem.cell}_backward")
-    step = getattr(ops, f"{problem.cell}_step")
+    forward = getattr(ops, f"{problem.cell.name}_forward")
+    backward = getattr(ops, f"{problem.cell.name}_backward")
+    step = getattr(ops, f"{problem.cell.name}_step")
     plain = list(problem.arguments.values())
     upstream = [problem.dy, *problem.dstates.values()]
     *wanted, stash = forward(*plain, **problem.options, lengths=[5, 0, 2, 3])

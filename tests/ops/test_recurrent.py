@@ -25,9 +25,9 @@ def test_agrees_with_the_reference(variant, ragged, reverse, dtype, backend):
     grads = problem.backward(_reference, stash)
 
     arguments, options = problem.arguments.values(), {**problem.options, **modes}
-    inferred = getattr(ops, problem.cell)(*arguments, **options)
-    *outputs, stash = getattr(ops, f"{problem.cell}_forward")(*arguments, **options)
-    backward = getattr(ops, f"{problem.cell}_backward")
+    inferred = getattr(ops, problem.cell.name)(*arguments, **options)
+    *outputs, stash = getattr(ops, f"{problem.cell.name}_forward")(*arguments, **options)
+    backward = getattr(ops, f"{problem.cell.name}_backward")
     upstream = (problem.dy, *problem.dstates.values())
     results = [backward(*upstream, stash), backward(*upstream, stash)]  # a stash serves again
 
@@ -46,9 +46,9 @@ def test_agrees_with_the_reference(variant, ragged, reverse, dtype, backend):
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_step_is_a_forward_over_one_step(variant, dtype, backend):
     problem = recurrent_problem(variant, np.random.default_rng(2), N=3, T=1, H=5, dtype=dtype)
-    _, *wanted = getattr(ops, problem.cell)(*problem.arguments.values(), **problem.options)
+    _, *wanted = getattr(ops, problem.cell.name)(*problem.arguments.values(), **problem.options)
     _, *others = problem.arguments.values()
-    states = getattr(ops, f"{problem.cell}_step")(problem.x[:, 0], *others, **problem.options)
+    states = getattr(ops, f"{problem.cell.name}_step")(problem.x[:, 0], *others, **problem.options)
     states = states if isinstance(states, tuple) else (states,)
     for state, want in zip(states, wanted, strict=True):
         assert_close(state, want, RTOL[dtype])
@@ -59,8 +59,8 @@ def test_none_means_zeros(variant, backend):
     problem = recurrent_problem(variant, np.random.default_rng(3))
     none = [None] * len(problem.states)
     zeros = [np.zeros_like(state) for state in problem.states.values()]
-    forward = getattr(ops, f"{problem.cell}_forward")
-    backward = getattr(ops, f"{problem.cell}_backward")
+    forward = getattr(ops, f"{problem.cell.name}_forward")
+    backward = getattr(ops, f"{problem.cell.name}_backward")
     *outputs, stash = forward(problem.x, *none, *problem.weights.values(), **problem.options)
     *wanted, _ = forward(problem.x, *zeros, *problem.weights.values(), **problem.options)
     for output, want in zip(outputs, wanted, strict=True):
@@ -80,13 +80,13 @@ def test_none_means_zeros(variant, backend):
 def test_empty_batches_and_sequences(variant, N, T, backend):
     rng = np.random.default_rng(4)
     problem = recurrent_problem(variant, rng, N=N, T=T, D=3, H=2)
-    forward = getattr(ops, f"{problem.cell}_forward")
+    forward = getattr(ops, f"{problem.cell.name}_forward")
     for lengths in (None, rng.integers(0, T + 1, N)):
         y, h, *rest = forward(*problem.arguments.values(), **problem.options, lengths=lengths)
         assert y.shape == (N, T, 2) and h.shape == (N, 2)
         if T == 0:
             np.testing.assert_array_equal(h, problem.states["h0"])
-        backward = getattr(ops, f"{problem.cell}_backward")
+        backward = getattr(ops, f"{problem.cell.name}_backward")
         grads = backward(problem.dy, *problem.dstates.values(), rest[-1])
         for grad, array in zip(grads, problem.arguments.values(), strict=False):
             assert grad.shape == array.shape

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:Setting the:DeprecationWarning")
 
 def recurrent(variant):
     p = recurrent_problem(variant, np.random.default_rng(1), N=2, T=3, D=4, H=2)
-    forward, backward = (getattr(ops, f"{p.cell}_{name}") for name in ("forward", "backward"))
+    forward, backward = (getattr(ops, f"{p.cell.name}_{name}") for name in ("forward", "backward"))
     *_, stash = forward(*p.arguments.values(), **p.options)
     used = {"x": p.x, **p.weights}
     return used, lambda: backward(p.dy, *p.dstates.values(), stash)
@@ -28,7 +28,7 @@ def both_directions(variant):
     p, other = (
         recurrent_problem(variant, np.random.default_rng(k), N=2, T=3, D=4, H=2) for k in (1, 2)
     )
-    cell = fastrnn.layers.RECURRENT[p.cell].cell
+    cell = p.cell
     used = {"x": p.x}
     used |= {f"{key} of the second direction": array for key, array in other.weights.items()}
     weights = [[own.get(key) for key in cell.weights] for own in (p.weights, other.weights)]
@@ -41,7 +41,7 @@ def both_directions(variant):
 
 def of_ids(variant):
     p = recurrent_problem(variant, np.random.default_rng(1), N=2, T=9, D=4, H=2)
-    cell = fastrnn.layers.RECURRENT[p.cell].cell
+    cell = p.cell
     embedding, ids = np.random.default_rng(2).standard_normal((2, 4)), np.ones((2, 9), int)
     weights = [p.weights.get(key) for key in cell.weights]
     states = [None] * len(cell.states)

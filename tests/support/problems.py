@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
-from fastrnn._cells import CELLS, Cell
+from fastrnn._cells import CELLS, Cell, Options
 from fastrnn.ops import DecoderWeights
 from support.numeric import Array, random_drop, random_lengths
 from support.written_cells import PROGRAMS
@@ -36,18 +36,14 @@ SCORES = ("dot", "scaled_dot", "general", "additive", "multi_head")
 class RecurrentProblem:
     """Random arguments for one cell, and calls of it in any backend module."""
 
-    cell: str
+    cell: Cell
     x: Array
     states: dict[str, Array]
     weights: dict[str, Array]
-    options: dict[str, Any]
+    options: Options
     dy: Array
     dstates: dict[str, Array]
-
-    @property
-    def row(self) -> Cell:
-        """The cell itself."""
-        return CELLS.get(self.cell) or PROGRAMS[self.cell]
+    masks: Array | None = None
 
     @property
     def arguments(self) -> dict[str, Array]:
@@ -60,14 +56,13 @@ class RecurrentProblem:
         def wide(arrays: dict[str, Array]) -> dict[str, Array]:
             return {name: array.astype(np.float64) for name, array in arrays.items()}
 
-        return RecurrentProblem(
-            self.cell,
-            self.x.astype(np.float64),
-            wide(self.states),
-            wide(self.weights),
-            self.options,
-            self.dy.astype(np.float64),
-            wide(self.dstates),
+        return replace(
+            self,
+            x=self.x.astype(np.float64),
+            states=wide(self.states),
+            weights=wide(self.weights),
+            dy=self.dy.astype(np.float64),
+            dstates=wide(self.dstates),
         )
 
     def forward(
@@ -76,18 +71,20 @@ class RecurrentProblem:
         *,
         reverse: bool = False,
         drop_h: Array | None = None,
+        train: bool = True,
         **options: Any,
     ) -> tuple[Array, tuple[Array, ...], Any]:
-        """Return y, the final states, the stash."""
+        """Return y, the final states, the stash; evaluation has no masks."""
         y, finals, stash = module.recurrent_forward(
-            self.row,
+            self.cell,
             self.x,
             [state[None] for state in self.states.values()],
             [self.cell_weights()],
             options=self.options,
             reverse=[reverse],
             drop_h=None if drop_h is None else drop_h[None],
-            **{"lengths": None, "train": True, **options},
+            train=train,
+            **{"lengths": None, "masks": self.masks if train else None, **options},
         )
         return y, tuple(final[0] for final in finals), stash
 
@@ -95,7 +92,7 @@ class RecurrentProblem:
         """Return the gradients by the names of `arguments`."""
         dstates = [dstate[None] for dstate in self.dstates.values()]
         dx, dinitial, (dweights,) = module.recurrent_backward(
-            self.row, self.dy, dstates, stash, **options
+            self.cell, self.dy, dstates, stash, **options
         )
         gradients = (dx, *(dstate[0] for dstate in dinitial), *dweights)
         if self.cell_weights()[-1] is None:
@@ -106,7 +103,7 @@ class RecurrentProblem:
     def step(self, module: ModuleType, x: Array, states: tuple[Array, ...]) -> tuple[Array, ...]:
         """Return the states after one step from `states`, in which h comes first."""
         result: tuple[Array, ...] = module.recurrent_step(
-            self.row, x, states, self.cell_weights(), options=self.options
+            self.cell, x, states, self.cell_weights(), options=self.options
         )
         return result
 
@@ -117,7 +114,7 @@ class RecurrentProblem:
 
     def cell_weights(self) -> tuple[Array | None, ...]:
         """The arrays in the order of the cell's weights."""
-        return tuple(map(self.weights.get, self.row.weights))
+        return tuple(map(self.weights.get, self.cell.weights))
 
 
 def recurrent_problem(
@@ -135,7 +132,7 @@ def recurrent_problem(
     if variant not in PROGRAMS:
         name, _, kind = variant.partition("_")
     cell = CELLS.get(name) or PROGRAMS[name]
-    P = max(1, H // 2) if cell.program and cell.program.projection else H
+    P = max(1, H // 2) if cell.projection else H
 
     def normal(*shape: int, scale: float = 1.0) -> Array:
         return (scale * rng.standard_normal(shape)).astype(dtype)
@@ -144,7 +141,7 @@ def recurrent_problem(
         return normal(*shape, scale=1 / max(shape[0], 1) ** 0.5 if len(shape) == 2 else 1)
 
     shapes = cell.shapes(D, H, P)
-    widths = [P] + [H] * (len(cell.states) - 1)
+    widths = cell.widths(H, P)
     if kind != "after":
         shapes.pop("bh", None)
     options: dict[str, Any] = {"nonlinearity": kind} if "nonlinearity" in cell.options else {}
@@ -154,7 +151,7 @@ def recurrent_problem(
     if "n0" in states:  # an sLSTM divides by it
         states["n0"] = 1 + np.abs(states["n0"])
     return RecurrentProblem(
-        cell=name,
+        cell=cell,
         weights={name: weight(*shape) for name, shape in shapes.items()},
         x=normal(N, T, D),
         states=states,
@@ -162,6 +159,20 @@ def recurrent_problem(
         dy=normal(N, T, P),
         dstates={f"d{state}": normal(N, W) for state, W in zip(cell.states, widths, strict=True)},
     )
+
+
+def everything(
+    problem: RecurrentProblem,
+    module: ModuleType,
+    *,
+    num_threads: int | None = None,
+    **options: Any,
+) -> dict[str, Array]:
+    """All that a forward and its backward return, by name."""
+    y, states, stash = problem.forward(module, num_threads=num_threads, **options)
+    finals = {f"last {name[0]}": state for name, state in zip(problem.states, states, strict=True)}
+    gradients = problem.backward(module, stash, num_threads=num_threads)
+    return {"y": y, **finals, **{f"d{name}": array for name, array in gradients.items()}}
 
 
 @dataclass
@@ -353,8 +364,8 @@ def decoder_problem(
     for k in range(layers):
         width = H if k else E + (F if feeding else M)
         cell = recurrent_problem(variant, rng, N=0, T=0, D=width, H=H, dtype=dtype)
-        cells.append(tuple(map(cell.weights.get, CELLS[cell.cell].weights)))
-    state_count = len(CELLS[cell.cell].states)
+        cells.append(tuple(map(cell.weights.get, cell.cell.weights)))
+    state_count = len(cell.cell.states)
     attention = attention_problem(score, rng, N=0, Dq=H, Dk=M, Dv=M, A=A, heads=heads, dtype=dtype)
     drops = (rng.random((layers - 1, N, T, H)) < 0.7) / np.array(0.7)
     return DecoderProblem(

@@ -4,85 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from fastrnn import cell as words
-from fastrnn import layers
 from fastrnn._cells import NO_OPTIONS, Cell
-from fastrnn.cell.library.lstmp import lstmp
+from fastrnn.cell.library import NAMES, named
 from fastrnn.cell.library.zoneout_lstm import zoneout_lstm
 from support.numeric import Array
+from support.problems import RecurrentProblem
 
-LIBRARY: dict[str, Cell] = {name: getattr(layers, name).cell for name in layers.library.__all__} | {
-    "LSTMP": lstmp,
-    "ZoneoutLSTM": zoneout_lstm(0.3, 0.4),
+LIBRARY: dict[str, Cell] = {cell.title: cell for cell in map(named, NAMES)} | {
+    "ZoneoutLSTM": zoneout_lstm(0.3, 0.4)
 }
 """Every cell of the library by the name of its layer."""
-
-
-@dataclass
-class ProgramProblem:
-    """Random arguments for a defined cell, and calls of it in any backend module."""
-
-    cell: Cell
-    x: Array
-    states: dict[str, Array]
-    weights: dict[str, Array]
-    masks: Array | None
-    dy: Array
-    dstates: dict[str, Array]
-
-    @property
-    def arguments(self) -> dict[str, Array]:
-        """The arrays that have a gradient, by name, in the order of the cell's arguments."""
-        return {"x": self.x, **self.states, **self.weights}
-
-    def forward(
-        self,
-        module: ModuleType,
-        *,
-        reverse: bool = False,
-        drop_h: Array | None = None,
-        train: bool = True,
-        **options: Any,
-    ) -> tuple[Array, tuple[Array, ...], Any]:
-        """Return y, the final states, the stash; evaluation has no masks."""
-        y, finals, stash = module.recurrent_forward(
-            self.cell,
-            self.x,
-            [state[None] for state in self.states.values()],
-            [tuple(self.weights.values())],
-            options=NO_OPTIONS,
-            reverse=[reverse],
-            drop_h=None if drop_h is None else drop_h[None],
-            train=train,
-            **{"lengths": None, "masks": self.masks if train else None, **options},
-        )
-        return y, tuple(final[0] for final in finals), stash
-
-    def backward(self, module: ModuleType, stash: Any, **options: Any) -> dict[str, Array]:
-        """Return the gradients by the names of `arguments`."""
-        dstates = [dstate[None] for dstate in self.dstates.values()]
-        dx, dinitial, (dweights,) = module.recurrent_backward(
-            self.cell, self.dy, dstates, stash, **options
-        )
-        gradients = (dx, *(dstate[0] for dstate in dinitial), *dweights)
-        return dict(zip(self.arguments, gradients, strict=True))
-
-    def step(self, module: ModuleType, x: Array, states: tuple[Array, ...]) -> tuple[Array, ...]:
-        """Return the states after one step in evaluation."""
-        result: tuple[Array, ...] = module.recurrent_step(
-            self.cell, x, states, tuple(self.weights.values()), options=NO_OPTIONS
-        )
-        return result
-
-    def objective(self, y: Array, states: tuple[Array, ...]) -> float:
-        """The scalar whose gradients are `dy` and `dstates`."""
-        pairs = zip((self.dy, *self.dstates.values()), (y, *states), strict=True)
-        return float(sum(np.sum(gradient * result) for gradient, result in pairs))
 
 
 def program_problem(
@@ -95,11 +31,9 @@ def program_problem(
     H: int = 4,
     P: int = 2,
     dtype: Any = np.float64,
-) -> ProgramProblem:
+) -> RecurrentProblem:
     """A random problem for a defined cell; P counts where it projects h."""
-    program = cell.program
-    assert program is not None
-    P = H if program.projection is None else P
+    P = H if cell.projection is None else P
 
     def normal(*shape: int, scale: float = 1.0) -> Array:
         return (scale * rng.standard_normal(shape)).astype(dtype)
@@ -108,9 +42,8 @@ def program_problem(
     states = {f"{state}0": normal(N, width) for state, width in widths.items()}
     if "n" in cell.states:  # a normalizer is positive
         states["n0"] = np.abs(states["n0"]) + dtype(0.5)
-    kept = [node.number for node in program.nodes if node.op == "keep"]
-    masks = [rng.random((1, N, T, H)) < p for p in kept]
-    return ProgramProblem(
+    masks = [rng.random((1, N, T, H)) < p for p in cell.keeps]
+    return RecurrentProblem(
         cell=cell,
         x=normal(N, T, D),
         states=states,
@@ -120,6 +53,7 @@ def program_problem(
         },
         masks=np.stack(masks, axis=1).view(np.uint8) if masks else None,
         dy=normal(N, T, P),
+        options=NO_OPTIONS,
         dstates={f"d{state}": normal(N, width) for state, width in widths.items()},
     )
 

@@ -3,13 +3,11 @@ use every word between them."""
 
 from __future__ import annotations
 
-from importlib import import_module
-from pkgutil import iter_modules
 from typing import Any
 
 from fastrnn import cell
 from fastrnn._cells import Cell
-from fastrnn.cell import library
+from fastrnn.cell.library import NAMES, named
 
 
 @cell.define(gates="i f g o", states="h c")
@@ -53,7 +51,4 @@ def deep_projection(a: Any, s: Any, w: Any) -> dict[str, Any]:
 PROGRAMS: dict[str, Cell] = {
     defined.name: defined
     for defined in (written_lstm, written_gru, reset_before, every_word, deep_projection)
-}
-for _, name, _ in iter_modules(library.__path__):
-    found = getattr(import_module(f"{library.__name__}.{name}"), name)
-    PROGRAMS[name] = found if isinstance(found, Cell) else found()
+} | {name: named(name) for name in NAMES}
