@@ -5,27 +5,24 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from fastrnn import cell, ops
+from fastrnn import ops
 from fastrnn.layers import (
     GRU,
     LSTM,
-    LSTMP,
     RNN,
     Attention,
     Dropout,
     Embedding,
     Linear,
-    Recurrent,
     SoftmaxCrossEntropy,
     Tanh,
-    ZoneoutLSTM,
     library,
 )
-from fastrnn.layers.library import *  # noqa: F403
 from fastrnn.ops._backend import backend
 
 if TYPE_CHECKING:
-    from fastrnn import convert, data, models, training
+    from fastrnn import cell, convert, data, models, training
+    from fastrnn.layers import LSTMP, Recurrent, ZoneoutLSTM
     from fastrnn.models.serialization import load, save
     from fastrnn.ops._system import cpu_info, get_num_threads, set_num_threads
 
@@ -62,7 +59,10 @@ __version__ = "0.1.0"
 
 # The module of each name, imported at its first use, to keep ``import fastrnn`` fast. `plot` is not
 # in __all__, as it needs matplotlib.
-_LATE = {name: f"fastrnn.{name}" for name in ("convert", "data", "models", "plot", "training")}
+_LATE = {
+    name: f"fastrnn.{name}" for name in ("cell", "convert", "data", "models", "plot", "training")
+}
+_LATE |= dict.fromkeys(("LSTMP", "Recurrent", "ZoneoutLSTM", *library.__all__), "fastrnn.layers")
 _LATE |= dict.fromkeys(("load", "save"), "fastrnn.models.serialization")
 _LATE |= dict.fromkeys(("cpu_info", "get_num_threads", "set_num_threads"), "fastrnn.ops._system")
 

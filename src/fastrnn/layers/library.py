@@ -34,16 +34,26 @@ def _layer(name: str) -> type[RecurrentLayer]:
     return type(cell.title, (RecurrentLayer,), namespace)
 
 
-CoupledLSTM = _layer("coupled_lstm")
-IndRNN = _layer("indrnn")
-LayerNormGRU = _layer("layer_norm_gru")
-LayerNormLSTM = _layer("layer_norm_lstm")
-MinimalGRU = _layer("minimal_gru")
-PeepholeLSTM = _layer("peephole_lstm")
-SLSTM = _layer("slstm")
+_FILES = {
+    "CoupledLSTM": "coupled_lstm",
+    "IndRNN": "indrnn",
+    "LayerNormGRU": "layer_norm_gru",
+    "LayerNormLSTM": "layer_norm_lstm",
+    "MinimalGRU": "minimal_gru",
+    "PeepholeLSTM": "peephole_lstm",
+    "SLSTM": "slstm",
+}
+"""The file of each layer's cell, traced at the first use of the layer."""
 
-__all__ = [
-    name
-    for name, value in globals().items()
-    if getattr(value, "__module__", "") == __name__ and name[0] != "_"
-]
+__all__ = list(_FILES)
+
+
+def __getattr__(name: str) -> type[RecurrentLayer]:
+    if name not in _FILES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    layer: type[RecurrentLayer] = globals().setdefault(name, _layer(_FILES[name]))
+    return layer
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_FILES})

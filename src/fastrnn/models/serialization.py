@@ -17,7 +17,7 @@ from typing import Any, TypeAlias, TypeVar
 import numpy as np
 
 from fastrnn import _storage, layers
-from fastrnn._cells import FIRST_RESIDUAL
+from fastrnn._cells import CELLS, FIRST_RESIDUAL
 from fastrnn._printable import printable
 from fastrnn.layers import Layer
 from fastrnn.layers.plain import require_plain
@@ -33,24 +33,22 @@ Built = TypeVar("Built")
 # What constructors raise at values of the wrong kind, and JSON that is not any or too deep.
 _UNFIT = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 
-_CLASSES: dict[str, type[Model] | type[Layer]] = {
-    cls.__name__: cls
-    for cls in (
-        *layers.RECURRENT.values(),
-        *(getattr(layers, name) for name in layers.library.__all__),
-        layers.LSTMP,
-        layers.Recurrent,
-        layers.ZoneoutLSTM,
-        layers.Embedding,
-        layers.Linear,
-        layers.Dropout,
-        layers.Attention,
-        layers.SoftmaxCrossEntropy,
-        layers.Tanh,
-        LanguageModel,
-        Seq2Seq,
-    )
-}
+_MODELS: dict[str, type[Model]] = {cls.__name__: cls for cls in (LanguageModel, Seq2Seq)}
+_NAMES = (
+    *(cell.title for cell in CELLS.values()),
+    *layers.library.__all__,
+    "LSTMP",
+    "Recurrent",
+    "ZoneoutLSTM",
+    "Embedding",
+    "Linear",
+    "Dropout",
+    "Attention",
+    "SoftmaxCrossEntropy",
+    "Tanh",
+    *_MODELS,
+)
+"""The classes that a file may hold; those of the library are made only when one is asked for."""
 
 
 def save(model: Model | Layer, path: Path, *, extra: Mapping[str, Any] | None = None) -> None:
@@ -75,9 +73,9 @@ def save(model: Model | Layer, path: Path, *, extra: Mapping[str, Any] | None = 
     import json
 
     name = type(model).__name__
-    if not isinstance(model, _CLASSES.get(name, ())):
-        raise TypeError(f"save: model must be one of {', '.join(_CLASSES)}, got {name}")
-    require_plain("save", "model", model, _CLASSES[name])
+    if name not in _NAMES or not isinstance(model, _class_of(name)):
+        raise TypeError(f"save: model must be one of {', '.join(_NAMES)}, got {name}")
+    require_plain("save", "model", model, _class_of(name))
     metadata = {
         "kind": "model",
         "class": name,
@@ -85,6 +83,12 @@ def save(model: Model | Layer, path: Path, *, extra: Mapping[str, Any] | None = 
         "extra": json.dumps(dict(extra or {})),
     }
     _storage.write(path, model.params, metadata)
+
+
+def _class_of(name: str) -> type[Model] | type[Layer]:
+    """Return the class of one of `_NAMES`."""
+    found: type[Model] | type[Layer] = _MODELS.get(name) or getattr(layers, name)
+    return found
 
 
 def load(path: Path) -> Any:
@@ -117,12 +121,12 @@ def load_with_extra(path: Path) -> tuple[Any, dict[str, Any]]:
         kind = metadata.get("kind", "file of another kind")
         raise ValueError(f"{file}: a {printable(kind)}, not a model")
     name = metadata.get("class")
-    if name not in _CLASSES:
+    if name not in _NAMES:
         came = printable(repr(name))
-        raise ValueError(f"{file}: unknown class {came}, known: {', '.join(_CLASSES)}")
+        raise ValueError(f"{file}: unknown class {came}, known: {', '.join(_NAMES)}")
     try:
         config = dict(json.loads(metadata["config"]))
-        model = _build(_CLASSES[name], config, arrays)
+        model = _build(_class_of(name), config, arrays)
         extra = dict(json.loads(metadata["extra"]))
     except _UNFIT as error:
         what = f"the metadata does not describe a {name}"
