@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from support.backends import needs_kernels
 
 import fastrnn
 from fastrnn import cell
@@ -42,6 +43,7 @@ def results(model, backend):
     return {"loss": loss, **grads}, tokens, [best.score for (best,) in found]
 
 
+@needs_kernels
 @pytest.mark.parametrize("context", ["output", "input_feeding", "input"])
 def test_an_encoder_decoder(a_cell, context):
     sizes = {"num_layers": 2, "recurrent_dropout": 0.0}
