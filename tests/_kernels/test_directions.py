@@ -79,12 +79,15 @@ def test_the_other_thread_has_the_context():
 
 @pytest.mark.parametrize("failing", [0, 1])
 def test_an_error_comes_out_when_both_have_ended(failing):
-    ended = []
+    meeting, ended = threading.Barrier(2, timeout=20), []
 
     def fail():
+        meeting.wait()
         raise ValueError("wrong")
 
     def end():
+        meeting.wait()
+        time.sleep(0.1)
         ended.append(True)
 
     calls = [end, end]

@@ -291,8 +291,9 @@ def test_only_the_main_thread_asks():
         assert pool.submit(questions_of, forward).result()[0] == 0
 
 
-def until_stopped(ended):
+def until_stopped(started, ended):
     """Call a kernel again and again, until it is stopped."""
+    started.set()
     with pytest.raises(KeyboardInterrupt):
         forward, _ = recurrent("lstm", 1, T=1_000)
         while True:
@@ -301,23 +302,24 @@ def until_stopped(ended):
 
 
 def test_a_direction_that_fails_stops_the_other():
-    ended = []
+    started, ended = threading.Event(), []
 
     def fail():
+        assert started.wait(60)
         raise MemoryError
 
     with pytest.raises(MemoryError):
-        at_once(fail, lambda: until_stopped(ended))
+        at_once(fail, lambda: until_stopped(started, ended))
     assert ended
 
 
 @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="no signal wakes a thread")
 def test_a_signal_while_one_direction_waits_for_the_other():
-    ended = []
+    started, ended = threading.Event(), []
 
     def second():
         signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
-        until_stopped(ended)
+        until_stopped(started, ended)
 
     with pytest.raises(KeyboardInterrupt):
         at_once(lambda: None, second)
@@ -328,3 +330,21 @@ def test_an_optimizer_finishes_a_parameter(update):
     name, moments, options = update
     arrays = [np.abs(normal(3_000_000)) for _ in range(2 + moments)]
     assert questions_of(lambda: getattr(_kernels, name)(*arrays, **options))[0] == 0
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_signal_while_the_other_direction_is_started(begun, monkeypatch):
+    started, ended = threading.Event(), []
+
+    class Pool(ThreadPoolExecutor):
+        def submit(self, *call):
+            if begun:
+                super().submit(*call)
+                assert started.wait(60)
+            raise KeyboardInterrupt
+
+    with Pool(1) as pool:
+        monkeypatch.setattr(directions, "_pool", lambda: pool)
+        with pytest.raises(KeyboardInterrupt):
+            at_once(lambda: None, lambda: until_stopped(started, ended))
+        assert bool(ended) == begun

@@ -11,11 +11,12 @@ is better to run the directions one after the other. docs/decisions.md has the f
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from contextvars import copy_context
 from functools import cache, partial
 from os import cpu_count
+from threading import Event, Lock
 from time import perf_counter_ns
 from typing import Any, TypeVar
 
@@ -60,32 +61,38 @@ def at_once(first: Callable[[], Result], second: Callable[[], Result]) -> tuple[
     If the first fails, as where Ctrl-C interrupts it, the second is stopped, too.
     """
     start, caller, stop = perf_counter_ns(), processor(), Stop()
+    taken, done = Lock(), Event()  # by the other thread, or by this one, so that it never begins
 
-    def begin() -> Result:
-        leave_processor(caller)
-        delay = perf_counter_ns() - start
-        if delay >= LATE:
-            _back_off.begin(BACK_OFF * delay)
-        result: Result = stop.run(second)
-        return result
+    def begin() -> Any:
+        if not taken.acquire(blocking=False):
+            return None
+        try:
+            leave_processor(caller)
+            delay = perf_counter_ns() - start
+            if delay >= LATE:
+                _back_off.begin(BACK_OFF * delay)
+            return stop.run(second)
+        finally:
+            done.set()
 
     try:
-        other = _pool().submit(copy_context().run, begin)
-    except RuntimeError:  # at the exit of the interpreter, or where the system refuses a thread
-        return first(), second()
-    try:
+        try:
+            other = _pool().submit(copy_context().run, begin)
+        except RuntimeError:  # at the exit of the interpreter, or where the system refuses a thread
+            return first(), second()
         return stop.run(first), other.result()
-    except BaseException:
+    except BaseException:  # also of a signal that came while the other thread was being started
         stop.set()
-        _wait(other)
+        if not taken.acquire(blocking=False):
+            _wait(done)
         raise
 
 
-def _wait(other: Future[Any]) -> None:
+def _wait(done: Event) -> None:
     """Wait, whatever signals come: what the call writes to is ours again after this."""
-    while not other.done():
+    while not done.is_set():
         with suppress(BaseException):
-            other.exception()
+            done.wait()
 
 
 @cache
