@@ -16,7 +16,7 @@ pytest.importorskip("onnx")
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from fastrnn.convert import from_onnx, to_onnx
+from fastrnn.convert import from_onnx, onnx_backend, to_onnx
 
 FLOAT, FLOAT16, INT32 = TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.INT32
 
@@ -287,3 +287,18 @@ for action in (
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     line = "fastrnn.convert needs the package onnx: pip install 'fastrnn[interop]'"
     assert out.stdout.splitlines() == [line] * 3
+
+
+@pytest.mark.parametrize("text", [b"LSTM", b"W", b"X", b"Y_h", b"graph", b"com.microsoft"])
+def test_a_text_that_is_not_utf8(text, tmp_path):
+    """The reader of protobuf gives such a text as bytes."""
+    path = save(tmp_path / "model.onnx")
+    data = path.read_bytes()
+    tagged = bytes([len(text)]) + text
+    assert tagged in data
+    path.write_bytes(data.replace(tagged, tagged[:-1] + b"\xff"))
+    said = r"onnx\.\w+\.\w+ must be a text in UTF-8, got b'"
+    with pytest.raises(ValueError, match=rf"model\.onnx: {said}"):
+        from_onnx(path)
+    with pytest.raises(ValueError, match=said):
+        onnx_backend.prepare(onnx.load(path, load_external_data=False))

@@ -70,6 +70,7 @@ class Backend(base.Backend):
         """
         cls._check_device(device)
         max_bytes = checked("prepare", max_bytes)
+        files.require_texts(model)
         program = prepared("model", model, constant_weights=False, max_bytes=max_bytes)
         return BackendRep(OnnxModel(program))
 

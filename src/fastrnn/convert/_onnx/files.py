@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -52,10 +53,24 @@ def load(path: str | os.PathLike[str], max_bytes: int) -> Any:
     if not (model.ir_version and model.opset_import and model.HasField("graph")):
         raise ValueError(f"{os.fspath(path)}: not an ONNX file")
     try:
+        require_texts(model)
         external.read_all(model, os.path.dirname(os.path.abspath(path)), max_bytes)
     except (OSError, ValueError) as error:
         raise ValueError(f"{os.fspath(path)}: {_first_line(error)}") from None
     return model
+
+
+def require_texts(message: Any) -> None:
+    """Raise ValueError if a text in a message is not UTF-8: protobuf hands that out as bytes."""
+    for field, value in message.ListFields():
+        if field.type not in (field.TYPE_MESSAGE, field.TYPE_STRING):
+            continue
+        alone = isinstance(value, str | bytes) or not isinstance(value, Sequence)
+        for part in [value] if alone else value:
+            if isinstance(part, bytes):
+                raise ValueError(f"{field.full_name} must be a text in UTF-8, got {part[:40]!r}")
+            if not isinstance(part, str):
+                require_texts(part)
 
 
 def to_graph(owner: str, model: Any) -> Graph:
