@@ -18,6 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
+from typing import NamedTuple
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
@@ -55,6 +56,15 @@ SETS = {
     "neon": (16, 32, ["-march=armv8-a+simd"]),
     "generic": (16, 16, []),
 }
+# Ways to multiply 8-bit integers, the best first: the set whose panels they read, further flags.
+INT8_WAYS = {
+    "avx512_vnni": ("avx512", ["-mavx512vnni"]),
+    "avx512": ("avx512", []),
+    "avx_vnni": ("avx2", ["-mavxvnni"]),
+    "avx2": ("avx2", []),
+    "neon": ("neon", []),
+    "generic": ("generic", []),
+}
 WINDOWS = sys.platform == "win32"
 BUILDING = {"build", "build_ext", "bdist_wheel", "develop", "editable_wheel", "install"}
 # What the kernels include, and the packages of Debian and Fedora that bring it.
@@ -64,8 +74,22 @@ HEADERS = {
 }
 
 
+class Unit(NamedTuple):
+    """A C file that is compiled for an instruction set."""
+
+    name: str
+    folder: str
+    source: str
+    isa: str
+    real_bytes: int
+    flags: list[str]
+
+
 class BuildKernels(build_ext):
-    """Compiles simd/kernels.c for every instruction set and real type into the `cpu` module."""
+    """Compiles the C of every instruction set into the `cpu` module.
+
+    That is simd/kernels.c for each real type, and simd/int8.c for each way to multiply 8 bits.
+    """
 
     def finalize_options(self):
         super().finalize_options()
@@ -76,8 +100,10 @@ class BuildKernels(build_ext):
             self.compiler.initialize()
             self.compiler.cc = shutil.which(*c_command())
         openmp = self.openmp_flags()
-        sets = self.instruction_sets()
-        objects = self.compile_kernels(sets, self.whole_multiply_adds())
+        units = [*self.kernel_units(), *self.int8_units()]
+        with ThreadPoolExecutor(self.parallel) as pool:
+            objects = list(pool.map(self.compile_unit, units))
+        have = sorted({f"FR_HAVE_{unit.name.upper()}" for unit in units})
         for extension in self.extensions:
             extension.extra_compile_args = spelled([*C_FLAGS, *openmp])
             extension.extra_link_args = self.link_flags(openmp)
@@ -85,42 +111,50 @@ class BuildKernels(build_ext):
             if is_cpu(extension.name):
                 extension.extra_objects = objects
                 extension.depends += objects
-                extension.define_macros += [(f"FR_HAVE_{name.upper()}", "1") for name in sets]
+                extension.define_macros += [(macro, "1") for macro in have]
         super().build_extensions()
 
-    def compile_kernels(self, sets, flags):
-        """Object files of simd/kernels.c; those that are newer than what they include stay."""
-        source = str(SIMD / "kernels.c")
-        depends = ["setup.py", *with_includes([source])]
+    def kernel_units(self):
+        """simd/kernels.c for every instruction set and real type."""
+        one_multiply_add = self.whole_multiply_adds()
+        return [
+            Unit(name, f"{name}_{size}", "kernels.c", name, size, [*flags, *one_multiply_add])
+            for (name, (*_, flags)), size in product(SETS.items(), (4, 8))
+            if self.compiles(flags)
+        ]
 
-        def compile_one(name, real_bytes):
-            vector_bytes, registers, set_flags = sets[name]
-            folder = str(Path(self.build_temp) / f"{name}_{real_bytes}")
-            (path,) = self.compiler.object_filenames([source], output_dir=folder)
-            if self.force or newer_group(depends, path):
-                self.compiler.compile(
-                    [source],
-                    output_dir=folder,
-                    macros=[
-                        ("FR_ISA", name),
-                        ("FR_VECTOR_BYTES", str(vector_bytes)),
-                        ("FR_REGISTERS", str(registers)),
-                        ("FR_REAL_BYTES", str(real_bytes)),
-                    ],
-                    include_dirs=[str(SIMD)],
-                    extra_postargs=spelled([*C_FLAGS, *set_flags, *flags]),
-                )
-            return path
+    def int8_units(self):
+        """simd/int8.c for every way to multiply 8 bits."""
+        for name, (isa, flags) in INT8_WAYS.items():
+            flags = [*SETS[isa][-1], *flags]
+            if self.compiles(flags):
+                # What is not fused gives the same bits with every instruction set.
+                flags = [*flags, "-ffp-contract=off", f"-DFR_INT8={name}"]
+                yield Unit(f"int8_{name}", f"int8_{name}", "int8.c", isa, 4, flags)
 
-        with ThreadPoolExecutor(self.parallel) as pool:
-            return list(pool.map(compile_one, *zip(*product(sets, (4, 8)), strict=True)))
+    def compile_unit(self, unit):
+        """The object file of a unit; one that is newer than what it includes stays."""
+        source, folder = str(SIMD / unit.source), str(Path(self.build_temp) / unit.folder)
+        vector_bytes, registers, _ = SETS[unit.isa]
+        (path,) = self.compiler.object_filenames([source], output_dir=folder)
+        if self.force or newer_group(["setup.py", *with_includes([source])], path):
+            self.compiler.compile(
+                [source],
+                output_dir=folder,
+                macros=[
+                    ("FR_ISA", unit.isa),
+                    ("FR_VECTOR_BYTES", str(vector_bytes)),
+                    ("FR_REGISTERS", str(registers)),
+                    ("FR_REAL_BYTES", str(unit.real_bytes)),
+                ],
+                include_dirs=[str(SIMD)],
+                extra_postargs=spelled([*C_FLAGS, *unit.flags]),
+            )
+        return path
 
     def copy_extensions_to_source(self):
         self.force = True  # a release that is older than the debug build there must replace it
         super().copy_extensions_to_source()
-
-    def instruction_sets(self):
-        return {name: spec for name, spec in SETS.items() if self.compiles(spec[-1])}
 
     def whole_multiply_adds(self):
         """What keeps GCC 13 from splitting the multiply-adds of some loops, as its tuning asks.

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[2] / "src/fastrnn/_kernels"
 # From the ground up; rooms of one floor do not know each other.
 FLOORS = [{"simd"}, {"runtime"}, {"linalg"}, {"pointwise", "attention"}, {"recurrent"}, {"decoder"}]
-GROUND = ["_cells", "_program"]
+GROUND = ["_cells", "_low_precision", "_program"]
 LINE = re.compile(r"^\s*(?:from|c?import)\s+fastrnn\.(\w+)(?:\.(\w+))?", re.MULTILINE)
 FILES = sorted(
     p for p in ROOT.rglob("*.p*") if p.suffix in (".py", ".pyx", ".pxd") and p.parent != ROOT

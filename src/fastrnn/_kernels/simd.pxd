@@ -1,6 +1,6 @@
 """The C interface; simd/fastrnn_simd.h explains every field."""
 
-from libc.stdint cimport int64_t
+from libc.stdint cimport int32_t, int64_t
 
 cdef extern from "fastrnn_simd.h" nogil:
     ctypedef Py_ssize_t fr_index
@@ -88,6 +88,28 @@ cdef extern from "fastrnn_simd.h" nogil:
         fr_index depth, rows, near
         int fetch
 
+    enum:
+        FR_REAL, FR_BFLOAT16, FR_INT8
+
+    ctypedef struct fr_int8_matrix:
+        const void *data
+        const float *scale
+        const int32_t *start
+
+    ctypedef struct fr_int8_kernels:
+        const char *name
+        const char *isa
+        fr_index number_bytes
+        void (*quantize)(const float *, fr_index, void *, float *) noexcept nogil
+
+    ctypedef struct fr_int8_operands:
+        const fr_int8_kernels *kernels
+        const fr_int8_matrix *b
+        const float *row_scale
+
+    fr_index fr_int8_row_bytes(const fr_int8_kernels *, fr_index)
+    fr_index fr_int8_work(const fr_cell *)
+
     ctypedef struct fr_product:
         const fr_plan *plan
         fr_index blocks, depth
@@ -100,6 +122,8 @@ cdef extern from "fastrnn_simd.h" nogil:
         const void *bias
         void **c
         int accumulate
+        int format
+        const fr_int8_operands *int8
 
     ctypedef struct fr_cell:
         const fr_plan *plan
@@ -111,6 +135,8 @@ cdef extern from "fastrnn_simd.h" nogil:
         const void *bias
         const void *bias_h
         const void *wh_n
+        int format
+        const fr_int8_kernels *int8
         const void *drop_h
         void *state[FR_MOST_STATES]
         fr_index slots[FR_MOST_STATES]

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from .activations import sigmoid
-from .sequence import dropped
+from .sequence import columns, dropped
 from .types import Array, Stash
 
 
@@ -32,7 +32,7 @@ def step(
     h_dropped = dropped(h_prev, drop_h)
     ax = x @ Wx + b
     ax_r, ax_z, ax_n = np.split(ax, 3, axis=1)
-    Wh_r, Wh_z, Wh_n = np.split(Wh, 3, axis=1)
+    Wh_r, Wh_z, Wh_n = columns(Wh, 3)
     r = sigmoid(ax_r + h_dropped @ Wh_r)
     z = sigmoid(ax_z + h_dropped @ Wh_z)
     if bh is None:

@@ -117,8 +117,13 @@ def recurrent_freeze(
     residual: bool,
     owners: Any,
     num_threads: int | None = None,
-) -> None:
-    """Return None: here nothing is packed."""
+) -> Any:
+    """Return what runs weights of few bits; for arrays None, as here nothing is packed."""
+    if isinstance(cells[0][0], np.ndarray):
+        return None
+    from .frozen import Frozen
+
+    return Frozen(cell, cells, options, directions, residual)
 
 
 def equations(cell: Cell) -> Any:

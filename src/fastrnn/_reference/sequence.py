@@ -9,6 +9,7 @@ passes through it unchanged.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -39,6 +40,15 @@ def dropped(h: Array, drop_h: Array | None) -> Array:
     same call carries the gradient back.
     """
     return h if drop_h is None else h * drop_h
+
+
+def columns(W: Any, count: int) -> list[Any]:
+    """Return a matrix, of floats or of fewer bits, in so many parts side by side."""
+    width = W.shape[1] // count
+    places = [(gate * width, (gate + 1) * width) for gate in range(count)]
+    if isinstance(W, np.ndarray):
+        return [W[:, begin:end] for begin, end in places]
+    return [W.columns(begin, end) for begin, end in places]
 
 
 def add_to(totals: Iterable[Array | None], parts: Iterable[Array | None]) -> None:

@@ -34,6 +34,7 @@ def cpu_info() -> dict[str, Any]:
     return {
         "simd": "none",
         "supported": (),
+        "int8": "none",
         "openmp": False,
         "num_threads": 1,
         "caches": {},

@@ -13,6 +13,7 @@ from typing import Any
 from fastrnn import _check as check
 from fastrnn._cells import NO_OPTIONS, Cell, Options
 from fastrnn._check import Array, DType
+from fastrnn._low_precision import LowPrecision
 from fastrnn.ops import _backend
 from fastrnn.ops._backend import Stash, Weights
 
@@ -30,6 +31,7 @@ class Prepacked:
 
     backend: str
     data: Any  # the backend's
+    looks: bool  # whether it sees for itself if it can use arguments; else they must be checked
 
     def step(self, x: Any, state: Any, out: Any) -> tuple[Array, Any] | None:
         """Run one time step of all cells: y and the state, in `out` if given."""
@@ -201,7 +203,7 @@ def run_step(
 
 def freeze(
     cell: Cell,
-    cells: Sequence[Sequence[Array | None]],
+    cells: Sequence[Sequence[Array | LowPrecision | None]],
     *,
     options: Options,
     directions: int,
@@ -211,15 +213,16 @@ def freeze(
 ) -> Prepacked | None:
     """Pack the checked weights of stacked cells; None where the backend does not pack.
 
-    `cells` come layer by layer, in each the forward direction first; with `residual`, layers from
-    the third on add their inputs to their outputs. `owners` are the arrays that shall not change:
-    while one of them is writeable, the packed weights are not used.
+    `cells` come layer by layer, in each the forward direction first; their matrices may be those of
+    `fastrnn._low_precision`, which every backend takes. With `residual`, layers from the third on
+    add their inputs to their outputs. `owners` are the arrays that shall not change: while one of
+    them is writeable, the packed weights are not used.
     """
     chosen = _backend.choose(backend)
     packed = _backend.get(chosen).recurrent_freeze(
         cell, cells, options=options, directions=directions, residual=residual, owners=owners
     )
-    return None if packed is None else Prepacked(chosen, packed)
+    return None if packed is None else Prepacked(chosen, packed, chosen != "reference")
 
 
 def _checked(

@@ -7,7 +7,7 @@ from fastrnn._kernels.runtime.cpu cimport plan_of
 from fastrnn._kernels.runtime.memory cimport Buffer, empty
 from fastrnn._kernels.runtime.interrupt cimport Call, interrupted, rows_at_once
 from fastrnn._kernels.runtime.threads cimport run_parallel
-from fastrnn._kernels.simd cimport fr_index, fr_kernels, fr_layout, fr_product
+from fastrnn._kernels.simd cimport FR_REAL, fr_index, fr_kernels, fr_layout, fr_product
 
 cnp.import_array()
 
@@ -61,7 +61,7 @@ cdef fr_product plain_product(
     return fr_product(
         plan=plan_of(k), blocks=1, depth=depth, a=rows, a_step=a_step, a_block=0, b=operand,
         b_step=4, b_panel=operand_depth * 4 * k.lanes, layout=layout, begin=0, end=layout.panels,
-        bias=NULL, c=results, accumulate=0,
+        bias=NULL, c=results, accumulate=0, format=FR_REAL, int8=NULL,
     )
 
 

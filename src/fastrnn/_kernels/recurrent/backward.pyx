@@ -26,8 +26,8 @@ from fastrnn._kernels.runtime.thread_groups cimport (
 )
 from fastrnn._kernels.runtime.threads cimport leave_caller
 from fastrnn._kernels.simd cimport (
-    FR_APART, FR_OVERWRITE, fr_barrier_wait, fr_batch, fr_cell, fr_index, fr_kernels, fr_layout,
-    fr_product, fr_share
+    FR_APART, FR_OVERWRITE, FR_REAL, fr_barrier_wait, fr_batch, fr_cell, fr_index, fr_kernels,
+    fr_layout, fr_product, fr_share
 )
 
 # Bytes of dgates, x and h in a chunk: they stay in the cache until the products have read them.
@@ -130,6 +130,7 @@ cdef void add_weight_gradients(
             b_panel=panel, layout=part.layout, begin=0, end=full, bias=NULL,
             c=b.results + before,
             accumulate=FR_APART if b.end < b.m.cell.batch.steps else FR_OVERWRITE,
+            format=FR_REAL, int8=NULL,
         )
         multiply(k, &product, begin, end, call)
         # In a last panel that is not full the gates are nearer to each other.

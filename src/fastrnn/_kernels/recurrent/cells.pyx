@@ -42,7 +42,7 @@ cdef Weights cell_weights(object cell, object arrays, object options):
 
 cdef int begin(Weights weights, str name, object arrays) except -1:
     """Give a cell's arrays and functions to new weights."""
-    cdef const fr_kernels *kernels = kernels_for((<cnp.ndarray>arrays[0]).itemsize)
+    cdef const fr_kernels *kernels = kernels_for((<cnp.ndarray>arrays[2]).itemsize)
     weights.begin(kernels, cell_kernels(kernels, name), arrays)
 
 
@@ -122,7 +122,7 @@ cdef class GRUWeights(Weights):
         if self.bh is not None:
             self.bias_h = packed(self.kernels, self.bh, &self.layout_n, num_threads)
         else:
-            self.wh_n = packed(self.kernels, self.Wh, &plain, num_threads)
+            self.wh_n = self.packed_copy(self.Wh, &plain, num_threads)
 
     cdef void drop(self) noexcept:
         """Keep `bias_h`, by which a backward knows its variant."""

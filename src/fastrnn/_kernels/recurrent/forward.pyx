@@ -15,6 +15,7 @@ from cython.parallel cimport parallel, threadid
 
 from fastrnn._kernels.linalg.matrix cimport multiply
 from fastrnn._kernels.linalg.packing cimport packed_columns, packed_layout
+from fastrnn._kernels.recurrent.weights cimport work_bytes
 from fastrnn._kernels.runtime.cpu cimport flush_denormals, plan_of, restore_mode
 from fastrnn._kernels.runtime.interrupt cimport Call, ends_before, interrupted
 from fastrnn._kernels.runtime.thread_groups cimport (
@@ -23,7 +24,8 @@ from fastrnn._kernels.runtime.thread_groups cimport (
 )
 from fastrnn._kernels.runtime.threads cimport leave_caller
 from fastrnn._kernels.simd cimport (
-    fr_barrier_wait, fr_cell, fr_index, fr_kernels, fr_layout, fr_product, fr_share, fr_step
+    FR_BFLOAT16, FR_INT8, FR_REAL, fr_barrier_wait, fr_cell, fr_index, fr_int8_matrix,
+    fr_int8_operands, fr_int8_row_bytes, fr_kernels, fr_layout, fr_product, fr_share, fr_step
 )
 
 # What one thread projects: the columns of its panels of Wx, for the rows of its share. With an
@@ -34,6 +36,10 @@ cdef struct Projected:
     void **results
     char *memory
     fr_index row_bytes
+    char *quantized  # rows of x, if the weights have 8 bits
+    fr_index quantized_bytes
+    float *scales
+    fr_int8_operands int8
 
 
 cdef fr_product input_product(
@@ -45,7 +51,7 @@ cdef fr_product input_product(
         plan=plan_of(k), blocks=1, depth=depth, a=rows, a_step=1, a_block=0, b=wx,
         b_step=layout.width,
         b_panel=depth * layout.width * k.lanes, layout=packed_layout(k, layout), begin=0,
-        end=layout.panels, bias=bias, c=results, accumulate=0,
+        end=layout.panels, bias=bias, c=results, accumulate=0, format=FR_REAL, int8=NULL,
     )
 
 
@@ -62,6 +68,15 @@ cdef Projected plan_product(
     own.product = input_product(
         k, m.input, projection.wx, m.bias, &projection.layout, own.rows, own.results
     )
+    own.product.format = m.format
+    if m.format == FR_BFLOAT16:
+        own.product.b_panel = (m.input + 1) // 2 * projection.layout.width * k.lanes
+    elif m.format == FR_INT8:
+        own.quantized_bytes = fr_int8_row_bytes(m.int8, m.input)
+        own.quantized = own.memory + projection.chunk_rows * own.row_bytes
+        own.scales = <float *>(own.quantized + projection.chunk_rows * own.quantized_bytes)
+        own.int8.kernels, own.int8.b = m.int8, <const fr_int8_matrix *>projection.wx
+        own.int8.row_scale = own.scales
     own.product.begin = share.begin // vectors
     own.product.end = (share.end + vectors - 1) // vectors
     return own
@@ -86,16 +101,26 @@ cdef fr_index project(
                 own.results[n] = <void *>(projection.projected + id * own.row_bytes)
             else:
                 own.rows[n] = <char *>m.x.row[row] + s * m.x.step * k.itemsize
+                if m.format == FR_INT8:
+                    quantize_row(m, own, n)
                 own.results[n] = own.memory + n * own.row_bytes
             n += 1
         s += 1
     if projection.projected == NULL:
         product = own.product
+        product.int8 = &own.int8
         for _gate in range(projection.layout.panels // projection.layout.group):
             multiply(k, &product, 0, n, call)
             product.begin += projection.layout.group
             product.end += projection.layout.group
     return s
+
+
+cdef void quantize_row(const fr_cell *m, const Projected *own, fr_index n) noexcept nogil:
+    """Put the integers of a row in its place."""
+    cdef char *integers = own.quantized + n * own.quantized_bytes
+    m.int8.quantize(<const float *>own.rows[n], m.input, integers, own.scales + n)
+    own.rows[n] = integers
 
 
 cdef void forward_share(
@@ -110,7 +135,7 @@ cdef void forward_share(
     cdef void **acc_init = NULL
     cdef Projected own
     if projection.work:
-        share.work = projection.work + thread * k.program_work
+        share.work = projection.work + thread * work_bytes(k, m)
     if projection.memory:
         end = 0
         own = plan_product(k, m, share, thread, projection)

@@ -7,7 +7,9 @@ arguments are only compared with what needs no conversion.
 cimport numpy as cnp
 from libc.string cimport memcpy, memset
 
-from fastrnn._kernels.recurrent.weights cimport Weights, give_scratch, scratch_numbers
+from fastrnn._kernels.recurrent.weights cimport (
+    Weights, give_scratch, scratch_numbers, work_bytes
+)
 from fastrnn._kernels.recurrent.forward cimport Projection, run_forward
 from fastrnn._kernels.recurrent.recurrent cimport Recurrence
 from fastrnn._kernels.runtime.cpu cimport kernels_for
@@ -59,7 +61,7 @@ cdef class Prepacked:
         self.meetings = weights.meetings
         self.residual = adds_inputs(residual, self.count // self.directions - 1)
         self.kernels, self.kernel = weights.kernels, weights.step
-        self.typenum = cnp.PyArray_TYPE(weights.Wx)
+        self.typenum = cnp.PyArray_TYPE(weights.b)
         self.input, self.hidden, self.output = weights.input, weights.hidden, weights.output
         self.prototypes = Buffer(self.count, sizeof(fr_cell), zeroed=True)
         self.prototype = <fr_cell *>self.prototypes.data
@@ -190,7 +192,7 @@ cdef class Prepacked:
         """Lay out the memory of a step; `bytes` says how much it is."""
         cdef StepMemory memory
         cdef fr_cell m = self.prototype[0]
-        cdef fr_index state_bytes = rows * m.ld * self.kernels.itemsize, i
+        cdef fr_index state_bytes = rows * m.ld * self.kernels.itemsize, work = 0, i
         cdef char *end = block + (2 * rows * sizeof(void *) + 63) // 64 * 64
         memory.cell, memory.state_bytes = self.prototype, state_bytes
         memory.x = <void **>block
@@ -203,9 +205,12 @@ cdef class Prepacked:
         memory.sum = end if self.residual else NULL
         end += state_bytes if self.residual else 0
         memory.work = NULL
-        if m.program:
+        for i in range(self.count):
+            m.input = self.prototype[i].input
+            work = max(work, work_bytes(self.kernels, &m))
+        if work:
             memory.work = block + (end - block + 63) // 64 * 64
-            end = memory.work + threads * self.kernels.program_work
+            end = memory.work + threads * work
         memory.bytes = end - block
         return memory
 

@@ -21,7 +21,9 @@ from fastrnn._kernels.runtime.interrupt cimport Call
 from fastrnn._kernels.runtime.memory cimport Buffer, empty_like
 from fastrnn._kernels.runtime.thread_groups cimport ThreadGroups, choose_groups
 from fastrnn._kernels.runtime.threads cimport begin_call, end_call
-from fastrnn._kernels.simd cimport fr_cell, fr_index, fr_kernels, fr_view
+from fastrnn._kernels.simd cimport (
+    FR_INT8, fr_cell, fr_index, fr_int8_row_bytes, fr_kernels, fr_view
+)
 
 cnp.import_array()
 
@@ -239,7 +241,7 @@ cdef int plan_projection(
         projected = project_embedding(k, run.weights, run.weights.wx, run.embedding, num_threads)
         scratch.append(projected)
         plan.projected = <const char *>projected.data
-    elif share > 1 and run.weights.multiply_adds() * k.itemsize <= joined_bytes():
+    elif share > 1 and run.weights.weight_bytes() <= joined_bytes():
         return 0
     run.cell.wx = NULL
     # With fewer threads than asked for, those that share units may all have to share all rows.
@@ -247,6 +249,10 @@ cdef int plan_projection(
     plan.thread_bytes = plan.chunk_rows * (
         2 * sizeof(void *) + (0 if plan.projected else columns * k.itemsize)
     )
+    if run.cell.format == FR_INT8:
+        plan.thread_bytes += plan.chunk_rows * (
+            fr_int8_row_bytes(run.cell.int8, run.cell.input) + sizeof(float)
+        )
     plan.thread_bytes = (plan.thread_bytes + 63) // 64 * 64
     plan.memory = <char *>run.reserve(scratch, groups.threads * plan.thread_bytes // k.itemsize)
 

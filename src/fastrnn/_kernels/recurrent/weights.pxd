@@ -3,7 +3,7 @@ from fastrnn._kernels.recurrent.batch_order cimport BatchOrder
 from fastrnn._kernels.runtime.memory cimport Buffer
 from fastrnn._kernels.simd cimport (
     fr_backward_step, fr_cell, fr_cell_backward, fr_cell_kernels, fr_code, fr_index, fr_kernels,
-    fr_layout, fr_step,
+    fr_int8_kernels, fr_layout, fr_step,
 )
 
 
@@ -17,11 +17,16 @@ cdef class Weights:
     cdef fr_index meetings  # of the threads that share rows, in each step
     cdef bint in_place  # whether inference updates the states after h where they are
     cdef object Wx, Wh, b
+    cdef int format  # of Wx and Wh
+    cdef const fr_int8_kernels *int8
+    cdef list packed  # what the packed copies refer to
     cdef Buffer wx, wh, bias
     cdef int begin(
         self, const fr_kernels *kernels, const fr_cell_kernels *functions, object arrays
     ) except -1
     cdef int pack(self, object num_threads) except -1
+    cdef Buffer packed_copy(self, object matrix, const fr_layout *layout, object num_threads)
+    cdef fr_index weight_bytes(self) noexcept
     cdef void drop(self) noexcept
     cdef void give(self, fr_cell *m) noexcept
     cdef void shape_of(self, fr_cell *m) noexcept
@@ -44,6 +49,7 @@ cdef fr_index row_length(fr_index numbers, fr_index itemsize) noexcept nogil
 cdef void *reserve_numbers(
     list owner, const fr_kernels *kernels, fr_index count, bint zeroed=*
 ) except NULL
+cdef fr_index work_bytes(const fr_kernels *kernels, const fr_cell *m) noexcept nogil
 cdef char *work_of(
     list owner, const fr_kernels *kernels, const fr_cell *m, int threads
 ) except? NULL

@@ -2,13 +2,15 @@
 
 cimport numpy as cnp
 
+from fastrnn._kernels.linalg.low_precision cimport format_of, packed_weights
 from fastrnn._kernels.linalg.packing cimport packed, packed_columns, packed_transposed
 from fastrnn._kernels.recurrent.backward cimport GradientPart, gradient_part
 from fastrnn._kernels.recurrent.batch_order cimport BatchOrder
-from fastrnn._kernels.runtime.cpu cimport plan_of
+from fastrnn._kernels.runtime.cpu cimport int8_kernels, plan_of
 from fastrnn._kernels.runtime.memory cimport Buffer, empty, empty_like
 from fastrnn._kernels.simd cimport (
-    fr_cell, fr_cell_backward, fr_cell_kernels, fr_code, fr_index, fr_kernels
+    FR_BFLOAT16, FR_INT8, FR_REAL, fr_cell, fr_cell_backward, fr_cell_kernels, fr_code, fr_index,
+    fr_int8_work, fr_kernels
 )
 
 cnp.import_array()
@@ -37,12 +39,17 @@ cdef class Weights:
         self.Wx, self.Wh, self.b = arrays[:3]
         self.input, self.hidden = self.Wx.shape[0], self.Wh.shape[0]
         self.output = self.hidden
+        self.format, self.int8 = format_of(self.Wx), int8_kernels()
 
     cdef int pack(self, object num_threads) except -1:
         """Make the packed copies of the arrays as they are now."""
-        self.wx = packed(self.kernels, self.Wx, &self.layout_x, num_threads)
-        self.wh = packed(self.kernels, self.Wh, &self.layout_h, num_threads)
+        self.packed = []
+        self.wx = self.packed_copy(self.Wx, &self.layout_x, num_threads)
+        self.wh = self.packed_copy(self.Wh, &self.layout_h, num_threads)
         self.bias = packed(self.kernels, self.b, &self.layout_x, num_threads)
+
+    cdef Buffer packed_copy(self, object matrix, const fr_layout *layout, object num_threads):
+        return packed_weights(self.kernels, matrix, layout, self.packed, num_threads)
 
     cdef void drop(self) noexcept:
         """Forget the packed copies that only a forward reads."""
@@ -52,6 +59,7 @@ cdef class Weights:
         """Point a cell's call to the packed copies."""
         m.plan = plan_of(self.kernels)
         m.wx, m.wh, m.bias = self.wx.data, self.wh.data, self.bias.data
+        m.format, m.int8 = self.format, self.int8
         m.relu = self.relu
 
     cdef void shape_of(self, fr_cell *m) noexcept:
@@ -73,6 +81,13 @@ cdef class Weights:
     cdef fr_index multiply_adds(self) noexcept:
         """Those of one step of one row: the numbers in the packed matrices."""
         return (self.input + self.hidden) * packed_columns(self.kernels, &self.layout_x)
+
+    cdef fr_index weight_bytes(self) noexcept:
+        """Bytes of the packed matrices, by which a choice is made."""
+        cdef fr_index most = self.multiply_adds() * self.kernels.itemsize
+        if self.format == FR_REAL:
+            return most
+        return most // 2 if self.format == FR_BFLOAT16 else most // 4
 
     cdef bint fits(self) except -1:
         """Whether the arrays still have the shapes that a forward found."""
@@ -130,14 +145,22 @@ cdef void *reserve_numbers(
     return buffer.data
 
 
+cdef fr_index work_bytes(const fr_kernels *kernels, const fr_cell *m) noexcept nogil:
+    """Scratch memory of a thread in the steps of a cell; 0 for most cells."""
+    if m.program:
+        return kernels.program_work
+    return fr_int8_work(m) if m.format == FR_INT8 else 0
+
+
 cdef char *work_of(
     list owner, const fr_kernels *kernels, const fr_cell *m, int threads
 ) except? NULL:
-    """Scratch memory of so many threads for a cell that is a program; NULL for another."""
+    """That of so many threads; NULL where there is none."""
     cdef Buffer buffer
-    if m.program == NULL:
+    cdef fr_index size = work_bytes(kernels, m)
+    if size == 0:
         return NULL
-    buffer = Buffer(threads * kernels.program_work, 1)
+    buffer = Buffer(threads * size, 1)
     owner.append(buffer)
     return <char *>buffer.data
 

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #if defined(__x86_64__) || defined(__i386__)
+#include <cpuid.h>
 #include <xmmintrin.h>
 #define FLUSH_BITS 0x8040u /* MXCSR: flush to zero, denormals are zero */
 #endif
@@ -30,11 +31,31 @@ const fr_kernels *fr_find(const char *isa, int real_bytes) {
     return NULL;
 }
 
+FR_HIDDEN extern const fr_int8_kernels fr_int8_avx512_vnni, fr_int8_avx512, fr_int8_avx_vnni,
+    fr_int8_avx2, fr_int8_neon, fr_int8_generic; /* likewise */
+
+static const fr_int8_kernels *const int8_tables[] = {
+#ifdef FR_HAVE_INT8_AVX512_VNNI
+    &fr_int8_avx512_vnni,
+#endif
+#ifdef FR_HAVE_INT8_AVX512
+    &fr_int8_avx512,
+#endif
+#ifdef FR_HAVE_INT8_AVX_VNNI
+    &fr_int8_avx_vnni,
+#endif
+#ifdef FR_HAVE_INT8_AVX2
+    &fr_int8_avx2,
+#endif
+#ifdef FR_HAVE_INT8_NEON
+    &fr_int8_neon,
+#endif
+    &fr_int8_generic,
+};
+
 /* Both tests read CPUID and, for the register state that the operating system must save, XGETBV.
  * That of the compiler is in its runtime library, which is not linked on Windows. */
 #if defined(FLUSH_BITS) && defined(_WIN32)
-#include <cpuid.h>
-
 static int cpu_supports(const char *isa) {
     unsigned a, b, c, d, low, high;
     const int avx512 = strcmp(isa, "avx512") == 0;
@@ -64,6 +85,25 @@ static int cpu_supports(const char *isa) {
 #endif
 
 int fr_supported(const char *isa) { return fr_find(isa, 4) != NULL && cpu_supports(isa); }
+
+/* What the ways of 8 bits need beside their instruction sets. */
+static int cpu_has(const char *int8) {
+#ifdef FLUSH_BITS
+    unsigned a = 0, b = 0, c = 0, d = 0;
+    if (strcmp(int8, "avx512_vnni") == 0)
+        return __get_cpuid_count(7, 0, &a, &b, &c, &d) && c >> 11 & 1;
+    if (strcmp(int8, "avx_vnni") == 0) return __get_cpuid_count(7, 1, &a, &b, &c, &d) && a >> 4 & 1;
+#endif
+    (void)int8;
+    return 1;
+}
+
+const fr_int8_kernels *fr_int8_way(const char *isa, int number) {
+    for (size_t i = 0; i < sizeof int8_tables / sizeof *int8_tables; i++)
+        if (strcmp(int8_tables[i]->isa, isa) == 0 && cpu_has(int8_tables[i]->name) && number-- == 0)
+            return int8_tables[i];
+    return NULL;
+}
 
 #if defined(FLUSH_BITS)
 unsigned fr_flush_denormals(void) {

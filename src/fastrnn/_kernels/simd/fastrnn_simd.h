@@ -37,7 +37,8 @@ typedef struct {
     fr_index begin, end;
     fr_barrier *barrier;
     int threads, spin_limit;
-    void *work; /* scratch memory of the thread: program_work bytes, for a cell that is a program */
+    void *work; /* scratch memory of the thread: program_work bytes for a cell that is a program,
+                   fr_int8_work for one with weights of 8 bits */
 } fr_share;
 
 /* Which rows run at which step. */
@@ -81,6 +82,65 @@ enum { FR_MOST_ROWS = 96 };
  * everywhere. */
 enum { FR_SUM_BLOCK = 1024 };
 
+/* What weights are packed as: numbers of the table's real type or, in the float32 table alone, of
+ * fewer bits.
+ *   FR_BFLOAT16  two neighbours of k in the place of a number, the first in its low half; the
+ *                products are those of the numbers as float32.
+ *   FR_INT8      four of them, see fr_int8_kernels; the rows that they meet are quantized, too. */
+enum { FR_REAL, FR_BFLOAT16, FR_INT8 };
+
+/* --- products of 8-bit integers --------------------------------------------------------------
+ * A row x is x_scale times integers from -127 to 127, x_scale being its largest magnitude / 127; a
+ * column of W is w_scale times such integers. Their products are summed exactly, in 32 bits, so all
+ * ways to do so give the same bits:  x W = sum * (x_scale * w_scale).
+ * A row whose largest magnitude is below FR_INT8_LEAST counts as zeros, and one with a number that
+ * is not finite makes NaN. */
+
+#define FR_INT8_LEAST 0x1p-100f
+
+/* to[r][v] = from[r][v] + x W for some rows and the first `width` vectors of one panel. */
+typedef struct {
+    fr_index rows, width, stored; /* vectors of the panel in memory */
+    fr_index quads;               /* of k */
+    const void *const *a;         /* rows, quantized */
+    const float *row_scale;       /* of each row */
+    const void *w;                /* [quad][vector][VL] */
+    const float *scale;           /* of each column */
+    const int32_t *start;         /* of each column: -128 times the sum of its integers */
+    const float *const *from;
+    float *const *to;
+    const fr_index *from_at, *to_at;
+} fr_int8_sum;
+
+/* A way of an instruction set. */
+typedef struct {
+    const char *name, *isa; /* `isa`: the table whose panels it reads */
+    fr_index number_bytes;  /* of a quantized row */
+    void (*sum)(const fr_int8_sum *p);
+    /* Writes `count` numbers, rounded up to whole vectors of the table. */
+    void (*quantize)(const float *row, fr_index count, void *to, float *scale);
+} fr_int8_kernels;
+
+/* A packed matrix of such columns: all panels of quads; scale and start as packed rows. */
+typedef struct {
+    const void *data;
+    const float *scale;
+    const int32_t *start;
+} fr_int8_matrix;
+
+/* A product of them: A is quantized, and `row_scale` is that of each row. */
+typedef struct {
+    const fr_int8_kernels *kernels;
+    const fr_int8_matrix *b;
+    const float *row_scale;
+} fr_int8_operands;
+
+/* Bytes from one quantized row of so many numbers to the next: whole lines, of which few rows meet
+ * in the same sets of a cache. */
+static inline fr_index fr_int8_row_bytes(const fr_int8_kernels *k, fr_index count) {
+    return (count * k->number_bytes + 63) / 64 * 64 + 64;
+}
+
 /* What a product does with C: overwrite it, go on from it, or add a sum of its own to it. */
 enum { FR_OVERWRITE, FR_CONTINUE, FR_APART };
 
@@ -99,6 +159,8 @@ typedef struct {
     const void *bias;    /* packed, or NULL */
     void *const *c;
     int accumulate; /* FR_OVERWRITE, FR_CONTINUE or FR_APART */
+    int format;     /* of B; FR_INT8: see there, in the place of b */
+    const fr_int8_operands *int8;
 } fr_product;
 
 /* A packed matrix. */
@@ -125,7 +187,9 @@ typedef struct {
     fr_index output; /* numbers of h: `hidden`, or fewer if it is projected */
     fr_view x, y;
     const void *wx, *wh, *bias; /* packed (D, ..), (H, ..), (..); wx NULL: x Wx is in acc_init */
-    const void *bias_h;         /* GRU with reset after: packed (H), else NULL */
+    int format;                 /* of wx, wh and wh_n; FR_INT8: they are fr_int8_matrix */
+    const fr_int8_kernels *int8;
+    const void *bias_h; /* GRU with reset after: packed (H), else NULL */
     void *state[FR_MOST_STATES];
     fr_index slots[FR_MOST_STATES];
     void *gates;
@@ -220,6 +284,17 @@ typedef void fr_pack(void *dst, const void *src, fr_index rows, fr_index row_ste
 
 /* dst = a function of dst and src, number by number. */
 typedef void fr_rows(void *dst, const void *src, fr_index count);
+
+/* Bytes of a thread's scratch memory for quantized x and h: the scales of both, then the rows of x,
+ * then those of h. */
+static inline fr_index fr_int8_scale_bytes(fr_index rows) {
+    return (2 * rows * (fr_index)sizeof(float) + 63) / 64 * 64;
+}
+static inline fr_index fr_int8_work(const fr_cell *m) {
+    const fr_index bytes =
+        fr_int8_row_bytes(m->int8, m->input) + fr_int8_row_bytes(m->int8, m->hidden);
+    return fr_int8_scale_bytes(m->batch.rows) + m->batch.rows * bytes;
+}
 
 typedef void fr_step(const fr_cell *m, fr_share share, fr_index s, const void *const *acc_init);
 typedef void fr_backward_step(const fr_cell_backward *m, fr_share share, fr_index s);

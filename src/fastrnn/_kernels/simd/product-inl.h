@@ -11,14 +11,28 @@
 INLINE fr_index strip_of(fr_index width) { return width == 4 ? STRIP : width; }
 INLINE fr_index tile_rows(fr_index width) { return width == 3 && STRIP == 2 ? 4 : TILE_ROWS; }
 
-/* A B of some rows and one panel, see fr_product. */
+/* One panel of a matrix of 8 bits, and the scales of the rows that it meets. */
+typedef struct {
+    const fr_int8_kernels *kernels;
+    fr_int8_matrix b;
+    fr_index quads;
+    const float *row_scale;
+} int8_panel;
+
+/* A B of some rows and one panel, see fr_product. With FR_INT8, `int8` takes the place of b. */
 typedef struct {
     const real *const *a;
     fr_index blocks, depth, a_step, a_block;
     const real *b;
     fr_index b_step;
     fr_index next; /* from an element of b to one that will be wanted after it */
+    const int8_panel *int8;
 } term;
+
+/* Elements of a packed column of so many numbers. */
+INLINE fr_index elements_of(int format, fr_index depth) {
+    return format == FR_REAL ? depth : format == FR_BFLOAT16 ? (depth + 1) / 2 : (depth + 3) / 4;
+}
 
 /* to[r][v] = from[r][v] + the terms, in their order, for one panel; where in a row of `from` and
  * `to` the vectors of the panel lie. A term that is `apart`, or deeper than FR_SUM_BLOCK, is added
@@ -29,8 +43,17 @@ typedef struct {
     const real *const *from;
     real *const *to;
     const fr_index *from_at, *to_at;
-    int apart;
+    int apart, format;
 } panel_sum;
+
+/* Panel `panel` of a matrix of 8 bits that has so many rows, and `stored` vectors a panel. */
+INLINE int8_panel int8_panel_of(const fr_int8_operands *o, fr_index panel, fr_index depth,
+                                fr_index stored) {
+    const fr_index quads = elements_of(FR_INT8, depth), columns = panel * stored * VL;
+    const fr_int8_matrix b = {(const int32_t *)o->b->data + quads * columns, o->b->scale + columns,
+                              o->b->start + columns};
+    return (int8_panel){o->kernels, b, quads, o->row_scale};
+}
 
 /* Vectors side by side. */
 static const fr_index neighbours[4] = {0, VL, 2 * VL, 3 * VL};
@@ -70,11 +93,48 @@ INLINE void add_term(const int rows, const int width, const int fetch, vec (*sum
     }
 }
 
+/* sum += number k of each row times a column. */
+INLINE void add_column(const int rows, const int width, vec (*sum)[4], const real *const *row,
+                       fr_index k, const vec *column) {
+#pragma GCC unroll 8
+    for (int r = 0; r < rows; r++) {
+        const vec factor = broadcast(row[r][k]);
+#pragma GCC unroll 8
+        for (int v = 0; v < width; v++) sum[r][v] += factor * column[v];
+    }
+}
+
+/* sum += numbers k and k + 1, if there is one, times pairs of bfloat16, the upper halves of
+ * float32. */
+INLINE void add_pairs(const int rows, const int width, vec (*sum)[4], const real *const *row,
+                      fr_index k, fr_index depth, const real *pairs) {
+    vec low[4], high[4];
+#pragma GCC unroll 8
+    for (int v = 0; v < width; v++) {
+        const ivec pair = (ivec)load(pairs + v * VL);
+        low[v] = (vec)(pair << 16);
+        high[v] = (vec)(pair & (bits)~0xffff);
+    }
+    add_column(rows, width, sum, row, k, low);
+    if (k + 1 < depth) add_column(rows, width, sum, row, k + 1, high);
+}
+
+/* sum += a term of bfloat16. */
+INLINE void add_bfloat16(const int rows, const int width, vec (*sum)[4], const term *m,
+                         fr_index first, fr_index at) {
+    const real *row[TILE_ROWS], *b = m->b + at * VL;
+    const fr_index b_step = m->b_step * VL;
+#pragma GCC unroll 8
+    for (int r = 0; r < rows; r++) row[r] = m->a[first + r];
+    for (fr_index k = 0; k < m->depth; k += 2, b += b_step)
+        add_pairs(rows, width, sum, row, k, m->depth, b);
+}
+
 /* The panel's sum for rows `first` and following, and for one strip. It runs in the order of k in
  * one accumulator, so a row's result is the same in a tile of any height. `to_at` is read ahead of
  * the stores, or GCC runs out of registers for addresses. */
-INLINE void tile_body(const int rows, const int width, const panel_sum *p, fr_index first,
-                      fr_index at, fr_index steps) {
+INLINE void tile_body(const int rows, const int width, const int format, const panel_sum *p,
+                      fr_index first, fr_index at, fr_index steps) {
     const real *const *from = p->from + first;
     real *const *to = p->to + first;
     vec sum[TILE_ROWS][4];
@@ -83,7 +143,9 @@ INLINE void tile_body(const int rows, const int width, const panel_sum *p, fr_in
 #pragma GCC unroll 8
         for (int v = 0; v < width; v++) sum[r][v] = load(from[r] + p->from_at[at + v]);
     for (const term *m = p->terms, *end = m + p->count; m < end; m++) {
-        if (steps == FETCH_NOTHING)
+        if (format == FR_BFLOAT16)
+            add_bfloat16(rows, width, sum, m, first, at);
+        else if (steps == FETCH_NOTHING)
             add_term(rows, width, 0, sum, m, first, at, steps);
         else
             add_term(rows, width, 1, sum, m, first, at, steps);
@@ -99,11 +161,11 @@ INLINE void tile_body(const int rows, const int width, const panel_sum *p, fr_in
 
 typedef void tile_function(const panel_sum *, fr_index, fr_index, fr_index);
 
-#define TILE(rows, width)                                                                       \
-    static NOINLINE void tile_##rows##x##width(const panel_sum *p, fr_index first, fr_index at, \
-                                               fr_index steps) {                                \
-        tile_body(rows, width, p, first, at, steps);                                            \
+#define TILE_OF(name, rows, width, format)                                                       \
+    static NOINLINE void name(const panel_sum *p, fr_index first, fr_index at, fr_index steps) { \
+        tile_body(rows, width, format, p, first, at, steps);                                     \
     }
+#define TILE(rows, width) TILE_OF(tile_##rows##x##width, rows, width, FR_REAL)
 #define LOW_TILES(width) TILE(2, width) TILE(3, width) TILE(4, width)
 #define LOW_NAMES(width) tile_2x##width, tile_3x##width, tile_4x##width
 #define TILES(width) LOW_TILES(width) TILE(5, width) TILE(6, width)
@@ -121,9 +183,30 @@ LOW_TILES(3)
 #endif
 static tile_function *const tiles[][TILE_ROWS - 1] = {{NAMES(1)}, {NAMES(2)}, WIDE_NAMES};
 
+#if FR_REAL_BYTES == 4
+#undef TILE
+#undef NAMES
+#define TILE(rows, width) TILE_OF(half_##rows##x##width, rows, width, FR_BFLOAT16)
+#define NAMES(width) \
+    {half_2x##width, half_3x##width, half_4x##width, half_5x##width, half_6x##width}
+TILES(1)
+TILES(2)
+#if STRIP == 4
+TILES(3)
+TILES(4)
+static tile_function *const half_tiles[][TILE_ROWS - 1] = {NAMES(1), NAMES(2), NAMES(3), NAMES(4)};
+#else
+LOW_TILES(3)
+static tile_function *const half_tiles[][TILE_ROWS - 1] = {
+    NAMES(1), NAMES(2), {half_2x3, half_3x3, half_4x3}};
+#endif
+#else
+#define half_tiles tiles /* float64 has no numbers of fewer bits */
+#endif
+
 /* The same for one row and all vectors of some panels, whose sums go on side by side. What bounds a
  * single row is the stream of its panels. */
-INLINE void single_body(const int panels, const int width, const panel_sum *p) {
+INLINE void single_body(const int panels, const int width, const int format, const panel_sum *p) {
     vec sum[2][4];
 #pragma GCC unroll 2
     for (int i = 0; i < panels; i++)
@@ -133,6 +216,13 @@ INLINE void single_body(const int panels, const int width, const panel_sum *p) {
         const term *m = p->terms + term_at;
         const fr_index a_step = m->a_step, b_step = m->b_step * VL, depth = m->depth;
         const real *b = m->b, *other = panels == 2 ? p[1].terms[term_at].b : b;
+        if (format == FR_BFLOAT16) {
+            for (fr_index k = 0; k < depth; k += 2, b += b_step, other += b_step) {
+                add_pairs(1, width, sum, m->a, k, depth, b);
+                if (panels == 2) add_pairs(1, width, sum + 1, m->a, k, depth, other);
+            }
+            continue;
+        }
         for (fr_index block = 0; block < m->blocks; block++) {
             const real *a = m->a[0] + block * m->a_block;
             for (fr_index k = 0; k < depth; k++) {
@@ -155,10 +245,19 @@ INLINE void single_body(const int panels, const int width, const panel_sum *p) {
 
 static NOINLINE void single_row(const panel_sum *p, fr_index width) {
     switch (width) {
-        case 1: single_body(1, 1, p); break;
-        case 2: single_body(1, 2, p); break;
-        case 3: single_body(1, 3, p); break;
-        case 4: single_body(1, 4, p); break;
+        case 1: single_body(1, 1, FR_REAL, p); break;
+        case 2: single_body(1, 2, FR_REAL, p); break;
+        case 3: single_body(1, 3, FR_REAL, p); break;
+        case 4: single_body(1, 4, FR_REAL, p); break;
+    }
+}
+
+static NOINLINE void single_half_row(const panel_sum *p, fr_index width) {
+    switch (width) {
+        case 1: single_body(1, 1, FR_BFLOAT16, p); break;
+        case 2: single_body(1, 2, FR_BFLOAT16, p); break;
+        case 3: single_body(1, 3, FR_BFLOAT16, p); break;
+        case 4: single_body(1, 4, FR_BFLOAT16, p); break;
     }
 }
 
@@ -166,21 +265,29 @@ static NOINLINE void single_row(const panel_sum *p, fr_index width) {
  * multiply-add: AVX2 on a Zen 4 reads 58 and 87 GB/s from L2, two 110 and 98. */
 static NOINLINE void single_row_pair(const panel_sum p[2], fr_index width) {
     if (width == 2)
-        single_body(2, 2, p);
+        single_body(2, 2, FR_REAL, p);
     else
-        single_body(2, 3, p);
+        single_body(2, 3, FR_REAL, p);
+}
+
+static NOINLINE void single_half_row_pair(const panel_sum p[2], fr_index width) {
+    if (width == 2)
+        single_body(2, 2, FR_BFLOAT16, p);
+    else
+        single_body(2, 3, FR_BFLOAT16, p);
 }
 
 /* The sum for all tiles of a panel. */
 static void tile_by_tile(const fr_plan *plan, const panel_sum *p, fr_index rows, fr_index width) {
     const fr_index strip = strip_of(width);
+    tile_function *const(*table)[TILE_ROWS - 1] = p->format == FR_REAL ? tiles : half_tiles;
     const parts heights = split_evenly(rows, tile_rows(min_index(width, strip)));
     fr_index first = 0;
     for (fr_index i = 0; i < heights.count; i++) {
         const fr_index height = part_size(&heights, i);
         const int last = plan->fetch && i + 1 == heights.count;
         for (fr_index v = 0; v < width; v += strip)
-            tiles[min_index(width - v, strip) - 1][height - 2](p, first, v,
+            table[min_index(width - v, strip) - 1][height - 2](p, first, v,
                                                                last ? FETCH_NEXT : plan->near);
         first += height;
     }
@@ -191,8 +298,10 @@ INLINE fr_index depth_of(const term *m) { return m->blocks * m->depth; }
 
 /* The sum for one block of depth of one term. */
 static void sum_block(const fr_plan *plan, const panel_sum *p, fr_index rows, fr_index width) {
-    if (rows == 1)
+    if (rows == 1 && p->format == FR_REAL)
         single_row(p, width);
+    else if (rows == 1)
+        single_half_row(p, width);
     else
         tile_by_tile(plan, p, rows, width);
 }
@@ -211,7 +320,7 @@ static NOINLINE void add_block(const fr_plan *plan, const panel_sum *p, fr_index
         line[r] = block + r * PANEL;
         from[r] = zeros;
     }
-    panel_sum own = {p->terms, 1, from, line, neighbours, neighbours, 0};
+    panel_sum own = {p->terms, 1, from, line, neighbours, neighbours, 0, p->format};
     if (depth_of(p->terms) <= most)
         sum_block(plan, &own, rows, width);
     else
@@ -227,11 +336,12 @@ static NOINLINE void add_block(const fr_plan *plan, const panel_sum *p, fr_index
 static void block_by_block(const fr_plan *plan, panel_sum *sum, const term *whole, fr_index most,
                            fr_index rows, fr_index width) {
     const int jumps = whole->blocks > 1; /* of A: then some of its blocks are a part */
-    const fr_index a_step = jumps ? whole->a_block : whole->a_step;
+    const fr_index unit = sum->format == FR_BFLOAT16 ? 2 : 1; /* numbers that lie together in B */
+    const fr_index a_step = jumps ? whole->a_block : whole->a_step * unit;
     const fr_index b_step = whole->b_step * VL * (jumps ? whole->depth : 1);
     const fr_index most_blocks = most > whole->depth ? most / whole->depth : 1;
     const parts depths = jumps ? split_evenly(whole->blocks, most_blocks)
-                               : split_evenly(whole->depth, most);
+                               : split_evenly((whole->depth + unit - 1) / unit, most / unit);
     const real *a[FR_MOST_ROWS];
     term part = *whole;
     part.a = a;
@@ -240,7 +350,10 @@ static void block_by_block(const fr_plan *plan, panel_sum *sum, const term *whol
     fr_index first = 0;
     for (fr_index i = 0; i < depths.count; i++) {
         const fr_index size = part_size(&depths, i);
-        *(jumps ? &part.blocks : &part.depth) = size;
+        if (jumps)
+            part.blocks = size;
+        else
+            part.depth = min_index(size * unit, whole->depth - first * unit);
         for (fr_index r = 0; r < rows; r++) a[r] = whole->a[r] + first * a_step;
         part.b = whole->b + first * b_step;
         part.next = i + 1 < depths.count ? size * b_step : whole->next - first * b_step;
@@ -265,10 +378,33 @@ static NOINLINE void sum_in_blocks(const fr_plan *plan, const panel_sum *p, fr_i
     }
 }
 
+/* The same for terms of 8 bits. */
+static NOINLINE void sum_int8(const panel_sum *p, fr_index rows, fr_index width) {
+    fr_int8_sum sum = {.rows = rows, .width = width, .from_at = p->from_at, .to_at = p->to_at};
+    sum.from = (const float *const *)p->from;
+    sum.to = (float *const *)p->to;
+    for (const term *m = p->terms, *end = m + p->count; m < end; m++) {
+        sum.stored = m->b_step;
+        sum.quads = m->int8->quads;
+        sum.a = (const void *const *)m->a;
+        sum.row_scale = m->int8->row_scale;
+        sum.w = m->int8->b.data;
+        sum.scale = m->int8->b.scale;
+        sum.start = m->int8->b.start;
+        m->int8->kernels->sum(&sum);
+        sum.from = (const float *const *)sum.to;
+        sum.from_at = sum.to_at;
+    }
+}
+
 /* The sum for `rows` rows and `width` (1 to 4) vectors of a panel. A panel deeper than the plan
  * has it is cut, so that a block of it stays in the nearest cache until all rows have met it. */
 INLINE void sum_panel(const fr_plan *plan, const panel_sum *p, fr_index rows, fr_index width) {
     fr_index depth = 0, deepest = 0;
+    if (p->format == FR_INT8) {
+        sum_int8(p, rows, width);
+        return;
+    }
     for (fr_index i = 0; i < p->count; i++) {
         const fr_index own = depth_of(p->terms + i);
         depth += own;
@@ -301,7 +437,7 @@ static void product_edge(const fr_product *p, const term *ab, fr_index panel, fr
             store(line[r] + v * VL, load(line[r] + v * VL) + load(bias + v * VL));
     }
     const panel_sum sum = {ab,         1,          (const real *const *)line, line,
-                           neighbours, neighbours, p->accumulate == FR_APART};
+                           neighbours, neighbours, p->accumulate == FR_APART, p->format};
     sum_panel(p->plan, &sum, height, width);
     for (fr_index r = 0; r < height; r++)
         for (fr_index v = 0; v < l->width; v++)
@@ -327,7 +463,8 @@ static void product_full(const fr_product *p, const term *ab, fr_index panel, fr
                            to,
                            p->accumulate ? l->start : neighbours,
                            l->start,
-                           p->accumulate == FR_APART};
+                           p->accumulate == FR_APART,
+                           p->format};
     sum_panel(p->plan, &sum, height, width);
 }
 
@@ -338,15 +475,22 @@ static void product(const fr_product *p, fr_index row_begin, fr_index row_end) {
         fr_index i = row_begin;
         for (fr_index group = 0; group < groups.count; group++) {
             const fr_index height = part_size(&groups, group);
-            const term ab = {(const real *const *)p->a + i,
-                             p->blocks,
-                             p->depth,
-                             p->a_step,
-                             p->a_block,
-                             (const real *)p->b + panel * p->b_panel,
-                             p->b_step,
-                             p->b_panel};
             if (height == 0) continue;
+            int8_panel int8;
+            term ab = {(const real *const *)p->a + i,
+                       p->blocks,
+                       p->depth,
+                       p->a_step,
+                       p->a_block,
+                       (const real *)p->b + panel * p->b_panel,
+                       p->b_step,
+                       p->b_panel,
+                       NULL};
+            if (p->format == FR_INT8) {
+                int8 = int8_panel_of(p->int8, panel, p->depth, p->b_step);
+                int8.row_scale += i;
+                ab.int8 = &int8;
+            }
             if (width)
                 product_full(p, &ab, panel, width, i, height);
             else

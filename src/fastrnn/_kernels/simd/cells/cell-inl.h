@@ -88,7 +88,42 @@ typedef struct {
     fr_index first, height; /* of its first row in the share, and of rows */
     fr_index row[FR_MOST_ROWS];
     const real *x[FR_MOST_ROWS], *h[FR_MOST_ROWS];
+    const void *x_int8[FR_MOST_ROWS], *h_int8[FR_MOST_ROWS]; /* the same, quantized */
+    int8_panel int8[2];                                      /* what h meets, and x */
 } step_piece;
+
+/* Where a share has its quantized rows, in their order, and their scales. */
+typedef struct {
+    char *x, *h;
+    fr_index x_bytes, h_bytes;
+    float *x_scale, *h_scale;
+} quantized_rows;
+
+INLINE quantized_rows quantized(const fr_cell *m, fr_share share) {
+    quantized_rows q;
+    q.x_bytes = fr_int8_row_bytes(m->int8, m->input);
+    q.h_bytes = fr_int8_row_bytes(m->int8, m->hidden);
+    q.x_scale = share.work;
+    q.h_scale = q.x_scale + m->batch.rows;
+    q.x = (char *)share.work + fr_int8_scale_bytes(m->batch.rows);
+    q.h = q.x + m->batch.rows * q.x_bytes;
+    return q;
+}
+
+/* Quantizes what the rows of Wh meet and, where Wx is multiplied, x. */
+static NOINLINE void quantize_rows(const fr_cell *m, fr_share share, fr_index s, const real *h,
+                                   fr_index count) {
+    const quantized_rows q = quantized(m, share);
+    const int meets_x = m->wx && h != m->reset_h;
+    for (fr_index i = 0; i < count; i++) {
+        const fr_index row = share_row(share, i);
+        m->int8->quantize((const float *)h + row * m->ld, m->hidden, q.h + i * q.h_bytes,
+                          q.h_scale + i);
+        if (meets_x)
+            m->int8->quantize((const float *)view_at(m->x, row, s), m->input, q.x + i * q.x_bytes,
+                              q.x_scale + i);
+    }
+}
 
 INLINE void begin_pieces(step_piece *t, const fr_cell *m, fr_share share, fr_index s, const real *h,
                          fr_index panel, fr_index end) {
@@ -103,6 +138,7 @@ INLINE void begin_pieces(step_piece *t, const fr_cell *m, fr_share share, fr_ind
     t->pieces = split_evenly(count, m->plan->rows);
     t->number = -1;
     t->first = t->height = 0;
+    if (m->format == FR_INT8) quantize_rows(m, share, s, h, count);
 }
 
 /* Before the first piece of a gated cell, or of a cell with plain panels of four vectors. */
@@ -118,6 +154,15 @@ INLINE void plain_pieces(step_piece *t, const fr_cell *m, fr_share share, fr_ind
 /* Vectors of a plain panel. */
 INLINE fr_index plain_width(const fr_cell *m, fr_index panel) {
     return min_index(4, m->vectors - panel * 4);
+}
+
+/* Points to the piece's rows where they lie quantized. */
+static NOINLINE void point_at_quantized(step_piece *t) {
+    const quantized_rows q = quantized(t->cell, t->share);
+    for (fr_index i = 0; i < t->height; i++) {
+        t->x_int8[i] = q.x + (t->first + i) * q.x_bytes;
+        t->h_int8[i] = q.h + (t->first + i) * q.h_bytes;
+    }
 }
 
 /* Moves on to the next piece, panel by panel; 0 after the last. */
@@ -137,6 +182,7 @@ INLINE int next_piece(step_piece *t) {
         t->x[i] = view_at(t->cell->x, t->row[i], t->s);
         t->h[i] = t->h_at + t->row[i] * t->cell->ld;
     }
+    if (t->cell->format == FR_INT8) point_at_quantized(t);
     return 1;
 }
 
@@ -144,7 +190,40 @@ INLINE int next_piece(step_piece *t) {
 INLINE term panel_term(fr_index panel, const real *const *a, fr_index depth, const void *w,
                        fr_index stored) {
     const fr_index size = depth * stored * VL;
-    return (term){a, 1, depth, 1, 0, (const real *)w + panel * size, stored, size};
+    return (term){a, 1, depth, 1, 0, (const real *)w + panel * size, stored, size, NULL};
+}
+
+/* The same for a matrix of fewer bits; what the term points to is the piece's. */
+static NOINLINE term low_term(step_piece *t, int of_x, fr_index panel, const void *w,
+                              fr_index stored) {
+    const fr_cell *m = t->cell;
+    const fr_index depth = of_x ? m->input : m->hidden;
+    term result = panel_term(panel, of_x ? t->x : t->h, depth, w, stored);
+    if (m->format == FR_BFLOAT16) {
+        result.next = elements_of(FR_BFLOAT16, depth) * stored * VL;
+        result.b = (const real *)w + panel * result.next;
+        return result;
+    }
+    const quantized_rows q = quantized(m, t->share);
+    const fr_int8_operands o = {m->int8, w, (of_x ? q.x_scale : q.h_scale) + t->first};
+    t->int8[of_x] = int8_panel_of(&o, panel, depth, stored);
+    result.int8 = &t->int8[of_x];
+    result.a = (const real *const *)(of_x ? t->x_int8 : t->h_int8);
+    return result;
+}
+
+/* A panel of Wx. */
+INLINE term input_term(step_piece *t, fr_index panel, fr_index stored) {
+    const fr_cell *m = t->cell;
+    if (m->format != FR_REAL) return low_term(t, 1, panel, m->wx, stored);
+    return panel_term(panel, t->x, m->input, m->wx, stored);
+}
+
+/* A panel of Wh or a part of it. */
+INLINE term hidden_term(step_piece *t, fr_index panel, const void *w, fr_index stored) {
+    const fr_cell *m = t->cell;
+    if (m->format != FR_REAL) return low_term(t, 0, panel, w, stored);
+    return panel_term(panel, t->h, m->hidden, w, stored);
 }
 
 /* acc = from + the terms, for `width` vectors of the piece's panel. */
@@ -152,7 +231,7 @@ INLINE void sum_piece(const fr_cell *m, const step_piece *t, const real *const *
                       const term *terms, fr_index count, fr_index width, real *acc) {
     real *to[FR_MOST_ROWS];
     for (fr_index i = 0; i < t->height; i++) to[i] = acc + i * PANEL;
-    const panel_sum sum = {terms, count, from, to, neighbours, neighbours, 0};
+    const panel_sum sum = {terms, count, from, to, neighbours, neighbours, 0, m->format};
     sum_panel(m->plan, &sum, t->height, width);
 }
 
@@ -171,13 +250,13 @@ INLINE void clear_rest(const step_piece *t, fr_index width, real *acc) {
 
 /* acc = acc_init + x Wx, or acc_init alone if there is no Wx, for a panel of the piece; both have
  * `stored` vectors a panel, of which `width` take part. */
-INLINE void input_piece(const fr_cell *m, const step_piece *t, fr_index panel, fr_index stored,
+INLINE void input_piece(const fr_cell *m, step_piece *t, fr_index panel, fr_index stored,
                         fr_index width, const void *const *acc_init, real *acc) {
     const real *from[FR_MOST_ROWS];
     if (width < stored) clear_rest(t, width, acc);
     point_at_init(m, t, panel, stored, acc_init, from);
     if (m->wx) {
-        const term x = panel_term(panel, t->x, m->input, m->wx, stored);
+        const term x = input_term(t, panel, stored);
         sum_piece(m, t, from, &x, 1, width, acc);
         return;
     }
@@ -187,10 +266,10 @@ INLINE void input_piece(const fr_cell *m, const step_piece *t, fr_index panel, f
 }
 
 /* acc += h W, W being Wh or a part of it. */
-INLINE void hidden_piece(const fr_cell *m, const step_piece *t, const void *w, fr_index stored,
+INLINE void hidden_piece(const fr_cell *m, step_piece *t, const void *w, fr_index stored,
                          fr_index width, real *acc) {
     const real *from[FR_MOST_ROWS];
-    const term h = panel_term(t->panel, t->h, m->hidden, w, stored);
+    const term h = hidden_term(t, t->panel, w, stored);
     for (fr_index i = 0; i < t->height; i++) from[i] = acc + i * PANEL;
     sum_piece(m, t, from, &h, 1, width, acc);
 }
@@ -200,30 +279,32 @@ INLINE void hidden_piece(const fr_cell *m, const step_piece *t, const void *w, f
  * and one stream is read faster; what is deeper comes from beyond the L2, which is slower still. */
 INLINE void pair_panels(const fr_cell *m, step_piece *t) {
     const int full = t->panel + 2 <= t->end && (t->panel + 2) * VL <= m->hidden;
-    const int one_block = m->hidden <= FR_SUM_BLOCK;
+    const int one_block = m->hidden <= FR_SUM_BLOCK && m->format != FR_INT8;
     if (t->height == 1 && full && one_block && FR_VECTOR_BYTES < 64) t->panels = 2;
 }
 
 /* The same for both panels of a pair, whose lines of acc follow each other. */
-INLINE void hidden_pair(const fr_cell *m, const step_piece *t, const void *w, fr_index stored,
-                        real *acc) {
+INLINE void hidden_pair(step_piece *t, const void *w, fr_index stored, real *acc) {
     real *const at[2] = {acc, acc + PANEL};
     const real *const *from = (const real *const *)at;
-    const term h[2] = {panel_term(t->panel, t->h, m->hidden, w, stored),
-                       panel_term(t->panel + 1, t->h, m->hidden, w, stored)};
+    const term h[2] = {hidden_term(t, t->panel, w, stored),
+                       hidden_term(t, t->panel + 1, w, stored)};
     const panel_sum pair[2] = {{h, 1, from, at, neighbours, neighbours, 0},
                                {h + 1, 1, from + 1, at + 1, neighbours, neighbours, 0}};
-    single_row_pair(pair, stored);
+    if (t->cell->format == FR_REAL)
+        single_row_pair(pair, stored);
+    else
+        single_half_row_pair(pair, stored);
 }
 
 /* acc = acc_init + x Wx + h Wh, of panels of four vectors. */
-INLINE void whole_piece(const fr_cell *m, const step_piece *t, fr_index width,
+INLINE void whole_piece(const fr_cell *m, step_piece *t, fr_index width,
                         const void *const *acc_init, real *acc) {
     const real *from[FR_MOST_ROWS];
     term terms[2];
     fr_index count = 0;
-    if (m->wx) terms[count++] = panel_term(t->panel, t->x, m->input, m->wx, 4);
-    terms[count++] = panel_term(t->panel, t->h, m->hidden, m->wh, 4);
+    if (m->wx) terms[count++] = input_term(t, t->panel, 4);
+    terms[count++] = hidden_term(t, t->panel, m->wh, 4);
     if (width < 4) clear_rest(t, width, acc);
     point_at_init(m, t, t->panel, 4, acc_init, from);
     sum_piece(m, t, from, terms, count, width, acc);

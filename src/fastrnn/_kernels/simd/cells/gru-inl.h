@@ -50,7 +50,7 @@ INLINE void gru_sums(const fr_cell *m, step_piece *t, fr_index gates, const void
         }
     }
     if (t->panels == 2)
-        hidden_pair(m, t, m->wh, gates, acc + units);
+        hidden_pair(t, m->wh, gates, acc + units);
     else
         hidden_piece(m, t, m->wh, gates, vectors_of(gates * units), acc + units);
 }
