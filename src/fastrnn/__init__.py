@@ -23,6 +23,7 @@ from fastrnn.ops._backend import backend
 if TYPE_CHECKING:
     from fastrnn import cell, convert, data, models, training
     from fastrnn.layers import LSTMP, Recurrent, ZoneoutLSTM
+    from fastrnn.layers.quantization import quantization_error
     from fastrnn.models.serialization import load, save
     from fastrnn.ops._system import cpu_info, get_num_threads, set_num_threads
 
@@ -49,6 +50,7 @@ __all__ = [
     "load",
     "models",
     "ops",
+    "quantization_error",
     "save",
     "set_num_threads",
     "training",
@@ -63,6 +65,7 @@ _LATE = {
     name: f"fastrnn.{name}" for name in ("cell", "convert", "data", "models", "plot", "training")
 }
 _LATE |= dict.fromkeys(("LSTMP", "Recurrent", "ZoneoutLSTM", *library.__all__), "fastrnn.layers")
+_LATE["quantization_error"] = "fastrnn.layers.quantization"
 _LATE |= dict.fromkeys(("load", "save"), "fastrnn.models.serialization")
 _LATE |= dict.fromkeys(("cpu_info", "get_num_threads", "set_num_threads"), "fastrnn.ops._system")
 

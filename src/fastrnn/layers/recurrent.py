@@ -14,6 +14,7 @@ from fastrnn import _check as check
 from fastrnn import ops
 from fastrnn._cells import FIRST_RESIDUAL, NO_OPTIONS, Cell, Options
 from fastrnn._check import Array, Rng
+from fastrnn._low_precision import FORMATS, Int8, LowPrecision
 from fastrnn.layers.base import Layer
 from fastrnn.ops import _recurrent
 from fastrnn.ops._recurrent import BOTH, FORWARD, Prepacked
@@ -117,6 +118,7 @@ class RecurrentLayer(Layer):
         for index, keys in enumerate(self._keys):
             self._add_cell(index, keys)
         self._packed: Prepacked | None = None  # while frozen, if the backend packs
+        self._precision = "float32"  # of the frozen weights
         self._to_thaw: dict[str, Array] | None = None  # while frozen, what was writeable before
 
     @property
@@ -134,7 +136,7 @@ class RecurrentLayer(Layer):
         """Whether `freeze` has made the parameters read-only."""
         return self._to_thaw is not None
 
-    def freeze(self: Self) -> Self:
+    def freeze(self: Self, weights: str = "float32") -> Self:
         """Prepare the weights once for all further calls, and return the layer.
 
         For streaming and other short calls: without it every call packs the weights anew, or reads
@@ -144,17 +146,31 @@ class RecurrentLayer(Layer):
 
         Copies, pickles and files of a frozen layer are not frozen themselves.
 
+        Parameters
+        ----------
+        weights : {"float32", "bfloat16", "int8"}
+            What the calls read: the weights as they are (also if they are float64), or, of an RNN,
+            LSTM or GRU in float32, Wx and Wh in fewer bits. With "bfloat16" they are rounded to 8
+            significant bits, and computed with as float32. With "int8" each column is integers from
+            -127 to 127 times a scale; x and h are quantized in the same way, row by row, as they
+            come. `params` stay as they are.
+
         Raises
         ------
         ValueError, TypeError
-            If a parameter was replaced by something of another shape or dtype.
+            If a parameter was replaced by something of another shape or dtype, `weights` is
+            unknown, the layer cannot have them, is frozen with others, or a weight is not finite.
         """
+        weights = check.option(self._name, "weights", weights, ("float32", *FORMATS))
         if self.frozen:
+            if weights != self._precision:
+                why = f"the layer is frozen with {self._precision}"
+                raise ValueError(f"{self._name}: freeze({weights!r}) needs unfreeze() first, {why}")
             return self
         params = {key: np.asanyarray(param) for key, param in self.params.items()}
         packed = _recurrent.freeze(
             self.cell,
-            self.weights(),
+            self.weights() if weights == "float32" else self._in_fewer_bits(weights),
             options=self.options,
             directions=self.directions,
             residual=self.residual,
@@ -168,8 +184,34 @@ class RecurrentLayer(Layer):
         for key, param in params.items():
             self._params.add(key, param)
         self._params.freeze(True)
-        self._packed = packed
+        self._packed, self._precision = packed, weights
         return self
+
+    def _in_fewer_bits(self, precision: str) -> list[list[Array | LowPrecision | None]]:
+        """Return the weights of every cell, the matrices in another precision."""
+        what = f"{self._name}: freeze({precision!r})"
+        if self.cell.program is not None:
+            raise ValueError(f"{what} needs an RNN, LSTM or GRU, not a cell that is a program")
+        if self.dtype != np.float32:
+            raise ValueError(f"{what} needs dtype float32, the layer has {self.dtype}")
+        rows = max(self.input_size, self.directions * self.output_size)
+        if precision == Int8.name and rows > Int8.MOST_ROWS:
+            raise ValueError(f"{what} takes matrices of at most {Int8.MOST_ROWS} rows, got {rows}")
+
+        def fewer(key: str, array: Any) -> Any:
+            low = array if array.ndim == 1 else FORMATS[precision].of(array)
+            whole = array if array.ndim == 1 else low.float32()
+            if not (np.isfinite(array).all() and np.isfinite(whole).all()):
+                raise ValueError(f"{what} needs finite weights, {key} has some that are not")
+            return low
+
+        return [
+            [
+                None if array is None else fewer(keys[name], array)
+                for name, array in zip(self.cell.weights, arrays, strict=True)
+            ]
+            for keys, arrays in zip(self._keys, self.weights(), strict=True)
+        ]
 
     def unfreeze(self: Self) -> Self:
         """Undo `freeze`, except that the layer stays in evaluation mode; return the layer."""
@@ -179,6 +221,7 @@ class RecurrentLayer(Layer):
             except ValueError:  # after unpickling its memory belongs to a bytes object
                 self._params.add(key, param.copy())
         self._packed = self._to_thaw = None
+        self._precision = "float32"
         self._params.freeze(False)
         return self
 
@@ -199,7 +242,7 @@ class RecurrentLayer(Layer):
         state = super().__getstate__()
         if self.frozen:  # a copy of a read-only array is writeable, a pickle of one may not be
             state["_params"] = {key: param.copy() for key, param in self.params.items()}
-        return state | {"_packed": None, "_to_thaw": None}
+        return state | {"_packed": None, "_to_thaw": None, "_precision": "float32"}
 
     def forward(
         self,
@@ -242,7 +285,7 @@ class RecurrentLayer(Layer):
         packed = self._packed
         if packed and embedding is not None:
             x, embedding = ops.embedding(x, embedding, backend=self._backend), None
-        elif packed and lengths is None and num_threads is None:
+        elif packed and packed.looks and lengths is None and num_threads is None:
             result = packed.forward(x, state)
             if result:
                 return result
@@ -259,7 +302,14 @@ class RecurrentLayer(Layer):
         num_threads = check.threads(self._name, num_threads)
         if packed and (result := packed.forward(x, self._join(states), lengths, num_threads)):
             return result
+        self._require_float32(x)
         return self._run(x, states, lengths, embedding, num_threads)
+
+    def _require_float32(self, x: Array) -> None:
+        """Raise if results would be those of other weights than those that are frozen."""
+        if self._precision != "float32" and x.size:
+            why = "the backend or the instruction set is another one, or params are writeable again"
+            raise ValueError(f"{self._name}: frozen with {self._precision}, but {why}")
 
     def _run(
         self,
@@ -382,7 +432,7 @@ class RecurrentLayer(Layer):
             ValueError if a shape is wrong, or the layer is bidirectional; TypeError if a dtype is.
         """
         packed = self._packed
-        if packed and (result := packed.step(x, state, out)):
+        if packed and packed.looks and (result := packed.step(x, state, out)):
             return result
         if self.bidirectional:
             raise ValueError(f"{self._name}: step needs bidirectional=False, got True")
@@ -390,6 +440,8 @@ class RecurrentLayer(Layer):
         states = self._states("", state, len(x))
         into = None if out is None else self._outputs(out, states)
         result = packed.step(x, self._join(states), None) if packed else None
+        if result is None:
+            self._require_float32(x)
         y, new = result or self._step(x, states)
         if into is None:
             return y, new
