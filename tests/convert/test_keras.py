@@ -195,6 +195,16 @@ def test_a_cell_of_other_weights_is_not_keras_s():
             to_keras_weights(layer)
 
 
+def test_weights_of_a_cell_of_any_name():
+    theirs = built(K.LSTM(4, activation="relu"))
+    layer = from_keras(theirs)
+    named = fr.cell.to_dict(layer.cell) | {"name": "mine", "title": "Mine"}
+    mine = fr.Recurrent(named, 3, 4)
+    load_keras_weights(mine, theirs.get_weights())
+    for came, wanted in zip(to_keras_weights(mine), to_keras_weights(layer), strict=True):
+        np.testing.assert_array_equal(came, wanted)
+
+
 @pytest.mark.parametrize("cell", sorted(set(CELLS) - {"SimpleRNN relu"}))
 @pytest.mark.parametrize("bidirectional", [False, True])
 def test_weights_alone(cell, bidirectional, dtype):

@@ -237,7 +237,7 @@ def _options(theirs: Any, *, go_backwards: bool) -> tuple[Cell, dict[str, Any]]:
     reset_after = {"reset_after": config["reset_after"]} if "reset_after" in cell.options else {}
     if names in known:
         return cell, {**options, **known[names], **reset_after}
-    return variants.variant(cell.name, functions, **reset_after), options
+    return variants.Variant(cell.name, functions, **reset_after).cell, options
 
 
 def _require(config: dict[str, Any], option: str, wanted: Any) -> None:

@@ -16,7 +16,6 @@ from fastrnn._cells import CELLS, Cell
 from fastrnn._check import Array
 from fastrnn.cell.definition import define
 from fastrnn.cell.library.coupled_lstm import coupled_lstm
-from fastrnn.cell.library.lstmp import lstmp
 from fastrnn.cell.library.peephole_lstm import peephole_lstm
 from fastrnn.cell.words import clip, matmul, sigmoid, tanh
 from fastrnn.layers import RECURRENT, Recurrent
@@ -31,16 +30,8 @@ LAYERS: dict[Cell, type[RecurrentLayer]] = {
 }
 """The layers of the variants that are cells of the library."""
 
-BASES = {cell.name: "lstm" for cell in (*LAYERS, lstmp)} | {
-    f"{name}_variant": name for name in CELLS
-}
-"""The built-in cell of each variant, by their names."""
-
 PEEPHOLES = {"i": "p_i", "f": "p_f", "o": "p_o"}
 """The weights of c by the gates that see it."""
-
-OWN = {"bh", *PEEPHOLES.values(), "Un", "Wp"}
-"""The weights of variants that built-in cells have not, or have as a part of another."""
 
 
 class Activation(NamedTuple):
@@ -54,71 +45,88 @@ class Activation(NamedTuple):
         return self.function(v, *self.parameters)
 
 
-DEFAULTS = (Activation(sigmoid), Activation(tanh), Activation(tanh))
+class Variant(NamedTuple):
+    """A built-in cell, by its name, with other options."""
+
+    name: str
+    activations: tuple[Activation, ...]  # in the order of ONNX's
+    limit: float | None = None  # clips their inputs
+    peepholes: bool = False
+    coupled: bool = False  # the forget gate is 1 - i
+    reset_after: bool = True
+
+    @property
+    def cell(self) -> Cell:
+        """The variant in the language of cells."""
+        return _cell(self)
+
+    @property
+    def gates(self) -> tuple[str, ...]:
+        """Those of the built-in cell, but not a forget gate that is 1 - i."""
+        gates = CELLS[self.name].gates
+        return tuple(gate for gate in gates if not (self.coupled and gate == "f"))
+
+    @property
+    def weights(self) -> tuple[str, ...]:
+        """Its weights of one number a hidden unit."""
+        if CELLS[self.name].split_bias is not None:
+            return ("bh",) if self.reset_after else ()
+        return tuple(PEEPHOLES[g] for g in self.gates if self.peepholes and g in PEEPHOLES)
+
+    def step(self) -> Function:
+        """Return the function that `define` makes the cell of."""
+        functions = [partial(_clipped, activation, self.limit) for activation in self.activations]
+        base = CELLS[self.name]
+        if len(base.states) > 1:
+            return _lstm(self, *functions)
+        return _rnn(*functions) if base.split_bias is None else _gru(self, *functions)
+
+
+_USUAL = (Activation(sigmoid), Activation(tanh), Activation(tanh))
+
+LIBRARY = {
+    Variant("lstm", _USUAL, peepholes=True): peephole_lstm,
+    Variant("lstm", _USUAL, coupled=True): coupled_lstm,
+}
+"""The variants that are cells of the library."""
 
 
 @lru_cache(maxsize=256)
-def variant(
-    name: str,
-    activations: tuple[Activation, ...],
-    *,
-    limit: float | None = None,
-    peepholes: bool = False,
-    coupled: bool = False,
-    reset_after: bool = True,
-) -> Cell:
-    """Return the variant of a built-in cell with its activations, in the order of ONNX's.
-
-    `limit` clips their inputs; with `coupled` the forget gate is 1 - i.
-    """
-    functions = [partial(_clipped, activation, limit) for activation in activations]
-    cell = CELLS[name]
-    if len(cell.states) == 1:
-        return _rnn(functions) if cell.split_bias is None else _gru(functions, reset_after)
-    if activations == DEFAULTS and limit is None and peepholes != coupled:
-        return coupled_lstm if coupled else peephole_lstm
-    return _lstm(functions, peepholes, coupled)
+def _cell(variant: Variant) -> Cell:
+    if variant in LIBRARY:
+        return LIBRARY[variant]
+    states = CELLS[variant.name].states
+    return define(gates=variant.gates, states=states, weights=variant.weights)(variant.step())
 
 
 def _clipped(activation: Activation, limit: float | None, v: Any) -> Any:
     return activation(v if limit is None else clip(v, -limit, limit))
 
 
-def _rnn(functions: Sequence[Function]) -> Cell:
-    (f,) = functions
-
-    @define(gates="n")
+def _rnn(f: Function) -> Function:
     def rnn_variant(a: Any, s: Any, w: Any) -> dict[str, Any]:
         return {"h": f(a.n)}
 
     return rnn_variant
 
 
-def _gru(functions: Sequence[Function], reset_after: bool) -> Cell:
-    f, g = functions
-
-    @define(gates="r z n", weights="bh" if reset_after else "")
+def _gru(variant: Variant, f: Function, g: Function) -> Function:
     def gru_variant(a: Any, s: Any, w: Any) -> dict[str, Any]:
         r, z = f(a.r), f(a.z)
-        n = g(a.x.n + (r * (a.h.n + w.bh) if reset_after else matmul(r * s.h, "Un")))
+        n = g(a.x.n + (r * (a.h.n + w.bh) if variant.reset_after else matmul(r * s.h, "Un")))
         return {"h": (1 - z) * n + z * s.h}
 
     return gru_variant
 
 
-def _lstm(functions: Sequence[Function], peepholes: bool, coupled: bool) -> Cell:
-    f, g, h = functions
-    gates = [gate for gate in CELLS["lstm"].gates if gate != "f" or not coupled]
-    seeing = [gate for gate in gates if gate in PEEPHOLES and peepholes]
-
-    @define(gates=gates, states="h c", weights=[PEEPHOLES[gate] for gate in seeing])
+def _lstm(variant: Variant, f: Function, g: Function, h: Function) -> Function:
     def lstm_variant(a: Any, s: Any, w: Any) -> dict[str, Any]:
         def gate(name: str, c: Any) -> Any:
             inner = getattr(a, name)
-            return f(inner + getattr(w, PEEPHOLES[name]) * c if name in seeing else inner)
+            return f(inner + getattr(w, PEEPHOLES[name]) * c if variant.peepholes else inner)
 
         i = gate("i", s.c)
-        c = (1 - i if coupled else gate("f", s.c)) * s.c + i * g(a.g)
+        c = (1 - i if variant.coupled else gate("f", s.c)) * s.c + i * g(a.g)
         return {"h": gate("o", c) * h(c), "c": c}
 
     return lstm_variant
@@ -131,16 +139,28 @@ def built(cell: Cell, *sizes: int, **options: Any) -> RecurrentLayer:
 
 
 def base_of(cell: Cell) -> Cell | None:
-    """Return the built-in cell that a cell is a variant of, or is; None if there is none.
+    """Return the built-in cell of which a cell has the weights, with others of a variant or not.
 
-    A file may give any cell the name of a variant.
+    None if there is none; what the cell computes is not looked at.
     """
     if cell.program is None:
         return cell
-    base = CELLS.get(BASES.get(cell.name, ""))
-    if base is None or not {*cell.gates} <= {*base.gates} or cell.states != base.states:
-        return None
-    return base if {*cell.weights} <= {"Wx", "Wh", "b", *OWN} else None
+    for base in CELLS.values():
+        gates, weights = {*base.gates}, {"Wx", "Wh", "b"}
+        if (
+            gates - {"f"} <= {*cell.gates} <= gates  # without f they are coupled
+            and weights <= {*cell.weights} <= weights | _own(base)
+            and cell.states == base.states
+        ):
+            return base
+    return None
+
+
+def _own(base: Cell) -> set[str]:
+    """Return the weights of variants that the cell has not, or has as a part of another."""
+    if len(base.states) > 1:
+        return {*PEEPHOLES.values(), "Wp"}
+    return set() if base.split_bias is None else {"bh", "Un"}
 
 
 def arranged(

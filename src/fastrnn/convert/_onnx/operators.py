@@ -89,13 +89,10 @@ class Operator:
             known = self.base.activations
             if all(each in known for each in names):
                 return [Way(self.base, known[each]) for each in names]
-        return [
-            Way(
-                variants.variant(self.base.name, each, reset_after=self.reset_after, **other),
-                NO_OPTIONS,
-            )
-            for each in functions
-        ]
+        if "reset_after" in self.base.options:
+            other["reset_after"] = self.reset_after
+        kinds = [variants.Variant(self.base.name, each, **other) for each in functions]
+        return [Way(kind.cell, NO_OPTIONS) for kind in kinds]
 
     def _activation_names(self, given: Mapping[str, Any]) -> list[tuple[str, ...]]:
         """Return the names of the activations of each direction."""
