@@ -27,6 +27,14 @@ class Graph:
         found = self._numbers.get(_key(node))
         return self._append(node) if found is None else found
 
+    def extend(self, nodes: Iterable[Node]) -> list[int]:
+        """Return the numbers here of the nodes of another graph, or of nodes of the same value."""
+        numbers: list[int] = []
+        for node in nodes:
+            args = (numbers[arg] for arg in node.args)
+            numbers.append(self.add(node.op, *args, name=node.name, number=node.number))
+        return numbers
+
     def const(self, number: float) -> int:
         """Return the number of a constant."""
         return self.add("const", number=float(number))

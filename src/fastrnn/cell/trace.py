@@ -9,6 +9,7 @@ from contextvars import ContextVar
 from numbers import Real
 from typing import Any, NoReturn, cast
 
+from fastrnn._program import Node
 from fastrnn.cell.graph import Graph
 
 _current: ContextVar[Trace | None] = ContextVar("trace", default=None)
@@ -24,14 +25,14 @@ class Trace:
     name : str
         Of the cell, at the beginning of messages.
     graph : Graph
-        Its operations.
+        Its operations, after those of another cell if these were given.
     projection : str or None
         The matrix of `project`.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, nodes: Sequence[Node] = ()) -> None:
         self.name = name
-        self.graph = Graph()
+        self.graph = Graph(nodes)
         self.projection: str | None = None
         self.keeps = 0
 

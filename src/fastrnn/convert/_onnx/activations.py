@@ -1,4 +1,4 @@
-"""The activation functions of ONNX's recurrent operators, in words of the language of cells.
+"""The activation functions of ONNX's recurrent operators, to and from the language of cells.
 
 Their definitions are in the text of the operators (RNN, section "Activation functions"); their
 defaults are those of the operators of the same names ("Default values are the same as of
@@ -8,7 +8,11 @@ corresponding ONNX operators").
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import product
+from typing import Any
+
+import numpy as np
 
 from fastrnn import cell
 from fastrnn.convert.variants import Activation, Function
@@ -31,6 +35,9 @@ DEFINITIONS: dict[str, tuple[Function, dict[str, float | None]]] = {
     "Softsign": (cell.softsign, {}),
     "Softplus": (cell.softplus, {}),
 }
+
+
+LARGEST = float(np.finfo(np.float32).max)
 
 
 def functions(
@@ -62,3 +69,47 @@ def _function(owner: str, name: str, left: dict[str, Iterator[float]]) -> Activa
             raise ValueError(f"{owner}: {name} needs a value in activation_{key}")
         parameters.append(value)
     return Activation(function, tuple(parameters))
+
+
+def fits(number: float | None) -> bool:
+    """Return whether an attribute can hold a number, rounded to float32."""
+    return number is None or abs(number) <= LARGEST
+
+
+def candidates(numbers: Iterable[float]) -> Iterator[Activation]:
+    """Yield all functions with these numbers as parameters."""
+    fit = sorted(filter(fits, numbers))
+    for function, defaults in DEFINITIONS.values():
+        for parameters in product(fit, repeat=len(defaults)):
+            yield Activation(function, parameters)
+
+
+def attributes(functions: Sequence[Activation]) -> dict[str, Any]:
+    """Return the attributes that name these functions and their parameters."""
+    names = {function: name for name, (function, _) in DEFINITIONS.items()}
+    written: dict[str, Any] = {"activations": [names[each.function] for each in functions]}
+    for key in ("alpha", "beta"):
+        values = []
+        for each in functions:
+            defaults = DEFINITIONS[names[each.function]][1]
+            given = dict(zip(defaults, each.parameters, strict=True))
+            values += [(given[key], defaults[key])] if key in given else []
+        if rounded := [float(np.float32(value)) for value, _ in values[: _needed(values)]]:
+            written[f"activation_{key}"] = rounded
+    return written
+
+
+def _needed(values: Sequence[tuple[float, float | None]]) -> int:
+    """Return how many of these values, with their defaults, are written.
+
+    A default that float32 does not hold, as 0.2, is left out if only defaults follow it. Others are
+    not: for ThresholdedRelu ONNX Runtime has another one than ONNX.
+    """
+    needed = len(values)
+    for position in reversed(range(len(values))):
+        value, default = values[position]
+        if value != default:
+            break
+        if float(np.float32(value)) != value:
+            needed = position
+    return needed

@@ -10,17 +10,21 @@ from typing import Any
 import numpy as np
 
 from fastrnn._check import Array
-from fastrnn.cell.library.coupled_lstm import coupled_lstm
 from fastrnn.convert import cells, variants
 from fastrnn.convert._onnx import files
+from fastrnn.convert._onnx.attributes import operator_of
 from fastrnn.convert._onnx.graph import TYPE_OF, Graph, Node, Value
 from fastrnn.convert._onnx.operators import INPUTS, PEEPHOLES
 from fastrnn.convert.loading import check_own
-from fastrnn.layers import RECURRENT, Embedding, Layer, Linear
+from fastrnn.layers import RECURRENT, Embedding, Layer, Linear, Recurrent
 from fastrnn.layers.plain import require_plain
 from fastrnn.layers.recurrent import RecurrentLayer
 
 INT32, INT64 = np.dtype(np.int32), np.dtype(np.int64)
+
+RECURRENTS = (*RECURRENT.values(), *variants.LAYERS.values(), Recurrent, RecurrentLayer)
+KNOWN: tuple[type[Layer], ...] = (*RECURRENTS, Linear, Embedding)
+"""The classes of layers, of which a subclass must not replace methods."""
 
 
 def to_onnx(
@@ -35,8 +39,11 @@ def to_onnx(
 
     Parameters
     ----------
-    model : RNN, LSTM, GRU, PeepholeLSTM, CoupledLSTM, Linear, Embedding, LanguageModel or sequence
-        Model to write; in a sequence of layers, each takes the outputs of the previous one.
+    model : recurrent layer, Linear, Embedding, LanguageModel or sequence of layers
+        Model to write; in a sequence of layers, each takes the outputs of the previous one. A
+        recurrent layer is an `RNN`, `LSTM`, `GRU`, or one whose cell is a program that ONNX's
+        operators of these names compute: a `PeepholeLSTM`, a `CoupledLSTM`, or a `Recurrent` with
+        other activations, clipped or not.
     path : path-like
         File to write; after an error an existing file is unchanged.
     lengths : bool
@@ -50,7 +57,8 @@ def to_onnx(
     ValueError
         If layers of a sequence do not fit, or there is no recurrent layer for `lengths` or `state`.
     TypeError
-        If the model has another class, or a parameter another dtype.
+        If the model has another class, a recurrent layer another cell, or a parameter another
+        dtype.
     OSError
         If the file cannot be written.
     ImportError
@@ -58,8 +66,9 @@ def to_onnx(
 
     Notes
     -----
-    Dropout is not written, because it does not run in inference. ONNX Runtime has only float32
-    kernels for the recurrent operators; its final state for a sequence of length 0 is zeros.
+    Dropout is not written, because it does not run in inference. Numbers of a program, as the slope
+    of an activation, are rounded to float32. ONNX Runtime has only float32 kernels for the
+    recurrent operators; its final state for a sequence of length 0 is zeros.
     """
     files.write(path, build(_layers(model), lengths=lengths, state=state))
 
@@ -131,7 +140,7 @@ class _Builder:
     ) -> None:
         """Add a stack: time-major inside, as ONNX Runtime has no other layout."""
         prefix, states = f"{position}.", layer.cell.states
-        op, attributes = _operator(layer)
+        op, attributes = operator_of(layer)
         initial = [self._initial(position, layer, f"{name}0") for name in states if state]
         final = [self._state(position, layer, name) for name in states]
         shape = self.constant(f"{prefix}shape", np.array([0, 0, _width(layer)], np.int64))
@@ -173,12 +182,13 @@ class _Builder:
 
     def _peepholes(self, prefix: str, layer: Any, k: int, before: int) -> list[str]:
         """Add the constant P, if the cell has peepholes, at its place after so many inputs."""
-        if not {*PEEPHOLES} <= {*layer.cell.weights}:
+        if {*PEEPHOLES}.isdisjoint(layer.cell.weights):
             return []
         first = k * layer.directions
         ours = layer.weights()[first : first + layer.directions]
         named = [dict(zip(layer.cell.weights, arrays, strict=True)) for arrays in ours]
-        P = [np.concatenate([arrays[name] for name in PEEPHOLES]) for arrays in named]
+        none = np.zeros(layer.hidden_size, layer.dtype)  # of a gate that the cell lacks
+        P = [np.concatenate([arrays.get(name, none) for name in PEEPHOLES]) for arrays in named]
         constant = self.constant(f"{prefix}P_l{k}", np.stack(P))
         return [*[""] * (INPUTS.index("P") - before), constant]
 
@@ -206,15 +216,13 @@ def _layers(model: Any) -> list[Layer]:
     if hasattr(type(model), "chain"):
         base = next(cls for cls in type(model).__mro__ if "chain" in vars(cls))
         require_plain("to_onnx", "model", model, base)
-    known = (*RECURRENT.values(), Linear, Embedding, *variants.LAYERS.values())
     if not (isinstance(chain, (list, tuple)) and chain):
         chain = [chain]
     for layer in chain:
-        if not isinstance(layer, known):
-            names = ", ".join(cls.__name__ for cls in known)
-            wanted = f"{names}, a LanguageModel or a list of layers"
+        if not isinstance(layer, KNOWN):
+            wanted = "a recurrent layer, Linear, Embedding, a LanguageModel or a list of layers"
             raise TypeError(f"to_onnx: model must be {wanted}, got {type(layer).__name__}")
-        check_own("to_onnx", layer, known)
+        check_own("to_onnx", layer, KNOWN)
     return list(chain)
 
 
@@ -239,21 +247,3 @@ def _width(layer: Any) -> int:
         return layer.output_size
     width: int = layer.hidden_size * layer.directions
     return width
-
-
-def _operator(layer: Any) -> tuple[str, dict[str, Any]]:
-    """Return the operator of a recurrent layer with its attributes."""
-    attributes: dict[str, Any] = {
-        "hidden_size": layer.hidden_size,
-        "direction": "bidirectional" if layer.bidirectional else "forward",
-    }
-    if layer.cell in variants.LAYERS:
-        if layer.cell is coupled_lstm:
-            attributes["input_forget"] = 1
-        return "LSTM", attributes
-    if "reset_after" in layer.cell.options:
-        attributes["linear_before_reset"] = int(layer.reset_after)
-    for names, options in layer.cell.activations.items():
-        if options and options == layer.options:
-            attributes["activations"] = [*names] * layer.directions
-    return layer.cell.title, attributes
