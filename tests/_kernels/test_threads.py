@@ -252,6 +252,10 @@ layer = fastrnn.Linear(600, 600, rng=0)
 x = np.ones((600, 600), np.float32)
 if sys.argv[1] == "computes":
     layer(x)
+elif sys.argv[1] == "sets":
+    fastrnn.set_num_threads(2)
+elif sys.argv[1] == "asks":
+    fastrnn.cpu_info()
 if os.fork():
     raise SystemExit(os.waitstatus_to_exitcode(os.wait()[1]))
 with warnings.catch_warnings(record=True) as caught:
@@ -266,7 +270,12 @@ print(fastrnn.get_num_threads())
 @needs_fork
 @pytest.mark.parametrize(
     ("parent", "wanted"),
-    [("rests", "2 []\n3\n"), ("computes", "1 ['fastrnn: this process was forked']\n1\n")],
+    [
+        ("rests", "2 []\n3\n"),
+        ("asks", "2 []\n3\n"),  # which loads the kernels
+        ("sets", "2 []\n3\n"),
+        ("computes", "1 ['fastrnn: this process was forked']\n1\n"),
+    ],
 )
 def test_a_forked_child_has_all_threads_unless_its_parent_had_used_them(parent, wanted):
     done = subprocess.run(
@@ -359,13 +368,24 @@ def test_openmp_may_give_fewer_threads_than_asked_for():
 
 
 COUNT = "from fastrnn import get_num_threads; print(get_num_threads())"
+IN_A_CGROUP = """
+import pathlib
+
+read = pathlib.Path.read_text
+tree = {"/proc/self/cgroup": "0::/\\n", "/sys/fs/cgroup/cpu.max": "100000 100000\\n"}
+pathlib.Path.read_text = lambda path, *a, **k: tree.get(str(path)) or read(path, *a, **k)
+"""
 
 
-def count_of(**environment):
+def count_of(before="", **environment):
     kept = {k: v for k, v in os.environ.items() if not k.endswith("_NUM_THREADS")}
-    return subprocess.run(
-        [sys.executable, "-c", COUNT], env=kept | environment, capture_output=True, text=True
-    )
+    command = [sys.executable, "-c", before + COUNT]
+    return subprocess.run(command, env=kept | environment, capture_output=True, text=True)
+
+
+def test_a_quota_of_one_processor_is_one_thread():
+    done = count_of(IN_A_CGROUP)
+    assert done.stdout == "1\n", done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("value", ["auto", "0", "", "-1", "1.5", "x,2", ",", " ", "2 threads"])
