@@ -69,3 +69,24 @@ def test_masks_are_those_of_the_reference(dtype, assert_agree):
     options = {"lengths": random_lengths(rng, 9, 5), "reverse": True}
     wanted = everything(problem, _reference, **options)
     assert_agree(everything(problem, _kernels, **options), wanted)
+
+
+@pytest.mark.parametrize("name", LIBRARY)
+@pytest.mark.parametrize(("N", "D", "H"), [(1, 7, 80), (1, 1100, 16), (3, 80, 112), (1, 5, 21)])
+def test_a_step_on_weights_as_they_lie_is_that_of_a_forward(isa, name, N, D, H, dtype):
+    rng = np.random.default_rng(5)
+    real = np.dtype(dtype).type
+    problem = program_problem(LIBRARY[name], rng, N=N, T=1, D=D, H=H, P=H - 3, dtype=real)
+    states = tuple(problem.states.values())
+    _, wanted, _ = _kernels.recurrent_forward(
+        problem.cell,
+        problem.x,
+        [state[None] for state in states],
+        [problem.cell_weights()],
+        options=problem.options,
+        reverse=(False,),
+        lengths=None,
+        train=False,
+    )
+    for came, state in zip(problem.step(_kernels, problem.x[:, 0], states), wanted, strict=True):
+        np.testing.assert_array_equal(came, state[0])

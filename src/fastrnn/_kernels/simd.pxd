@@ -152,6 +152,7 @@ cdef extern from "fastrnn_simd.h" nogil:
         void *partial
         void *row_tape
         const fr_view *mask
+        fr_index unpacked
 
     ctypedef struct fr_cell_backward:
         fr_cell cell

@@ -10,6 +10,7 @@ from fastrnn._kernels.recurrent.cells cimport cell_weights, single_step
 from fastrnn._kernels.recurrent.embedding_projection cimport worth_projecting
 from fastrnn._kernels.recurrent.prepacked cimport Prepacked
 from fastrnn._kernels.recurrent.recurrent cimport Recurrence
+from fastrnn._kernels.recurrent.weights cimport Weights
 from fastrnn._kernels.runtime.cpu cimport flush_denormals, restore_mode
 from fastrnn._kernels.runtime.memory cimport Buffer, empty, empty_like
 from fastrnn._kernels.simd cimport fr_cell_kernels, fr_cell_single, fr_index
@@ -98,11 +99,7 @@ def recurrent_step(cell, cnp.ndarray x not None, states, weights, *, options):
     cdef Buffer work
     cdef unsigned mode
     if rows > SINGLE_ROWS or cell.program is not None:
-        finals = recurrent_forward(
-            cell, x[:, None], [state[None] for state in states], [weights], options=options,
-            reverse=(False,), lengths=None, train=False,
-        )[1]
-        return tuple([final[0] for final in finals])
+        return short_forward(cell_weights(cell, weights, options), x, states)
     h, c = states[0], states[len(states) - 1]
     h_next = c_next = cnp.PyArray_EMPTY(2, cnp.PyArray_DIMS(h), cnp.PyArray_TYPE(h), 0)
     if c is not h:
@@ -126,6 +123,18 @@ def recurrent_step(cell, cnp.ndarray x not None, states, weights, *, options):
             kernels.single(&m)
         restore_mode(mode)
     return (h_next,) if c is h else (h_next, c_next)
+
+
+cdef tuple short_forward(Weights weights, cnp.ndarray x, states):
+    """The states after one step, by the loop over one step."""
+    cdef Recurrence run = Recurrence.__new__(Recurrence)
+    finals = [empty_like(state) for state in states]
+    y = empty((len(x), 1, weights.output), x.dtype)
+    weights.unpacked = len(x) <= SINGLE_ROWS and weights.hidden % weights.kernels.lanes == 0
+    run.forward_once(
+        weights, x[:, None], list(states), finals, y, None, False, False, None, None, None, None
+    )
+    return tuple(finals)
 
 
 cdef const void *data_of(object array) noexcept:

@@ -162,8 +162,9 @@ cdef class ProgramWeights(Weights):
 
     cdef int pack(self, object num_threads) except -1:
         cdef const fr_kernels *k = self.kernels
-        self.wx = packed(k, self.Wx, &self.layout_x, num_threads)
-        self.wh = None if self.Wh is None else packed(k, self.Wh, &self.layout_h, num_threads)
+        if not self.unpacked:
+            self.wx = packed(k, self.Wx, &self.layout_x, num_threads)
+            self.wh = None if self.Wh is None else packed(k, self.Wh, &self.layout_h, num_threads)
         self.bias = packed(k, self.b, &self.layout_x, num_threads)
         self.copies = []
         self.vector = self.packed_vectors(self.copies, num_threads)
@@ -201,8 +202,12 @@ cdef class ProgramWeights(Weights):
 
     cdef void give(self, fr_cell *m) noexcept:
         m.plan = plan_of(self.kernels)
-        m.wx, m.bias = self.wx.data, self.bias.data
-        m.wh = NULL if self.wh is None else self.wh.data
+        m.bias, m.unpacked = self.bias.data, self.unpacked
+        if self.unpacked:
+            m.wx = cnp.PyArray_DATA(self.Wx)
+            m.wh = NULL if self.Wh is None else cnp.PyArray_DATA(self.Wh)
+        else:
+            m.wx, m.wh = self.wx.data, NULL if self.wh is None else self.wh.data
         m.program, m.vector, m.matrix = &self.code.c, self.vector, self.matrix
 
     cdef void shape_of(self, fr_cell *m) noexcept:

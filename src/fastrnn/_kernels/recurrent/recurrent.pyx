@@ -241,6 +241,8 @@ cdef int plan_projection(
         projected = project_embedding(k, run.weights, run.weights.wx, run.embedding, num_threads)
         scratch.append(projected)
         plan.projected = <const char *>projected.data
+    elif run.weights.unpacked:  # for one step
+        return 0
     elif share > 1 and run.weights.weight_bytes() <= joined_bytes():
         return 0
     run.cell.wx = NULL

@@ -15,6 +15,7 @@ cdef class Weights:
     cdef fr_index input, hidden, output, h_gate
     cdef bint gated, relu
     cdef fr_index meetings  # of the threads that share rows, in each step
+    cdef bint unpacked  # wx and wh are read as they lie, which programs can, if H fits vectors
     cdef bint in_place  # whether inference updates the states after h where they are
     cdef object Wx, Wh, b
     cdef int format  # of Wx and Wh

@@ -209,6 +209,7 @@ typedef struct {
     void *carried, *partial;   /* scratch: [carried][rows][ld], [partial][rows][panel][2] */
     void *row_tape;            /* [tape_rows][row_tape], or NULL in inference */
     const fr_view *mask;       /* bytes, or NULL in evaluation */
+    fr_index unpacked; /* wx and wh are as they lie, row-major; `hidden` is a multiple of VL */
 } fr_cell;
 
 /* --- cells: backward ------------------------------------------------------------------------

@@ -273,13 +273,21 @@ static void find_row_values(const run *r, const fr_phase *phase, piece *t) {
 
 /* --- sums ------------------------------------------------------------------------------------ */
 
+/* v W for a panel of one of the gates of W, which is packed or as it lies. */
+static term gate_term(const fr_cell *m, fr_index gate, fr_index panel, const real *const *v,
+                      fr_index depth, const void *w, fr_index gates) {
+    if (!m->unpacked) return panel_term(gate * panels_of(m->hidden) + panel, v, depth, w, 4);
+    const real *from = (const real *)w + gate * m->hidden + panel * PANEL;
+    return (term){v, 1, depth, 1, 0, from, gates * vectors_of(m->hidden), PANEL};
+}
+
 /* A sum for lines first .. first+height-1 of a piece, which are rows of one panel. */
 static void program_sum(const run *r, const fr_sum *sum, const piece *t, fr_index first,
                         fr_index height, real *lines) {
     static const real zeros[PANEL];
     const fr_cell *m = r->m;
-    const fr_index panels = panels_of(m->hidden), panel = panel_of(t, first);
-    const fr_index x_panel = sum->x * panels + panel;
+    const fr_index panel = panel_of(t, first);
+    const fr_index x_panel = sum->x * panels_of(m->hidden) + panel;
     const fr_index width = min_index(4, vectors_of(units_from(t, first)));
     const real *x[FR_MOST_ROWS], *h[FR_MOST_ROWS], *v[FR_MOST_ROWS], *from[FR_MOST_ROWS];
     real *to[FR_MOST_ROWS];
@@ -300,8 +308,10 @@ static void program_sum(const run *r, const fr_sum *sum, const piece *t, fr_inde
             v[i] = (const real *)m->carried + (sum->operand * m->batch.rows + row) * m->ld;
         for (fr_index w = width; w < 4; w++) store(to[i] + w * VL, (vec){0});
     }
-    if (sum->x >= 0 && m->wx) terms[count++] = panel_term(x_panel, x, m->input, m->wx, 4);
-    if (sum->h >= 0) terms[count++] = panel_term(sum->h * panels + panel, h, m->output, m->wh, 4);
+    if (sum->x >= 0 && m->wx)
+        terms[count++] = gate_term(m, sum->x, panel, x, m->input, m->wx, m->program->x_gates);
+    if (sum->h >= 0)
+        terms[count++] = gate_term(m, sum->h, panel, h, m->output, m->wh, m->program->h_gates);
     if (sum->matrix >= 0) {
         const fr_matrix *matrix = m->matrix + sum->matrix;
         terms[count++] = panel_term(panel, v, matrix->depth, matrix->data, 4);
