@@ -274,7 +274,7 @@ static void find_row_values(const run *r, const fr_phase *phase, piece *t) {
 /* --- sums ------------------------------------------------------------------------------------ */
 
 /* v W for a panel of one of the gates of W, which is packed or as it lies. */
-static term gate_term(const fr_cell *m, fr_index gate, fr_index panel, const real *const *v,
+INLINE term gate_term(const fr_cell *m, fr_index gate, fr_index panel, const real *const *v,
                       fr_index depth, const void *w, fr_index gates) {
     if (!m->unpacked) return panel_term(gate * panels_of(m->hidden) + panel, v, depth, w, 4);
     const real *from = (const real *)w + gate * m->hidden + panel * PANEL;
