@@ -38,6 +38,7 @@ from support.problems import SCORES, decoder_problem
 import fastrnn
 from fastrnn import ops, training
 from fastrnn._kernels.runtime import memory
+from fastrnn._low_precision import FORMATS
 from fastrnn.models import LanguageModel, Seq2Seq
 
 SHIM = Path(__file__).with_suffix(".c")
@@ -98,11 +99,11 @@ def of_recurrent(build: Callable[..., Any]) -> dict[str, Make]:
     looked_up = of_layer(both, (ids,), lengths=lengths, embedding=table)
     named |= {f"{way}/embedding": make for way, make in looked_up.items()}
 
-    def frozen(way: str) -> Operation:
+    def frozen(way: str, weights: str) -> Operation:
         layer = build(num_layers=2)
-        call = layer.freeze
+        call = partial(layer.freeze, weights)
         if way != "freeze":
-            layer.freeze()
+            layer.freeze(weights)
             call = partial(layer.step, x[:, 0]) if way == "step" else partial(layer, x)
         return Operation(lambda: None if call() is layer else call(), partial(arrays_of, layer))
 
@@ -110,7 +111,11 @@ def of_recurrent(build: Callable[..., Any]) -> dict[str, Make]:
         layer = build(num_layers=2)
         return Operation(partial(layer.step, x[:, 0]), partial(arrays_of, layer))
 
-    named |= {f"frozen {way}": partial(frozen, way) for way in ("freeze", "step", "call")}
+    named |= {
+        f"frozen {way} {weights}": partial(frozen, way, weights)
+        for way in ("freeze", "step", "call")
+        for weights in ("float32", *FORMATS)
+    }
     return named | of_layer(build, (x,)) | {"step": step}
 
 
