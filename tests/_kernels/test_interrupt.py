@@ -314,11 +314,14 @@ def test_a_direction_that_fails_stops_the_other():
 
 
 @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="no signal wakes a thread")
-def test_a_signal_while_one_direction_waits_for_the_other():
+@pytest.mark.parametrize("woken", [True, False])
+def test_a_signal_while_one_direction_waits_for_the_other(woken):
+    """What another thread hears, or this one just before its wait, does not wake it."""
     started, ended = threading.Event(), []
 
     def second():
-        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+        thread = threading.main_thread() if woken else threading.current_thread()
+        signal.pthread_kill(thread.ident, signal.SIGINT)
         until_stopped(started, ended)
 
     with pytest.raises(KeyboardInterrupt):

@@ -27,6 +27,8 @@ Result = TypeVar("Result")
 
 # Nanoseconds after which the other thread is late; one that sleeps begins within 0.2 ms.
 LATE = 1_000_000
+# Seconds after which a thread that waits for the other one looks whether a signal has come.
+WAIT = 0.05
 # For so many times as long as the other thread was late, calls are run in turn.
 BACK_OFF = 100
 
@@ -80,7 +82,11 @@ def at_once(first: Callable[[], Result], second: Callable[[], Result]) -> tuple[
             other = _pool().submit(copy_context().run, begin)
         except RuntimeError:  # at the exit of the interpreter, or where the system refuses a thread
             return first(), second()
-        return stop.run(first), other.result()
+        result = stop.run(first)
+        # A signal that comes just before a wait, or to another thread, does not end it.
+        while not done.wait(WAIT):
+            pass
+        return result, other.result()
     except BaseException:  # also of a signal that came while the other thread was being started
         stop.set()
         if not taken.acquire(blocking=False):
