@@ -36,8 +36,8 @@ cdef double PIECE_WORK = 1e8
 
 cdef double look_work = LOOK_WORK, piece_work = PIECE_WORK
 cdef int64_t interval = INTERVAL
-# Only touched by holders of the GIL: how often Python was asked, and, for tests, when to find that
-# a signal has come.
+# Only written in Python's main thread: how often Python was asked, and, for tests, when to find
+# that a signal has come.
 cdef int64_t questions = 0, interrupted_at = 0
 cdef unsigned long main_thread = threading.main_thread().ident
 
