@@ -35,7 +35,10 @@ def frequent_switches():
 
 
 def hammer(*jobs):
-    """Call each job with 0, 1, ... in a thread of its own, until time is up or one has failed."""
+    """Call each job with 0, 1, ... in a thread of its own, until time is up or one has failed.
+
+    Prints how often each was called.
+    """
     start, failed = threading.Barrier(len(jobs), timeout=60), threading.Event()
 
     def repeat(job):
@@ -48,10 +51,11 @@ def hammer(*jobs):
         except BaseException:
             failed.set()
             raise
+        return turn
 
     with ThreadPoolExecutor(len(jobs)) as pool:
-        for call in [pool.submit(repeat, job) for job in jobs]:
-            call.result()
+        calls = [pool.submit(repeat, job) for job in jobs]
+        print("turns of each thread:", *(call.result() for call in calls))
 
 
 def normal(rng, *shape):
