@@ -14,7 +14,7 @@
 # kills              5  `fastrnn train` is stopped 100 times, and ends as if it had not been
 # soak              20  random configurations in one process, whose memory must not grow
 # wide              10  the kernel tests on the generic C source with the sizes of AVX-512
-# threads           10  the thread sanitizer; TSAN_PYTHON names a Python for thread-sanitizer.sh
+# threads           20  the thread sanitizer; TSAN_PYTHON names a Python for thread-sanitizer.sh
 # large             60  calls with more than 2^31 elements, up to 18 GiB of memory
 #
 # Valgrind knows no AVX-512, so it runs the other sets. No free emulator has AVX-512, either: where the
@@ -69,11 +69,15 @@ for part; do
         echo "trust.sh: wanted some of ${parts[*]} threads large, got $part" >&2
         exit 2
     fi
+    if [ "$part" = threads ] && [ -z "${TSAN_PYTHON:-}" ]; then
+        echo "trust.sh: threads needs TSAN_PYTHON, a Python for thread-sanitizer.sh" >&2
+        exit 2
+    fi
 done
 
 logs=$(mktemp -d)
 trap 'rm -rf "$logs"' EXIT
-counts='configurations in |operations, |[0-9] (passed|failed)[, ]'
+counts='configurations in |operations, |reports, |[0-9] (passed|failed)[, ]'
 failed=0 table=
 for part; do
     begin=$SECONDS log=$logs/$part
