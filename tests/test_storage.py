@@ -521,3 +521,14 @@ def test_a_reserved_file(tmp_path, end):
 def test_an_error_of_the_body_keeps_its_name(tmp_path):
     with pytest.raises(FileNotFoundError, match="missing'"), _storage.reserved(tmp_path / "model"):
         (tmp_path / "missing").read_bytes()
+
+
+@pytest.mark.parametrize("left", [["lock"], ["tmp"], ["lock", "tmp"]])
+def test_what_a_killed_writer_left_goes_with_the_next_reservation(tmp_path, left):
+    path = tmp_path / "model"
+    _storage.write(path, {}, {})
+    for purpose in left:
+        _storage._beside(path, purpose).write_bytes(b"")
+    with _storage.reserved(path):
+        pass
+    assert [p.name for p in tmp_path.iterdir()] == ["model"]

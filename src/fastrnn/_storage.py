@@ -93,6 +93,8 @@ def naming(path: str | os.PathLike[str]) -> Iterator[None]:
 def reserved(path: str | os.PathLike[str]) -> Iterator[None]:
     """Reserve a file that a run will write, while the body runs.
 
+    What a killed writer of the file has left beside it is removed.
+
     Raises
     ------
     BlockingIOError
@@ -104,7 +106,16 @@ def reserved(path: str | os.PathLike[str]) -> Iterator[None]:
                 stack.enter_context(_lock.held(_beside(resolved(path), "run"), wait=False))
             except BlockingIOError as error:
                 raise OSError(errno.EAGAIN, "another run is writing this file") from error
+            _remove_leftovers(resolved(path))
         yield
+
+
+def _remove_leftovers(target: Path) -> None:
+    """Remove the temporary file and the lock of a writer that is no more; wait for one that is."""
+    lock, temporary = _beside(target, "lock"), _beside(target, "tmp")
+    if lock.exists() or temporary.exists():
+        with _lock.held(lock, wait=True), suppress(FileNotFoundError):
+            temporary.unlink()
 
 
 def _beside(target: Path, purpose: str) -> Path:
