@@ -29,6 +29,7 @@ from fastrnn.convert.variants import Activation, Variant
 GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
 COUNTS = {"RNN": 1, "GRU": 2, "LSTM": 3}  # of activations
 LIMIT = 1229 / 1024
+LARGEST = 20  # results from which ONNX Runtime's Softplus may overflow: from 89 on
 # Those that a program simplifies, and defaults, which are not float32.
 SPECIAL = [0.0, 1.0, -1.0, 0.5, -0.5, *map(float, np.float32([0.2, 0.01]))]
 REFUSED = "to_onnx: ONNX's RNN, LSTM, GRU cannot compute the cell {}"
@@ -103,7 +104,8 @@ def there_and_back(layer, feeds, *, runtime=True):
         to_onnx(layer, path, lengths="lengths" in feeds, state="h0" in feeds)
         onnx.checker.check_model(onnx.load(path), full_check=True)
         model = from_onnx(path)
-        if runtime:
+        largest = max(np.abs(part).max(initial=0) for part in wanted)
+        if runtime and largest < LARGEST:
             options = onnxruntime.SessionOptions()
             options.intra_op_num_threads = 1
             session = onnxruntime.InferenceSession(path, options, ["CPUExecutionProvider"])
@@ -120,6 +122,11 @@ def close(came, wanted):
 
 
 def same_layer(came, layer):
+    if came.cell.program is None and layer.cell.program is not None:
+        # A program that computes a built-in cell, as ScaledTanh(1, 1) does.
+        x = inputs(layer)["x"]
+        close([came(x)[0]], [layer(x)[0]])
+        return
     config, wanted = came.config(), layer.config()
     config["cell"], wanted["cell"] = computed(came.cell), computed(layer.cell)
     assert type(came) is type(layer) and config == wanted

@@ -289,9 +289,10 @@ INLINE void hidden_pair(step_piece *t, const void *w, fr_index stored, real *acc
     const real *const *from = (const real *const *)at;
     const term h[2] = {hidden_term(t, t->panel, w, stored),
                        hidden_term(t, t->panel + 1, w, stored)};
-    const panel_sum pair[2] = {{h, 1, from, at, neighbours, neighbours, 0},
-                               {h + 1, 1, from + 1, at + 1, neighbours, neighbours, 0}};
-    if (t->cell->format == FR_REAL)
+    const int format = t->cell->format;
+    const panel_sum pair[2] = {{h, 1, from, at, neighbours, neighbours, 0, format},
+                               {h + 1, 1, from + 1, at + 1, neighbours, neighbours, 0, format}};
+    if (format == FR_REAL)
         single_row_pair(pair, stored);
     else
         single_half_row_pair(pair, stored);

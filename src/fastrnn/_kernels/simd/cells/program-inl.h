@@ -278,7 +278,7 @@ INLINE term gate_term(const fr_cell *m, fr_index gate, fr_index panel, const rea
                       fr_index depth, const void *w, fr_index gates) {
     if (!m->unpacked) return panel_term(gate * panels_of(m->hidden) + panel, v, depth, w, 4);
     const real *from = (const real *)w + gate * m->hidden + panel * PANEL;
-    return (term){v, 1, depth, 1, 0, from, gates * vectors_of(m->hidden), PANEL};
+    return (term){v, 1, depth, 1, 0, from, gates * vectors_of(m->hidden), PANEL, NULL};
 }
 
 /* A sum for lines first .. first+height-1 of a piece, which are rows of one panel. */
@@ -316,7 +316,7 @@ static void program_sum(const run *r, const fr_sum *sum, const piece *t, fr_inde
         const fr_matrix *matrix = m->matrix + sum->matrix;
         terms[count++] = panel_term(panel, v, matrix->depth, matrix->data, 4);
     }
-    const panel_sum all = {terms, count, from, to, neighbours, neighbours, 0};
+    const panel_sum all = {terms, count, from, to, neighbours, neighbours, 0, FR_REAL};
     sum_panel(m->plan, &all, height, width);
 }
 
