@@ -30,6 +30,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             arguments = _parser().parse_args(argv)
         except SystemExit as done:  # --help, --version, a wrong option
             raise SystemExit(_with_output(int(done.code or 0))) from None
+        except OSError as error:  # of the message, which argparse writes; Python 3.10 lets it out
+            raise SystemExit(_complain(f"{_stream()}: {error.strerror}")) from None
         if sys.stdout is None:
             return _complain("standard output is closed")
         return _with_output(_run(arguments))
