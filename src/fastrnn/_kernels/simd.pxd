@@ -91,6 +91,8 @@ cdef extern from "fastrnn_simd.h" nogil:
     enum:
         FR_REAL, FR_BFLOAT16, FR_INT8
 
+    fr_index fr_elements(int format, fr_index depth)
+
     ctypedef struct fr_int8_matrix:
         const void *data
         const float *scale

@@ -24,7 +24,7 @@ from fastrnn._kernels.runtime.thread_groups cimport (
 )
 from fastrnn._kernels.runtime.threads cimport leave_caller
 from fastrnn._kernels.simd cimport (
-    FR_BFLOAT16, FR_INT8, FR_REAL, fr_barrier_wait, fr_cell, fr_index, fr_int8_matrix,
+    FR_INT8, FR_REAL, fr_barrier_wait, fr_cell, fr_elements, fr_index, fr_int8_matrix,
     fr_int8_operands, fr_int8_row_bytes, fr_kernels, fr_layout, fr_product, fr_share, fr_step
 )
 
@@ -69,9 +69,8 @@ cdef Projected plan_product(
         k, m.input, projection.wx, m.bias, &projection.layout, own.rows, own.results
     )
     own.product.format = m.format
-    if m.format == FR_BFLOAT16:
-        own.product.b_panel = (m.input + 1) // 2 * projection.layout.width * k.lanes
-    elif m.format == FR_INT8:
+    own.product.b_panel = fr_elements(m.format, m.input) * projection.layout.width * k.lanes
+    if m.format == FR_INT8:
         own.quantized_bytes = fr_int8_row_bytes(m.int8, m.input)
         own.quantized = own.memory + projection.chunk_rows * own.row_bytes
         own.scales = <float *>(own.quantized + projection.chunk_rows * own.quantized_bytes)

@@ -23,6 +23,7 @@ cdef class Prepacked:
     cdef bint residual    # whether there are layers that add their inputs to their outputs
     cdef int typenum
     cdef fr_index input, hidden, output, meetings
+    cdef fr_index widest  # of the inputs of all cells
     cdef double row_work
     cdef Buffer prototypes
     cdef fr_cell *prototype  # of each cell

@@ -74,6 +74,7 @@ cdef class Prepacked:
             for state in range(1, self.states):
                 m.slots[state] = 1 if weights.in_place else 2
             self.row_work += weights.multiply_adds()
+            self.widest = max(self.widest, weights.input)
 
     def step(self, x, state, out):
         """One time step: out, or a new (y, state) where it is None."""
@@ -192,7 +193,7 @@ cdef class Prepacked:
         """Lay out the memory of a step; `bytes` says how much it is."""
         cdef StepMemory memory
         cdef fr_cell m = self.prototype[0]
-        cdef fr_index state_bytes = rows * m.ld * self.kernels.itemsize, work = 0, i
+        cdef fr_index state_bytes = rows * m.ld * self.kernels.itemsize, i
         cdef char *end = block + (2 * rows * sizeof(void *) + 63) // 64 * 64
         memory.cell, memory.state_bytes = self.prototype, state_bytes
         memory.x = <void **>block
@@ -205,9 +206,8 @@ cdef class Prepacked:
         memory.sum = end if self.residual else NULL
         end += state_bytes if self.residual else 0
         memory.work = NULL
-        for i in range(self.count):
-            m.input = self.prototype[i].input
-            work = max(work, work_bytes(self.kernels, &m))
+        m.input = self.widest
+        cdef fr_index work = work_bytes(self.kernels, &m)
         if work:
             memory.work = block + (end - block + 63) // 64 * 64
             end = memory.work + threads * work

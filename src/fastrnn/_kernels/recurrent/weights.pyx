@@ -9,7 +9,7 @@ from fastrnn._kernels.recurrent.batch_order cimport BatchOrder
 from fastrnn._kernels.runtime.cpu cimport int8_kernels, plan_of
 from fastrnn._kernels.runtime.memory cimport Buffer, empty, empty_like
 from fastrnn._kernels.simd cimport (
-    FR_BFLOAT16, FR_INT8, FR_REAL, fr_cell, fr_cell_backward, fr_cell_kernels, fr_code, fr_index,
+    FR_INT8, fr_cell, fr_cell_backward, fr_cell_kernels, fr_code, fr_elements, fr_index,
     fr_int8_work, fr_kernels
 )
 
@@ -84,10 +84,7 @@ cdef class Weights:
 
     cdef fr_index weight_bytes(self) noexcept:
         """Bytes of the packed matrices, by which a choice is made."""
-        cdef fr_index most = self.multiply_adds() * self.kernels.itemsize
-        if self.format == FR_REAL:
-            return most
-        return most // 2 if self.format == FR_BFLOAT16 else most // 4
+        return fr_elements(self.format, self.multiply_adds()) * self.kernels.itemsize
 
     cdef bint fits(self) except -1:
         """Whether the arrays still have the shapes that a forward found."""

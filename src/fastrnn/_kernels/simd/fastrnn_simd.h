@@ -89,6 +89,11 @@ enum { FR_SUM_BLOCK = 1024 };
  *   FR_INT8      four of them, see fr_int8_kernels; the rows that they meet are quantized, too. */
 enum { FR_REAL, FR_BFLOAT16, FR_INT8 };
 
+/* Places of a packed column of so many numbers. */
+static inline fr_index fr_elements(int format, fr_index depth) {
+    return format == FR_REAL ? depth : format == FR_BFLOAT16 ? (depth + 1) / 2 : (depth + 3) / 4;
+}
+
 /* --- products of 8-bit integers --------------------------------------------------------------
  * A row x is x_scale times integers from -127 to 127, x_scale being its largest magnitude / 127; a
  * column of W is w_scale times such integers. Their products are summed exactly, in 32 bits, so all

@@ -8,8 +8,6 @@
  * two of them. */
 #include "vec-inl.h"
 
-#define TILE_ROWS 6
-
 typedef int16_t halves __attribute__((vector_size(FR_VECTOR_BYTES)));
 typedef uint16_t unsigned_halves __attribute__((vector_size(FR_VECTOR_BYTES)));
 typedef bits ivec_memory __attribute__((vector_size(FR_VECTOR_BYTES), may_alias, aligned(4)));
@@ -39,13 +37,6 @@ INLINE void add_quad(const int rows, ivec *sum, const char *const *row, fr_index
 #pragma GCC unroll 8
     for (int r = 0; r < rows; r++)
         sum[4 * r] = add_products(sum[4 * r], broadcast_word(row[r] + 4 * quad), w);
-}
-
-/* The same for all vectors of a panel and one row. */
-INLINE void add_quad_of_one(const int width, ivec *sum, const char *row, fr_index quad,
-                            const int32_t *w) {
-#pragma GCC unroll 4
-    for (int v = 0; v < width; v++) add_quad(1, sum + v, &row, quad, load_words(w + v * VL));
 }
 
 /* Numbers of a row, -127 to 127, as the products take them. */
@@ -92,10 +83,19 @@ INLINE void add_quad(const int rows, ivec *sum, const char *const *row, fr_index
     }
 }
 
-#if FR_VECTOR_BYTES == 32 && defined __AVX2__
+INLINE void store_numbers(char *to, ivec numbers) {
+    typedef int16_t half_words __attribute__((vector_size(FR_VECTOR_BYTES / 2)));
+    const half_words result = __builtin_convertvector(numbers, half_words);
+    memcpy(to, &result, sizeof result);
+}
+
+#endif
+
+/* sum += a quad of one row times one of each column, for all vectors of a panel. */
+#if FR_VECTOR_BYTES == 32 && defined __AVX2__ && !defined __AVXVNNI__
 /* One row leaves no time to widen bytes: those of w, with the signs of the row's, meet the row's
- * magnitudes. Two products of at most 127 * 127 fit 16 bits. Against the above: 1.4 to 1.8 times as
- * fast. */
+ * magnitudes. Two products of at most 127 * 127 fit 16 bits. Against `add_quad`: 1.4 to 1.8 times
+ * as fast. */
 INLINE void add_quad_of_one(const int width, ivec *sum, const char *row, fr_index quad,
                             const int32_t *w) {
     const __m256i low_bytes = _mm256_set1_epi32(0x06020400); /* k, k+2, k+1, k+3 */
@@ -117,14 +117,6 @@ INLINE void add_quad_of_one(const int width, ivec *sum, const char *row, fr_inde
 #pragma GCC unroll 4
     for (int v = 0; v < width; v++) add_quad(1, sum + v, &row, quad, load_words(w + v * VL));
 }
-#endif
-
-INLINE void store_numbers(char *to, ivec numbers) {
-    typedef int16_t half_words __attribute__((vector_size(FR_VECTOR_BYTES / 2)));
-    const half_words result = __builtin_convertvector(numbers, half_words);
-    memcpy(to, &result, sizeof result);
-}
-
 #endif
 
 /* The sum for rows `first` and following, and for the vectors of a strip from `at` on. One row has

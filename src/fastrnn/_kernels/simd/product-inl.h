@@ -7,7 +7,6 @@
 /* A tile sums some rows by the vectors of one strip in registers: 24 of the 32 of AVX-512 and NEON,
  * 12 of the 16 of AVX2 and SSE2, where a strip of two vectors has tiles of six rows, one of three
  * of four. */
-#define TILE_ROWS 6
 INLINE fr_index strip_of(fr_index width) { return width == 4 ? STRIP : width; }
 INLINE fr_index tile_rows(fr_index width) { return width == 3 && STRIP == 2 ? 4 : TILE_ROWS; }
 
@@ -29,11 +28,6 @@ typedef struct {
     const int8_panel *int8;
 } term;
 
-/* Elements of a packed column of so many numbers. */
-INLINE fr_index elements_of(int format, fr_index depth) {
-    return format == FR_REAL ? depth : format == FR_BFLOAT16 ? (depth + 1) / 2 : (depth + 3) / 4;
-}
-
 /* to[r][v] = from[r][v] + the terms, in their order, for one panel; where in a row of `from` and
  * `to` the vectors of the panel lie. A term that is `apart`, or deeper than FR_SUM_BLOCK, is added
  * in blocks of at most that depth, each summed by itself: see block_by_block. */
@@ -49,7 +43,7 @@ typedef struct {
 /* Panel `panel` of a matrix of 8 bits that has so many rows, and `stored` vectors a panel. */
 INLINE int8_panel int8_panel_of(const fr_int8_operands *o, fr_index panel, fr_index depth,
                                 fr_index stored) {
-    const fr_index quads = elements_of(FR_INT8, depth), columns = panel * stored * VL;
+    const fr_index quads = fr_elements(FR_INT8, depth), columns = panel * stored * VL;
     const fr_int8_matrix b = {(const int32_t *)o->b->data + quads * columns, o->b->scale + columns,
                               o->b->start + columns};
     return (int8_panel){o->kernels, b, quads, o->row_scale};
@@ -161,47 +155,38 @@ INLINE void tile_body(const int rows, const int width, const int format, const p
 
 typedef void tile_function(const panel_sum *, fr_index, fr_index, fr_index);
 
-#define TILE_OF(name, rows, width, format)                                                       \
-    static NOINLINE void name(const panel_sum *p, fr_index first, fr_index at, fr_index steps) { \
-        tile_body(rows, width, format, p, first, at, steps);                                     \
+#define TILE(name, format, rows, width)                                                       \
+    static NOINLINE void name##_##rows##x##width(const panel_sum *p, fr_index first, fr_index at, \
+                                                 fr_index steps) {                            \
+        tile_body(rows, width, format, p, first, at, steps);                                  \
     }
-#define TILE(rows, width) TILE_OF(tile_##rows##x##width, rows, width, FR_REAL)
-#define LOW_TILES(width) TILE(2, width) TILE(3, width) TILE(4, width)
-#define LOW_NAMES(width) tile_2x##width, tile_3x##width, tile_4x##width
-#define TILES(width) LOW_TILES(width) TILE(5, width) TILE(6, width)
-#define NAMES(width) LOW_NAMES(width), tile_5x##width, tile_6x##width
-
-TILES(1)
-TILES(2)
+#define LOW_TILES(name, format, width) \
+    TILE(name, format, 2, width) TILE(name, format, 3, width) TILE(name, format, 4, width)
+#define LOW_NAMES(name, width) name##_2x##width, name##_3x##width, name##_4x##width
+#define TILES(name, format, width) \
+    LOW_TILES(name, format, width) TILE(name, format, 5, width) TILE(name, format, 6, width)
+#define NAMES(name, width) LOW_NAMES(name, width), name##_5x##width, name##_6x##width
 #if STRIP == 4
-TILES(3)
-TILES(4)
-#define WIDE_NAMES {NAMES(3)}, {NAMES(4)}
+#define WIDE_TILES(name, format) TILES(name, format, 3) TILES(name, format, 4)
+#define WIDE_NAMES(name) {NAMES(name, 3)}, {NAMES(name, 4)}
 #else
-LOW_TILES(3)
-#define WIDE_NAMES {LOW_NAMES(3)}
+#define WIDE_TILES(name, format) LOW_TILES(name, format, 3)
+#define WIDE_NAMES(name) {LOW_NAMES(name, 3)}
 #endif
-static tile_function *const tiles[][TILE_ROWS - 1] = {{NAMES(1)}, {NAMES(2)}, WIDE_NAMES};
+/* The tiles of a format, and the table of them by vectors and rows. */
+#define TILE_TABLE(name, format)                                                      \
+    TILES(name, format, 1)                                                            \
+    TILES(name, format, 2)                                                            \
+    WIDE_TILES(name, format)                                                          \
+    static tile_function *const name##_tiles[][TILE_ROWS - 1] = {{NAMES(name, 1)},    \
+                                                                 {NAMES(name, 2)},    \
+                                                                 WIDE_NAMES(name)};
 
+TILE_TABLE(real, FR_REAL)
 #if FR_REAL_BYTES == 4
-#undef TILE
-#undef NAMES
-#define TILE(rows, width) TILE_OF(half_##rows##x##width, rows, width, FR_BFLOAT16)
-#define NAMES(width) \
-    {half_2x##width, half_3x##width, half_4x##width, half_5x##width, half_6x##width}
-TILES(1)
-TILES(2)
-#if STRIP == 4
-TILES(3)
-TILES(4)
-static tile_function *const half_tiles[][TILE_ROWS - 1] = {NAMES(1), NAMES(2), NAMES(3), NAMES(4)};
+TILE_TABLE(half, FR_BFLOAT16)
 #else
-LOW_TILES(3)
-static tile_function *const half_tiles[][TILE_ROWS - 1] = {
-    NAMES(1), NAMES(2), {half_2x3, half_3x3, half_4x3}};
-#endif
-#else
-#define half_tiles tiles /* float64 has no numbers of fewer bits */
+#define half_tiles real_tiles /* float64 has no numbers of fewer bits */
 #endif
 
 /* The same for one row and all vectors of some panels, whose sums go on side by side. What bounds a
@@ -243,44 +228,44 @@ INLINE void single_body(const int panels, const int width, const int format, con
         for (int v = 0; v < width; v++) store(p[i].to[0] + p[i].to_at[v], sum[i][v]);
 }
 
-static NOINLINE void single_row(const panel_sum *p, fr_index width) {
+INLINE void single_of_width(const int format, const panel_sum *p, fr_index width) {
     switch (width) {
-        case 1: single_body(1, 1, FR_REAL, p); break;
-        case 2: single_body(1, 2, FR_REAL, p); break;
-        case 3: single_body(1, 3, FR_REAL, p); break;
-        case 4: single_body(1, 4, FR_REAL, p); break;
+        case 1: single_body(1, 1, format, p); break;
+        case 2: single_body(1, 2, format, p); break;
+        case 3: single_body(1, 3, format, p); break;
+        case 4: single_body(1, 4, format, p); break;
     }
 }
 
+static NOINLINE void single_row(const panel_sum *p, fr_index width) {
+    single_of_width(FR_REAL, p, width);
+}
+
 static NOINLINE void single_half_row(const panel_sum *p, fr_index width) {
-    switch (width) {
-        case 1: single_body(1, 1, FR_BFLOAT16, p); break;
-        case 2: single_body(1, 2, FR_BFLOAT16, p); break;
-        case 3: single_body(1, 3, FR_BFLOAT16, p); break;
-        case 4: single_body(1, 4, FR_BFLOAT16, p); break;
-    }
+    single_of_width(FR_BFLOAT16, p, width);
 }
 
 /* Two panels of two or three vectors. One alone has too few sums under way to hide the latency of a
  * multiply-add: AVX2 on a Zen 4 reads 58 and 87 GB/s from L2, two 110 and 98. */
-static NOINLINE void single_row_pair(const panel_sum p[2], fr_index width) {
+INLINE void pair_of_width(const int format, const panel_sum p[2], fr_index width) {
     if (width == 2)
-        single_body(2, 2, FR_REAL, p);
+        single_body(2, 2, format, p);
     else
-        single_body(2, 3, FR_REAL, p);
+        single_body(2, 3, format, p);
+}
+
+static NOINLINE void single_row_pair(const panel_sum p[2], fr_index width) {
+    pair_of_width(FR_REAL, p, width);
 }
 
 static NOINLINE void single_half_row_pair(const panel_sum p[2], fr_index width) {
-    if (width == 2)
-        single_body(2, 2, FR_BFLOAT16, p);
-    else
-        single_body(2, 3, FR_BFLOAT16, p);
+    pair_of_width(FR_BFLOAT16, p, width);
 }
 
 /* The sum for all tiles of a panel. */
 static void tile_by_tile(const fr_plan *plan, const panel_sum *p, fr_index rows, fr_index width) {
     const fr_index strip = strip_of(width);
-    tile_function *const(*table)[TILE_ROWS - 1] = p->format == FR_REAL ? tiles : half_tiles;
+    tile_function *const(*table)[TILE_ROWS - 1] = p->format == FR_REAL ? real_tiles : half_tiles;
     const parts heights = split_evenly(rows, tile_rows(min_index(width, strip)));
     fr_index first = 0;
     for (fr_index i = 0; i < heights.count; i++) {

@@ -25,7 +25,8 @@ typedef int64_t bits;
 #endif
 
 #define VL ((fr_index)(FR_VECTOR_BYTES / FR_REAL_BYTES))
-/* Vectors of a strip, as many as a tile of six rows has registers for. */
+/* Rows of a tile, and vectors of a strip: as many as such a tile has registers for. */
+#define TILE_ROWS 6
 #if FR_REGISTERS == 32
 #define STRIP 4
 #else

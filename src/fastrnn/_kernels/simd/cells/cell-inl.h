@@ -200,7 +200,7 @@ static NOINLINE term low_term(step_piece *t, int of_x, fr_index panel, const voi
     const fr_index depth = of_x ? m->input : m->hidden;
     term result = panel_term(panel, of_x ? t->x : t->h, depth, w, stored);
     if (m->format == FR_BFLOAT16) {
-        result.next = elements_of(FR_BFLOAT16, depth) * stored * VL;
+        result.next = fr_elements(FR_BFLOAT16, depth) * stored * VL;
         result.b = (const real *)w + panel * result.next;
         return result;
     }
