@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,19 +14,15 @@ from .recurrent import recurrent_forward
 from .types import Array, Weights
 
 
+@dataclass(frozen=True)
 class Frozen:
     """The same methods as those of the kernels' packed weights, on checked arguments."""
 
-    def __init__(
-        self,
-        cell: Cell,
-        cells: Sequence[Weights],
-        options: Options,
-        directions: int,
-        residual: bool,
-    ) -> None:
-        self.cell, self.cells, self.options = cell, cells, options
-        self.directions, self.residual = directions, residual
+    cell: Cell
+    cells: Sequence[Weights]
+    options: Options
+    directions: int
+    residual: bool
 
     def forward(
         self, x: Array, state: Any, lengths: Array | None, num_threads: int | None = None
