@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.numeric import random_lengths
-from support.problems import VARIANTS, recurrent_problem
+from support.problems import VARIANTS
+from support.stacks import random_stack
 from support.written_cells import PROGRAMS
 
 from fastrnn import _kernels
@@ -82,15 +83,8 @@ class Stack:
 
 
 def stack(variant, dtype, seed=1, *, N=2, T=3, D=5, H=7, layers=2, directions=1, residual=False):
-    rng = np.random.default_rng(seed)
-    sizes = {"N": N, "T": T, "H": H, "dtype": dtype}
-    problems = []
-    for _ in range(layers):
-        problems += [recurrent_problem(variant, rng, D=D, **sizes) for _ in range(directions)]
-        D = directions * problems[0].dy.shape[2]
-    first = problems[0].states.values()
-    state = tuple(np.stack([part + i for i in range(len(problems))]) for part in first)
-    state = state if len(state) > 1 else state[0]
+    sizes = {"N": N, "T": T, "D": D, "H": H, "layers": layers, "directions": directions}
+    problems, state = random_stack(variant, np.random.default_rng(seed), **sizes, dtype=dtype)
     return Stack(problems, directions, problems[0].x, state, residual)
 
 

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.numeric import random_lengths
-from support.problems import VARIANTS, recurrent_problem
+from support.problems import VARIANTS, parts
+from support.stacks import random_stack
 
 from fastrnn import _kernels, _reference
 from fastrnn._kernels.runtime import cpu, thread_groups
@@ -42,19 +43,11 @@ class Problem:
 
     def __init__(self, variant, seed, N, D, H, T=1, layers=1, directions=1):
         rng = np.random.default_rng(seed)
-        self.directions, cells = directions, []
-        for layer in range(layers):
-            width = D if layer == 0 else directions * H
-            sizes = {"N": N, "T": T, "D": width, "H": H, "dtype": np.float32}
-            cells += [recurrent_problem(variant, rng, **sizes) for _ in range(directions)]
-        self.first, self.cells = cells[0], [cell.cell_weights() for cell in cells]
-        self.x = self.first.x
-        parts = [np.stack([part + i for i in range(len(cells))]) for part in self._states()]
-        self.state = tuple(parts) if len(parts) > 1 else parts[0]
+        sizes = {"N": N, "T": T, "D": D, "H": H, "layers": layers, "directions": directions}
+        problems, self.state = random_stack(variant, rng, **sizes, dtype=np.float32)
+        self.directions, self.first, self.x = directions, problems[0], problems[0].x
+        self.cells = [problem.cell_weights() for problem in problems]
         self.lengths = random_lengths(rng, N, T)
-
-    def _states(self):
-        return self.first.states.values()
 
     def frozen(self, backend, precision):
         """What the backend makes of the weights in a precision, or as they are if it is None."""
@@ -80,7 +73,7 @@ class Problem:
 
 def flat(result):
     y, state = result
-    return [y, *(state if isinstance(state, tuple) else (state,))]
+    return [y, *parts(state)]
 
 
 @pytest.mark.usefixtures("way")
@@ -154,8 +147,7 @@ def test_the_same_bits_alone_and_with_others_on_any_threads(variant, precision):
             thread_groups.force_threads_per_group(0)
     frozen = p.frozen(_kernels, precision)
     for n in (0, 7):
-        parts = p.state if isinstance(p.state, tuple) else (p.state,)
-        own = [np.ascontiguousarray(part[:, n : n + 1]) for part in parts]
+        own = [np.ascontiguousarray(part[:, n : n + 1]) for part in parts(p.state)]
         state = tuple(own) if len(own) > 1 else own[0]
         x, lengths = p.x[n : n + 1], p.lengths[n : n + 1]
         y, *final = flat(frozen.forward(x, state, lengths, 1))
